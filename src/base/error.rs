@@ -1,0 +1,76 @@
+//! The one error type that reaches a person.
+//!
+//! A message says what was expected and what was found, with the id and path; a hint says what to do.
+//! Stages may have typed errors of their own (the video reader has), which convert into this one.
+
+use std::fmt;
+
+/// What went wrong, as far as the exit code is concerned; see `cli::exit_codes` for the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Flags or arguments that make no sense together.
+    Usage,
+    /// An experiment file with mistakes.
+    Experiment,
+    /// Data that is missing, damaged or not the pinned data.
+    Data,
+    /// A run folder that is damaged, of another experiment, or in use.
+    Run,
+    /// Training produced a value that is not finite.
+    Diverged,
+    /// A comparison was made and failed: goldens, hashes.
+    Mismatch,
+    /// The device or its memory.
+    Device,
+    /// The operating system refused a read or a write.
+    Io,
+    /// Stopped on request with everything saved; the run can be resumed.
+    Stopped,
+}
+
+/// An error with a message for the person who can mend it.
+#[derive(Debug, Clone)]
+pub struct Error {
+    pub kind: Kind,
+    /// Lowercase, without a final full stop. May have several lines.
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// The result of everything that can fail for a reason outside the code.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An input or output error at a path.
+    pub fn io(action: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
+        Self::new(
+            Kind::Io,
+            format!("cannot {action} `{}`: {source}", path.display()),
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,103 @@
+//! Files that are written whole or not at all, and hashes of files.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{Error, Result};
+
+/// Writes a file so that a reader, a crash or a full disk sees the old content or the new, never a part:
+/// temporary file in the same folder, sync, rename, sync of the folder.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], for content that is produced piece by piece.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let attempt = || -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempfile_in(folder)?;
+        write(temporary.as_file_mut())?;
+        temporary.as_file().sync_all()?;
+        set_usual_permissions(temporary.as_file())?;
+        temporary.persist(path).map_err(|e| e.error)?;
+        sync_folder(folder)
+    };
+    attempt().map_err(|e| Error::io("write", path, &e))
+}
+
+/// Temporary files are made for their owner alone; what people keep has the usual permissions.
+#[cfg(unix)]
+fn set_usual_permissions(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_usual_permissions(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A rename is only durable once its folder is.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Reads a whole file, or says which one could not be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| Error::io("read", path, &e))
+}
+
+/// Reads a whole text file.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))
+}
+
+/// SHA-256 of bytes, in lowercase hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file's content, in lowercase hexadecimal.
+pub fn sha256_of_file(path: &Path) -> Result<String> {
+    let attempt = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hex(&hasher.finalize())),
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+    };
+    attempt().map_err(|e| Error::io("read", path, &e))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

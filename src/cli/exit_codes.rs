@@ -1,0 +1,30 @@
+//! Exit codes. `ffn --help` prints them from here.
+
+use crate::base::Kind;
+
+pub const HELP: &str = "\
+Exit codes:
+    0  done
+    1  compared and found different: goldens, hashes
+    2  wrong flags or arguments
+    3  an experiment file has mistakes
+    4  data are missing, damaged or not the pinned ones
+    5  a run folder is damaged, of another experiment, or in use
+    6  training diverged: a value was not finite
+    7  the device or its memory
+    8  the operating system refused a read or a write
+   75  stopped on request or by --max-minutes, everything saved; run again to resume";
+
+pub fn of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Mismatch => 1,
+        Kind::Usage => 2,
+        Kind::Experiment => 3,
+        Kind::Data => 4,
+        Kind::Run => 5,
+        Kind::Diverged => 6,
+        Kind::Device => 7,
+        Kind::Io => 8,
+        Kind::Stopped => 75,
+    }
+}

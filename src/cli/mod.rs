@@ -1,0 +1,83 @@
+//! One file for each subcommand.
+
+pub mod exit_codes;
+pub mod options;
+mod check;
+mod schema;
+mod diff;
+mod plan;
+mod data;
+mod golden;
+mod run;
+mod eval;
+mod predict;
+mod runs;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::base::Result;
+
+/// A declarative experiment language and reproducibility harness for video recognition.
+#[derive(Debug, Parser)]
+#[command(name = "ffn", version, propagate_version = true, after_help = exit_codes::HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check experiment files and report every mistake.
+    Check(check::Args),
+    /// Print the JSON Schema of the experiment language.
+    Schema(schema::Args),
+    /// Compare two experiments field by field.
+    Diff(diff::Args),
+    /// Print parameters, FLOPs, memory and steps of an experiment.
+    Plan(plan::Args),
+    /// Pin, verify, count and look at data.
+    Data(data::Args),
+    /// Train and evaluate experiments.
+    Run(run::Args),
+    /// Evaluate a run at other frame counts.
+    Eval(eval::Args),
+    /// Classify videos with a run.
+    Predict(predict::Args),
+    /// List runs.
+    Runs(runs::Args),
+    /// Recompute every hash of a run folder.
+    Verify(verify::Args),
+    /// Hold the engine against golden cases.
+    Golden(golden::Args),
+}
+
+/// The program: parses the command line, runs the subcommand, prints its error, chooses the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(exit_codes::of(error.kind))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Check(args) => check::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Data(args) => data::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Runs(args) => runs::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Golden(args) => golden::run(args),
+    }
+}

@@ -1,0 +1,1 @@
+//! Graph → fused steps over planned buffers, forward and backward.

@@ -1,0 +1,6 @@
+//! Optimiser, schedule, loop, checkpoint, evaluation.
+
+pub mod optimizer;
+pub mod schedule;
+
+pub use optimizer::Optimizer;
