@@ -1,23 +1,63 @@
 //! `ffn data frames`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::base::Result;
+use crate::base::files::{sha256, write_atomic};
+use crate::base::{Error, Kind, Result};
+use crate::data::video::{Picture, Source, Video, VideoError};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A video file, or a folder of numbered pictures.
     video: PathBuf,
 
-    /// Indices of the frames, from 0; without them every frame.
+    /// Indices of the frames, from 0; without them only the number of frames is printed.
     #[arg(long, value_name = "INDEX", value_delimiter = ',')]
     at: Vec<usize>,
 
     /// Write the frames into this folder as `<name>_<index>.png`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// How the pictures of a folder are named.
+    #[arg(long, default_value = "img_{:05}.jpg")]
+    template: String,
+
+    /// Number of a folder's first picture.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    first: usize,
 }
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+/// Prints how many frames there are, and each asked one's size and the SHA-256 of its RGB bytes.
+pub fn run(args: Args) -> Result<()> {
+    let name = args.video.file_stem().unwrap_or_default().to_string_lossy();
+    let explain = |error: VideoError| error.into_error(&name, &args.video);
+    let source = match args.video.is_dir() {
+        true => Source::folder(&args.video, &args.template, args.first).map_err(explain)?,
+        false => Source::File(args.video.clone()),
+    };
+    let mut video = Video::open(&source).map_err(explain)?;
+    println!("{name}: {} frames", video.frame_count());
+    let pictures = video.frames(&args.at).map_err(explain)?;
+    for (index, picture) in args.at.iter().zip(pictures) {
+        let (width, height) = (picture.width, picture.height);
+        println!(
+            "{index:5}  {width}x{height}  sha256 {}",
+            sha256(&picture.rgb)
+        );
+        if let Some(folder) = &args.out {
+            write_png(&folder.join(format!("{name}_{index:05}.png")), &picture)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_png(path: &Path, picture: &Picture) -> Result<()> {
+    let png = picture.to_png().map_err(|error| {
+        Error::new(
+            Kind::Io,
+            format!("cannot write `{}`: {error}", path.display()),
+        )
+    })?;
+    write_atomic(path, &png)
 }

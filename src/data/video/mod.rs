@@ -1,16 +1,30 @@
 //! Videos and frame folders → pictures.
 
-use std::path::PathBuf;
+mod ebml;
+mod error;
+mod folder;
+mod header;
+mod picture;
+mod vp9;
+mod webm;
+mod yuv;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// One picture: red, green, blue bytes, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    pub width: usize,
-    pub height: usize,
-    /// `height · width · 3` bytes.
-    pub rgb: Vec<u8>,
-}
+pub use error::VideoError;
+pub use picture::Picture;
+
+use folder::Folder;
+use vp9::Vp9;
+
+/// The largest frame that is decoded: what a header declares is allocated, so it must have a bound.
+pub const MAX_PIXELS: u64 = 4096 * 4096;
+
+/// The largest file that is read into memory.
+pub const MAX_BYTES: u64 = 1 << 30;
 
 /// Where a clip's pictures are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,27 +40,98 @@ pub enum Source {
     },
 }
 
-/// What is wrong with a video.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VideoError {
-    Unreadable(String),
+impl Source {
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Source::File(path) | Source::Folder { path, .. } => path,
+        }
+    }
 }
 
 /// A video whose frames can be counted and decoded.
-pub struct Video {}
+pub struct Video(Kind);
+
+enum Kind {
+    Vp9(Vp9),
+    Folder(Folder),
+}
 
 impl Video {
-    pub fn open(_source: &Source) -> Result<Self, VideoError> {
-        todo!()
+    /// Reads the source's structure; no frame is decoded.
+    pub fn open(source: &Source) -> Result<Self, VideoError> {
+        match source {
+            Source::File(path) => Self::open_file(path),
+            Source::Folder {
+                path,
+                template,
+                first,
+                count,
+            } => Ok(Self(Kind::Folder(Folder::open(
+                path, template, *first, *count,
+            )?))),
+        }
     }
 
+    fn open_file(path: &Path) -> Result<Self, VideoError> {
+        let bytes = read_file(path)?;
+        let track = webm::read(&bytes)?;
+        Ok(Self(Kind::Vp9(Vp9::open(bytes, track.packets)?)))
+    }
+
+    /// Frames that are shown.
     pub fn frame_count(&self) -> usize {
-        todo!()
+        match &self.0 {
+            Kind::Vp9(video) => video.frame_count(),
+            Kind::Folder(folder) => folder.frame_count(),
+        }
     }
 
     /// The frames at `indices` (0-based, any order, repetitions allowed), in that order. Each is decoded once,
     /// and nothing behind the last one is.
-    pub fn frames(&mut self, _indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
-        todo!()
+    pub fn frames(&mut self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
+        let count = self.frame_count();
+        if let Some(&frame) = indices.iter().find(|index| **index >= count) {
+            return Err(VideoError::OutOfRange { frame, count });
+        }
+        let mut wanted = vec![false; indices.iter().max().map_or(0, |last| last + 1)];
+        for index in indices {
+            wanted[*index] = true;
+        }
+        let pictures = match &self.0 {
+            Kind::Vp9(video) => video.pictures(&wanted)?,
+            Kind::Folder(folder) => folder.pictures(&wanted)?,
+        };
+        let picture = |index: &usize| {
+            pictures[*index].clone().ok_or(VideoError::Decode {
+                frame: *index,
+                what: "the stream ended before it".to_owned(),
+            })
+        };
+        indices.iter().map(picture).collect()
+    }
+}
+
+/// Reads a file up to [`MAX_BYTES`].
+fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > MAX_BYTES {
+        return Err(VideoError::FileTooLarge { bytes });
+    }
+    let mut content = Vec::with_capacity(bytes as usize);
+    file.take(MAX_BYTES)
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
+    match content.is_empty() {
+        true => Err(VideoError::Empty),
+        false => Ok(content),
+    }
+}
+
+fn unreadable(error: std::io::Error) -> VideoError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => VideoError::Missing,
+        _ => VideoError::Unreadable(error.to_string()),
     }
 }

@@ -1,0 +1,207 @@
+//! Folders of numbered JPEG or PNG pictures.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{MAX_PIXELS, Picture, Source, VideoError, read_file};
+
+/// Height or width of a picture in pixels, at most.
+const MAX_SIDE: usize = 1 << 14;
+
+/// A picture name with one placeholder for the number: `img_{:05}.jpg`, or Python's `img_{:05d}.jpg`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    before: String,
+    after: String,
+    /// Digits, filled up with zeros.
+    width: usize,
+}
+
+impl Template {
+    pub fn parse(template: &str) -> Result<Self, VideoError> {
+        let wrong = |what: &str| VideoError::Template {
+            template: template.to_owned(),
+            what: what.to_owned(),
+        };
+        let missing = "expected one placeholder such as {:05}";
+        let (before, rest) = template.split_once('{').ok_or_else(|| wrong(missing))?;
+        let (format, after) = rest.split_once('}').ok_or_else(|| wrong(missing))?;
+        if after.contains(['{', '}']) || before.contains('}') {
+            return Err(wrong("expected one placeholder, found several braces"));
+        }
+        let digits = format.strip_prefix(':').unwrap_or(format);
+        let digits = digits.strip_suffix('d').unwrap_or(digits);
+        let width = match (digits, digits.strip_prefix('0')) {
+            ("", _) => 0,
+            (_, Some(width)) => width
+                .parse()
+                .ok()
+                .filter(|width| *width <= 20)
+                .ok_or_else(|| wrong("expected a number of digits from 1 to 20 after the zero"))?,
+            _ => return Err(wrong("expected zeros as filling, such as {:05}")),
+        };
+        Ok(Self {
+            before: before.to_owned(),
+            after: after.to_owned(),
+            width,
+        })
+    }
+
+    pub fn name(&self, number: usize) -> String {
+        let Self {
+            before,
+            after,
+            width,
+        } = self;
+        format!("{before}{number:0width$}{after}")
+    }
+}
+
+impl Source {
+    /// The pictures of a folder, counted from `first` up to the first number that is missing.
+    pub fn folder(path: &Path, template: &str, first: usize) -> Result<Self, VideoError> {
+        let names = Template::parse(template)?;
+        let exists = |number: &usize| path.join(names.name(*number)).exists();
+        Ok(Source::Folder {
+            path: path.to_owned(),
+            template: template.to_owned(),
+            first,
+            count: (first..).take_while(exists).count(),
+        })
+    }
+}
+
+/// A folder whose pictures are decoded when they are asked for.
+pub struct Folder {
+    path: PathBuf,
+    template: Template,
+    first: usize,
+    count: usize,
+}
+
+impl Folder {
+    pub fn open(
+        path: &Path,
+        template: &str,
+        first: usize,
+        count: usize,
+    ) -> Result<Self, VideoError> {
+        let template = Template::parse(template)?;
+        if !path.is_dir() {
+            return Err(VideoError::Missing);
+        }
+        if count == 0 {
+            return Err(VideoError::NoFrames);
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            template,
+            first,
+            count,
+        })
+    }
+
+    pub fn frame_count(&self) -> usize {
+        self.count
+    }
+
+    /// The pictures marked in `wanted`, by index; all of one size.
+    pub fn pictures(&self, wanted: &[bool]) -> Result<Vec<Option<Arc<Picture>>>, VideoError> {
+        let mut pictures = vec![None; wanted.len()];
+        let mut size = None;
+        for (frame, picture) in pictures.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
+            let decoded = self.picture(frame)?;
+            let found = (decoded.width as u32, decoded.height as u32);
+            let first = *size.get_or_insert(found);
+            if found != first {
+                return Err(VideoError::SizeChange {
+                    frame,
+                    first,
+                    found,
+                });
+            }
+            *picture = Some(Arc::new(decoded));
+        }
+        Ok(pictures)
+    }
+
+    fn picture(&self, frame: usize) -> Result<Picture, VideoError> {
+        let file = self.template.name(self.first + frame);
+        let wrong = |what: String| VideoError::Picture {
+            frame,
+            file: file.clone(),
+            what,
+        };
+        let bytes = read_file(&self.path.join(&file)).map_err(|error| wrong(error.to_string()))?;
+        match bytes.as_slice() {
+            [0xff, 0xd8, ..] => jpeg(&bytes).map_err(wrong),
+            [0x89, b'P', b'N', b'G', ..] => png(&bytes).map_err(wrong),
+            _ => Err(wrong("neither JPEG nor PNG".to_owned())),
+        }
+    }
+}
+
+/// A JPEG picture. Grey becomes three equal values; CMYK is converted without a profile.
+fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(MAX_SIDE)
+        .set_max_height(MAX_SIDE)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder
+        .decode_headers()
+        .map_err(|error| format!("{error:?}"))?;
+    let (width, height) = decoder.dimensions().ok_or("its size is missing")?;
+    check_area(width, height)?;
+    let rgb = decoder.decode().map_err(|error| format!("{error:?}"))?;
+    complete(width, height, rgb)
+}
+
+/// A PNG picture. Grey becomes three equal values, a palette its colours; of 16 bits the upper 8 are kept, and
+/// transparency is dropped, as Pillow does when it converts to RGB.
+fn png(bytes: &[u8]) -> Result<Picture, String> {
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    check_area(width, height)?;
+    let size = reader.output_buffer_size().ok_or("it is too large")?;
+    let mut samples = vec![0; size];
+    let info = reader
+        .next_frame(&mut samples)
+        .map_err(|error| error.to_string())?;
+    samples.truncate(info.buffer_size());
+    let rgb = match info.color_type {
+        png::ColorType::Rgb => samples,
+        png::ColorType::Rgba => samples
+            .chunks_exact(4)
+            .flat_map(|p| [p[0], p[1], p[2]])
+            .collect(),
+        png::ColorType::Grayscale => samples.iter().flat_map(|grey| [*grey; 3]).collect(),
+        png::ColorType::GrayscaleAlpha => samples.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
+        png::ColorType::Indexed => return Err("its palette was not applied".to_owned()),
+    };
+    complete(width, height, rgb)
+}
+
+fn check_area(width: usize, height: usize) -> Result<(), String> {
+    match width as u64 * height as u64 <= MAX_PIXELS {
+        true => Ok(()),
+        false => Err(format!(
+            "it declares {width}x{height} pixels, more than the limit of {MAX_PIXELS} in all"
+        )),
+    }
+}
+
+fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, String> {
+    match rgb.len() == width * height * 3 {
+        true => Ok(Picture { width, height, rgb }),
+        false => Err(format!("{} bytes for {width}x{height} pixels", rgb.len())),
+    }
+}

@@ -1,0 +1,254 @@
+//! The start of a VP9 frame header, as far as it is needed before a frame is decoded: whether the frame is shown,
+//! how large it is, what its colours mean (VP9 bitstream specification 0.6, sections 6.2 and 7.2).
+//!
+//! The decoder reads headers, too, but allocates as they tell it, and keeps colour range to itself.
+
+use super::MAX_PIXELS;
+
+/// What the samples of a stream mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Colour {
+    pub space: Space,
+    /// Samples use all their values instead of 16–235 (luma) and 16–240 (chroma).
+    pub full_range: bool,
+}
+
+/// The matrix between Y'CbCr and R'G'B'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Space {
+    /// Also what is taken where the stream declares none, as libswscale does.
+    #[default]
+    Bt601,
+    Bt709,
+    Smpte240,
+    Bt2020,
+    /// Green, blue, red planes.
+    Rgb,
+}
+
+/// A frame of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub shown: bool,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// What is wrong with a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderError {
+    Damaged(String),
+    TooLarge { width: u32, height: u32 },
+}
+
+/// Reads the headers of a stream in order: a frame may take its size from one of eight earlier ones.
+#[derive(Debug, Default)]
+pub struct Headers {
+    slots: [Option<(u32, u32)>; 8],
+    colour: Colour,
+}
+
+impl Headers {
+    /// The colours that the last header declared.
+    pub fn colour(&self) -> Colour {
+        self.colour
+    }
+
+    /// The next frame. `data` is one frame, not a superframe.
+    pub fn frame(&mut self, data: &[u8]) -> Result<Frame, HeaderError> {
+        let mut bits = Bits { data, position: 0 };
+        if bits.read(2)? != 2 {
+            return Err(damaged("it does not start with VP9's frame marker"));
+        }
+        let profile = bits.read(1)? | bits.read(1)? << 1;
+        if profile == 3 && bits.flag()? {
+            return Err(damaged("a profile above 3"));
+        }
+        let show_existing = bits.flag()?;
+        if show_existing {
+            let slot = bits.read(3)? as usize;
+            return self.stored(slot, true);
+        }
+        let inter = bits.flag()?;
+        let shown = bits.flag()?;
+        let error_resilient = bits.flag()?;
+        if !inter {
+            self.sync_code(&mut bits)?;
+            self.read_colour(&mut bits, profile)?;
+            return self.sized(&mut bits, shown, 0xff);
+        }
+        let intra_only = !shown && bits.flag()?;
+        if !error_resilient {
+            bits.read(2)?;
+        }
+        if intra_only {
+            self.sync_code(&mut bits)?;
+            if profile > 0 {
+                self.read_colour(&mut bits, profile)?;
+            }
+            let refreshed = bits.read(8)?;
+            return self.sized(&mut bits, shown, refreshed);
+        }
+        self.inter(&mut bits, shown)
+    }
+
+    /// A frame predicted from three slots: its size is explicit or that of the first slot it marks.
+    fn inter(&mut self, bits: &mut Bits, shown: bool) -> Result<Frame, HeaderError> {
+        let refreshed = bits.read(8)?;
+        let mut references = [0; 3];
+        for reference in &mut references {
+            *reference = bits.read(3)? as usize;
+            bits.read(1)?;
+        }
+        for reference in references {
+            self.stored(reference, shown)?;
+        }
+        for reference in references {
+            if bits.flag()? {
+                let frame = self.stored(reference, shown)?;
+                self.store(&frame, refreshed);
+                return Ok(frame);
+            }
+        }
+        self.sized(bits, shown, refreshed)
+    }
+
+    fn stored(&self, slot: usize, shown: bool) -> Result<Frame, HeaderError> {
+        match self.slots.get(slot).copied().flatten() {
+            Some((width, height)) => Ok(Frame {
+                shown,
+                width,
+                height,
+            }),
+            None => Err(damaged("it refers to a frame that was never sent")),
+        }
+    }
+
+    fn store(&mut self, frame: &Frame, refreshed: u32) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if refreshed >> index & 1 == 1 {
+                *slot = Some((frame.width, frame.height));
+            }
+        }
+    }
+
+    fn sized(
+        &mut self,
+        bits: &mut Bits,
+        shown: bool,
+        refreshed: u32,
+    ) -> Result<Frame, HeaderError> {
+        let width = bits.read(16)? + 1;
+        let height = bits.read(16)? + 1;
+        if u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(HeaderError::TooLarge { width, height });
+        }
+        let frame = Frame {
+            shown,
+            width,
+            height,
+        };
+        self.store(&frame, refreshed);
+        Ok(frame)
+    }
+
+    fn sync_code(&self, bits: &mut Bits) -> Result<(), HeaderError> {
+        match bits.read(24)? {
+            0x49_8342 => Ok(()),
+            code => Err(damaged(format!("sync code {code:06x}, expected 498342"))),
+        }
+    }
+
+    fn read_colour(&mut self, bits: &mut Bits, profile: u32) -> Result<(), HeaderError> {
+        if profile >= 2 {
+            bits.read(1)?;
+        }
+        let space = bits.read(3)?;
+        self.colour = match space {
+            7 => Colour {
+                space: Space::Rgb,
+                full_range: true,
+            },
+            _ => Colour {
+                space: match space {
+                    2 => Space::Bt709,
+                    4 => Space::Smpte240,
+                    5 => Space::Bt2020,
+                    _ => Space::Bt601,
+                },
+                full_range: bits.flag()?,
+            },
+        };
+        if profile == 1 || profile == 3 {
+            bits.read(if space == 7 { 1 } else { 3 })?;
+        }
+        Ok(())
+    }
+}
+
+/// Splits a packet into its frames: a superframe ends in an index of their sizes (Annex B of the specification).
+pub fn superframe(packet: &[u8]) -> Result<Vec<&[u8]>, HeaderError> {
+    let marker = match packet.last() {
+        Some(last) if last & 0xe0 == 0xc0 => *last,
+        Some(_) => return Ok(vec![packet]),
+        None => return Err(damaged("an empty packet")),
+    };
+    let count = usize::from(marker & 7) + 1;
+    let width = usize::from(marker >> 3 & 3) + 1;
+    let index_length = 2 + count * width;
+    let Some(index_start) = packet.len().checked_sub(index_length) else {
+        return Ok(vec![packet]);
+    };
+    if packet[index_start] != marker {
+        return Ok(vec![packet]);
+    }
+    let sizes = packet[index_start + 1..packet.len() - 1].chunks_exact(width);
+    let mut rest = &packet[..index_start];
+    let mut frames = Vec::with_capacity(count);
+    for size in sizes {
+        let size = size
+            .iter()
+            .rev()
+            .fold(0, |size, byte| size << 8 | usize::from(*byte));
+        let (frame, behind) = rest
+            .split_at_checked(size)
+            .ok_or_else(|| damaged("a superframe whose index reaches behind its end"))?;
+        if !frame.is_empty() {
+            frames.push(frame);
+        }
+        rest = behind;
+    }
+    match frames.is_empty() {
+        true => Err(damaged("a superframe without frames")),
+        false => Ok(frames),
+    }
+}
+
+fn damaged(what: impl Into<String>) -> HeaderError {
+    HeaderError::Damaged(what.into())
+}
+
+/// Bits from the most significant on.
+struct Bits<'a> {
+    data: &'a [u8],
+    position: usize,
+}
+
+impl Bits<'_> {
+    fn read(&mut self, count: usize) -> Result<u32, HeaderError> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self
+                .data
+                .get(self.position / 8)
+                .ok_or_else(|| damaged("it ends too early"))?;
+            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
+            self.position += 1;
+        }
+        Ok(value)
+    }
+
+    fn flag(&mut self) -> Result<bool, HeaderError> {
+        Ok(self.read(1)? == 1)
+    }
+}

@@ -1,0 +1,153 @@
+//! Planes of luma and chroma → red, green, blue bytes.
+//!
+//! With samples of n bits, luma L = Y − y₀ and chroma B = Cb − c₀, R = Cr − c₀, where c₀ = 2^(n−1):
+//!
+//! ```text
+//! r = L·a                  + R·2(1−Kr)·b
+//! g = L·a − B·2(1−Kb)Kb/Kg·b − R·2(1−Kr)Kr/Kg·b
+//! b = L·a + B·2(1−Kb)·b
+//! ```
+//! limited range: y₀ = 16·2^(n−8), a = 255 / (219·2^(n−8)), b = 255 / (224·2^(n−8));
+//! full range: y₀ = 0, a = b = 255 / (2^n − 1).
+//!
+//! Coefficients are integers in units of 2^-16, sums are rounded to the nearest integer and clamped to 0–255, so
+//! every machine gives the same bytes, within half a grey level and the coefficients' rounding (below 0.05) of the
+//! real number. A chroma sample serves all the pixels that it covers (no interpolation), as in libswscale's and so
+//! most readers' usual conversion.
+
+use rusty_vp9::DecodedFrame;
+
+use super::Picture;
+use super::header::{Colour, Space};
+
+const ONE: i64 = 1 << 16;
+
+/// Kr and Kb in units of 1/10000 (ITU-T H.273, table 4).
+fn luma_weights(space: Space) -> (i64, i64) {
+    match space {
+        Space::Bt601 | Space::Rgb => (2990, 1140),
+        Space::Bt709 => (2126, 722),
+        Space::Smpte240 => (2120, 870),
+        Space::Bt2020 => (2627, 593),
+    }
+}
+
+/// The conversion of one colour description and depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Matrix {
+    black: i32,
+    neutral: i32,
+    luma: i32,
+    red_of_cr: i32,
+    green_of_cb: i32,
+    green_of_cr: i32,
+    blue_of_cb: i32,
+}
+
+impl Matrix {
+    fn new(colour: Colour, depth: u32) -> Self {
+        let (kr, kb) = luma_weights(colour.space);
+        let kg = 10_000 - kr - kb;
+        let unit = 1i64 << (depth - 8);
+        let (black, luma_range, chroma_range) = match colour.full_range {
+            true => (0, (256 * unit) - 1, (256 * unit) - 1),
+            false => (16 * unit, 219 * unit, 224 * unit),
+        };
+        let chroma = |numerator: i64, denominator: i64| {
+            round_div(255 * ONE * numerator, denominator * chroma_range)
+        };
+        Self {
+            black: black as i32,
+            neutral: (128 * unit) as i32,
+            luma: round_div(255 * ONE, luma_range),
+            red_of_cr: chroma(2 * (10_000 - kr), 10_000),
+            green_of_cb: chroma(2 * (10_000 - kb) * kb, 10_000 * kg),
+            green_of_cr: chroma(2 * (10_000 - kr) * kr, 10_000 * kg),
+            blue_of_cb: chroma(2 * (10_000 - kb), 10_000),
+        }
+    }
+
+    fn rgb(&self, y: i32, cb: i32, cr: i32) -> [u8; 3] {
+        let luma = (y - self.black) * self.luma + (ONE / 2) as i32;
+        let (cb, cr) = (cb - self.neutral, cr - self.neutral);
+        let byte = |sum: i32| (sum >> 16).clamp(0, 255) as u8;
+        [
+            byte(luma + cr * self.red_of_cr),
+            byte(luma - cb * self.green_of_cb - cr * self.green_of_cr),
+            byte(luma + cb * self.blue_of_cb),
+        ]
+    }
+}
+
+fn round_div(numerator: i64, denominator: i64) -> i32 {
+    ((numerator + denominator / 2) / denominator) as i32
+}
+
+/// Rows of samples, one or two bytes each.
+struct Plane<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+    wide: bool,
+}
+
+impl Plane<'_> {
+    fn row(&self, y: usize) -> impl Fn(usize) -> i32 {
+        let row = &self.bytes[y * self.stride..][..self.stride];
+        let wide = self.wide;
+        move |x| match wide {
+            false => i32::from(row[x]),
+            true => i32::from(u16::from_le_bytes([row[2 * x], row[2 * x + 1]])),
+        }
+    }
+}
+
+/// Converts a frame. The error says how the decoder's planes contradict its description.
+pub fn to_picture(frame: &DecodedFrame, colour: Colour) -> Result<Picture, String> {
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    let (shift_x, shift_y) = (frame.subsampling_x, frame.subsampling_y);
+    let planes = planes(frame)?;
+    let [luma, cb, cr] = &planes;
+    let matrix = Matrix::new(colour, frame.bit_depth);
+    let mut rgb = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        let (luma, cb, cr) = (luma.row(y), cb.row(y >> shift_y), cr.row(y >> shift_y));
+        for x in 0..width {
+            let (cb, cr) = (cb(x >> shift_x), cr(x >> shift_x));
+            rgb.extend(match colour.space {
+                Space::Rgb => [cr, luma(x), cb].map(|v| (v >> (frame.bit_depth - 8)) as u8),
+                _ => matrix.rgb(luma(x), cb, cr),
+            });
+        }
+    }
+    Ok(Picture { width, height, rgb })
+}
+
+/// The three planes, checked: the rest indexes them without fear.
+fn planes(frame: &DecodedFrame) -> Result<[Plane<'_>; 3], String> {
+    if !matches!(frame.bit_depth, 8 | 10 | 12) || frame.subsampling_x > 1 || frame.subsampling_y > 1
+    {
+        return Err(format!("{} bits a sample", frame.bit_depth));
+    }
+    let wide = frame.bit_depth > 8;
+    let plane = |index: usize| {
+        let (shift_x, shift_y) = match index {
+            0 => (0, 0),
+            _ => (frame.subsampling_x, frame.subsampling_y),
+        };
+        let columns = ((frame.width + shift_x) >> shift_x) as usize;
+        let rows = ((frame.height + shift_y) >> shift_y) as usize;
+        let (bytes, stride) = match (frame.planes.get(index), frame.strides.get(index)) {
+            (Some(bytes), Some(stride)) => (bytes, *stride),
+            _ => return Err(format!("plane {index} is missing")),
+        };
+        if stride < columns << u32::from(wide) || bytes.len() < rows * stride {
+            return Err(format!("plane {index} is smaller than {columns}x{rows}"));
+        }
+        Ok(Plane {
+            bytes,
+            stride,
+            wide,
+        })
+    };
+    Ok([plane(0)?, plane(1)?, plane(2)?])
+}
