@@ -2,6 +2,10 @@
 
 pub mod video;
 pub mod miniature;
+pub mod sampling;
+pub mod resize;
+pub mod crop;
+pub mod transform;
 pub mod dataset;
 pub mod loader;
 
