@@ -8,6 +8,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Result};
 
+/// How the names of files begin that are not finished.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// Whether a file name is that of a file that a killed process left unfinished.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// Writes a file so that a reader, a crash or a full disk sees the old content or the new, never a part:
 /// temporary file in the same folder, sync, rename, sync of the folder.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -26,7 +34,7 @@ pub fn write_atomic_with(
     let attempt = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
         let mut temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
+            .prefix(TEMPORARY)
             .tempfile_in(folder)?;
         write(temporary.as_file_mut())?;
         temporary.as_file().sync_all()?;
@@ -49,14 +57,14 @@ fn set_usual_permissions(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A rename is only durable once its folder is.
+/// Syncs a folder: a rename is only durable once its folder is.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
+pub fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
@@ -91,7 +99,8 @@ pub fn sha256_of_file(path: &Path) -> Result<String> {
     attempt().map_err(|e| Error::io("read", path, &e))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lowercase hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()

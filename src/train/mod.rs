@@ -1,6 +1,12 @@
 //! Optimiser, schedule, loop, checkpoint, evaluation.
 
+pub mod checkpoint;
+pub mod evaluate;
 pub mod optimizer;
+pub mod progress;
 pub mod schedule;
+pub mod session;
+pub mod stop;
 
 pub use optimizer::Optimizer;
+pub use session::{Job, Session};

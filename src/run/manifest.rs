@@ -1,0 +1,162 @@
+//! `manifest.json`: what a run is, by hashes. Sealed; the same run on the same machine has the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::provenance::{Build, Machine};
+use crate::base::{Error, Kind, Result};
+use crate::data::Dataset;
+use crate::data::dataset::Pinned;
+use crate::spec::{Experiment, Precision};
+
+/// Version of the run folder's format.
+pub const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    pub name: String,
+    /// SHA-256 of `experiment.ron`.
+    pub identity: String,
+    pub data: DataIdentity,
+    /// SHA-256 of the model file that step 0 starts from.
+    pub initial_weights: String,
+    pub engine: String,
+    pub precision: PrecisionUsed,
+    pub steps_per_epoch: u64,
+    pub steps: u64,
+    /// Every build that worked on the run, in order of first use.
+    pub builds: Vec<Build>,
+    /// Every machine that worked on the run, in order of first use.
+    pub machines: Vec<Machine>,
+    /// Whether training and evaluation are complete.
+    pub finished: bool,
+    /// SHA-256 of every file that holds a result, by its path in the folder; empty until the run is finished.
+    pub files: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataIdentity {
+    pub pins: Pins,
+    pub train: usize,
+    pub validation: usize,
+    pub classes: usize,
+}
+
+/// What the data were held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pins {
+    Verified {
+        pins_sha256: String,
+        train_root: String,
+        validation_root: String,
+    },
+    /// `--unpinned`: nobody checked the data of this run.
+    Unpinned,
+}
+
+/// What the experiment asks for, and what the device computed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrecisionUsed {
+    pub declared: Precision,
+    pub computed: Precision,
+}
+
+impl DataIdentity {
+    pub fn of(dataset: &Dataset) -> Self {
+        let pins = match &dataset.pinned {
+            Pinned::Unpinned => Pins::Unpinned,
+            Pinned::Verified {
+                pins_sha256,
+                train_root,
+                validation_root,
+            } => Pins::Verified {
+                pins_sha256: pins_sha256.clone(),
+                train_root: train_root.clone(),
+                validation_root: validation_root.clone(),
+            },
+        };
+        Self {
+            pins,
+            train: dataset.train.len(),
+            validation: dataset.validation.len(),
+            classes: dataset.classes.len(),
+        }
+    }
+}
+
+impl PrecisionUsed {
+    /// The CPU engine has float32 alone.
+    pub fn on_cpu(experiment: &Experiment) -> Self {
+        Self {
+            declared: experiment.train.precision,
+            computed: Precision::Float32,
+        }
+    }
+
+    /// A sentence where the two differ.
+    pub fn note(&self) -> Option<String> {
+        (self.declared != self.computed).then(|| {
+            format!(
+                "precision: {:?} is declared; this device computes in {:?}",
+                self.declared, self.computed
+            )
+        })
+    }
+}
+
+impl Manifest {
+    /// Position of a build in the list, where it is put if it is new.
+    pub fn note_build(&mut self, build: Build) -> usize {
+        position_or_push(&mut self.builds, build)
+    }
+
+    /// Position of a machine in the list, where it is put if it is new.
+    pub fn note_machine(&mut self, machine: Machine) -> usize {
+        position_or_push(&mut self.machines, machine)
+    }
+
+    pub fn unpinned(&self) -> bool {
+        self.data.pins == Pins::Unpinned
+    }
+
+    /// Refuses data other than those that the run began with.
+    pub fn check_data(&self, found: &DataIdentity) -> Result<()> {
+        if self.data == *found {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Run,
+            format!(
+                "the data changed since the run began\n  expected {}\n  found    {}",
+                self.data.describe(),
+                found.describe()
+            ),
+        )
+        .hint("a run sees one version of the data from its first step to its evaluation; bring that version back, or start again in another folder with --out"))
+    }
+}
+
+impl DataIdentity {
+    fn describe(&self) -> String {
+        let pins = match &self.pins {
+            Pins::Unpinned => "unpinned".to_owned(),
+            Pins::Verified { pins_sha256, .. } => format!("pins {pins_sha256}"),
+        };
+        format!(
+            "{} training and {} validation clips of {} classes, {pins}",
+            self.train, self.validation, self.classes
+        )
+    }
+}
+
+fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter()
+        .position(|known| *known == item)
+        .unwrap_or_else(|| {
+            list.push(item);
+            list.len() - 1
+        })
+}

@@ -1,0 +1,153 @@
+//! What a run was made by: the build of this program and the machine.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::files;
+
+/// Cargo.lock as it was when this program was built.
+const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
+
+/// Crates whose version can change a number.
+const CRATES: [&str; 6] = [
+    "dfdx",
+    "gemm",
+    "libm",
+    "matroska-demuxer",
+    "rusty_vp9",
+    "zune-jpeg",
+];
+
+/// One build of this program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    pub version: String,
+    /// `None`: built outside a clone, or without git.
+    pub commit: Option<String>,
+    /// Whether the sources differed from the commit.
+    pub dirty: Option<bool>,
+    /// SHA-256 over the sources, whatever git says.
+    pub source_sha256: String,
+    pub cargo_lock_sha256: String,
+    pub crates: BTreeMap<String, String>,
+}
+
+impl Build {
+    /// The build that is running.
+    pub fn this() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("FFN_COMMIT").map(str::to_owned),
+            dirty: option_env!("FFN_DIRTY").map(|dirty| dirty == "true"),
+            source_sha256: env!("FFN_SOURCE_SHA256").to_owned(),
+            cargo_lock_sha256: files::sha256(CARGO_LOCK.as_bytes()),
+            crates: CRATES
+                .iter()
+                .filter_map(|name| Some((name.to_string(), locked_version(CARGO_LOCK, name)?)))
+                .collect(),
+        }
+    }
+
+    /// A few words for people: version, commit, whether it is a commit's code.
+    pub fn describe(&self) -> String {
+        let commit = match &self.commit {
+            Some(commit) => format!("commit {}", commit.get(..12).unwrap_or(commit)),
+            None => format!(
+                "source {}",
+                self.source_sha256.get(..12).unwrap_or_default()
+            ),
+        };
+        let dirty = match self.dirty {
+            Some(true) => ", with changes that are not committed",
+            _ => "",
+        };
+        format!("ffn {} ({commit}{dirty})", self.version)
+    }
+}
+
+/// The version of a package in the text of a Cargo.lock; of several, the last.
+fn locked_version(lock: &str, name: &str) -> Option<String> {
+    let header = format!("[[package]]\nname = \"{name}\"\nversion = \"");
+    let (_, rest) = lock.rsplit_once(&header)?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// A machine, as far as it can matter for results or speed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub cores: usize,
+    pub os: String,
+    /// Within one device class the same experiment gives the same bytes.
+    pub device_class: String,
+}
+
+impl Machine {
+    /// The machine that this runs on.
+    pub fn this() -> Self {
+        Self {
+            cpu: cpu_model(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            device_class: device_class().to_owned(),
+        }
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn cpu_model() -> String {
+    let brand = raw_cpuid::CpuId::new().get_processor_brand_string();
+    brand.map_or_else(unknown_cpu, |brand| brand.as_str().trim().to_owned())
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+fn cpu_model() -> String {
+    unknown_cpu()
+}
+
+fn unknown_cpu() -> String {
+    format!("unknown {}", std::env::consts::ARCH)
+}
+
+/// The widest vector instructions decide how products are summed, hence their last bits.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn device_class() -> &'static str {
+    if is_x86_feature_detected!("avx512f") {
+        "cpu x86 avx512"
+    } else if is_x86_feature_detected!("fma") {
+        "cpu x86 fma"
+    } else {
+        "cpu x86"
+    }
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+fn device_class() -> &'static str {
+    "cpu generic"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_build_knows_its_lock_file() {
+        let build = Build::this();
+        assert_eq!(build.crates.len(), CRATES.len(), "{:?}", build.crates);
+        assert_eq!(build.source_sha256.len(), 64);
+    }
+
+    #[test]
+    fn locked_version_reads_a_lock_file() {
+        let lock = "[[package]]\nname = \"a\"\nversion = \"1.2.3\"\n\n[[package]]\nname = \"ab\"\nversion = \"4\"\n";
+        assert_eq!(locked_version(lock, "a").as_deref(), Some("1.2.3"));
+        assert_eq!(locked_version(lock, "b"), None);
+    }
+
+    #[test]
+    fn this_machine_has_no_path_and_no_name() {
+        let machine = Machine::this();
+        assert!(machine.cores > 0 && !machine.cpu.contains('/'));
+    }
+}

@@ -1,0 +1,199 @@
+//! `eval/<T>.json` and `eval/<T>.predictions.jsonl`: what a model says at one frame count.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Error, Kind, Result, files};
+
+/// How many classes of a clip are kept.
+pub const TOP: usize = 5;
+
+/// The result of one frame count, over the validation split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Frames of a clip in evaluation.
+    pub frames: usize,
+    /// Frame count of the branch that served it: its own, else the nearest, ties to the larger.
+    pub branch: usize,
+    /// Training steps that the model has had.
+    pub step: u64,
+    pub clips: usize,
+    /// Views of a clip; their logits are averaged.
+    pub views: usize,
+    /// Clips whose class is the first.
+    pub top1: usize,
+    /// Clips whose class is among the first five.
+    pub top5: usize,
+    /// Mean cross entropy.
+    pub loss: f64,
+    /// For each class by name: right answers, clips.
+    pub classes: BTreeMap<String, (usize, usize)>,
+    pub pinned: bool,
+    /// SHA-256 of the predictions.
+    pub predictions_sha256: String,
+}
+
+impl Summary {
+    /// In percent.
+    pub fn top1_percent(&self) -> f64 {
+        percent(self.top1, self.clips)
+    }
+
+    /// In percent.
+    pub fn top5_percent(&self) -> f64 {
+        percent(self.top5, self.clips)
+    }
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+/// What is said about one clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    pub id: String,
+    pub label: usize,
+    pub predicted: usize,
+    /// Probability of the label.
+    pub probability: f64,
+    /// Place of the label among the classes, from 1; equal logits rank by class number.
+    pub rank: usize,
+    /// The first five classes with their probabilities.
+    pub top: Vec<(usize, f64)>,
+}
+
+impl Prediction {
+    /// From the logits of a clip. Fails when one is not finite: such a model says nothing.
+    pub fn new(id: &str, label: usize, logits: &[f32]) -> Result<Self> {
+        let ranked = ranked(id, logits)?;
+        let place = ranked.iter().position(|&(class, _)| class == label);
+        let place = place.ok_or_else(|| {
+            Error::new(
+                Kind::Data,
+                format!("clip `{id}` has class {label} of {}", logits.len()),
+            )
+        })?;
+        Ok(Self {
+            id: id.to_owned(),
+            label,
+            predicted: ranked.first().map_or(0, |&(class, _)| class),
+            probability: ranked.get(place).map_or(0.0, |&(_, p)| p),
+            rank: place + 1,
+            top: ranked.into_iter().take(TOP).collect(),
+        })
+    }
+}
+
+/// All classes with their probabilities, softmax in float64, the most probable first.
+pub fn ranked(id: &str, logits: &[f32]) -> Result<Vec<(usize, f64)>> {
+    if let Some(value) = logits.iter().find(|value| !value.is_finite()) {
+        return Err(Error::new(
+            Kind::Diverged,
+            format!("the model's output for clip `{id}` is {value}"),
+        ));
+    }
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights = logits
+        .iter()
+        .map(|&v| libm::exp(f64::from(v) - f64::from(largest)));
+    let mut classes: Vec<(usize, f64)> = weights.enumerate().collect();
+    let total: f64 = classes.iter().map(|&(_, weight)| weight).sum();
+    for (_, weight) in &mut classes {
+        *weight /= total;
+    }
+    let logit = |class: usize| logits.get(class).copied().unwrap_or(f32::NEG_INFINITY);
+    classes.sort_by(|a, b| logit(b.0).total_cmp(&logit(a.0)).then(a.0.cmp(&b.0)));
+    Ok(classes)
+}
+
+/// -ln of the label's probability, in float64.
+pub fn cross_entropy(logits: &[f32], label: usize) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let weights = logits.iter().map(|&v| libm::exp(f64::from(v) - largest));
+    let own = logits.get(label).map_or(f64::NAN, |&v| f64::from(v));
+    libm::log(weights.sum()) - (own - largest)
+}
+
+/// The predictions of one frame count as lines of JSON.
+pub fn lines(predictions: &[Prediction]) -> Result<String> {
+    let mut text = String::new();
+    for prediction in predictions {
+        let line = serde_json::to_string(prediction)
+            .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Writes `<T>.predictions.jsonl`, then `<T>.json`: a summary that is there has its predictions.
+pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
+    let name = summary.frames;
+    files::write_atomic(
+        &folder.join(format!("{name}.predictions.jsonl")),
+        lines(predictions)?.as_bytes(),
+    )?;
+    let mut text = serde_json::to_string_pretty(summary)
+        .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
+    text.push('\n');
+    files::write_atomic(&folder.join(format!("{name}.json")), text.as_bytes())
+}
+
+/// The summaries in a folder, by frame count.
+pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", folder, &e)),
+    };
+    let mut summaries = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            summaries.push(read(&path)?);
+        }
+    }
+    summaries.sort_by_key(|summary: &Summary| summary.frames);
+    Ok(summaries)
+}
+
+fn read(path: &Path) -> Result<Summary> {
+    serde_json::from_str(&files::read_text(path)?)
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_logits_rank_by_class() {
+        let prediction = Prediction::new("a", 2, &[1.0, 3.0, 3.0, 0.0]).unwrap();
+        assert_eq!((prediction.predicted, prediction.rank), (1, 2));
+        let order: Vec<usize> = prediction.top.iter().map(|&(class, _)| class).collect();
+        assert_eq!(order, [1, 2, 0, 3]);
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_far_from_zero() {
+        let ranked = ranked("a", &[1000.0, 999.0, -1000.0]).unwrap();
+        assert!((ranked.iter().map(|&(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-15);
+        assert!((ranked[0].1 - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-15);
+    }
+
+    #[test]
+    fn cross_entropy_is_finite_where_the_probability_is_zero() {
+        assert_eq!(cross_entropy(&[0.0, 2000.0], 0), 2000.0);
+        assert!((cross_entropy(&[1.0; 8], 3) - 8f64.ln()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_logit_that_is_not_finite_is_no_answer() {
+        assert_eq!(
+            ranked("a", &[0.0, f32::NAN]).unwrap_err().kind,
+            Kind::Diverged
+        );
+    }
+}

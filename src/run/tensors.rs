@@ -1,0 +1,142 @@
+//! Named tensors ↔ safetensors. The bytes depend on names, shapes and values alone.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::base::{Error, Kind, Result, files};
+use crate::model::StateDict;
+
+/// A float32 tensor by name.
+pub type Named = (String, Vec<usize>, Vec<f32>);
+
+/// A tensor as safetensors takes it.
+enum Tensor<'a> {
+    Floats(&'a [usize], &'a [f32]),
+    Counter(u64),
+}
+
+impl View for Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Tensor::Floats(..) => Dtype::F32,
+            Tensor::Counter(_) => Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        match self {
+            Tensor::Floats(shape, _) => shape,
+            Tensor::Counter(_) => &[],
+        }
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self {
+            Tensor::Floats(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Tensor::Counter(value) => Cow::Owned(value.to_le_bytes().to_vec()),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        match self {
+            Tensor::Floats(_, values) => size_of_val(*values),
+            Tensor::Counter(value) => size_of_val(value),
+        }
+    }
+}
+
+/// A model's parameters and running statistics. Counters are scalars of 64-bit integers, as PyTorch writes them.
+pub fn encode(state: &StateDict) -> Result<Vec<u8>> {
+    let floats = state.floats.iter();
+    let floats = floats.map(|(name, shape, values)| (name, Tensor::Floats(shape, values)));
+    let counters = state.counters.iter();
+    let counters = counters.map(|(name, value)| (name, Tensor::Counter(*value)));
+    serialize(floats.chain(counters))
+}
+
+/// Float tensors alone: momentum.
+pub fn encode_floats(tensors: &[Named]) -> Result<Vec<u8>> {
+    let tensors = tensors.iter();
+    serialize(tensors.map(|(name, shape, values)| (name, Tensor::Floats(shape, values))))
+}
+
+fn serialize<'a>(tensors: impl Iterator<Item = (&'a String, Tensor<'a>)>) -> Result<Vec<u8>> {
+    safetensors::serialize(tensors, None)
+        .map_err(|e| Error::new(Kind::Run, format!("cannot write as safetensors: {e}")))
+}
+
+/// What [`encode`] wrote, in the file's order.
+pub fn decode(path: &Path) -> Result<StateDict> {
+    let bytes = files::read(path)?;
+    let damaged =
+        |what: String| Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let mut state = StateDict {
+        floats: Vec::new(),
+        counters: Vec::new(),
+    };
+    for (name, view) in file.iter() {
+        match (view.dtype(), view.data().as_array::<8>()) {
+            (Dtype::F32, _) => {
+                let values = view.data().as_chunks().0.iter();
+                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                let tensor = (name.to_owned(), view.shape().to_vec(), values);
+                state.floats.push(tensor);
+            }
+            (Dtype::I64, Some(bytes)) => {
+                let counter = (name.to_owned(), u64::from_le_bytes(*bytes));
+                state.counters.push(counter);
+            }
+            (other, _) => return Err(damaged(format!("tensor `{name}` has type {other:?}"))),
+        }
+    }
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> StateDict {
+        StateDict {
+            floats: vec![
+                ("b".into(), vec![2, 1], vec![f32::MIN_POSITIVE, -0.0]),
+                ("a".into(), vec![0], vec![]),
+            ],
+            counters: vec![("a.num_batches_tracked".into(), u64::MAX >> 1)],
+        }
+    }
+
+    #[test]
+    fn a_state_comes_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let bytes = encode(&state()).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+        let back = decode(&path).unwrap();
+        assert_eq!(back.counters, state().counters);
+        assert_eq!(encode(&back).unwrap(), bytes);
+        let tensor = back.floats.iter().find(|t| t.0 == "b").unwrap();
+        assert_eq!(tensor.2[1].to_bits(), (-0.0f32).to_bits());
+    }
+
+    #[test]
+    fn the_order_of_the_tensors_does_not_matter() {
+        let mut other = state();
+        other.floats.reverse();
+        assert_eq!(encode(&other).unwrap(), encode(&state()).unwrap());
+    }
+
+    #[test]
+    fn a_truncated_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let bytes = encode(&state()).unwrap();
+        for end in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            assert!(decode(&path).is_err(), "{end} bytes");
+        }
+    }
+}

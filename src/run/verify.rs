@@ -1,0 +1,160 @@
+//! Recomputes every hash of a run folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::checkpoint;
+use super::folder::{
+    CHECKPOINTS, CLASSES, EVAL, EXPERIMENT, Folder, HISTORY, LOCK, LOG, MANIFEST, METRICS, TIMING,
+};
+use super::manifest::Manifest;
+use super::metrics;
+use crate::base::{Error, Kind, Result, files};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Files and documents that were checked.
+    pub checked: usize,
+    /// What is not as it was written.
+    pub problems: Vec<Error>,
+    /// Files that no hash covers, by their path in the folder.
+    pub unlisted: Vec<String>,
+}
+
+impl Report {
+    fn note(&mut self, outcome: Result<()>) {
+        self.checked += 1;
+        self.problems.extend(outcome.err());
+    }
+}
+
+/// Checks seals, the experiment's identity, every listed file, the inner hashes of checkpoints and the continuity of
+/// the metrics. Fails only where the folder is no run; what is wrong inside it is in the report.
+pub fn verify(folder: &Folder) -> Result<Report> {
+    let mut report = Report::default();
+    if !folder.exists() {
+        folder.manifest()?;
+    }
+    report.note(folder.experiment().map(drop));
+    report.note(folder.classes().map(drop));
+    let manifest = match folder.manifest() {
+        Ok(manifest) => Some(manifest),
+        Err(error) => {
+            report.note(Err(error));
+            None
+        }
+    };
+    check_history(folder, &mut report);
+    check_checkpoints(folder, manifest.as_ref(), &mut report)?;
+    if let Some(manifest) = manifest {
+        check_files(folder, &manifest, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn check_history(folder: &Folder, report: &mut Report) {
+    match folder.history() {
+        Ok(history) => {
+            report.checked += 1;
+            for (name, expected) in &history.files {
+                report.note(check_hash(&folder.join(name), expected));
+            }
+        }
+        Err(error) => report.note(Err(error)),
+    }
+}
+
+fn check_files(folder: &Folder, manifest: &Manifest, report: &mut Report) -> Result<()> {
+    for (name, expected) in &manifest.files {
+        report.note(check_hash(&folder.join(name), expected));
+    }
+    if !manifest.finished {
+        return Ok(());
+    }
+    let steps = metrics::read(&folder.join(METRICS)).and_then(|records| {
+        match records.len() as u64 == manifest.steps {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Run,
+                format!(
+                    "`{METRICS}` has {} steps, expected {}",
+                    records.len(),
+                    manifest.steps
+                ),
+            )),
+        }
+    });
+    report.note(steps);
+    let known = [MANIFEST, HISTORY, LOCK, LOG, TIMING];
+    report.unlisted = folder
+        .files()?
+        .into_iter()
+        .filter(|name| !manifest.files.contains_key(name) && !known.contains(&name.as_str()))
+        .collect();
+    Ok(())
+}
+
+fn check_checkpoints(
+    folder: &Folder,
+    manifest: Option<&Manifest>,
+    report: &mut Report,
+) -> Result<()> {
+    let checkpoints = checkpoint::list(&folder.checkpoints())?;
+    for (step, path) in checkpoints {
+        let outcome = checkpoint::verify(&path).and_then(|state| {
+            metrics::check(&folder.join(METRICS), &state.metrics)?;
+            let identity = manifest.is_none_or(|manifest| manifest.identity == state.identity);
+            match identity && state.step == step {
+                true => Ok(()),
+                false => Err(Error::new(
+                    Kind::Run,
+                    format!("`{}` is of another run or step", path.display()),
+                )),
+            }
+        });
+        report.note(outcome);
+    }
+    Ok(())
+}
+
+fn check_hash(path: &Path, expected: &str) -> Result<()> {
+    if !path.exists() {
+        return Err(Error::new(
+            Kind::Run,
+            format!("`{}` is missing", path.display()),
+        ));
+    }
+    let computed = files::sha256_of_file(path)?;
+    match computed == expected {
+        true => Ok(()),
+        false => Err(checkpoint::hash_mismatch(path, expected, &computed)),
+    }
+}
+
+/// SHA-256 of every file that holds a result, by its path in the folder: for the manifest of a finished run.
+pub fn hashes_of_results(folder: &Folder) -> Result<BTreeMap<String, String>> {
+    let names = folder.files()?.into_iter();
+    names
+        .filter(|name| holds_result(name))
+        .map(|name| {
+            let hash = files::sha256_of_file(&folder.join(&name))?;
+            Ok((name, hash))
+        })
+        .collect()
+}
+
+/// SHA-256 of the files that tell how a finished run went, and of its manifest: for the history.
+pub fn hashes_of_records(folder: &Folder) -> Result<BTreeMap<String, String>> {
+    let names = [MANIFEST, LOG, TIMING].into_iter();
+    names
+        .map(|name| Ok((name.to_owned(), files::sha256_of_file(&folder.join(name))?)))
+        .collect()
+}
+
+fn holds_result(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((folder, _)) => [EVAL, CHECKPOINTS].contains(&folder),
+        None => [EXPERIMENT, CLASSES, METRICS].contains(&name),
+    }
+}

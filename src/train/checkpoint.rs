@@ -1,0 +1,111 @@
+//! Model and optimiser ↔ the checkpoints of a run.
+
+use std::path::Path;
+
+use super::Optimizer;
+use crate::base::{Error, Kind, Result};
+use crate::model::Model;
+use crate::run::checkpoint::{self, MODEL, MOMENTUM, Moment, State};
+use crate::run::{Folder, folder, metrics, tensors};
+
+/// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
+/// last good checkpoint.
+pub fn save(folder: &Folder, model: &Model, optimizer: &Optimizer, moment: Moment) -> Result<()> {
+    let state = model.state_dict();
+    let broken = |values: &[f32]| values.iter().any(|value| !value.is_finite());
+    if let Some((name, ..)) = state.floats.iter().find(|tensor| broken(&tensor.2)) {
+        return Err(Error::new(
+            Kind::Diverged,
+            format!(
+                "after step {} the tensor `{name}` has values that are not finite",
+                moment.step
+            ),
+        ));
+    }
+    let model = tensors::encode(&state)?;
+    let momentum = tensors::encode_floats(&optimizer.state())?;
+    checkpoint::write(&folder.checkpoints(), moment, &model, &momentum)?;
+    checkpoint::prune(&folder.checkpoints(), checkpoint::KEPT)
+}
+
+/// What a run goes on from.
+pub struct Found {
+    pub state: State,
+    /// Why later checkpoints were passed over.
+    pub damaged: Vec<Error>,
+}
+
+/// Loads the last checkpoint that is intact and whose metrics are; `None` for a run that has none yet. Later ones,
+/// which are damaged, are removed: the run makes them again. Where all are damaged nothing is touched.
+pub fn restore(
+    folder: &Folder,
+    identity: &str,
+    model: &mut Model,
+    optimizer: &mut Optimizer,
+) -> Result<Option<Found>> {
+    let mut damaged = Vec::new();
+    let mut passed = Vec::new();
+    for (_, path) in checkpoint::list(&folder.checkpoints())?.into_iter().rev() {
+        match usable(folder, &path, identity) {
+            Err(error) => {
+                damaged.push(error);
+                passed.push(path);
+            }
+            Ok(state) => {
+                load(&path, model, optimizer)?;
+                for path in passed {
+                    checkpoint::remove(&path)?;
+                }
+                return Ok(Some(Found { state, damaged }));
+            }
+        }
+    }
+    match damaged.is_empty() {
+        true => Ok(None),
+        false => Err(none_is_intact(folder, &damaged)),
+    }
+}
+
+fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
+    let state = checkpoint::verify(path)?;
+    if state.identity != identity {
+        return Err(Error::new(
+            Kind::Run,
+            format!("`{}` is of another experiment", path.display()),
+        ));
+    }
+    metrics::check(&folder.join(folder::METRICS), &state.metrics)?;
+    Ok(state)
+}
+
+fn load(path: &Path, model: &mut Model, optimizer: &mut Optimizer) -> Result<()> {
+    model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
+    optimizer.load_state(&tensors::decode(&path.join(MOMENTUM))?.floats)
+}
+
+/// Loads the weights of a run's last checkpoint, for evaluation; returns the steps that they have had.
+pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
+    let all = checkpoint::list(&folder.checkpoints())?;
+    let (_, path) = all.last().ok_or_else(|| {
+        Error::new(
+            Kind::Run,
+            format!("the run `{}` has no checkpoint yet", folder.path().display()),
+        )
+    })?;
+    let state = checkpoint::verify(path)?;
+    model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
+    Ok(state.step)
+}
+
+fn none_is_intact(folder: &Folder, damaged: &[Error]) -> Error {
+    let reasons: Vec<String> = damaged.iter().map(|e| format!("\n- {}", e.message)).collect();
+    Error::new(
+        Kind::Run,
+        format!(
+            "no checkpoint of `{}` is intact{}",
+            folder.path().display(),
+            reasons.concat()
+        ),
+    )
+    .hint("bring the files back from a copy, or move the folder away: the run then starts from the beginning")
+}

@@ -1,0 +1,490 @@
+//! A process's work on one run: begins it or goes on with it, trains, evaluates, finishes.
+//!
+//! What a step reads is in the experiment, the data and the checkpoint. Threads, workers, the clock and the places
+//! of checkpoints leave no trace in a result.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::evaluate::Evaluation;
+use super::progress::Progress;
+use super::stop::Stop;
+use super::{Optimizer, checkpoint, schedule};
+use crate::base::{Error, Kind, Result};
+use crate::data::loader::steps_per_epoch;
+use crate::data::transform::normalize_into;
+use crate::data::{Dataset, TrainBatch, TrainLoader};
+use crate::exec::DropoutKey;
+use crate::model::{Model, StepInput, StepOutput};
+use crate::run::checkpoint::Moment;
+use crate::run::history::{self, History, Outcome, Process};
+use crate::run::log::{Lines, Timing};
+use crate::run::manifest::{DataIdentity, FORMAT, Manifest, PrecisionUsed};
+use crate::run::metrics::{Mark, Metrics, Record};
+use crate::run::provenance::{Build, Machine};
+use crate::run::results::{self, Summary};
+use crate::run::{Folder, folder, tensors, verify};
+use crate::spec::Loaded;
+
+/// What is to be done, on what, with what.
+pub struct Job<'a> {
+    pub loaded: &'a Loaded,
+    pub dataset: Arc<Dataset>,
+    /// Locked by the caller.
+    pub folder: Folder,
+    pub threads: usize,
+    pub workers: usize,
+    /// Time between checkpoints, besides those at the ends of epochs.
+    pub checkpoint_every: Duration,
+    pub stop: &'a Stop,
+}
+
+/// A run that is open for work.
+pub struct Session<'a> {
+    job: Job<'a>,
+    identity: String,
+    model: Model,
+    optimizer: Optimizer,
+    manifest: Manifest,
+    history: History,
+    metrics: Metrics,
+    log: Lines,
+    timing: Lines,
+    /// Steps that are done.
+    step: u64,
+    /// Steps of the last checkpoint, and when it was written.
+    saved: (Option<u64>, Instant),
+    pixels: Vec<f32>,
+}
+
+impl<'a> Session<'a> {
+    /// Builds the model, begins the run or loads its last checkpoint, and tries every evaluation view once.
+    pub fn open(job: Job<'a>) -> Result<Self> {
+        let experiment = &job.loaded.experiment;
+        let identity = experiment.identity();
+        let mut model = Model::new(experiment, &job.loaded.base, job.threads)?;
+        let mut optimizer = Optimizer::new(model.graph(), experiment);
+        job.folder.remove_unfinished()?;
+        let manifest = match job.folder.exists() {
+            true => job.folder.manifest()?,
+            false => begin(&job, &identity, &model)?,
+        };
+        manifest.check_data(&DataIdentity::of(&job.dataset))?;
+        let found = checkpoint::restore(&job.folder, &identity, &mut model, &mut optimizer)?;
+        let (step, mark) = match &found {
+            Some(found) => (found.state.step, found.state.metrics.clone()),
+            None => (0, Mark::start()),
+        };
+        let mut session = Self {
+            identity,
+            model,
+            optimizer,
+            manifest,
+            history: job.folder.history()?,
+            metrics: Metrics::resume(&job.folder.join(folder::METRICS), &mark)?,
+            log: Lines::open(&job.folder.join(folder::LOG))?,
+            timing: Lines::open(&job.folder.join(folder::TIMING))?,
+            step,
+            saved: (found.as_ref().map(|_| step), Instant::now()),
+            pixels: Vec::new(),
+            job,
+        };
+        session.begin_process()?;
+        for error in found.iter().flat_map(|found| &found.damaged) {
+            session.warn(&format!(
+                "going on from step {step}: {}",
+                error.message
+            ))?;
+        }
+        session.rehearse()?;
+        Ok(session)
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Steps that are done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Trains what is left and evaluates. However it ends, the history says so.
+    pub fn run(mut self, progress: &mut Progress) -> Result<Vec<Summary>> {
+        let result = self
+            .train(progress)
+            .and_then(|()| self.final_results(progress));
+        let closed = self.close(&result);
+        let summaries = result?;
+        closed?;
+        Ok(summaries)
+    }
+
+    fn train(&mut self, progress: &mut Progress) -> Result<()> {
+        let steps = self.manifest.steps;
+        progress.train(steps, self.step, self.manifest.steps_per_epoch, self.job.loaded.experiment.train.batch);
+        self.interim_results(progress)?;
+        self.stop_if_asked()?;
+        let experiment = &self.job.loaded.experiment;
+        let mut loader = TrainLoader::start(
+            self.job.dataset.clone(),
+            experiment,
+            self.job.workers,
+            self.step,
+        );
+        while self.step < steps {
+            let begun = Instant::now();
+            let waited = loader.report().waited;
+            let batch = loader.next_batch().ok_or_else(|| {
+                Error::new(Kind::Data, format!("the loader ended before step {}", self.step))
+            })??;
+            let record = self.advance(batch)?;
+            let report = loader.report();
+            self.timing.record(&Timing {
+                step: record.step,
+                seconds: begun.elapsed().as_secs_f64(),
+                waited: report.waited - waited,
+                queue: report.depth,
+            })?;
+            progress.step(&record, report.depth);
+            if self.at_epoch_end() || self.saved.1.elapsed() >= self.job.checkpoint_every {
+                self.save()?;
+            }
+            self.stop_if_asked()?;
+            self.interim_results(progress)?;
+        }
+        Ok(())
+    }
+
+    /// One training step.
+    fn advance(&mut self, batch: TrainBatch) -> Result<Record> {
+        let experiment = &self.job.loaded.experiment;
+        let rate = schedule::rate(experiment, self.manifest.steps_per_epoch, self.step);
+        self.pixels.resize(batch.pixels.len(), 0.0);
+        normalize_into(&batch.pixels, &experiment.train.clips.normalize, &mut self.pixels);
+        let mut output = self.model.train_step(&StepInput {
+            pixels: &self.pixels,
+            labels: &batch.labels,
+            dropout: DropoutKey {
+                seed: experiment.seed,
+                step: self.step,
+            },
+        })?;
+        let mut grad_norm = f64::NAN;
+        if output.total.is_finite() {
+            grad_norm = self.optimizer.step(&mut self.model, &mut output.gradients, rate);
+        }
+        if !grad_norm.is_finite() {
+            return Err(diverged(self.step, &batch, rate, output.total, grad_norm));
+        }
+        let record = self.record(&batch, &output, rate, grad_norm);
+        self.metrics.append(&record)?;
+        for (id, reason) in &batch.skipped {
+            self.log.say(&format!("step {}: left out `{id}`: {reason}", self.step))?;
+        }
+        self.step += 1;
+        Ok(record)
+    }
+
+    fn record(&self, batch: &TrainBatch, output: &StepOutput, lr: f64, grad_norm: f64) -> Record {
+        let graph = self.model.graph();
+        let accuracies = output.logits.iter();
+        let accuracies = accuracies.map(|logits| accuracy(logits, &batch.labels, graph.classes));
+        Record {
+            step: self.step,
+            epoch: self.epoch(),
+            lr,
+            loss: output.total,
+            terms: output.terms.iter().cloned().collect(),
+            grad_norm,
+            accuracy: graph.branches.iter().copied().zip(accuracies).collect(),
+            skipped: batch.skipped.iter().map(|(id, _)| id.clone()).collect(),
+        }
+    }
+
+    /// Epochs that are done.
+    fn epoch(&self) -> u64 {
+        self.step / self.manifest.steps_per_epoch.max(1)
+    }
+
+    fn at_epoch_end(&self) -> bool {
+        self.step.is_multiple_of(self.manifest.steps_per_epoch.max(1))
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let moment = Moment {
+            identity: self.identity.clone(),
+            step: self.step,
+            epoch: self.epoch(),
+            metrics: self.metrics.mark()?,
+        };
+        checkpoint::save(&self.job.folder, &self.model, &self.optimizer, moment)?;
+        self.saved = (Some(self.step), Instant::now());
+        if let Some(process) = self.history.processes.last_mut() {
+            process.to_step = self.step;
+        }
+        self.job.folder.write_history(&self.history)
+    }
+
+    fn save_if_new(&mut self) -> Result<()> {
+        match self.saved.0 == Some(self.step) {
+            true => Ok(()),
+            false => self.save(),
+        }
+    }
+
+    fn stop_if_asked(&mut self) -> Result<()> {
+        let Some(reason) = self.job.stop.requested() else {
+            return Ok(());
+        };
+        self.save_if_new()?;
+        Err(Error::new(
+            Kind::Stopped,
+            format!(
+                "stopped after step {} of {}: {reason}; everything is saved in `{}`",
+                self.step,
+                self.manifest.steps,
+                self.job.folder.path().display()
+            ),
+        )
+        .hint("the same command goes on from there"))
+    }
+
+    /// Evaluates where the experiment asks for it after this epoch, unless that is done.
+    fn interim_results(&mut self, progress: &mut Progress) -> Result<()> {
+        let every = self.job.loaded.experiment.eval.every as u64;
+        let due = self.step > 0 && self.step < self.manifest.steps && self.at_epoch_end();
+        if every == 0 || !due || !self.epoch().is_multiple_of(every) {
+            return Ok(());
+        }
+        let place = self.job.folder.eval().join(format!("epoch-{:04}", self.epoch()));
+        let frames = &self.job.loaded.experiment.eval.frames;
+        if results::read_all(&place)?.len() == frames.len() {
+            return Ok(());
+        }
+        self.evaluate(&place, progress).map(drop)
+    }
+
+    /// The last checkpoint, the evaluation, and the manifest that lists both.
+    fn final_results(&mut self, progress: &mut Progress) -> Result<Vec<Summary>> {
+        self.save_if_new()?;
+        self.stop_if_asked()?;
+        let summaries = self.evaluate(&self.job.folder.eval(), progress)?;
+        crate::run::checkpoint::prune(&self.job.folder.checkpoints(), 1)?;
+        self.manifest.finished = true;
+        self.manifest.files = verify::hashes_of_results(&self.job.folder)?;
+        self.job.folder.write_manifest(&self.manifest)?;
+        Ok(summaries)
+    }
+
+    fn evaluate(&mut self, place: &Path, progress: &mut Progress) -> Result<Vec<Summary>> {
+        let stop = self.job.stop;
+        let evaluation = evaluation(&self.job, self.step);
+        progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
+        let evaluated = evaluation.run(&mut self.model, &mut |done| {
+            progress.evaluated(done);
+            match stop.requested() {
+                None => Ok(()),
+                Some(reason) => Err(Error::new(
+                    Kind::Stopped,
+                    format!("stopped during evaluation: {reason}; the training is saved"),
+                )
+                .hint("the same command evaluates again and goes on from there")),
+            }
+        })?;
+        let mut summaries = Vec::new();
+        for result in evaluated {
+            results::write(place, &result.summary, &result.predictions)?;
+            let line = describe(&result.summary);
+            self.log.say(&format!("after step {}: {line}", self.step))?;
+            progress.say(&line);
+            summaries.push(result.summary);
+        }
+        Ok(summaries)
+    }
+
+    fn rehearse(&mut self) -> Result<()> {
+        evaluation(&self.job, self.step).rehearse(&mut self.model)
+    }
+
+    fn begin_process(&mut self) -> Result<()> {
+        let build = Build::this();
+        let machine = Machine::this();
+        self.log.say(&format!(
+            "{} on {}, {} threads, {} workers, from step {}",
+            build.describe(),
+            machine.cpu,
+            self.job.threads,
+            self.job.workers,
+            self.step
+        ))?;
+        let process = Process {
+            started: history::now(),
+            ended: None,
+            outcome: Outcome::Working,
+            from_step: self.step,
+            to_step: self.step,
+            threads: self.job.threads,
+            workers: self.job.workers,
+            build: self.manifest.note_build(build),
+            machine: self.manifest.note_machine(machine),
+            experiment_folder: relative(&self.job.loaded.base, self.job.folder.path()),
+        };
+        self.history.processes.push(process);
+        self.job.folder.write_manifest(&self.manifest)?;
+        self.job.folder.write_history(&self.history)
+    }
+
+    /// Says in log and history how the process ended.
+    fn close(&mut self, result: &Result<Vec<Summary>>) -> Result<()> {
+        let outcome = match result.as_ref().map_err(|error| error.kind) {
+            Ok(_) => Outcome::Finished,
+            Err(Kind::Stopped) => Outcome::Stopped,
+            Err(Kind::Diverged) => Outcome::Diverged,
+            Err(_) => Outcome::Failed,
+        };
+        let sentence = match result {
+            Ok(_) => "finished",
+            Err(error) => &error.message,
+        };
+        self.log.say(sentence)?;
+        if let Some(process) = self.history.processes.last_mut() {
+            process.ended = Some(history::now());
+            process.outcome = outcome;
+        }
+        if outcome == Outcome::Finished {
+            self.history.files = verify::hashes_of_records(&self.job.folder)?;
+        }
+        self.job.folder.write_history(&self.history)
+    }
+
+    fn warn(&mut self, sentence: &str) -> Result<()> {
+        eprintln!("warning: {sentence}");
+        self.log.say(&format!("warning: {sentence}"))
+    }
+}
+
+fn evaluation<'j>(job: &'j Job<'_>, step: u64) -> Evaluation<'j> {
+    Evaluation {
+        experiment: &job.loaded.experiment,
+        dataset: &job.dataset,
+        frames: &job.loaded.experiment.eval.frames,
+        workers: job.workers,
+        step,
+    }
+}
+
+/// Makes the folder's documents. The manifest comes last: a folder that has one has the others.
+fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
+    let experiment = &job.loaded.experiment;
+    let per_epoch = steps_per_epoch(job.dataset.train.len(), experiment.train.batch);
+    if per_epoch == 0 {
+        return Err(Error::new(
+            Kind::Data,
+            format!(
+                "the training split has {} clips, fewer than one batch of {}",
+                job.dataset.train.len(),
+                experiment.train.batch
+            ),
+        ));
+    }
+    let weights = tensors::encode(&model.state_dict())?;
+    let manifest = Manifest {
+        format: FORMAT,
+        name: experiment.name.clone(),
+        identity: identity.to_owned(),
+        data: DataIdentity::of(&job.dataset),
+        initial_weights: crate::base::files::sha256(&weights),
+        engine: "cpu".to_owned(),
+        precision: PrecisionUsed::on_cpu(experiment),
+        steps_per_epoch: per_epoch,
+        steps: per_epoch * experiment.train.epochs as u64,
+        builds: Vec::new(),
+        machines: Vec::new(),
+        finished: false,
+        files: Default::default(),
+    };
+    let text = experiment.canonical();
+    crate::base::files::write_atomic(&job.folder.join(folder::EXPERIMENT), text.as_bytes())?;
+    job.folder.write_classes(&job.dataset.classes)?;
+    job.folder.write_manifest(&manifest)?;
+    Ok(manifest)
+}
+
+fn diverged(step: u64, batch: &TrainBatch, rate: f64, loss: f64, grad_norm: f64) -> Error {
+    Error::new(
+        Kind::Diverged,
+        format!(
+            "training diverged at step {step}: loss {loss}, gradient norm {grad_norm}, learning rate {rate}\n  clips of the step: {}",
+            batch.ids.join(", ")
+        ),
+    )
+    .hint("the last checkpoint is intact; a lower learning rate, a warm-up or gradient clipping may help, each of which is another experiment")
+}
+
+/// Part of the clips whose largest logit (the first of equal ones) is the label's.
+fn accuracy(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
+    let rows = logits.chunks(classes.max(1));
+    let right = rows.zip(labels).filter(|(row, label)| {
+        let own = row.get(**label).copied().unwrap_or(f32::NAN);
+        let before = row.iter().take(**label).all(|&v| v < own);
+        before && row.iter().skip(**label).all(|&v| v <= own)
+    });
+    right.count() as f64 / labels.len().max(1) as f64
+}
+
+/// One frame count's result in a line.
+pub fn describe(summary: &Summary) -> String {
+    let branch = match summary.branch == summary.frames {
+        true => String::new(),
+        false => format!(" by the branch of {}", summary.branch),
+    };
+    format!(
+        "{} frames{branch}: top-1 {:.2} %, top-5 {:.2} %, {} clips",
+        summary.frames,
+        summary.top1_percent(),
+        summary.top5_percent(),
+        summary.clips
+    )
+}
+
+/// `target` as seen from the folder `from`, so that a project that is moved as a whole keeps its runs usable.
+fn relative(target: &Path, from: &Path) -> PathBuf {
+    let (Ok(target), Ok(from)) = (std::path::absolute(target), std::path::absolute(from)) else {
+        return target.to_owned();
+    };
+    let shared = target
+        .components()
+        .zip(from.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    if shared == 0 {
+        return target;
+    }
+    let up = from.components().skip(shared).map(|_| std::path::Component::ParentDir);
+    up.chain(target.components().skip(shared)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracy_counts_the_first_of_equal_logits() {
+        let logits = [1.0, 1.0, 0.0, 0.0, 2.0, 2.0];
+        assert_eq!(accuracy(&logits, &[0, 1], 3), 1.0);
+        assert_eq!(accuracy(&logits, &[1, 2], 3), 0.0);
+        assert_eq!(accuracy(&[f32::NAN; 3], &[0], 3), 0.0);
+    }
+
+    #[test]
+    fn a_relative_path_leads_there() {
+        let path = relative(Path::new("/a/b/experiments"), Path::new("/a/b/runs/x"));
+        assert_eq!(path, Path::new("../../experiments"));
+    }
+}
