@@ -1,7 +1,19 @@
 //! Architecture builders → graph of layers with shapes. FFN is a transformation of a graph, not a second architecture.
+//!
+//! [`resnet`] builds TSM on a ResNet as in its paper; [`flexible`] turns it into a Frame Flexible Network;
+//! [`verify`] states what is legal. Parameters and running statistics have the official checkpoints' names, in the
+//! official order.
+
+pub mod op;
+pub mod resnet;
+pub mod flexible;
+pub mod verify;
+
+pub use flexible::frame_flexible;
+pub use op::{Conv, NormParams, Op, Role, Shape};
 
 use crate::base::Result;
-use crate::spec::Experiment;
+use crate::spec::{Experiment, Method};
 
 /// What a parameter is, for its optimiser group and its initial value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +27,31 @@ pub enum ParamKind {
     ClassifierBias,
 }
 
+impl ParamKind {
+    pub const ALL: [ParamKind; 7] = [
+        ParamKind::FirstConv,
+        ParamKind::Conv,
+        ParamKind::Alteration,
+        ParamKind::NormWeight,
+        ParamKind::NormBias,
+        ParamKind::ClassifierWeight,
+        ParamKind::ClassifierBias,
+    ];
+
+    /// In a person's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            ParamKind::FirstConv => "first convolution",
+            ParamKind::Conv => "convolution",
+            ParamKind::Alteration => "alteration",
+            ParamKind::NormWeight => "norm weight",
+            ParamKind::NormBias => "norm bias",
+            ParamKind::ClassifierWeight => "classifier weight",
+            ParamKind::ClassifierBias => "classifier bias",
+        }
+    }
+}
+
 /// A trained tensor under its official name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
@@ -24,6 +61,13 @@ pub struct Param {
     pub kind: ParamKind,
 }
 
+impl Param {
+    /// How many values it has.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 /// Running statistics of one batch norm: `NAME.running_mean`, `NAME.running_var`, `NAME.num_batches_tracked`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
@@ -31,9 +75,27 @@ pub struct Stat {
     pub channels: usize,
 }
 
-/// A network as nodes with shapes.
-#[derive(Debug, Clone)]
+/// Index of a node in its graph; inputs come before the nodes that read them.
+pub type NodeId = usize;
+/// Index into [`Graph::params`].
+pub type ParamId = usize;
+/// Index into [`Graph::stats`].
+pub type StatId = usize;
+
+/// One layer. A node without a module of its own is named after what it does (`….relu1`, `….add`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub name: String,
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    /// Of its output, for one frame.
+    pub shape: Shape,
+}
+
+/// A network as nodes with shapes. The first node is the input, the last gives the logits.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
+    pub nodes: Vec<Node>,
     pub params: Vec<Param>,
     pub stats: Vec<Stat>,
     /// Frame counts with private parts, ascending; one for a vanilla model.
@@ -45,12 +107,50 @@ pub struct Graph {
 
 impl Graph {
     /// The graph of an experiment at `input` pixels (training and evaluation may differ).
-    pub fn build(_experiment: &Experiment, _input: (usize, usize)) -> Result<Self> {
-        todo!()
+    pub fn build(experiment: &Experiment, input: (usize, usize)) -> Result<Self> {
+        let largest = experiment.method.frames().last().copied().unwrap_or(1);
+        let vanilla = resnet::tsm(&resnet::Tsm {
+            backbone: &experiment.model.backbone,
+            shift: &experiment.model.shift,
+            classes: experiment.data.class_count(),
+            frames: largest,
+            input,
+        })?;
+        match &experiment.method {
+            Method::Vanilla { .. } => Ok(vanilla),
+            Method::Ffn(ffn) => frame_flexible(&vanilla, ffn),
+        }
     }
 
     /// Index of the branch that serves a frame count: its own, else the nearest, ties to the larger.
-    pub fn branch_for(&self, _frames: usize) -> usize {
-        todo!()
+    pub fn branch_for(&self, frames: usize) -> usize {
+        let distance = |branch: &usize| self.branches[*branch].abs_diff(frames);
+        // `min_by_key` keeps the first of equals: looking from the largest down, ties go to the larger.
+        (0..self.branches.len())
+            .rev()
+            .min_by_key(distance)
+            .unwrap_or(0)
+    }
+
+    /// Number of trained values.
+    pub fn parameter_count(&self) -> usize {
+        self.params.iter().map(Param::count).sum()
+    }
+
+    /// Multiply-adds of a node for one frame. Convolutions and the classifier count, as is usual; the rest is zero.
+    pub fn multiply_adds(&self, node: NodeId) -> u64 {
+        let Node { op, shape, .. } = &self.nodes[node];
+        let weight = match op {
+            Op::Conv(conv) => conv.weight,
+            Op::Linear { weight, .. } => *weight,
+            _ => return 0,
+        };
+        (self.params[weight].count() * shape.height * shape.width) as u64
+    }
+
+    /// Multiply-adds of a clip of `frames` frames.
+    pub fn clip_multiply_adds(&self, frames: usize) -> u64 {
+        let frame: u64 = (0..self.nodes.len()).map(|n| self.multiply_adds(n)).sum();
+        frame * frames as u64
     }
 }

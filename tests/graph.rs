@@ -1,0 +1,166 @@
+//! The graphs against the official checkpoints' names and the published sizes.
+
+use ffn::graph::{Graph, Op, Param, ParamKind, frame_flexible, resnet};
+use ffn::spec::*;
+
+fn vanilla(backbone: Backbone, place: ShiftPlace, classes: usize) -> Graph {
+    resnet::tsm(&resnet::Tsm {
+        backbone: &backbone,
+        shift: &Shift { div: 8, place },
+        classes,
+        frames: 16,
+        input: (224, 224),
+    })
+    .unwrap()
+}
+
+fn tsm(backbone: Backbone) -> Graph {
+    vanilla(backbone, ShiftPlace::ResidualInput, 174)
+}
+
+fn paper() -> Ffn {
+    Ffn {
+        frames: vec![4, 8, 16],
+        lambda: 1.0,
+        alteration: Alteration::Normal { std: 1e-3 },
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    }
+}
+
+fn ffn(backbone: Backbone) -> Graph {
+    frame_flexible(&tsm(backbone), &paper()).unwrap()
+}
+
+/// Names and shapes of one of the official checkpoints, in their order.
+fn official(model: &str) -> Vec<(String, Vec<usize>)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/state_dict_names.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // serde_json sorts an object's names; the file's order is that of the modules.
+    let own = text.find(&format!("\"{model}\"")).unwrap();
+    let place = |name: &str| text[own..].find(&format!("\"{name}\"")).unwrap();
+    let shape = |value: &serde_json::Value| serde_json::from_value(value.clone()).unwrap();
+    let mut names: Vec<_> = all[model]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), shape(value)))
+        .collect();
+    names.sort_by_key(|(name, _)| place(name));
+    names
+}
+
+fn assert_official(model: &str, graph: &Graph) {
+    let suffixes = ["running_mean", "running_var", "num_batches_tracked"];
+    let is_stat = |name: &str| suffixes.iter().any(|suffix| name.ends_with(suffix));
+    let (stats, params): (Vec<_>, Vec<_>) = official(model)
+        .into_iter()
+        .partition(|(name, _)| is_stat(name));
+    let ours = graph.params.iter();
+    let ours = ours.map(|p| (p.name.clone(), p.shape.clone()));
+    assert_eq!(ours.collect::<Vec<_>>(), params, "parameters of {model}");
+    let ours = graph.stats.iter().flat_map(|stat| {
+        let shapes = [vec![stat.channels], vec![stat.channels], vec![]];
+        let name = |suffix| format!("{}.{suffix}", stat.name);
+        suffixes.map(name).into_iter().zip(shapes)
+    });
+    assert_eq!(ours.collect::<Vec<_>>(), stats, "statistics of {model}");
+}
+
+#[test]
+fn names_shapes_and_order_are_official() {
+    assert_official("tsm_resnet18", &tsm(Backbone::ResNet18));
+    assert_official("ffn_resnet18", &ffn(Backbone::ResNet18));
+    assert_official("tsm_resnet50", &tsm(Backbone::ResNet50));
+    assert_official("ffn_resnet50", &ffn(Backbone::ResNet50));
+}
+
+#[test]
+fn parameter_counts_are_published_ones() {
+    assert_eq!(tsm(Backbone::ResNet50).parameter_count(), 23_864_558);
+    assert_eq!(ffn(Backbone::ResNet50).parameter_count(), 24_010_158);
+    assert_eq!(tsm(Backbone::ResNet18).parameter_count(), 11_265_774);
+    assert_eq!(ffn(Backbone::ResNet18).parameter_count(), 11_289_390);
+}
+
+/// torchvision's ResNet-50 and ResNet-18 at 224² have 4.09 and 1.81 G multiply-adds with 1,000 classes.
+#[test]
+fn multiply_adds_are_published_ones() {
+    let image_net = |backbone| vanilla(backbone, ShiftPlace::Nowhere, 1000).clip_multiply_adds(1);
+    assert_eq!(image_net(Backbone::ResNet50), 4_089_184_256);
+    assert_eq!(image_net(Backbone::ResNet18), 1_814_073_344);
+}
+
+#[test]
+fn shared_norms_keep_vanilla_names() {
+    let shared = Ffn {
+        norms: Norms::Shared,
+        alteration: Alteration::Off,
+        ..paper()
+    };
+    let graph = tsm(Backbone::ResNet18);
+    let flexible = frame_flexible(&graph, &shared).unwrap();
+    assert_eq!(flexible.params, graph.params);
+    assert_eq!(flexible.stats, graph.stats);
+    assert_eq!(flexible.branches, [4, 8, 16]);
+}
+
+#[test]
+fn shifts_stand_where_they_are_declared() {
+    let readers = |place| {
+        let graph = vanilla(Backbone::ResNet18, place, 10);
+        let shift = graph
+            .nodes
+            .iter()
+            .position(|n| n.name == "base_model.layer2.0.shift");
+        let readers = graph.nodes.iter();
+        let readers = readers.filter(|n| shift.is_some_and(|id| n.inputs.contains(&id)));
+        let names: Vec<_> = readers.map(|n| n.name.as_str()).collect();
+        names.join(" ").replace("base_model.layer2.0", "~")
+    };
+    assert_eq!(readers(ShiftPlace::ResidualInput), "~.conv1");
+    assert_eq!(readers(ShiftPlace::BlockInput), "~.conv1 ~.downsample.0");
+    assert_eq!(readers(ShiftPlace::AfterFirstConv), "~.bn1");
+    assert_eq!(readers(ShiftPlace::Nowhere), "");
+}
+
+/// TSM's code shifts every second block of ResNet-101: 2 + 2 + 12 + 2.
+#[test]
+fn resnet101_shifts_every_second_block() {
+    let graph = tsm(Backbone::ResNet101);
+    let is_shift = |op: &Op| matches!(op, Op::Shift { .. });
+    assert_eq!(graph.nodes.iter().filter(|n| is_shift(&n.op)).count(), 18);
+}
+
+#[test]
+fn branch_is_nearest_ties_to_larger() {
+    let graph = ffn(Backbone::ResNet18);
+    let served = |frames| graph.branches[graph.branch_for(frames)];
+    let found = [1, 4, 5, 6, 7, 8, 11, 12, 13, 16, 32].map(served);
+    assert_eq!(found, [4, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16]);
+}
+
+#[test]
+fn verify_invalid() {
+    let broken = |what: &str, change: fn(&mut Graph)| {
+        let mut graph = ffn(Backbone::ResNet18);
+        change(&mut graph);
+        let message = graph.verify().unwrap_err().to_string();
+        assert!(message.contains(what), "{message}");
+    };
+    broken("expected 64×112×112", |g| g.nodes[1].shape.width = 5);
+    broken("do not fit", |g| g.nodes[3].inputs = vec![7]);
+    broken("two nodes", |g| g.nodes[3].name = g.nodes[2].name.clone());
+    broken("is used 0 times", |g| {
+        g.params.push(Param {
+            name: "spare".into(),
+            shape: vec![1],
+            kind: ParamKind::Conv,
+        });
+    });
+    broken("do not ascend", |g| g.branches.reverse());
+    broken("private parts", |g| g.branches.push(32));
+    broken("give the logits", |g| g.classes += 1);
+}
