@@ -1,5 +1,7 @@
 //! The dfdx module: parameters, forward on dfdx's tape, objective.
 
+pub mod objective;
+
 use std::path::Path;
 
 use crate::base::Result;

@@ -1,0 +1,306 @@
+//! What is minimised, in dfdx operations.
+//!
+//! FFN (CVPR 2023, equations 3 and 4), with p_T the softmax of the branch of T frames and the largest branch as the teacher:
+//!
+//! ```text
+//! L = CE(p_largest, label) + λ · Σ_{T < largest} KL(p_largest ‖ p_T)
+//! ```
+//!
+//! each term averaged over the clips; no gradient reaches the teacher through the divergences. A vanilla model has
+//! the first term only.
+
+use dfdx::prelude::*;
+
+use crate::base::{Error, Kind, Result};
+use crate::spec::{Distillation, Method};
+
+/// Logits of one branch: (clips, classes).
+pub type Logits<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
+type Scalar = Tensor<Rank0, f32, Cpu, Recorded>;
+/// The tape of a forward pass that will be differentiated.
+pub type Recorded = OwnedTape<f32, Cpu>;
+
+/// Which terms there are, and their weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// Weight of every term but the largest branch's cross entropy.
+    pub lambda: f64,
+    pub distillation: Distillation,
+}
+
+/// The objective on its tape, and its parts as numbers.
+pub struct Loss {
+    /// `total.backward()` is the whole backward pass.
+    pub total: Scalar,
+    /// `ce`, then `kl.T` for each smaller branch (`ce.T` without distillation), lambda included.
+    pub terms: Vec<(String, f64)>,
+}
+
+/// One branch's forward pass.
+pub struct BranchLogits {
+    pub frames: usize,
+    pub logits: Logits<Recorded>,
+}
+
+impl Objective {
+    /// The objective of a method; a vanilla model has one branch, so that lambda never matters.
+    pub fn of(method: &Method) -> Self {
+        match method {
+            Method::Vanilla { .. } => Self {
+                lambda: 0.0,
+                distillation: Distillation::Off,
+            },
+            Method::Ffn(ffn) => Self {
+                lambda: ffn.lambda,
+                distillation: ffn.distillation,
+            },
+        }
+    }
+
+    /// `branches`: frame counts ascending, all with a row for each label.
+    pub fn loss(&self, mut branches: Vec<BranchLogits>, labels: &[usize]) -> Result<Loss> {
+        let largest = branches
+            .pop()
+            .ok_or_else(|| Error::new(Kind::Usage, "a training step needs at least one branch"))?;
+        let targets = one_hot(&largest.logits, labels)?;
+        let teacher = detach(&largest.logits).log_softmax::<Axis<1>>();
+
+        let mut total = cross_entropy(largest.logits, targets.clone());
+        let mut terms = vec![("ce".to_owned(), value(&total))];
+        for BranchLogits { frames, logits } in branches {
+            let (name, term) = match self.distillation {
+                Distillation::Off => ("ce", cross_entropy(logits, targets.clone())),
+                Distillation::FromLargest => {
+                    let student = logits.log_softmax::<Axis<1>>();
+                    ("kl", divergence(teacher.retaped(), student))
+                }
+                Distillation::Reversed => {
+                    let student = logits.log_softmax::<Axis<1>>();
+                    ("kl", divergence(student, teacher.retaped()))
+                }
+            };
+            let term = term * self.lambda as f32;
+            terms.push((format!("{name}.{frames}"), value(&term)));
+            total = total + term;
+        }
+        Ok(Loss { total, terms })
+    }
+}
+
+/// CE = −1/N · Σ_n log softmax(z_n)[label_n].
+fn cross_entropy(logits: Logits<Recorded>, targets: Logits) -> Scalar {
+    let clips = logits.shape().0 as f32;
+    (logits.log_softmax::<Axis<1>>() * targets).sum::<Rank0, _>() / -clips
+}
+
+/// KL(p ‖ q) = 1/N · Σ_n Σ_c p·(log p − log q), from log p and log q.
+///
+/// Summed as q − p·(1 + log q − log p), which is the same because Σ q = Σ p = 1. An error of the softmax's
+/// normaliser, common to a row, then cancels to first order, where Σ p·(log p − log q) would keep it whole: it is
+/// several times the size of a tolerance when the branches nearly agree. Equal rows give exactly 0; no result is below
+/// −1e-6, float32's rounding.
+fn divergence(log_p: Logits<Recorded>, log_q: Logits<Recorded>) -> Scalar {
+    let clips = log_p.shape().0 as f32;
+    let log_ratio = log_q.with_empty_tape() - log_p.with_empty_tape();
+    (log_q.exp() - log_p.exp() * (log_ratio + 1.0)).sum::<Rank0, _>() / clips
+}
+
+/// The same values under an identity that no tape knows.
+fn detach(logits: &Logits<Recorded>) -> Logits {
+    logits.retaped::<NoneTape>() * 1.0
+}
+
+fn one_hot(like: &Logits<Recorded>, labels: &[usize]) -> Result<Logits> {
+    let (clips, classes) = *like.shape();
+    if labels.len() != clips {
+        let message = format!("expected {clips} labels, found {}", labels.len());
+        return Err(Error::new(Kind::Data, message));
+    }
+    let mut targets: Logits = like.device().zeros_like(&(clips, classes));
+    for (clip, &label) in labels.iter().enumerate() {
+        if label >= classes {
+            let message = format!("expected labels below {classes}, found {label}");
+            return Err(Error::new(Kind::Data, message));
+        }
+        targets[[clip, label]] = 1.0;
+    }
+    Ok(targets)
+}
+
+fn value(scalar: &Scalar) -> f64 {
+    f64::from(scalar.array())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLASSES: usize = 5;
+
+    /// Value, terms and the gradient with respect to each branch's logits.
+    struct Evaluated {
+        total: f64,
+        terms: Vec<(String, f64)>,
+        gradients: Vec<Vec<f32>>,
+    }
+
+    fn evaluate(objective: Objective, branches: &[Vec<f32>], labels: &[usize]) -> Evaluated {
+        let device = Cpu::default();
+        let tensors: Vec<Logits> = branches
+            .iter()
+            .map(|values| device.tensor_from_vec(values.clone(), (labels.len(), CLASSES)))
+            .collect();
+        let recorded = tensors.iter().enumerate().map(|(i, t)| BranchLogits {
+            frames: 4 << i,
+            logits: t.leaky_trace(),
+        });
+        let loss = objective.loss(recorded.collect(), labels).unwrap();
+        let total = value(&loss.total);
+        let mut gradients = loss.total.backward();
+        Evaluated {
+            total,
+            terms: loss.terms,
+            gradients: tensors
+                .iter()
+                .map(|t| gradients.get_or_alloc_mut(t).unwrap().to_vec())
+                .collect(),
+        }
+    }
+
+    fn objective(lambda: f64, distillation: Distillation) -> Objective {
+        Objective {
+            lambda,
+            distillation,
+        }
+    }
+
+    /// log softmax of one row in float64.
+    fn log_softmax(row: &[f32]) -> Vec<f64> {
+        let max = row.iter().fold(f64::MIN, |m, &v| m.max(f64::from(v)));
+        let sum: f64 = row.iter().map(|&v| (f64::from(v) - max).exp()).sum();
+        row.iter()
+            .map(|&v| f64::from(v) - max - sum.ln())
+            .collect()
+    }
+
+    fn kl(from: &[f32], to: &[f32]) -> f64 {
+        let rows = from.chunks(CLASSES).zip(to.chunks(CLASSES));
+        let sum: f64 = rows
+            .flat_map(|(p, q)| log_softmax(p).into_iter().zip(log_softmax(q)))
+            .map(|(p, q)| p.exp() * (p - q))
+            .sum();
+        sum / (from.len() / CLASSES) as f64
+    }
+
+    fn logits(scale: f32) -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(-scale..scale, 2 * CLASSES)
+    }
+
+    fn any_distillation() -> impl Strategy<Value = Distillation> {
+        prop_oneof![
+            Just(Distillation::FromLargest),
+            Just(Distillation::Reversed),
+            Just(Distillation::Off)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn divergence_is_that_of_float64(a in logits(8.0), b in logits(8.0)) {
+            let forward = evaluate(objective(1.0, Distillation::FromLargest), &[a.clone(), b.clone()], &[0, 1]);
+            let reversed = evaluate(objective(1.0, Distillation::Reversed), &[a.clone(), b.clone()], &[0, 1]);
+            prop_assert!((forward.terms[1].1 - kl(&b, &a)).abs() < 1e-5);
+            prop_assert!((reversed.terms[1].1 - kl(&a, &b)).abs() < 1e-5);
+        }
+
+        #[test]
+        fn divergence_of_equal_logits_is_zero(a in logits(30.0)) {
+            for distillation in [Distillation::FromLargest, Distillation::Reversed] {
+                let found = evaluate(objective(1.0, distillation), &[a.clone(), a.clone()], &[3, 4]);
+                prop_assert_eq!(found.terms[1].1, 0.0);
+                prop_assert!(found.gradients[0].iter().all(|g| g.abs() < 1e-6));
+            }
+        }
+
+        #[test]
+        fn divergence_is_never_negative(a in logits(30.0), b in logits(30.0), near in any::<bool>()) {
+            let b = if near { a.iter().zip(&b).map(|(a, b)| a + b * 1e-4).collect() } else { b };
+            for distillation in [Distillation::FromLargest, Distillation::Reversed] {
+                let found = evaluate(objective(1.0, distillation), &[a.clone(), b.clone()], &[0, 0]);
+                prop_assert!(found.terms[1].1 >= -1e-6, "{}", found.terms[1].1);
+            }
+        }
+
+        /// The teacher's gradient is that of its own cross entropy, to the last bit.
+        #[test]
+        fn no_gradient_reaches_the_teacher(a in logits(5.0), b in logits(5.0), distillation in any_distillation()) {
+            let alone = evaluate(objective(1.0, distillation), &[b.clone()], &[1, 2]);
+            let taught = evaluate(objective(3.0, distillation), &[a, b], &[1, 2]);
+            prop_assert_eq!(&taught.gradients[1], &alone.gradients[0]);
+            prop_assert!(taught.gradients[0].iter().any(|&g| g != 0.0));
+        }
+
+        #[test]
+        fn without_lambda_it_is_cross_entropy(a in logits(5.0), b in logits(5.0), distillation in any_distillation()) {
+            let found = evaluate(objective(0.0, distillation), &[a, b.clone()], &[1, 2]);
+            let expected: f64 = -b.chunks(CLASSES).zip([1, 2]).map(|(row, label)| log_softmax(row)[label]).sum::<f64>() / 2.0;
+            prop_assert!((found.total - expected).abs() < 1e-5);
+            prop_assert!(found.gradients[0].iter().all(|&g| g == 0.0));
+        }
+
+        /// d KL(p ‖ softmax(z)) / dz = (softmax(z) − p) / N.
+        #[test]
+        fn gradient_of_the_divergence_is_the_difference_of_probabilities(a in logits(5.0), b in logits(5.0)) {
+            let found = evaluate(objective(2.0, Distillation::FromLargest), &[a.clone(), b.clone()], &[0, 0]);
+            for (row, gradient) in found.gradients[0].chunks(CLASSES).enumerate() {
+                let of = |v: &[f32]| log_softmax(&v[row * CLASSES..][..CLASSES]);
+                for ((q, p), g) in of(&a).iter().zip(of(&b)).zip(gradient) {
+                    prop_assert!((2.0 * (q.exp() - p.exp()) / 2.0 - f64::from(*g)).abs() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn terms_are_named_and_sum_to_the_total() {
+        let branches = [vec![0.5; 5], vec![1.0, 0.0, 0.0, 0.0, 2.0], vec![0.0; 5]];
+        for (distillation, names) in [
+            (Distillation::FromLargest, ["ce", "kl.4", "kl.8"]),
+            (Distillation::Off, ["ce", "ce.4", "ce.8"]),
+        ] {
+            let found = evaluate(objective(0.5, distillation), &branches, &[4]);
+            let found_names: Vec<&str> = found.terms.iter().map(|(n, _)| n.as_str()).collect();
+            assert_eq!(found_names, names);
+            let sum: f64 = found.terms.iter().map(|(_, v)| v).sum();
+            assert!((sum - found.total).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        let far = [vec![300.0, -300.0, 0.0, 0.0, 0.0], vec![-300.0, 300.0, 0.0, 0.0, 0.0]];
+        for distillation in [Distillation::FromLargest, Distillation::Reversed] {
+            let found = evaluate(objective(1.0, distillation), &far, &[0]);
+            assert!((found.terms[1].1 - 600.0).abs() < 1e-3, "{:?}", found.terms);
+            assert!(found.gradients.iter().flatten().all(|g| g.is_finite()));
+        }
+    }
+
+    #[test]
+    fn wrong_labels_are_refused() {
+        let device = Cpu::default();
+        let branch = || BranchLogits {
+            frames: 8,
+            logits: device.zeros_like(&(2, CLASSES)).leaky_traced(),
+        };
+        let objective = objective(1.0, Distillation::FromLargest);
+        let message = |labels: &[usize]| match objective.loss(vec![branch()], labels) {
+            Ok(_) => panic!("accepted {labels:?}"),
+            Err(error) => error.message,
+        };
+        assert_eq!(message(&[1, 5]), "expected labels below 5, found 5");
+        assert_eq!(message(&[1]), "expected 2 labels, found 1");
+    }
+}
