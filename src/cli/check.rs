@@ -1,10 +1,51 @@
 //! `ffn check`
 
-use crate::base::Result;
+use std::path::PathBuf;
+
+use crate::base::{Error, Kind, Result};
+use crate::spec::{self, Loaded};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Experiment files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+    /// Print the resolved form, which spells out every default and whose SHA-256 is the identity.
+    #[arg(long)]
+    resolved: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let mut failures = Vec::new();
+    for file in &args.files {
+        match spec::load(file) {
+            Ok(loaded) => show(&loaded, args.resolved),
+            Err(error) => failures.push(error),
+        }
+    }
+    conclude(failures, args.files.len())
+}
+
+fn show(loaded: &Loaded, resolved: bool) {
+    let experiment = &loaded.experiment;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}\n");
+    }
+    if resolved {
+        print!("{}", experiment.canonical());
+    } else {
+        println!("{}  {}", experiment.identity(), experiment.name);
+    }
+}
+
+fn conclude(mut failures: Vec<Error>, files: usize) -> Result<()> {
+    if failures.len() < 2 {
+        return failures.pop().map_or(Ok(()), Err);
+    }
+    for failure in &failures {
+        eprintln!("error: {failure}\n");
+    }
+    let message = format!("{} of {files} files have mistakes", failures.len());
+    Err(Error::new(Kind::Experiment, message))
 }

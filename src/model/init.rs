@@ -26,7 +26,7 @@ pub fn initial(
     let mut params: Vec<Vec<f32>> = graph.params.iter().map(random).collect();
     let mut statistics = fresh_statistics(graph);
     if let Init::Pretrained { file, sha256 } = &experiment.model.init {
-        let weights = pretrained::Weights::read(&base.join(file), Some(sha256))?;
+        let weights = pretrained::Weights::read(&base.join(file), sha256.as_deref())?;
         weights.copy_into(graph, &mut params, &mut statistics)?;
     }
     Ok((params, statistics))

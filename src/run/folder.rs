@@ -157,12 +157,7 @@ impl Folder {
         if computed != expected {
             return Err(super::checkpoint::hash_mismatch(&path, &expected, &computed));
         }
-        ron::from_str(&text).map_err(|error| {
-            Error::new(
-                Kind::Run,
-                format!("`{}` cannot be read: {error}", path.display()),
-            )
-        })
+        Ok(crate::spec::load(&path)?.experiment)
     }
 
     /// Every file in the folder, as paths with `/`, sorted.

@@ -1,9 +1,10 @@
 //! The resolved experiment: every default explicit. Its canonical form is hashed into the experiment's identity.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One experiment, complete. Nothing here depends on the machine: no roots, no thread counts, no device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Experiment {
     pub name: String,
     pub seed: u64,
@@ -17,7 +18,8 @@ pub struct Experiment {
 }
 
 /// TSM: a ResNet over frames whose residual blocks shift part of the channels in time (ICCV 2019).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename = "Tsm")]
 pub struct Model {
     pub backbone: Backbone,
     pub shift: Shift,
@@ -26,7 +28,7 @@ pub struct Model {
     pub init: Init,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub enum Backbone {
     ResNet18,
     ResNet34,
@@ -38,7 +40,8 @@ pub enum Backbone {
 
 /// Stage `i` (from 0) has `blocks[i]` blocks of width `width · 2^i`; from the second stage on its first block
 /// has stride 2. A bottleneck's output has four times the width.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ResNet {
     pub block: Block,
     pub blocks: Vec<usize>,
@@ -46,7 +49,7 @@ pub struct ResNet {
     pub stem: Stem,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Block {
     /// Two 3×3 convolutions.
     Basic,
@@ -54,7 +57,7 @@ pub enum Block {
     Bottleneck,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Stem {
     /// 7×7 convolution of stride 2, norm, ReLU, 3×3 max pooling of stride 2.
     ImageNet,
@@ -82,13 +85,13 @@ impl Backbone {
 }
 
 /// Of `C` channels, `C / div` come from the next frame, as many from the previous one, zero at the clip's ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shift {
     pub div: usize,
     pub place: ShiftPlace,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ShiftPlace {
     /// On the input of the first convolution of the residual branch (the official code).
     ResidualInput,
@@ -100,15 +103,20 @@ pub enum ShiftPlace {
     Nowhere,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub enum Init {
     /// Convolutions Kaiming normal, fan-out; norms 1 and 0; classifier normal with standard deviation 1e-3, bias 0.
     Random,
     /// A safetensors file with official or torchvision names, pinned by its SHA-256; a classifier in it is dropped.
-    Pretrained { file: String, sha256: String },
+    /// Until somebody hashed the file (`sha256: None`) no run starts from it.
+    Pretrained {
+        file: String,
+        sha256: Option<String>,
+    },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Method {
     /// Trained at one frame count.
     Vanilla {
@@ -128,7 +136,7 @@ impl Method {
 }
 
 /// The Frame Flexible Network (CVPR 2023, arXiv 2303.14817).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ffn {
     /// Two or more, ascending; the last is the teacher.
     pub frames: Vec<usize>,
@@ -142,7 +150,8 @@ pub struct Ffn {
 
 /// A depthwise 1×1 convolution with a residual, on the input of each block's first convolution, private to each
 /// frame count: x ← x + w ∗ x.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub enum Alteration {
     /// Initial weights normal with this standard deviation (the paper: 1e-3).
     Normal { std: f64 },
@@ -152,13 +161,13 @@ pub enum Alteration {
     Off,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Norms {
     Private,
     Shared,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Distillation {
     /// KL(p_largest ‖ p_smaller), the largest detached (equation 4 and the official code).
     FromLargest,
@@ -169,7 +178,7 @@ pub enum Distillation {
 }
 
 /// In what the shift takes for a clip while training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ShiftSegments {
     /// Every branch inside its own clips.
     PerBranch,
@@ -177,7 +186,7 @@ pub enum ShiftSegments {
     Shared(usize),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Data {
     SomethingV2(SomethingV2),
     FrameFolders(FrameFolders),
@@ -202,12 +211,20 @@ impl Data {
         }
     }
 
-    /// Path of the pin file, relative to the folder of the experiment file's repository.
+    /// Path of the pin file, relative to the experiment file's folder.
     pub fn pins(&self) -> &str {
         match self {
             Data::SomethingV2(data) => &data.pins,
             Data::FrameFolders(data) => &data.pins,
             Data::Miniature(data) => &data.pins,
+        }
+    }
+
+    /// Whether a class may change when left and right are exchanged.
+    pub fn direction_sensitive(&self) -> bool {
+        match self {
+            Data::SomethingV2(_) | Data::Miniature(_) => true,
+            Data::FrameFolders(data) => data.direction_sensitive,
         }
     }
 
@@ -221,7 +238,7 @@ impl Data {
 }
 
 /// WebM files `<id>.webm` with the label, train and validation JSON of the distribution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SomethingV2 {
     pub root: String,
     pub pins: String,
@@ -232,7 +249,7 @@ pub struct SomethingV2 {
 }
 
 /// The TSM lists: lines `folder frames label`, pictures named by a template such as `img_{:05}.jpg`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FrameFolders {
     pub root: String,
     pub pins: String,
@@ -244,13 +261,16 @@ pub struct FrameFolders {
     /// Number of the first picture.
     pub first: usize,
     pub class_count: usize,
+    /// Whether a class may change when left and right are exchanged; the lists do not say.
+    pub direction_sensitive: bool,
     pub train_count: Option<usize>,
     pub validation_count: Option<usize>,
     pub unreadable: Unreadable,
 }
 
 /// Rendered clips whose classes differ only in motion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Miniature {
     pub pins: String,
     /// Clips of the training split; a multiple of the class count.
@@ -269,7 +289,7 @@ impl Miniature {
 }
 
 /// What becomes of a video that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Unreadable {
     /// The run stops.
     Fail,
@@ -277,7 +297,7 @@ pub enum Unreadable {
     Skip,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Train {
     pub epochs: usize,
     /// Clips of one step.
@@ -290,7 +310,7 @@ pub struct Train {
     pub clips: TrainClips,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Precision {
     Float32,
     /// 16-bit products with float32 master weights and statistics where the device has them.
@@ -298,16 +318,16 @@ pub enum Precision {
 }
 
 /// Norms that keep their running statistics and weights while training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum FrozenNorms {
-    None,
+    Off,
     /// All but the first (TSN's partial batch norm).
     AllButFirst,
     All,
 }
 
 /// How a training clip becomes a tensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainClips {
     pub sampling: TrainSampling,
     pub branches: BranchFrames,
@@ -319,7 +339,8 @@ pub struct TrainClips {
     pub normalize: Normalize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub enum TrainSampling {
     /// One frame at a random offset in each of T equal segments.
     SegmentRandom,
@@ -330,7 +351,7 @@ pub enum TrainSampling {
 }
 
 /// How the branches' frames relate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum BranchFrames {
     /// One draw for each branch (the official code).
     Independent,
@@ -339,7 +360,7 @@ pub enum BranchFrames {
 }
 
 /// What is taken from a video with too few frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ShortVideos {
     /// Official: evaluation takes the first frame T times when there are at most T; training sorts random draws
     /// when there are more than T but fewer than a whole frame a segment, else the first frame T times.
@@ -348,7 +369,7 @@ pub enum ShortVideos {
     Repeat,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum TrainCrop {
     /// One of the official candidate boxes, resized to `size`.
     MultiScale {
@@ -360,7 +381,7 @@ pub enum TrainCrop {
     Centre { short_side: usize },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub enum Flip {
     Off,
     /// Left and right exchanged with probability one half.
@@ -372,14 +393,15 @@ pub enum Flip {
 }
 
 /// v ← (v / 255 − mean) / std, for red, green, blue.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Normalize {
     pub mean: [f64; 3],
     pub std: [f64; 3],
 }
 
 /// SGD with momentum as PyTorch's: v ← m·v + g + wd·p (in the first step v = g + wd·p); p ← p − lr·v.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sgd {
     pub lr: f64,
     pub momentum: f64,
@@ -389,7 +411,7 @@ pub struct Sgd {
 }
 
 /// Gradients are scaled down so that their total L2 norm is at most `norm`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Clip {
     pub norm: f64,
     /// Whether it applies under mixed precision (in the official code it does not).
@@ -397,7 +419,7 @@ pub struct Clip {
 }
 
 /// Multipliers for each kind of parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Groups {
     pub first_conv: Group,
     pub conv: Group,
@@ -407,20 +429,22 @@ pub struct Groups {
     pub classifier_bias: Group,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Group {
     pub lr: f64,
     pub decay: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
     pub shape: ScheduleShape,
     pub warmup: Option<Warmup>,
     pub step: ScheduleStep,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub enum ScheduleShape {
     /// The rate is multiplied by `gamma` at each of these epochs.
     MultiStep { milestones: Vec<f64>, gamma: f64 },
@@ -429,13 +453,14 @@ pub enum ScheduleShape {
 }
 
 /// Linear from `from` times the rate to the rate over the first `epochs`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Warmup {
     pub epochs: f64,
     pub from: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ScheduleStep {
     /// The rate is that of the epoch's start.
     Epoch,
@@ -443,7 +468,7 @@ pub enum ScheduleStep {
     Iteration,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Eval {
     /// Ascending. A count without a branch of its own takes the nearest branch, ties to the larger.
     pub frames: Vec<usize>,
@@ -461,7 +486,8 @@ pub struct Eval {
     pub every: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub enum EvalSampling {
     /// The centre of each segment.
     Centre,
@@ -471,7 +497,7 @@ pub enum EvalSampling {
     Dense { window: usize, clips: usize },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Crops {
     /// The centre.
     One,

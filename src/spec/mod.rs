@@ -2,13 +2,22 @@
 //!
 //! After resolving nobody reads the file again: every later stage takes an [`Experiment`].
 
+mod decode;
 pub mod experiment;
+mod raw;
+mod report;
+mod resolve;
+mod rules;
+mod syntax;
 
 use std::path::{Path, PathBuf};
 
 pub use experiment::*;
 
-use crate::base::Result;
+use crate::base::{Error, Kind, Result, files};
+use decode::Decoder;
+use report::{Mistake, Source};
+use rules::Finding;
 
 /// An experiment that was read from a file and has no mistake.
 #[derive(Debug, Clone)]
@@ -20,19 +29,119 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// An experiment is a page of text; a file much larger is something else.
+const MOST_BYTES: usize = 1 << 20;
+
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
-pub fn load(_path: &Path) -> Result<Loaded> {
-    todo!()
+pub fn load(path: &Path) -> Result<Loaded> {
+    let bytes = files::read(path)?;
+    let name = path.display().to_string();
+    let refuse =
+        |why: &str| Error::new(Kind::Experiment, format!("{name} is no experiment: {why}"));
+    if bytes.len() > MOST_BYTES {
+        return Err(refuse("it is larger than 1 MiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        refuse(&format!("it is not UTF-8 text from byte {at} on"))
+    })?;
+    let source = Source {
+        name: &name,
+        text: &text,
+    };
+    let (experiment, warnings) =
+        read(&text).map_err(|mistakes| Error::new(Kind::Experiment, source.mistakes(&mistakes)))?;
+    Ok(Loaded {
+        experiment,
+        base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+        warnings: warnings
+            .iter()
+            .map(|warning| source.warning(warning))
+            .collect(),
+    })
+}
+
+/// The experiment in a text with its warnings, or every mistake.
+fn read(text: &str) -> Result<(Experiment, Vec<Mistake>), Vec<Mistake>> {
+    let (node, syntax) = syntax::parse(text);
+    let mut decoder = Decoder::after(syntax);
+    let raw: raw::Experiment = decoder.value(&node);
+    let experiment = resolve::resolve(raw);
+    let findings = rules::verify(&experiment);
+    let placed = findings
+        .mistakes
+        .iter()
+        .filter_map(|finding| place(finding, &decoder));
+    let broken: Vec<Mistake> = placed.collect();
+    let warnings = findings
+        .warnings
+        .iter()
+        .filter_map(|finding| place(finding, &decoder));
+    let warnings = warnings.collect();
+    let mut mistakes = decoder.mistakes;
+    mistakes.extend(broken);
+    match mistakes.is_empty() {
+        true => Ok((experiment, warnings)),
+        false => Err(mistakes),
+    }
+}
+
+/// Where in the text a finding is; `None` when it stems from a value that is a mistake already.
+fn place(finding: &Finding, decoder: &Decoder) -> Option<Mistake> {
+    let tainted = |path: &str| decoder.failed.iter().any(|failed| related(failed, path));
+    if finding.fields.iter().any(|(path, _)| tainted(path)) {
+        return None;
+    }
+    let mut mistake = Mistake::new(&finding.message);
+    mistake.hint = finding.hint.clone();
+    for (path, label) in &finding.fields {
+        let span = nearest_span(path, decoder);
+        mistake = mistake.label(span, label);
+    }
+    Some(mistake)
+}
+
+/// Whether one path holds the other.
+fn related(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short)
+        .is_some_and(|rest| rest.is_empty() || short.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The place of a field; where it is not in the file, of what would hold it.
+fn nearest_span(path: &str, decoder: &Decoder) -> syntax::Span {
+    let mut path = path;
+    loop {
+        if let Some(span) = decoder.spans.get(path) {
+            return span.clone();
+        }
+        path = match path.rfind(['.', '[']) {
+            Some(end) => &path[..end],
+            None if path.is_empty() => return 0..0,
+            None => "",
+        };
+    }
 }
 
 impl Experiment {
     /// The canonical form: RON with every field spelled out in a fixed order; reading it gives the same experiment.
     pub fn canonical(&self) -> String {
-        todo!()
+        use ron::{Options, extensions::Extensions, ser::PrettyConfig};
+        let language = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
+        let pretty = PrettyConfig::new()
+            .struct_names(true)
+            .compact_arrays(true)
+            .new_line("\n")
+            .extensions(language);
+        Options::default()
+            .with_default_extension(language)
+            .to_string_pretty(self, pretty)
+            .map(|text| text + "\n")
+            .expect("RON has a form for every number, text, list and struct")
     }
 
     /// SHA-256 of the canonical form: the experiment's identity.
     pub fn identity(&self) -> String {
-        crate::base::files::sha256(self.canonical().as_bytes())
+        files::sha256(self.canonical().as_bytes())
     }
 }

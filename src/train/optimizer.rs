@@ -53,7 +53,7 @@ pub fn group(groups: &Groups, kind: ParamKind) -> Group {
 pub fn is_frozen(param: &Param, frozen: FrozenNorms) -> bool {
     let is_norm = matches!(param.kind, ParamKind::NormWeight | ParamKind::NormBias);
     match frozen {
-        FrozenNorms::None => false,
+        FrozenNorms::Off => false,
         FrozenNorms::AllButFirst => is_norm && !param.name.starts_with("base_model.bn1"),
         FrozenNorms::All => is_norm,
     }

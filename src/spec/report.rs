@@ -1,0 +1,112 @@
+//! Mistakes and warnings, and how a person sees them: file, line, column, the text underlined, what to do.
+
+use std::io::IsTerminal;
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Severity,
+};
+
+use super::syntax::Span;
+
+/// More than these in one file help nobody.
+const MOST_SHOWN: usize = 50;
+
+/// Columns of a report, fixed so that it reads the same everywhere.
+const WIDTH: usize = 100;
+
+/// One thing that is wrong with a file, or deserves a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub message: String,
+    /// Places and what is there; the first is the one to mend.
+    pub labels: Vec<(Span, String)>,
+    pub hint: Option<String>,
+}
+
+impl Mistake {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            labels: Vec::new(),
+            hint: None,
+        }
+    }
+
+    pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push((span, text.into()));
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// The text of a file with its name, for reports.
+pub struct Source<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+}
+
+impl Source<'_> {
+    /// All mistakes of the file in the order of their places, one after another.
+    pub fn mistakes(&self, mistakes: &[Mistake]) -> String {
+        let mut ordered: Vec<&Mistake> = mistakes.iter().collect();
+        ordered.sort_by_key(|mistake| mistake.labels.first().map(|(span, _)| span.start));
+        let mut report = format!("{} in {}", count(mistakes.len(), "mistake"), self.name);
+        for mistake in ordered.iter().take(MOST_SHOWN) {
+            report.push_str("\n\n");
+            report.push_str(&self.render(mistake, Severity::Error));
+        }
+        if let Some(more) = mistakes.len().checked_sub(MOST_SHOWN).filter(|&n| n > 0) {
+            report.push_str(&format!("\n\nand {more} more"));
+        }
+        report
+    }
+
+    pub fn warning(&self, warning: &Mistake) -> String {
+        self.render(warning, Severity::Warning)
+    }
+
+    fn render(&self, mistake: &Mistake, severity: Severity) -> String {
+        let labels = mistake.labels.iter().enumerate().map(|(i, (span, text))| {
+            let (text, span) = (Some(text.clone()), span.clone());
+            match i {
+                0 => LabeledSpan::new_primary_with_span(text, span),
+                _ => LabeledSpan::new_with_span(text, span),
+            }
+        });
+        let mut diagnostic = MietteDiagnostic::new(mistake.message.clone())
+            .with_severity(severity)
+            .with_labels(labels);
+        diagnostic.help = mistake.hint.clone();
+        let source = NamedSource::new(self.name, self.text.to_string());
+        let report = miette::Report::new(diagnostic).with_source_code(source);
+        let mut text = String::new();
+        let rendered = GraphicalReportHandler::new_themed(theme())
+            .with_width(WIDTH)
+            .with_links(false)
+            .without_syntax_highlighting()
+            .render_report(&mut text, report.as_ref());
+        match rendered {
+            Ok(()) => text.trim_end().to_string(),
+            Err(_) => mistake.message.clone(),
+        }
+    }
+}
+
+/// Colours only for a person at a terminal who did not ask for none.
+fn theme() -> GraphicalTheme {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match std::io::stderr().is_terminal() && !no_color {
+        true => GraphicalTheme::unicode(),
+        false => GraphicalTheme::unicode_nocolor(),
+    }
+}
+
+/// `1 mistake`, `2 mistakes`.
+pub fn count(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
