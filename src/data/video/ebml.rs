@@ -3,14 +3,28 @@
 use super::VideoError;
 
 pub const EBML: u32 = 0x1A45_DFA3;
+pub const EBML_VERSION: u32 = 0x4286;
+pub const EBML_READ_VERSION: u32 = 0x42F7;
+pub const MAX_ID_LENGTH: u32 = 0x42F2;
+pub const MAX_SIZE_LENGTH: u32 = 0x42F3;
 pub const DOC_TYPE: u32 = 0x4282;
+pub const DOC_TYPE_VERSION: u32 = 0x4287;
+pub const DOC_TYPE_READ_VERSION: u32 = 0x4285;
 pub const SEGMENT: u32 = 0x1853_8067;
 pub const INFO: u32 = 0x1549_A966;
+pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
+pub const MUXING_APP: u32 = 0x4D80;
+pub const WRITING_APP: u32 = 0x5741;
 pub const TRACKS: u32 = 0x1654_AE6B;
 pub const TRACK_ENTRY: u32 = 0xAE;
 pub const TRACK_NUMBER: u32 = 0xD7;
+pub const TRACK_UID: u32 = 0x73C5;
 pub const TRACK_TYPE: u32 = 0x83;
 pub const CODEC_ID: u32 = 0x86;
+pub const DEFAULT_DURATION: u32 = 0x23_E383;
+pub const VIDEO: u32 = 0xE0;
+pub const PIXEL_WIDTH: u32 = 0xB0;
+pub const PIXEL_HEIGHT: u32 = 0xBA;
 pub const CONTENT_ENCODINGS: u32 = 0x6D80;
 pub const CLUSTER: u32 = 0x1F43_B675;
 pub const TIMESTAMP: u32 = 0xE7;
@@ -53,7 +67,7 @@ pub struct Element {
 }
 
 /// Reads the element at `at`, which must end at or before `limit`, the end of its parent.
-pub fn element(bytes: &[u8], at: usize, limit: usize) -> Result<Element, VideoError> {
+pub fn read(bytes: &[u8], at: usize, limit: usize) -> Result<Element, VideoError> {
     let cut_off = |needed: usize| VideoError::Truncated {
         at: at as u64,
         needed: needed as u64,
@@ -104,7 +118,7 @@ pub fn children(bytes: &[u8], start: usize, end: usize) -> Result<Vec<Element>, 
     let mut found = Vec::new();
     let mut at = start;
     while at < end {
-        let child = element(bytes, at, end)?;
+        let child = read(bytes, at, end)?;
         at = child.end.ok_or_else(|| {
             damaged(
                 child.at,
@@ -164,4 +178,18 @@ pub fn damaged(at: usize, what: impl Into<String>) -> VideoError {
         at: at as u64,
         what: what.into(),
     }
+}
+
+/// An element as bytes: identifier, size in eight bytes, content.
+pub fn element(id: u32, content: &[u8]) -> Vec<u8> {
+    const EIGHT_BYTES: u64 = 1 << 56;
+    let id = id.to_be_bytes();
+    let id = &id[id.iter().take_while(|byte| **byte == 0).count()..];
+    let size = (EIGHT_BYTES | content.len() as u64).to_be_bytes();
+    [id, &size, content].concat()
+}
+
+/// An element whose content is an unsigned number.
+pub fn number(id: u32, value: u64) -> Vec<u8> {
+    element(id, &value.to_be_bytes())
 }

@@ -1,6 +1,6 @@
 //! Videos and frame folders → pictures.
 
-mod ebml;
+pub(in crate::data) mod ebml;
 mod error;
 mod folder;
 mod header;

@@ -36,9 +36,9 @@ struct Entry {
 
 /// Reads the first video track.
 pub fn read(bytes: &[u8]) -> Result<Track, VideoError> {
-    let header = ebml::element(bytes, 0, bytes.len())?;
+    let header = ebml::read(bytes, 0, bytes.len())?;
     let after_header = check_header(bytes, &header)?;
-    let segment = ebml::element(bytes, after_header, bytes.len())?;
+    let segment = ebml::read(bytes, after_header, bytes.len())?;
     if segment.id != ebml::SEGMENT {
         return Err(damaged(segment.at, "the segment is missing"));
     }
@@ -98,7 +98,7 @@ impl Reader<'_> {
     fn segment(&mut self, start: usize, end: usize) -> Result<(), VideoError> {
         let mut at = start;
         while at < end {
-            let element = ebml::element(self.bytes, at, end)?;
+            let element = ebml::read(self.bytes, at, end)?;
             at = match (element.id, element.end) {
                 (ebml::CLUSTER | ebml::BLOCK_GROUP, _) => element.start,
                 (id, None) => {
