@@ -13,12 +13,14 @@ mod eval;
 mod predict;
 mod runs;
 mod verify;
+mod results;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::base::Result;
+use crate::base::{Error, Kind, Result};
 
 /// A declarative experiment language and reproducibility harness for video recognition.
 #[derive(Debug, Parser)]
@@ -60,10 +62,26 @@ pub fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("{}", told(&error));
             ExitCode::from(exit_codes::of(error.kind))
         }
     }
+}
+
+/// An experiment's mistakes are a whole report of their own; anything else is a sentence.
+fn told(error: &Error) -> String {
+    match error.kind {
+        Kind::Experiment => error.to_string(),
+        _ => format!("error: {error}"),
+    }
+}
+
+/// Prints a value as JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::new(Kind::Io, format!("cannot write as JSON: {e}")))?;
+    println!("{text}");
+    Ok(())
 }
 
 fn dispatch(command: Command) -> Result<()> {

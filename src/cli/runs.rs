@@ -1,10 +1,52 @@
 //! `ffn runs`
 
-use crate::base::Result;
+use std::path::PathBuf;
+
+use super::table;
+use crate::base::{Error, Kind, Result};
+use crate::run::overview::{self, Overview};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Folder that holds the runs.
+    #[arg(default_value = "runs", value_name = "DIR")]
+    runs: PathBuf,
+}
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+pub fn run(args: Args) -> Result<()> {
+    let (overviews, errors) = overview::list(&args.runs)?;
+    if overviews.is_empty() && errors.is_empty() {
+        println!("no runs in `{}`", args.runs.display());
+        return Ok(());
+    }
+    let rows: Vec<_> = overviews.iter().map(row).collect();
+    let header = ["run", "identity", "state", "epoch", "data", "top-1 by frames"];
+    print!("{}", table::render(&header, &rows));
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(unreadable(&errors)),
+    }
+}
+
+fn row(overview: &Overview) -> Vec<String> {
+    let manifest = &overview.manifest;
+    let results = overview.results.iter();
+    let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
+    let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
+    vec![
+        overview.folder.name(),
+        manifest.identity.get(..8).unwrap_or_default().to_owned(),
+        overview.state.name().to_owned(),
+        format!("{:.1}/{epochs}", overview.epoch()),
+        match manifest.unpinned() {
+            true => "unpinned".to_owned(),
+            false => "pinned".to_owned(),
+        },
+        results.collect::<Vec<_>>().join("  "),
+    ]
+}
+
+fn unreadable(errors: &[Error]) -> Error {
+    let messages: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
+    Error::new(Kind::Run, messages.join("\n")).hint("`ffn verify RUN` tells everything that is wrong with a run")
 }

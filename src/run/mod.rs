@@ -23,6 +23,7 @@
 //! [`seal`]; everything else of a finished run is listed with its hash in the manifest, or in the history.
 
 pub mod checkpoint;
+pub mod finish;
 pub mod folder;
 pub mod history;
 pub mod log;

@@ -1,12 +1,10 @@
 //! Recomputes every hash of a run folder.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checkpoint;
-use super::folder::{
-    CHECKPOINTS, CLASSES, EVAL, EXPERIMENT, Folder, HISTORY, LOCK, LOG, MANIFEST, METRICS, TIMING,
-};
+use super::finish::is_record;
+use super::folder::{Folder, METRICS};
 use super::manifest::Manifest;
 use super::metrics;
 use crate::base::{Error, Kind, Result, files};
@@ -86,12 +84,9 @@ fn check_files(folder: &Folder, manifest: &Manifest, report: &mut Report) -> Res
         }
     });
     report.note(steps);
-    let known = [MANIFEST, HISTORY, LOCK, LOG, TIMING];
-    report.unlisted = folder
-        .files()?
-        .into_iter()
-        .filter(|name| !manifest.files.contains_key(name) && !known.contains(&name.as_str()))
-        .collect();
+    let listed = |name: &String| manifest.files.contains_key(name) || is_record(name);
+    report.unlisted = folder.files()?;
+    report.unlisted.retain(|name| !listed(name));
     Ok(())
 }
 
@@ -129,32 +124,5 @@ fn check_hash(path: &Path, expected: &str) -> Result<()> {
     match computed == expected {
         true => Ok(()),
         false => Err(checkpoint::hash_mismatch(path, expected, &computed)),
-    }
-}
-
-/// SHA-256 of every file that holds a result, by its path in the folder: for the manifest of a finished run.
-pub fn hashes_of_results(folder: &Folder) -> Result<BTreeMap<String, String>> {
-    let names = folder.files()?.into_iter();
-    names
-        .filter(|name| holds_result(name))
-        .map(|name| {
-            let hash = files::sha256_of_file(&folder.join(&name))?;
-            Ok((name, hash))
-        })
-        .collect()
-}
-
-/// SHA-256 of the files that tell how a finished run went, and of its manifest: for the history.
-pub fn hashes_of_records(folder: &Folder) -> Result<BTreeMap<String, String>> {
-    let names = [MANIFEST, LOG, TIMING].into_iter();
-    names
-        .map(|name| Ok((name.to_owned(), files::sha256_of_file(&folder.join(name))?)))
-        .collect()
-}
-
-fn holds_result(name: &str) -> bool {
-    match name.split_once('/') {
-        Some((folder, _)) => [EVAL, CHECKPOINTS].contains(&folder),
-        None => [EXPERIMENT, CLASSES, METRICS].contains(&name),
     }
 }

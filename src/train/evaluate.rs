@@ -46,18 +46,33 @@ impl Evaluation<'_> {
     ) -> Result<Vec<Evaluated>> {
         let mut tallies: Vec<Tally> = self.frames.iter().map(|&frames| Tally::new(frames)).collect();
         let mut views = 1;
+        let mut done = 0;
+        self.each_batch(model, &mut |batch, logits| {
+            views = batch.views;
+            done += batch.ids.len();
+            for (tally, logits) in tallies.iter_mut().zip(logits) {
+                tally.add(batch, &logits)?;
+            }
+            observe(done)
+        })?;
+        let tallies = tallies.into_iter();
+        tallies.map(|tally| self.summarise(model, tally, views)).collect()
+    }
+
+    /// Hands each batch over with its logits: for each frame count, for each clip, its classes.
+    pub fn each_batch(
+        &self,
+        model: &mut Model,
+        handle: &mut dyn FnMut(&EvalBatch, Vec<Vec<Vec<f32>>>) -> Result<()>,
+    ) -> Result<()> {
         let mut loader = self.loader();
         while let Some(batch) = loader.next_batch() {
             let batch = batch?;
-            views = batch.views;
-            for (index, tally) in tallies.iter_mut().enumerate() {
-                let logits = self.logits(model, &batch, index)?;
-                tally.add(&batch, &logits)?;
-            }
-            observe(tallies.first().map_or(0, |tally| tally.predictions.len()))?;
+            let all = 0..self.frames.len();
+            let logits: Result<_> = all.map(|index| self.logits(model, &batch, index)).collect();
+            handle(&batch, logits?)?;
         }
-        let tallies = tallies.into_iter();
-        tallies.map(|tally| self.summarise(model, tally, views)).collect()
+        Ok(())
     }
 
     /// One batch at every frame count, so that a view or program that cannot be built is found before training.

@@ -24,7 +24,7 @@ use crate::run::manifest::{DataIdentity, FORMAT, Manifest, PrecisionUsed};
 use crate::run::metrics::{Mark, Metrics, Record};
 use crate::run::provenance::{Build, Machine};
 use crate::run::results::{self, Summary};
-use crate::run::{Folder, folder, tensors, verify};
+use crate::run::{Folder, finish, folder, tensors};
 use crate::spec::Loaded;
 
 /// What is to be done, on what, with what.
@@ -276,9 +276,7 @@ impl<'a> Session<'a> {
         self.stop_if_asked()?;
         let summaries = self.evaluate(&self.job.folder.eval(), progress)?;
         crate::run::checkpoint::prune(&self.job.folder.checkpoints(), 1)?;
-        self.manifest.finished = true;
-        self.manifest.files = verify::hashes_of_results(&self.job.folder)?;
-        self.job.folder.write_manifest(&self.manifest)?;
+        finish::list_results(&self.job.folder, &mut self.manifest)?;
         Ok(summaries)
     }
 
@@ -357,10 +355,10 @@ impl<'a> Session<'a> {
             process.ended = Some(history::now());
             process.outcome = outcome;
         }
-        if outcome == Outcome::Finished {
-            self.history.files = verify::hashes_of_records(&self.job.folder)?;
+        match outcome {
+            Outcome::Finished => finish::list_records(&self.job.folder, &mut self.history),
+            _ => self.job.folder.write_history(&self.history),
         }
-        self.job.folder.write_history(&self.history)
     }
 
     fn warn(&mut self, sentence: &str) -> Result<()> {
@@ -455,8 +453,10 @@ pub fn describe(summary: &Summary) -> String {
 
 /// `target` as seen from the folder `from`, so that a project that is moved as a whole keeps its runs usable.
 fn relative(target: &Path, from: &Path) -> PathBuf {
-    let (Ok(target), Ok(from)) = (std::path::absolute(target), std::path::absolute(from)) else {
-        return target.to_owned();
+    // The folder of `file.ron` is the empty path.
+    let target = Path::new(".").join(target);
+    let (Ok(target), Ok(from)) = (std::path::absolute(&target), std::path::absolute(from)) else {
+        return target;
     };
     let shared = target
         .components()
