@@ -63,7 +63,11 @@ pub fn run(args: Args) -> Result<()> {
     let frames = frame_counts(&args.frames, &experiment)?;
     let dataset = open(&args, &folder, &experiment)?;
     manifest.check_data(&DataIdentity::of(&dataset))?;
-    let (mut model, step) = load(&folder, &experiment, options::thread_count(args.machine.threads))?;
+    let (mut model, step) = load(
+        &folder,
+        &experiment,
+        options::thread_count(args.machine.threads),
+    )?;
     let mut progress = Progress::new();
     progress.evaluate(dataset.validation.len(), &frames);
     let evaluation = Evaluation {
@@ -82,7 +86,11 @@ pub fn run(args: Args) -> Result<()> {
     if args.save {
         save(&folder, &evaluated)?;
     }
-    print(&args, &folder, evaluated.into_iter().map(|e| e.summary).collect())
+    print(
+        &args,
+        &folder,
+        evaluated.into_iter().map(|e| e.summary).collect(),
+    )
 }
 
 /// The model of a run with the weights of its last checkpoint, and the steps that they have had.
@@ -145,7 +153,10 @@ fn print(args: &Args, folder: &Folder, summaries: Vec<Summary>) -> Result<()> {
         return super::print_json(&summaries);
     }
     let name = folder.name();
-    let rows: Vec<_> = summaries.iter().map(|summary| results::row(&name, summary)).collect();
+    let rows: Vec<_> = summaries
+        .iter()
+        .map(|summary| results::row(&name, summary))
+        .collect();
     print!("{}", results::table(&rows));
     Ok(())
 }

@@ -93,8 +93,11 @@ impl Classifier {
         let experiment = folder.experiment()?;
         let asked: Vec<usize> = args.frames.into_iter().collect();
         let frames = eval::frame_counts(&asked, &experiment)?;
-        let (model, step) =
-            eval::load(&folder, &experiment, options::thread_count(args.machine.threads))?;
+        let (model, step) = eval::load(
+            &folder,
+            &experiment,
+            options::thread_count(args.machine.threads),
+        )?;
         Ok(Self {
             classes: folder.classes()?,
             frames: frames.last().copied().unwrap_or(1),
@@ -142,7 +145,9 @@ impl Classifier {
     fn dataset_of(&self, video: &Path) -> Result<Arc<Dataset>> {
         let id = video.file_stem().unwrap_or(video.as_os_str());
         let id = id.to_string_lossy().into_owned();
-        let source = self.source(video).map_err(|error| error.into_error(&id, video))?;
+        let source = self
+            .source(video)
+            .map_err(|error| error.into_error(&id, video))?;
         Ok(Arc::new(Dataset {
             root: PathBuf::new(),
             classes: self.classes.clone(),
@@ -152,6 +157,7 @@ impl Classifier {
                 label: 0,
                 source,
             }],
+            texts: Vec::new(),
             pinned: Pinned::Unpinned,
         }))
     }

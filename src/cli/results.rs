@@ -22,7 +22,10 @@ pub fn row(run: &str, summary: &Summary) -> Vec<String> {
 
 /// Rows of [`row`] under their header.
 pub fn table(rows: &[Vec<String>]) -> String {
-    table::render(&["run", "frames", "branch", "top-1", "top-5", "clips"], rows)
+    table::render(
+        &["run", "frames", "branch", "top-1", "top-5", "clips"],
+        rows,
+    )
 }
 
 /// What the data of a run were held against.
@@ -38,5 +41,7 @@ pub fn pins(manifest: &Manifest) -> String {
 pub fn differences(a: &Experiment, b: &Experiment) -> String {
     let (a, b) = (a.canonical(), b.canonical());
     let lines = a.lines().zip(b.lines()).filter(|(a, b)| a != b);
-    lines.map(|(a, b)| format!("  {} | {}\n", a.trim(), b.trim())).collect()
+    lines
+        .map(|(a, b)| format!("  {} | {}\n", a.trim(), b.trim()))
+        .collect()
 }

@@ -168,7 +168,9 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
 fn execute(job: Job<'_>) -> Result<Vec<Summary>> {
     let lock = job.folder.lock()?;
     if !lock.held {
-        eprintln!("warning: this file system has no locks; never run one experiment twice at a time");
+        eprintln!(
+            "warning: this file system has no locks; never run one experiment twice at a time"
+        );
     }
     let (folder, threads, workers) = (job.folder.clone(), job.threads, job.workers);
     let session = Session::open(job)?;
@@ -185,12 +187,19 @@ fn execute(job: Job<'_>) -> Result<Vec<Summary>> {
 fn describe(session: &Session<'_>) -> String {
     let manifest = session.manifest();
     let graph = session.model().graph();
-    let parameters: usize = graph.params.iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    let parameters: usize = graph
+        .params
+        .iter()
+        .map(|p| p.shape.iter().product::<usize>())
+        .sum();
     let branches: Vec<String> = graph.branches.iter().map(usize::to_string).collect();
     let data = &manifest.data;
     let mut lines = vec![
         format!("{} ({})", manifest.name, manifest.identity),
-        format!("  model      {parameters} parameters, trained at {} frames", branches.join(", ")),
+        format!(
+            "  model      {parameters} parameters, trained at {} frames",
+            branches.join(", ")
+        ),
         format!(
             "  data       {} training and {} validation clips of {} classes, {}",
             data.train,

@@ -20,7 +20,14 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     let rows: Vec<_> = overviews.iter().map(row).collect();
-    let header = ["run", "identity", "state", "epoch", "data", "top-1 by frames"];
+    let header = [
+        "run",
+        "identity",
+        "state",
+        "epoch",
+        "data",
+        "top-1 by frames",
+    ];
     print!("{}", table::render(&header, &rows));
     match errors.is_empty() {
         true => Ok(()),
@@ -48,5 +55,6 @@ fn row(overview: &Overview) -> Vec<String> {
 
 fn unreadable(errors: &[Error]) -> Error {
     let messages: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
-    Error::new(Kind::Run, messages.join("\n")).hint("`ffn verify RUN` tells everything that is wrong with a run")
+    Error::new(Kind::Run, messages.join("\n"))
+        .hint("`ffn verify RUN` tells everything that is wrong with a run")
 }

@@ -9,7 +9,10 @@ pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    lines.iter().map(|line| render_line(line, &widths)).collect()
+    lines
+        .iter()
+        .map(|line| render_line(line, &widths))
+        .collect()
 }
 
 fn render_line(cells: &[String], widths: &[usize]) -> String {

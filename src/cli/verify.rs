@@ -20,14 +20,22 @@ pub fn run(args: Args) -> Result<()> {
         println!("unlisted: `{name}` belongs to no result of this run");
     }
     if report.problems.is_empty() {
-        println!("{}: {} checks, all as written", folder.name(), report.checked);
+        println!(
+            "{}: {} checks, all as written",
+            folder.name(),
+            report.checked
+        );
         return Ok(());
     }
     Err(failure(&report))
 }
 
 fn failure(report: &Report) -> Error {
-    let problems: Vec<String> = report.problems.iter().map(|e| format!("\n- {}", e.message)).collect();
+    let problems: Vec<String> = report
+        .problems
+        .iter()
+        .map(|e| format!("\n- {}", e.message))
+        .collect();
     Error::new(
         Kind::Mismatch,
         format!(

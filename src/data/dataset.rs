@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::listing::{Expected, Listing};
 use super::video::Source;
-use crate::base::Result;
-use crate::spec::Experiment;
+use super::{augment, frame_folders, miniature, pins, roots, something_v2};
+use crate::base::{Error, Kind, Result};
+use crate::spec::{Data, Experiment};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Split {
@@ -12,7 +14,7 @@ pub enum Split {
     Validation,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The id of the distribution: the video's name without its extension, or the frame folder.
     pub id: String,
@@ -27,7 +29,9 @@ pub struct Dataset {
     pub classes: Vec<String>,
     pub train: Vec<Sample>,
     pub validation: Vec<Sample>,
-    /// Merkle roots and what they were held against, for the manifest.
+    /// The label files, under the names that the pins give them.
+    pub texts: Vec<(String, PathBuf)>,
+    /// What it was held against, for the manifest.
     pub pinned: Pinned,
 }
 
@@ -58,8 +62,80 @@ pub struct OpenOptions<'a> {
 impl Dataset {
     /// Finds the root (flag, environment, configuration), renders the miniature where it is missing, reads the
     /// lists, checks counts and classes against the experiment and hashes against the pins.
-    pub fn open(_experiment: &Experiment, _options: &OpenOptions<'_>) -> Result<Self> {
-        todo!()
+    pub fn open(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let pins = options.base.join(experiment.data.pins());
+        let mut dataset = Self::find(experiment, options)?;
+        if !options.unpinned {
+            dataset.verify(&pins, false, options)?;
+        }
+        Ok(dataset)
+    }
+
+    /// As [`Dataset::open`], without looking at the pins.
+    pub fn find(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let root = roots::find(&experiment.data, options.root.as_deref())?;
+        let Listing {
+            classes,
+            train,
+            validation,
+            texts,
+        } = match &experiment.data {
+            Data::SomethingV2(data) => {
+                let expected = Expected {
+                    classes: data.class_count,
+                    train: Some(data.train_count),
+                    validation: Some(data.validation_count),
+                };
+                something_v2::read(&root, expected)?
+            }
+            Data::FrameFolders(data) => frame_folders::read(&root, options.base, data)?,
+            Data::Miniature(data) => {
+                let report =
+                    |done, total| (options.progress)("rendering the miniature", done, total);
+                miniature::render(&root, data, &report)?;
+                let expected = Expected {
+                    classes: experiment.data.class_count(),
+                    train: Some(data.train),
+                    validation: Some(data.validation),
+                };
+                something_v2::read(&root, expected)?
+            }
+        };
+        augment::flipped_labels(&experiment.train.clips.flip, &classes)?;
+        Ok(Self {
+            root,
+            classes,
+            train,
+            validation,
+            texts,
+            pinned: Pinned::Unpinned,
+        })
+    }
+
+    /// Holds every hash against the pins at `path`. `full`: nothing that the cache remembers counts.
+    pub fn verify(&mut self, path: &Path, full: bool, options: &OpenOptions<'_>) -> Result<()> {
+        if !path.exists() {
+            return Err(Error::new(
+                Kind::Data,
+                format!(
+                    "the data are not pinned: there is no pin file `{}`",
+                    path.display()
+                ),
+            )
+            .hint(
+                "`ffn data pin EXPERIMENT` makes it from the data on this machine; \
+                 `--unpinned` goes on without, and every report will say so",
+            ));
+        }
+        let (pinned, pins_sha256) = pins::read(path)?;
+        let computed = pins::compute(self, full, options.progress)?;
+        pins::compare(path, &pinned, &computed)?;
+        self.pinned = Pinned::Verified {
+            pins_sha256,
+            train_root: pinned.train.root,
+            validation_root: pinned.validation.root,
+        };
+        Ok(())
     }
 
     pub fn split(&self, split: Split) -> &[Sample] {

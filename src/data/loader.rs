@@ -1,13 +1,22 @@
 //! Worker threads decode ahead into a bounded queue. What they deliver depends on (experiment, step) alone.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Dataset;
-use crate::base::Result;
-use crate::spec::Experiment;
+use super::augment::flipped_labels;
+use super::clip::{self, TrainClip};
+use super::dataset::{Dataset, Sample};
+use super::prefetch::{Limits, Prefetch};
+use super::sampling::Draw;
+use crate::base::rng::{Purpose, Stream};
+use crate::base::{Error, Kind, Result};
+use crate::spec::{Eval, Experiment, TrainClips, Unreadable};
+
+/// Batches that may be ahead of the consumer.
+const AHEAD: usize = 2;
 
 /// The clips of one training step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainBatch {
     /// Global step, from 0.
     pub step: u64,
@@ -20,12 +29,14 @@ pub struct TrainBatch {
 }
 
 /// Clips for evaluation at several frame counts: one decode serves all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvalBatch {
     pub ids: Vec<String>,
     pub labels: Vec<usize>,
     /// Views of each clip (temporal clips × crops); their logits are averaged.
     pub views: usize,
+    /// Height and width of a view in pixels.
+    pub size: usize,
     /// For each frame count T asked for: `clips × views × T × size × size × 3` bytes.
     pub pixels: Vec<Vec<u8>>,
 }
@@ -45,47 +56,279 @@ pub fn steps_per_epoch(clips: usize, batch: usize) -> u64 {
     (clips / batch.max(1)) as u64
 }
 
-pub struct TrainLoader {}
+/// Training batches, from a first step to the end of training.
+pub struct TrainLoader {
+    clips: Prefetch<Outcome>,
+    batch: usize,
+    step: u64,
+    failed: bool,
+}
+
+/// What became of a clip of a training batch.
+enum Outcome {
+    Clip {
+        id: String,
+        label: usize,
+        clip: TrainClip,
+    },
+    Skipped {
+        id: String,
+        reason: String,
+    },
+}
 
 impl TrainLoader {
     /// Starts workers that prepare the steps from `first_step` to the last of the last epoch.
     pub fn start(
-        _dataset: Arc<Dataset>,
-        _experiment: &Experiment,
-        _workers: usize,
-        _first_step: u64,
+        dataset: Arc<Dataset>,
+        experiment: &Experiment,
+        workers: usize,
+        first_step: u64,
     ) -> Self {
-        todo!()
+        let batch = experiment.train.batch;
+        let steps = steps_per_epoch(dataset.train.len(), batch) * experiment.train.epochs as u64;
+        let jobs = first_step.min(steps) * batch as u64..steps * batch as u64;
+        let limits = Limits {
+            workers,
+            window: AHEAD * batch.max(workers),
+        };
+        let plan = TrainPlan::new(dataset, experiment);
+        Self {
+            clips: Prefetch::start(jobs, limits, move |number| plan.clip(number)),
+            batch,
+            step: first_step,
+            failed: false,
+        }
     }
 
-    /// The next step's batch; `None` after the last.
+    /// The next step's batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<TrainBatch>> {
-        todo!()
+        if self.failed {
+            return None;
+        }
+        let outcomes: Option<Result<Vec<Outcome>>> =
+            (0..self.batch).map(|_| self.clips.next()).collect();
+        let batch = outcomes?.and_then(|outcomes| gather(self.step, outcomes));
+        self.failed = batch.is_err();
+        self.step += 1;
+        Some(batch)
     }
 
     pub fn report(&self) -> LoaderReport {
-        todo!()
+        report(&self.clips, self.batch)
     }
 }
 
-pub struct EvalLoader {}
+fn report<T>(clips: &Prefetch<T>, batch: usize) -> LoaderReport {
+    LoaderReport {
+        clips: clips.delivered(),
+        waited: clips.waited().as_secs_f64(),
+        depth: clips.ready() / batch.max(1),
+    }
+}
+
+/// Clips → batch: branch by branch, in each the clips one after another.
+fn gather(step: u64, outcomes: Vec<Outcome>) -> Result<TrainBatch> {
+    let mut batch = TrainBatch {
+        step,
+        ids: Vec::new(),
+        labels: Vec::new(),
+        pixels: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let mut clips = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Skipped { id, reason } => batch.skipped.push((id, reason)),
+            Outcome::Clip { id, label, clip } => {
+                batch.ids.push(id);
+                batch.labels.push(label);
+                clips.push(clip.pixels);
+            }
+        }
+    }
+    let Some(branches) = clips.first().map(Vec::len) else {
+        let ids: Vec<_> = batch.skipped.into_iter().map(|(id, _)| id).collect();
+        return Err(Error::new(
+            Kind::Data,
+            format!("no video of step {step} can be read: {}", ids.join(", ")),
+        )
+        .hint(
+            "`unreadable: Skip` is for single videos; look at the data set with `ffn data verify`",
+        ));
+    };
+    let size = clips.iter().flatten().map(Vec::len).sum();
+    batch.pixels.reserve_exact(size);
+    for branch in 0..branches {
+        for clip in &clips {
+            batch.pixels.extend_from_slice(&clip[branch]);
+        }
+    }
+    Ok(batch)
+}
+
+/// What a worker needs to know to prepare any clip of the training.
+struct TrainPlan {
+    dataset: Arc<Dataset>,
+    clips: TrainClips,
+    branches: Vec<usize>,
+    seed: u64,
+    batch: u64,
+    unreadable: Unreadable,
+    /// The label of each class's clips when they are flipped.
+    flipped: Vec<usize>,
+    orders: Mutex<BTreeMap<u64, Arc<[usize]>>>,
+}
+
+impl TrainPlan {
+    fn new(dataset: Arc<Dataset>, experiment: &Experiment) -> Self {
+        let clips = experiment.train.clips.clone();
+        Self {
+            // `Dataset::open` refused a map that does not fit.
+            flipped: flipped_labels(&clips.flip, &dataset.classes)
+                .unwrap_or_else(|_| (0..dataset.classes.len()).collect()),
+            dataset,
+            clips,
+            branches: experiment.method.frames().to_vec(),
+            seed: experiment.seed,
+            batch: experiment.train.batch as u64,
+            unreadable: experiment.data.unreadable(),
+            orders: Mutex::default(),
+        }
+    }
+
+    /// Clip `number` of the training, counted through all batches from 0.
+    fn clip(&self, number: u64) -> Result<Outcome> {
+        let of_epoch = steps_per_epoch(self.dataset.train.len(), self.batch as usize) * self.batch;
+        let (epoch, place) = (number / of_epoch, number % of_epoch);
+        let index = self.order(epoch)[place as usize];
+        let sample = &self.dataset.train[index];
+        let draw = Draw {
+            seed: self.seed,
+            epoch,
+            sample: index as u64,
+        };
+        match clip::train(&sample.source, &self.clips, &self.branches, draw) {
+            Ok(clip) => Ok(Outcome::Clip {
+                id: sample.id.clone(),
+                label: match clip.flipped {
+                    true => self.flipped[sample.label],
+                    false => sample.label,
+                },
+                clip,
+            }),
+            Err(error) if self.unreadable == Unreadable::Skip => Ok(Outcome::Skipped {
+                id: sample.id.clone(),
+                reason: error.to_string(),
+            }),
+            Err(error) => Err(error.into_error(&sample.id, sample.source.path())),
+        }
+    }
+
+    /// The order of an epoch. Those of the last two are kept: the workers are at most so far apart.
+    fn order(&self, epoch: u64) -> Arc<[usize]> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(order) = orders.get(&epoch) {
+            return Arc::clone(order);
+        }
+        let mut order: Vec<usize> = (0..self.dataset.train.len()).collect();
+        Stream::new(self.seed, Purpose::Shuffle, &[epoch]).shuffle(&mut order);
+        let order: Arc<[usize]> = order.into();
+        orders.retain(|&known, _| known + 1 >= epoch);
+        orders.insert(epoch, Arc::clone(&order));
+        order
+    }
+}
+
+/// Evaluation batches: the validation split in its order.
+pub struct EvalLoader {
+    clips: Prefetch<EvalClip>,
+    /// Clips of one batch.
+    batch: usize,
+    views: usize,
+    size: usize,
+    failed: bool,
+}
+
+struct EvalClip {
+    id: String,
+    label: usize,
+    pixels: Vec<Vec<u8>>,
+}
 
 impl EvalLoader {
     /// Workers that prepare the validation split, in its order, at each of `frames`, `eval.batch` views at a time.
     pub fn start(
-        _dataset: Arc<Dataset>,
-        _experiment: &Experiment,
-        _frames: &[usize],
-        _workers: usize,
+        dataset: Arc<Dataset>,
+        experiment: &Experiment,
+        frames: &[usize],
+        workers: usize,
     ) -> Self {
-        todo!()
+        let eval = experiment.eval.clone();
+        let frames = frames.to_vec();
+        let views = clip::evaluation_views(&eval);
+        let size = clip::evaluation_size(&eval);
+        let batch = (eval.batch / views.max(1)).max(1);
+        let limits = Limits {
+            workers,
+            window: AHEAD * batch.max(workers),
+        };
+        let jobs = 0..dataset.validation.len() as u64;
+        let job = move |number| eval_clip(&dataset.validation[number as usize], &eval, &frames);
+        Self {
+            clips: Prefetch::start(jobs, limits, job),
+            batch,
+            views,
+            size,
+            failed: false,
+        }
     }
 
+    /// The next batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<EvalBatch>> {
-        todo!()
+        if self.failed {
+            return None;
+        }
+        let clips = (0..self.batch).map_while(|_| self.clips.next());
+        let clips: Result<Vec<EvalClip>> = clips.collect();
+        self.failed = clips.is_err();
+        match clips {
+            Ok(clips) if clips.is_empty() => None,
+            clips => Some(clips.map(|clips| self.gather(clips))),
+        }
+    }
+
+    fn gather(&self, clips: Vec<EvalClip>) -> EvalBatch {
+        let mut batch = EvalBatch {
+            ids: Vec::new(),
+            labels: Vec::new(),
+            views: self.views,
+            size: self.size,
+            pixels: Vec::new(),
+        };
+        for clip in clips {
+            batch.ids.push(clip.id);
+            batch.labels.push(clip.label);
+            batch.pixels.resize(clip.pixels.len(), Vec::new());
+            for (all, pixels) in batch.pixels.iter_mut().zip(clip.pixels) {
+                all.extend(pixels);
+            }
+        }
+        batch
     }
 
     pub fn report(&self) -> LoaderReport {
-        todo!()
+        report(&self.clips, self.batch)
     }
+}
+
+/// Evaluation stops at a video that cannot be read, whatever the policy in training.
+fn eval_clip(sample: &Sample, eval: &Eval, frames: &[usize]) -> Result<EvalClip> {
+    let pixels = clip::evaluate(&sample.source, eval, frames)
+        .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
+    Ok(EvalClip {
+        id: sample.id.clone(),
+        label: sample.label,
+        pixels,
+    })
 }

@@ -6,7 +6,16 @@ pub mod sampling;
 pub mod resize;
 pub mod crop;
 pub mod transform;
+pub mod roots;
+pub mod listing;
+pub mod something_v2;
+pub mod frame_folders;
+pub mod hashes;
+pub mod pins;
 pub mod dataset;
+pub mod augment;
+pub mod clip;
+mod prefetch;
 pub mod loader;
 
 pub use dataset::{Dataset, Sample, Split};

@@ -34,7 +34,13 @@ pub fn initial(
 
 /// Mean 0, variance 1, no batch seen.
 fn fresh_statistics(graph: &Graph) -> Statistics {
-    let filled = |value| graph.stats.iter().map(|s| vec![value; s.channels]).collect();
+    let filled = |value| {
+        graph
+            .stats
+            .iter()
+            .map(|s| vec![value; s.channels])
+            .collect()
+    };
     Statistics {
         mean: filled(0.0),
         var: filled(1.0),
@@ -70,6 +76,10 @@ fn random(param: &Param, seed: u64, alteration: Alteration) -> Vec<f32> {
 /// sqrt(2 / fan-out) of a weight `[out, in, height, width]`. A depthwise 1×1 convolution counts, as in PyTorch, all
 /// its channels: sqrt(2 / C).
 fn kaiming_fan_out(shape: &[usize]) -> f64 {
-    let fan_out: usize = shape.iter().enumerate().map(|(i, &n)| if i == 1 { 1 } else { n }).product();
+    let fan_out: usize = shape
+        .iter()
+        .enumerate()
+        .map(|(i, &n)| if i == 1 { 1 } else { n })
+        .product();
     (2.0 / fan_out as f64).sqrt()
 }

@@ -179,7 +179,10 @@ impl Model {
     /// Every name must be there with its shape, and none be left over.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<()> {
         let own = self.state_dict();
-        let expected = own.floats.iter().map(|(n, s, _)| (n.as_str(), s.as_slice()));
+        let expected = own
+            .floats
+            .iter()
+            .map(|(n, s, _)| (n.as_str(), s.as_slice()));
         let floats = state::in_order("state dictionary", expected, &state.floats)?;
         let batches = state::counters_in_order(self.counter_names(), &state.counters)?;
 

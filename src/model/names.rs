@@ -7,7 +7,9 @@ pub fn vanilla(name: &str) -> String {
         return name.to_owned();
     };
     let module = match module.rsplit_once('_') {
-        Some((shared, frames)) if !frames.is_empty() && frames.bytes().all(|b| b.is_ascii_digit()) => {
+        Some((shared, frames))
+            if !frames.is_empty() && frames.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             shared
         }
         _ => module,
@@ -27,11 +29,26 @@ mod tests {
     #[test]
     fn private_names_lead_to_vanilla_ones() {
         for (name, expected) in [
-            ("base_model.bn1_16.running_mean", "base_model.bn1.running_mean"),
-            ("base_model.layer1.0.bn3_4.weight", "base_model.layer1.0.bn3.weight"),
-            ("base_model.layer2.0.downsample_conv.weight", "base_model.layer2.0.downsample.0.weight"),
-            ("base_model.layer2.0.downsample_bn_8.bias", "base_model.layer2.0.downsample.1.bias"),
-            ("base_model.layer2.0.downsample.1.bias", "base_model.layer2.0.downsample.1.bias"),
+            (
+                "base_model.bn1_16.running_mean",
+                "base_model.bn1.running_mean",
+            ),
+            (
+                "base_model.layer1.0.bn3_4.weight",
+                "base_model.layer1.0.bn3.weight",
+            ),
+            (
+                "base_model.layer2.0.downsample_conv.weight",
+                "base_model.layer2.0.downsample.0.weight",
+            ),
+            (
+                "base_model.layer2.0.downsample_bn_8.bias",
+                "base_model.layer2.0.downsample.1.bias",
+            ),
+            (
+                "base_model.layer2.0.downsample.1.bias",
+                "base_model.layer2.0.downsample.1.bias",
+            ),
             ("base_model.conv1.weight", "base_model.conv1.weight"),
             ("new_fc.weight", "new_fc.weight"),
         ] {

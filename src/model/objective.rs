@@ -180,9 +180,7 @@ mod tests {
     fn log_softmax(row: &[f32]) -> Vec<f64> {
         let max = row.iter().fold(f64::MIN, |m, &v| m.max(f64::from(v)));
         let sum: f64 = row.iter().map(|&v| (f64::from(v) - max).exp()).sum();
-        row.iter()
-            .map(|&v| f64::from(v) - max - sum.ln())
-            .collect()
+        row.iter().map(|&v| f64::from(v) - max - sum.ln()).collect()
     }
 
     fn kl(from: &[f32], to: &[f32]) -> f64 {
@@ -280,7 +278,10 @@ mod tests {
 
     #[test]
     fn extreme_logits_stay_finite() {
-        let far = [vec![300.0, -300.0, 0.0, 0.0, 0.0], vec![-300.0, 300.0, 0.0, 0.0, 0.0]];
+        let far = [
+            vec![300.0, -300.0, 0.0, 0.0, 0.0],
+            vec![-300.0, 300.0, 0.0, 0.0, 0.0],
+        ];
         for distillation in [Distillation::FromLargest, Distillation::Reversed] {
             let found = evaluate(objective(1.0, distillation), &far, &[0]);
             assert!((found.terms[1].1 - 600.0).abs() < 1e-3, "{:?}", found.terms);

@@ -55,7 +55,10 @@ impl Weights {
         statistics: &mut Statistics,
     ) -> Result<()> {
         let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| {
-            let message = format!("`{}` is not a safetensors file: {error}", self.path.display());
+            let message = format!(
+                "`{}` is not a safetensors file: {error}",
+                self.path.display()
+            );
             Error::new(Kind::Data, message)
         })?;
         let mut search = Search::new(&tensors);
@@ -72,7 +75,10 @@ impl Weights {
             search.copy(&format!("{}.running_mean", stat.name), &shape, mean, true);
             search.copy(&format!("{}.running_var", stat.name), &shape, var, true);
         }
-        search.finish(&format!("file of initial weights `{}`", self.path.display()))
+        search.finish(&format!(
+            "file of initial weights `{}`",
+            self.path.display()
+        ))
     }
 }
 
@@ -97,7 +103,9 @@ impl<'a> Search<'a> {
         let vanilla = names::vanilla(name);
         let torchvision = vanilla.trim_start_matches("base_model.");
         let known = [name, &vanilla, torchvision];
-        let found = known.into_iter().find_map(|n| Some((n, self.tensors.tensor(n).ok()?)));
+        let found = known
+            .into_iter()
+            .find_map(|n| Some((n, self.tensors.tensor(n).ok()?)));
         let Some((key, view)) = found else {
             if required {
                 let text = format!("{name} (also looked for as {torchvision})");
@@ -139,9 +147,15 @@ pub fn to_float32(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let bytes = view.data();
     let values = match view.dtype() {
         Dtype::F32 => chunks(bytes).map(f32::from_le_bytes).collect(),
-        Dtype::F64 => chunks(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
-        Dtype::F16 => chunks(bytes).map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
-        Dtype::BF16 => chunks(bytes).map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::F64 => chunks(bytes)
+            .map(|b| f64::from_le_bytes(b) as f32)
+            .collect(),
+        Dtype::F16 => chunks(bytes)
+            .map(|b| half::f16::from_le_bytes(b).to_f32())
+            .collect(),
+        Dtype::BF16 => chunks(bytes)
+            .map(|b| half::bf16::from_le_bytes(b).to_f32())
+            .collect(),
         _ => return None,
     };
     Some(values)

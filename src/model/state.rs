@@ -34,7 +34,9 @@ pub fn in_order<'a, 'n>(
     for (name, shape) in expected {
         match by_name.remove(name) {
             None => mistakes.add("missing", name),
-            Some((_, found, values)) if found == shape && values.len() == shape.iter().product::<usize>() => {
+            Some((_, found, values))
+                if found == shape && values.len() == shape.iter().product::<usize>() =>
+            {
                 ordered.push(values.as_slice());
             }
             Some((_, found, _)) => {
@@ -106,12 +108,18 @@ mod tests {
             (name.to_owned(), shape.to_vec(), vec![0.5; count])
         };
         let expected = [("a", &[2_usize][..]), ("b", &[2, 2]), ("c", &[])];
-        let check = |found: &[Named]| in_order("state", expected.into_iter(), found).map(|v| v.len());
+        let check =
+            |found: &[Named]| in_order("state", expected.into_iter(), found).map(|v| v.len());
 
         let right = [tensor("c", &[]), tensor("a", &[2]), tensor("b", &[2, 2])];
         assert_eq!(check(&right).unwrap(), 3);
 
-        let wrong = [tensor("b", &[4]), tensor("d", &[1]), tensor("c", &[]), tensor("c", &[])];
+        let wrong = [
+            tensor("b", &[4]),
+            tensor("d", &[1]),
+            tensor("c", &[]),
+            tensor("c", &[]),
+        ];
         let error = check(&wrong).unwrap_err();
         assert_eq!(
             error.message,

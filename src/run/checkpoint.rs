@@ -57,7 +57,9 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| Error::io("read", checkpoints, &e))?.path();
+        let path = entry
+            .map_err(|e| Error::io("read", checkpoints, &e))?
+            .path();
         let name = path.file_name().and_then(|name| name.to_str());
         if let Some(step) = name.and_then(|name| name.strip_prefix(PREFIX)?.parse().ok()) {
             found.push((step, path));

@@ -114,9 +114,14 @@ impl Folder {
         if !path.exists() {
             return Err(Error::new(
                 Kind::Run,
-                format!("`{}` is not a run folder: it has no {MANIFEST}", self.path.display()),
+                format!(
+                    "`{}` is not a run folder: it has no {MANIFEST}",
+                    self.path.display()
+                ),
             )
-            .hint("`ffn runs` lists the runs below `runs`; `ffn runs DIR` those below another folder"));
+            .hint(
+                "`ffn runs` lists the runs below `runs`; `ffn runs DIR` those below another folder",
+            ));
         }
         let manifest: Manifest = seal::read(&path)?;
         match manifest.format {
@@ -155,7 +160,9 @@ impl Folder {
         let expected = self.manifest()?.identity;
         let computed = files::sha256(text.as_bytes());
         if computed != expected {
-            return Err(super::checkpoint::hash_mismatch(&path, &expected, &computed));
+            return Err(super::checkpoint::hash_mismatch(
+                &path, &expected, &computed,
+            ));
         }
         Ok(crate::spec::load(&path)?.experiment)
     }

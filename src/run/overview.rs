@@ -55,7 +55,9 @@ impl Overview {
             Some(Outcome::Failed) => State::Failed,
             Some(Outcome::Working | Outcome::Finished) | None => State::Killed,
         };
-        let step = checkpoint::list(&folder.checkpoints())?.last().map_or(0, |c| c.0);
+        let step = checkpoint::list(&folder.checkpoints())?
+            .last()
+            .map_or(0, |c| c.0);
         let results = results::read_all(&folder.eval())?;
         Ok(Self {
             folder,

@@ -151,7 +151,10 @@ pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
     };
     let mut summaries = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             summaries.push(read(&path)?);
         }
     }

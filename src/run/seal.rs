@@ -40,8 +40,12 @@ pub fn write(path: &Path, document: &impl Serialize) -> Result<()> {
 
 /// Reads a sealed document and refuses one that was changed.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let damaged =
-        |what: String| Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.display()));
+    let damaged = |what: String| {
+        Error::new(
+            Kind::Run,
+            format!("`{}` is damaged: {what}", path.display()),
+        )
+    };
     let bytes = files::read(path)?;
     let text =
         String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8 text any more".into()))?;

@@ -70,8 +70,12 @@ fn serialize<'a>(tensors: impl Iterator<Item = (&'a String, Tensor<'a>)>) -> Res
 /// What [`encode`] wrote, in the file's order.
 pub fn decode(path: &Path) -> Result<StateDict> {
     let bytes = files::read(path)?;
-    let damaged =
-        |what: String| Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.display()));
+    let damaged = |what: String| {
+        Error::new(
+            Kind::Run,
+            format!("`{}` is damaged: {what}", path.display()),
+        )
+    };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
     let mut state = StateDict {
         floats: Vec::new(),

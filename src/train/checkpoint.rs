@@ -89,7 +89,10 @@ pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
     let (_, path) = all.last().ok_or_else(|| {
         Error::new(
             Kind::Run,
-            format!("the run `{}` has no checkpoint yet", folder.path().display()),
+            format!(
+                "the run `{}` has no checkpoint yet",
+                folder.path().display()
+            ),
         )
     })?;
     let state = checkpoint::verify(path)?;
@@ -98,7 +101,10 @@ pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
 }
 
 fn none_is_intact(folder: &Folder, damaged: &[Error]) -> Error {
-    let reasons: Vec<String> = damaged.iter().map(|e| format!("\n- {}", e.message)).collect();
+    let reasons: Vec<String> = damaged
+        .iter()
+        .map(|e| format!("\n- {}", e.message))
+        .collect();
     Error::new(
         Kind::Run,
         format!(

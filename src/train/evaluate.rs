@@ -44,7 +44,11 @@ impl Evaluation<'_> {
         model: &mut Model,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Evaluated>> {
-        let mut tallies: Vec<Tally> = self.frames.iter().map(|&frames| Tally::new(frames)).collect();
+        let mut tallies: Vec<Tally> = self
+            .frames
+            .iter()
+            .map(|&frames| Tally::new(frames))
+            .collect();
         let mut views = 1;
         let mut done = 0;
         self.each_batch(model, &mut |batch, logits| {
@@ -56,7 +60,9 @@ impl Evaluation<'_> {
             observe(done)
         })?;
         let tallies = tallies.into_iter();
-        tallies.map(|tally| self.summarise(model, tally, views)).collect()
+        tallies
+            .map(|tally| self.summarise(model, tally, views))
+            .collect()
     }
 
     /// Hands each batch over with its logits: for each frame count, for each clip, its classes.
@@ -77,9 +83,10 @@ impl Evaluation<'_> {
 
     /// One batch at every frame count, so that a view or program that cannot be built is found before training.
     pub fn rehearse(&self, model: &mut Model) -> Result<()> {
-        let first = self.loader().next_batch().ok_or_else(|| {
-            Error::new(Kind::Data, "the validation split has no clips")
-        })??;
+        let first = self
+            .loader()
+            .next_batch()
+            .ok_or_else(|| Error::new(Kind::Data, "the validation split has no clips"))??;
         for index in 0..self.frames.len() {
             self.logits(model, &first, index)?;
         }
@@ -87,7 +94,12 @@ impl Evaluation<'_> {
     }
 
     fn loader(&self) -> EvalLoader {
-        EvalLoader::start(self.dataset.clone(), self.experiment, self.frames, self.workers)
+        EvalLoader::start(
+            self.dataset.clone(),
+            self.experiment,
+            self.frames,
+            self.workers,
+        )
     }
 
     /// `clips × classes` logits at frame count number `index`, averaged over the views of each clip.

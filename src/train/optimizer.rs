@@ -104,7 +104,9 @@ impl Optimizer {
         if !norm.is_finite() {
             return norm;
         }
-        let scale = self.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0)) as f32;
+        let scale = self
+            .clip
+            .map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0)) as f32;
         for (index, (slot, gradient)) in self.slots.iter_mut().zip(gradients).enumerate() {
             if let Some(velocity) = &mut slot.velocity {
                 let rate = (lr * slot.rate) as f32;
@@ -152,7 +154,9 @@ impl Optimizer {
             self.started = false;
             return Ok(());
         }
-        let expected = trained.iter().map(|s| (s.name.as_str(), s.shape.as_slice()));
+        let expected = trained
+            .iter()
+            .map(|s| (s.name.as_str(), s.shape.as_slice()));
         let found = state::in_order("momentum", expected, state)?;
         for (slot, values) in trained.iter_mut().zip(found) {
             slot.velocity = Some(values.to_vec());

@@ -71,10 +71,14 @@ impl Progress {
         self.means.add(record);
         let done = record.step + 1;
         let speed = self.speed(done);
-        let state = format!("{} · {speed:.1} clips/s · queue {queue}", self.means.describe());
+        let state = format!(
+            "{} · {speed:.1} clips/s · queue {queue}",
+            self.means.describe()
+        );
         if self.terminal {
             self.bar.set_position(done);
-            self.bar.set_message(format!("epoch {} · {state}", record.epoch + 1));
+            self.bar
+                .set_message(format!("epoch {} · {state}", record.epoch + 1));
         } else if self.since.1.elapsed() >= LINE_EVERY || done == self.steps {
             let seconds = self.start.1.elapsed().as_secs_f64();
             let rate = (done - self.start.0) as f64 / seconds.max(1e-9);
@@ -103,7 +107,8 @@ impl Progress {
         if self.terminal {
             self.bar.finish_and_clear();
             self.bar = bar(clips as u64);
-            self.bar.set_message(format!("clips evaluated at {counts} frames"));
+            self.bar
+                .set_message(format!("clips evaluated at {counts} frames"));
         } else {
             eprintln!("evaluating {clips} clips at {counts} frames");
         }
@@ -218,7 +223,8 @@ impl Default for Preparation {
 }
 
 fn bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} · {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} · {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
 }
 

@@ -26,7 +26,12 @@ pub fn rate(experiment: &Experiment, steps_per_epoch: u64, step: u64) -> f64 {
         Some(warmup) if epoch < warmup.epochs => {
             warmup.from + (1.0 - warmup.from) * epoch / warmup.epochs
         }
-        _ => shape(&schedule.shape, epoch, warmup, experiment.train.epochs as f64),
+        _ => shape(
+            &schedule.shape,
+            epoch,
+            warmup,
+            experiment.train.epochs as f64,
+        ),
     };
     experiment.optimizer.lr * factor
 }

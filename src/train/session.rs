@@ -92,10 +92,7 @@ impl<'a> Session<'a> {
         };
         session.begin_process()?;
         for error in found.iter().flat_map(|found| &found.damaged) {
-            session.warn(&format!(
-                "going on from step {step}: {}",
-                error.message
-            ))?;
+            session.warn(&format!("going on from step {step}: {}", error.message))?;
         }
         session.rehearse()?;
         Ok(session)
@@ -127,7 +124,12 @@ impl<'a> Session<'a> {
 
     fn train(&mut self, progress: &mut Progress) -> Result<()> {
         let steps = self.manifest.steps;
-        progress.train(steps, self.step, self.manifest.steps_per_epoch, self.job.loaded.experiment.train.batch);
+        progress.train(
+            steps,
+            self.step,
+            self.manifest.steps_per_epoch,
+            self.job.loaded.experiment.train.batch,
+        );
         self.interim_results(progress)?;
         self.stop_if_asked()?;
         let experiment = &self.job.loaded.experiment;
@@ -141,7 +143,10 @@ impl<'a> Session<'a> {
             let begun = Instant::now();
             let waited = loader.report().waited;
             let batch = loader.next_batch().ok_or_else(|| {
-                Error::new(Kind::Data, format!("the loader ended before step {}", self.step))
+                Error::new(
+                    Kind::Data,
+                    format!("the loader ended before step {}", self.step),
+                )
             })??;
             let record = self.advance(batch)?;
             let report = loader.report();
@@ -166,7 +171,11 @@ impl<'a> Session<'a> {
         let experiment = &self.job.loaded.experiment;
         let rate = schedule::rate(experiment, self.manifest.steps_per_epoch, self.step);
         self.pixels.resize(batch.pixels.len(), 0.0);
-        normalize_into(&batch.pixels, &experiment.train.clips.normalize, &mut self.pixels);
+        normalize_into(
+            &batch.pixels,
+            &experiment.train.clips.normalize,
+            &mut self.pixels,
+        );
         let mut output = self.model.train_step(&StepInput {
             pixels: &self.pixels,
             labels: &batch.labels,
@@ -177,7 +186,9 @@ impl<'a> Session<'a> {
         })?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
-            grad_norm = self.optimizer.step(&mut self.model, &mut output.gradients, rate);
+            grad_norm = self
+                .optimizer
+                .step(&mut self.model, &mut output.gradients, rate);
         }
         if !grad_norm.is_finite() {
             return Err(diverged(self.step, &batch, rate, output.total, grad_norm));
@@ -185,7 +196,8 @@ impl<'a> Session<'a> {
         let record = self.record(&batch, &output, rate, grad_norm);
         self.metrics.append(&record)?;
         for (id, reason) in &batch.skipped {
-            self.log.say(&format!("step {}: left out `{id}`: {reason}", self.step))?;
+            self.log
+                .say(&format!("step {}: left out `{id}`: {reason}", self.step))?;
         }
         self.step += 1;
         Ok(record)
@@ -213,7 +225,8 @@ impl<'a> Session<'a> {
     }
 
     fn at_epoch_end(&self) -> bool {
-        self.step.is_multiple_of(self.manifest.steps_per_epoch.max(1))
+        self.step
+            .is_multiple_of(self.manifest.steps_per_epoch.max(1))
     }
 
     fn save(&mut self) -> Result<()> {
@@ -262,7 +275,11 @@ impl<'a> Session<'a> {
         if every == 0 || !due || !self.epoch().is_multiple_of(every) {
             return Ok(());
         }
-        let place = self.job.folder.eval().join(format!("epoch-{:04}", self.epoch()));
+        let place = self
+            .job
+            .folder
+            .eval()
+            .join(format!("epoch-{:04}", self.epoch()));
         let frames = &self.job.loaded.experiment.eval.frames;
         if results::read_all(&place)?.len() == frames.len() {
             return Ok(());
@@ -466,7 +483,10 @@ fn relative(target: &Path, from: &Path) -> PathBuf {
     if shared == 0 {
         return target;
     }
-    let up = from.components().skip(shared).map(|_| std::path::Component::ParentDir);
+    let up = from
+        .components()
+        .skip(shared)
+        .map(|_| std::path::Component::ParentDir);
     up.chain(target.components().skip(shared)).collect()
 }
 

@@ -18,7 +18,7 @@ use crate::base::{Error, Kind, Result, files};
 use crate::spec::Miniature;
 
 /// Raised when the same parameters give other clips.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// Seed of all clips: the data set is one, experiments have seeds of their own.
 const SEED: u64 = 1;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::VideoError;
+pub use folder::Template;
 pub use picture::Picture;
 
 use folder::Folder;

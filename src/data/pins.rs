@@ -1,0 +1,360 @@
+//! Pins: what a data set was when its experiments were written down, in git.
+//!
+//! `NAME.pins.ron` holds the class names, the SHA-256 of each label file, and for each split its count and the Merkle root
+//! over its videos' hashes. The hashes themselves lie beside it in `NAME.pins.sha256`, lines `hash  id`: only they can
+//! say which videos differ, but the roots are enough to say that some do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::dataset::{Dataset, Sample, Split};
+use super::hashes::{self, Cache, Hash, hex};
+use super::listing::counted;
+use crate::base::{Error, Kind, Result, files};
+
+const VERSION: u32 = 1;
+
+/// The content of a pin file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    pub version: u32,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// SHA-256 of each label file.
+    pub labels: BTreeMap<String, String>,
+    pub train: SplitPins,
+    pub validation: SplitPins,
+    /// SHA-256 of the file of hashes.
+    pub hashes: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitPins {
+    pub count: usize,
+    /// Root of the Merkle tree over the videos, sorted by id.
+    pub root: String,
+}
+
+/// A data set's pins and each video's hash, by id.
+pub struct Computed {
+    pub pins: Pins,
+    pub videos: BTreeMap<String, Hash>,
+}
+
+/// Hashes a data set. `full`: whatever the cache remembers. `progress` as in [`super::dataset::OpenOptions`].
+pub fn compute(
+    dataset: &Dataset,
+    full: bool,
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<Computed> {
+    let samples: Vec<&Sample> = dataset.train.iter().chain(&dataset.validation).collect();
+    let mut cache = Cache::open(&dataset.root, full);
+    let report = |done, total| progress("hashing videos", done, total);
+    let found = hashes::of_samples(&samples, &mut cache, &report)?;
+    cache.save();
+    let videos: BTreeMap<String, Hash> = samples
+        .iter()
+        .map(|sample| sample.id.clone())
+        .zip(found)
+        .collect();
+    let label = |(name, path): &(String, PathBuf)| Ok((name.clone(), files::sha256_of_file(path)?));
+    let split = |split| {
+        let samples = dataset.split(split);
+        let ids = samples.iter().map(|sample| sample.id.as_str());
+        SplitPins {
+            count: samples.len(),
+            root: hex(&root(ids, &videos)),
+        }
+    };
+    let pins = Pins {
+        version: VERSION,
+        classes: dataset.classes.clone(),
+        labels: dataset.texts.iter().map(label).collect::<Result<_>>()?,
+        train: split(Split::Train),
+        validation: split(Split::Validation),
+        hashes: files::sha256(sidecar_text(&videos).as_bytes()),
+    };
+    Ok(Computed { pins, videos })
+}
+
+/// The Merkle root over (id, hash) sorted by id, as RFC 6962 builds it: a leaf is SHA-256(0, id, 0, hash), a node
+/// SHA-256(1, left, right), and a node without a partner moves up as it is.
+fn root<'a>(ids: impl Iterator<Item = &'a str>, videos: &BTreeMap<String, Hash>) -> Hash {
+    let mut ids: Vec<&str> = ids.collect();
+    ids.sort_unstable();
+    let mut level: Vec<Hash> = ids
+        .iter()
+        .filter_map(|id| Some(digest(&[&[0], id.as_bytes(), &[0], videos.get(*id)?])))
+        .collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| match pair {
+                [left, right] => digest(&[&[1], left, right]),
+                _ => pair[0],
+            })
+            .collect();
+    }
+    level.first().copied().unwrap_or_else(|| digest(&[]))
+}
+
+fn digest(parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize().into()
+}
+
+/// Where the hashes of a pin file lie: `NAME.pins.sha256` beside `NAME.pins.ron`.
+pub fn sidecar(pins: &Path) -> PathBuf {
+    pins.with_extension("sha256")
+}
+
+fn sidecar_text(videos: &BTreeMap<String, Hash>) -> String {
+    videos
+        .iter()
+        .map(|(id, hash)| format!("{}  {id}\n", hex(hash)))
+        .collect()
+}
+
+/// Reads a pin file; its SHA-256 comes with it.
+pub fn read(path: &Path) -> Result<(Pins, String)> {
+    let text = files::read_text(path)?;
+    let pins: Pins = ron::from_str(&text).map_err(|error| {
+        Error::new(
+            Kind::Data,
+            format!("the pin file `{}`: {error}", path.display()),
+        )
+        .hint("take it from git again, or make it with `ffn data pin`")
+    })?;
+    match pins.version {
+        VERSION => Ok((pins, files::sha256(text.as_bytes()))),
+        other => Err(Error::new(
+            Kind::Data,
+            format!(
+                "the pin file `{}` has version {other}, this program reads version {VERSION}",
+                path.display()
+            ),
+        )),
+    }
+}
+
+/// Writes the pins and, beside them, the hashes.
+pub fn write(path: &Path, computed: &Computed) -> Result<()> {
+    let pretty = ron::ser::PrettyConfig::new().struct_names(false);
+    let text = ron::ser::to_string_pretty(&computed.pins, pretty)
+        .map_err(|error| Error::new(Kind::Io, format!("cannot write the pins: {error}")))?;
+    files::write_atomic(&sidecar(path), sidecar_text(&computed.videos).as_bytes())?;
+    files::write_atomic(path, format!("{text}\n").as_bytes())
+}
+
+/// The pinned hash of each video; `None` where the file of hashes is not there.
+fn read_sidecar(path: &Path, pins: &Pins) -> Result<Option<BTreeMap<String, Hash>>> {
+    let path = sidecar(path);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read_text(&path)?;
+    let computed = files::sha256(text.as_bytes());
+    let damaged = |what: String| {
+        Error::new(
+            Kind::Data,
+            format!("the pinned hashes `{}`: {what}", path.display()),
+        )
+        .hint("take the file from git again; without it only the roots are compared")
+    };
+    if computed != pins.hashes {
+        return Err(damaged(format!(
+            "they are not those of the pin file\n  expected  {}\n  computed  {computed}",
+            pins.hashes
+        )));
+    }
+    let entry = |line: &str| {
+        let (hash, id) = line.split_once("  ")?;
+        Some((id.to_owned(), hashes::parse_hex(hash)?))
+    };
+    let hashes: Option<_> = text.lines().map(entry).collect();
+    let hashes = hashes.ok_or_else(|| damaged("a line is not `hash  id`".into()))?;
+    Ok(Some(hashes))
+}
+
+/// Compares a data set with the pins at `path`; the error lists what differs, by id, with expected and computed.
+pub fn compare(path: &Path, pinned: &Pins, computed: &Computed) -> Result<()> {
+    let differences = differences(path, pinned, computed)?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Data,
+        format!(
+            "the data are not those of the pins `{}`\n{}",
+            path.display(),
+            differences.join("\n")
+        ),
+    )
+    .hint(
+        "get these files again; if the change is meant, `ffn data pin --update` writes new pins, \
+         and the experiments that use them are then others",
+    ))
+}
+
+/// What differs from the pins at `path`, in a person's words.
+pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Vec<String>> {
+    let found = &computed.pins;
+    if *pinned == *found {
+        return Ok(Vec::new());
+    }
+    let mut differences = class_differences(&pinned.classes, &found.classes);
+    differences.extend(hash_differences(
+        "label files",
+        &pinned.labels,
+        &found.labels,
+    ));
+    for (split, pinned, found) in [
+        ("training", &pinned.train, &found.train),
+        ("validation", &pinned.validation, &found.validation),
+    ] {
+        if pinned.count != found.count {
+            differences.push(format!(
+                "{split} clips: expected {}, found {}",
+                pinned.count, found.count
+            ));
+        }
+        if pinned.root != found.root {
+            differences.push(format!(
+                "Merkle root of the {split} split:\n  expected  {}\n  computed  {}",
+                pinned.root, found.root
+            ));
+        }
+    }
+    match read_sidecar(path, pinned)? {
+        Some(expected) => {
+            let text = |hashes: &BTreeMap<String, Hash>| -> BTreeMap<String, String> {
+                hashes
+                    .iter()
+                    .map(|(id, hash)| (id.clone(), hex(hash)))
+                    .collect()
+            };
+            differences.extend(hash_differences(
+                "videos",
+                &text(&expected),
+                &text(&computed.videos),
+            ));
+        }
+        None => differences.push(format!(
+            "which videos differ cannot be said without their pinned hashes, `{}`",
+            sidecar(path).display()
+        )),
+    }
+    Ok(differences)
+}
+
+fn class_differences(expected: &[String], found: &[String]) -> Vec<String> {
+    let name = |names: &[String], label: usize| match names.get(label) {
+        Some(name) => format!("`{name}`"),
+        None => "nothing".to_owned(),
+    };
+    let items: Vec<String> = (0..expected.len().max(found.len()))
+        .filter(|label| expected.get(*label) != found.get(*label))
+        .map(|label| {
+            let (expected, found) = (name(expected, label), name(found, label));
+            format!("{label}: expected {expected}, found {found}")
+        })
+        .collect();
+    counted("classes that differ", &items).into_iter().collect()
+}
+
+/// Names whose hashes differ, or that are on one side only.
+fn hash_differences(
+    what: &str,
+    expected: &BTreeMap<String, String>,
+    found: &BTreeMap<String, String>,
+) -> Option<String> {
+    const NOTHING: &str = "nothing";
+    let names: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let hash = |hashes: &BTreeMap<String, String>, name: &str| {
+        hashes.get(name).map_or(NOTHING.to_owned(), String::clone)
+    };
+    let items: Vec<String> = names
+        .into_iter()
+        .map(|name| (name, hash(expected, name), hash(found, name)))
+        .filter(|(_, expected, found)| expected != found)
+        .map(|(name, expected, found)| {
+            format!("{name}\n    expected  {expected}\n    computed  {found}")
+        })
+        .collect();
+    counted(&format!("{what} that differ"), &items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn videos(hashes: &[(&str, u8)]) -> BTreeMap<String, Hash> {
+        hashes
+            .iter()
+            .map(|(id, byte)| (id.to_string(), [*byte; 32]))
+            .collect()
+    }
+
+    fn root_of(hashes: &[(&str, u8)]) -> Hash {
+        root(hashes.iter().map(|(id, _)| *id), &videos(hashes))
+    }
+
+    #[test]
+    fn the_root_depends_on_every_id_and_hash_but_not_on_the_order() {
+        let all = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)];
+        let expected = root_of(&all);
+        let mut turned = all;
+        turned.reverse();
+        assert_eq!(root_of(&turned), expected);
+        for place in 0..all.len() {
+            let (mut changed, mut renamed) = (all, all);
+            changed[place].1 = 9;
+            renamed[place].0 = "z";
+            assert_ne!(root_of(&changed), expected);
+            assert_ne!(root_of(&renamed), expected);
+        }
+        assert_ne!(root_of(&all[..4]), expected);
+    }
+
+    #[test]
+    fn the_tree_is_that_of_rfc_6962() {
+        let leaf = |id: &str, byte: u8| digest(&[&[0], id.as_bytes(), &[0], &[byte; 32]]);
+        let (a, b, c) = (leaf("a", 1), leaf("b", 2), leaf("c", 3));
+        let expected = digest(&[&[1], &digest(&[&[1], &a, &b]), &c]);
+        assert_eq!(root_of(&[("a", 1), ("b", 2), ("c", 3)]), expected);
+    }
+
+    #[test]
+    fn the_files_go_both_ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pins.ron");
+        let videos = videos(&[("a b", 1), ("c", 2)]);
+        let split = |count| SplitPins {
+            count,
+            root: "00".into(),
+        };
+        let pins = Pins {
+            version: VERSION,
+            classes: vec!["up".into(), "down".into()],
+            labels: BTreeMap::from([("labels.json".into(), "11".into())]),
+            train: split(1),
+            validation: split(1),
+            hashes: files::sha256(sidecar_text(&videos).as_bytes()),
+        };
+        let computed = Computed { pins, videos };
+        write(&path, &computed).unwrap();
+        let (read_back, _) = read(&path).unwrap();
+        assert_eq!(read_back, computed.pins);
+        assert_eq!(
+            read_sidecar(&path, &read_back).unwrap().unwrap(),
+            computed.videos
+        );
+        compare(&path, &read_back, &computed).unwrap();
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a data set is on this machine: the flag, the environment, the user's configuration file, in that order.
+//!
+//! An experiment names its root; it never says where it is, so that its identity is the same on every machine.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use serde::Deserialize;
+
+use super::miniature::VERSION;
+use crate::base::{Error, Kind, Result, files};
+use crate::spec::{Data, Miniature};
+
+/// Overrides the path of the configuration file.
+pub const CONFIG_VARIABLE: &str = "FFN_CONFIG";
+
+/// The user's configuration file: `(data: {"sthv2": "/data/sthv2"})`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    data: BTreeMap<String, PathBuf>,
+}
+
+/// The root folder of an experiment's data. The miniature has a place of its own in the user's cache folder, where none
+/// is given; everything else must be somewhere already.
+pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
+    let name = data.root_name();
+    let variable = variable(name);
+    let config = config_path();
+    let configured = || match config.as_deref().filter(|path| path.exists()) {
+        Some(path) => Ok(read_config(path)?.data.remove(name)),
+        None => Ok(None),
+    };
+    match choose(flag, env::var_os(&variable), configured)? {
+        Some(root) if root.is_dir() || matches!(data, Data::Miniature(_)) => Ok(root),
+        Some(root) => Err(missing_folder(data, &root)),
+        None => match data {
+            Data::Miniature(miniature) => miniature_root(miniature),
+            _ => Err(no_root(data, &variable, config.as_deref())),
+        },
+    }
+}
+
+fn choose(
+    flag: Option<&Path>,
+    variable: Option<OsString>,
+    configured: impl FnOnce() -> Result<Option<PathBuf>>,
+) -> Result<Option<PathBuf>> {
+    match (flag, variable.filter(|value| !value.is_empty())) {
+        (Some(root), _) => Ok(Some(root.to_owned())),
+        (None, Some(root)) => Ok(Some(root.into())),
+        (None, None) => configured(),
+    }
+}
+
+/// `FFN_DATA_` and the root's name in capitals; what is no letter or digit becomes `_`.
+fn variable(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    format!(
+        "FFN_DATA_{}",
+        name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    )
+}
+
+fn config_path() -> Option<PathBuf> {
+    match env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => Some(path.into()),
+        None => {
+            let folders = etcetera::choose_base_strategy().ok()?;
+            Some(folders.config_dir().join("ffn").join("config.ron"))
+        }
+    }
+}
+
+fn read_config(path: &Path) -> Result<Config> {
+    ron::from_str(&files::read_text(path)?).map_err(|error| {
+        Error::new(
+            Kind::Usage,
+            format!("the configuration file `{}`: {error}", path.display()),
+        )
+        .hint("it looks like this: (data: {\"sthv2\": \"/data/sthv2\"})")
+    })
+}
+
+/// The folder for what can be made again: hashes of videos, the miniature.
+pub fn cache_folder() -> Result<PathBuf> {
+    let folders = etcetera::choose_base_strategy().map_err(|error| {
+        Error::new(
+            Kind::Io,
+            format!("cannot tell the user's cache folder: {error}"),
+        )
+        .hint("set HOME, or give the folder of the data with --data-root")
+    })?;
+    Ok(folders.cache_dir().join("ffn"))
+}
+
+/// Parameters that render other clips have another folder.
+fn miniature_root(miniature: &Miniature) -> Result<PathBuf> {
+    let Miniature {
+        pins: _,
+        train,
+        validation,
+        size,
+        frames,
+    } = miniature;
+    let parameters = format!("{VERSION} {train} {validation} {size} {frames}");
+    let hash = files::sha256(parameters.as_bytes());
+    Ok(cache_folder()?.join(format!("miniature-{}", &hash[..8])))
+}
+
+fn missing_folder(data: &Data, root: &Path) -> Error {
+    Error::new(
+        Kind::Data,
+        format!(
+            "the folder of the data set `{}` does not exist: `{}`",
+            data.root_name(),
+            root.display()
+        ),
+    )
+    .hint(how_to_get(data))
+}
+
+fn no_root(data: &Data, variable: &str, config: Option<&Path>) -> Error {
+    let name = data.root_name();
+    let config = config.map_or("the configuration file".to_owned(), |path| {
+        format!("`{}`", path.display())
+    });
+    Error::new(
+        Kind::Data,
+        format!(
+            "the experiment needs the data set `{name}`, and nothing says where it is on this machine"
+        ),
+    )
+    .hint(format!(
+        "{}\n\nThen say where it is, in one of three ways:\n  \
+         --data-root DIR\n  \
+         {variable}=DIR in the environment\n  \
+         (data: {{\"{name}\": \"DIR\"}}) in {config}",
+        how_to_get(data)
+    ))
+}
+
+/// What to download, and how it lies on the disk.
+fn how_to_get(data: &Data) -> String {
+    match data {
+        Data::SomethingV2(_) => "\
+Something-Something V2 comes from Qualcomm (https://www.qualcomm.com/developer/software/something-something-v-2-dataset):
+220,847 WebM videos, about 20 GB, and the labels, after a registration that is free for research.
+Unpack both so that DIR holds
+  labels.json  train.json  validation.json    (as they are, in labels/, or named something-something-v2-*.json)
+  <id>.webm                                   (in DIR or in 20bn-something-something-v2/)"
+            .to_owned(),
+        Data::FrameFolders(frames) => {
+            let name = super::video::Template::parse(&frames.template)
+                .map_or(frames.template.clone(), |template| template.name(frames.first));
+            format!(
+                "\
+extract the videos' frames as JPEG or PNG, one folder for each video, so that DIR holds
+  <folder>/{name} and so on               (the folders that `{}` and `{}` name)",
+                frames.train_list, frames.validation_list
+            )
+        }
+        Data::Miniature(_) => "it is rendered where it is missing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{SomethingV2, Unreadable};
+
+    fn something() -> Data {
+        Data::SomethingV2(SomethingV2 {
+            root: "sth-v2".into(),
+            pins: "pins/sthv2.pins.ron".into(),
+            class_count: 174,
+            train_count: 168_913,
+            validation_count: 24_777,
+            unreadable: Unreadable::Fail,
+        })
+    }
+
+    fn chosen(flag: Option<&str>, variable: Option<&str>, config: Option<&str>) -> Option<PathBuf> {
+        let configured = || Ok(config.map(PathBuf::from));
+        choose(flag.map(Path::new), variable.map(Into::into), configured).unwrap()
+    }
+
+    #[test]
+    fn the_flag_wins_then_the_environment_then_the_configuration() {
+        assert_eq!(chosen(Some("a"), Some("b"), Some("c")), Some("a".into()));
+        assert_eq!(chosen(None, Some("b"), Some("c")), Some("b".into()));
+        assert_eq!(chosen(None, Some(""), Some("c")), Some("c".into()));
+        assert_eq!(chosen(None, None, None), None);
+    }
+
+    #[test]
+    fn variables_are_legal_names() {
+        assert_eq!(variable("sth-v2"), "FFN_DATA_STH_V2");
+    }
+
+    #[test]
+    fn without_a_root_the_message_says_what_to_download_and_where_to_put_it() {
+        let error = no_root(
+            &something(),
+            "FFN_DATA_STH_V2",
+            Some(Path::new("/home/me/.config/ffn/config.ron")),
+        );
+        insta::assert_snapshot!(error);
+        insta::assert_snapshot!(missing_folder(&something(), Path::new("/data/sthv2")));
+    }
+
+    #[test]
+    fn a_damaged_configuration_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.ron");
+        std::fs::write(&path, "(\n  data: {\"sthv2\": 5},\n)").unwrap();
+        let message = read_config(&path).unwrap_err().to_string();
+        insta::assert_snapshot!(message.replace(&*folder.path().to_string_lossy(), "CONFIG"));
+    }
+}
