@@ -29,13 +29,15 @@ pub fn run(args: Args) -> Result<()> {
 
 fn show(loaded: &Loaded, resolved: bool) {
     let experiment = &loaded.experiment;
-    for warning in &loaded.warnings {
-        eprintln!("{warning}\n");
-    }
     if resolved {
         print!("{}", experiment.canonical());
     } else {
-        println!("{}  {}", experiment.identity(), experiment.name);
+        println!("{}", experiment.name);
+        println!("  {}", experiment.summary());
+        println!("  identity {}", experiment.identity());
+    }
+    for warning in &loaded.warnings {
+        eprintln!("{warning}\n");
     }
 }
 

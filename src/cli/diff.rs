@@ -1,10 +1,39 @@
 //! `ffn diff`
 
-use crate::base::Result;
+use std::path::{Path, PathBuf};
 
+use crate::base::{Error, Kind, Result};
+use crate::spec::{self, Experiment};
+
+/// Exit code 0 when both are the same experiment, 1 when they differ.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// An experiment file, or a run folder.
+    #[arg(value_name = "A")]
+    before: PathBuf,
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+    /// Another one.
+    #[arg(value_name = "B")]
+    after: PathBuf,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    let differences = spec::diff(&before, &after);
+    if differences.is_empty() {
+        println!("the same experiment: {}", before.identity());
+        return Ok(());
+    }
+    print!("{}", spec::table(&differences));
+    let message = format!("the experiments differ in {} fields", differences.len());
+    Err(Error::new(Kind::Mismatch, message))
+}
+
+/// A run folder has its resolved experiment in it.
+fn read(path: &Path) -> Result<Experiment> {
+    let file = match path.is_dir() {
+        true => path.join("experiment.ron"),
+        false => path.to_path_buf(),
+    };
+    Ok(spec::load(&file)?.experiment)
 }

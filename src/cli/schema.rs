@@ -1,10 +1,12 @@
 //! `ffn schema`
 
 use crate::base::Result;
+use crate::spec;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+pub fn run(_: Args) -> Result<()> {
+    print!("{}", spec::schema());
+    Ok(())
 }

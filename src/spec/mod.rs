@@ -3,21 +3,26 @@
 //! After resolving nobody reads the file again: every later stage takes an [`Experiment`].
 
 mod decode;
+mod diff;
 pub mod experiment;
+mod place;
 mod raw;
 mod report;
 mod resolve;
 mod rules;
+mod schema;
+mod summary;
 mod syntax;
 
 use std::path::{Path, PathBuf};
 
+pub use diff::{Difference, diff, table};
 pub use experiment::*;
+pub use schema::schema;
 
 use crate::base::{Error, Kind, Result, files};
 use decode::Decoder;
 use report::{Mistake, Source};
-use rules::Finding;
 
 /// An experiment that was read from a file and has no mistake.
 #[derive(Debug, Clone)]
@@ -68,58 +73,12 @@ fn read(text: &str) -> Result<(Experiment, Vec<Mistake>), Vec<Mistake>> {
     let raw: raw::Experiment = decoder.value(&node);
     let experiment = resolve::resolve(raw);
     let findings = rules::verify(&experiment);
-    let placed = findings
-        .mistakes
-        .iter()
-        .filter_map(|finding| place(finding, &decoder));
-    let broken: Vec<Mistake> = placed.collect();
-    let warnings = findings
-        .warnings
-        .iter()
-        .filter_map(|finding| place(finding, &decoder));
-    let warnings = warnings.collect();
-    let mut mistakes = decoder.mistakes;
-    mistakes.extend(broken);
+    let mut mistakes = place::all(&findings.mistakes, &decoder);
+    let warnings = place::all(&findings.warnings, &decoder);
+    mistakes.splice(..0, decoder.mistakes);
     match mistakes.is_empty() {
         true => Ok((experiment, warnings)),
         false => Err(mistakes),
-    }
-}
-
-/// Where in the text a finding is; `None` when it stems from a value that is a mistake already.
-fn place(finding: &Finding, decoder: &Decoder) -> Option<Mistake> {
-    let tainted = |path: &str| decoder.failed.iter().any(|failed| related(failed, path));
-    if finding.fields.iter().any(|(path, _)| tainted(path)) {
-        return None;
-    }
-    let mut mistake = Mistake::new(&finding.message);
-    mistake.hint = finding.hint.clone();
-    for (path, label) in &finding.fields {
-        let span = nearest_span(path, decoder);
-        mistake = mistake.label(span, label);
-    }
-    Some(mistake)
-}
-
-/// Whether one path holds the other.
-fn related(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    long.strip_prefix(short)
-        .is_some_and(|rest| rest.is_empty() || short.is_empty() || rest.starts_with(['.', '[']))
-}
-
-/// The place of a field; where it is not in the file, of what would hold it.
-fn nearest_span(path: &str, decoder: &Decoder) -> syntax::Span {
-    let mut path = path;
-    loop {
-        if let Some(span) = decoder.spans.get(path) {
-            return span.clone();
-        }
-        path = match path.rfind(['.', '[']) {
-            Some(end) => &path[..end],
-            None if path.is_empty() => return 0..0,
-            None => "",
-        };
     }
 }
 

@@ -69,9 +69,16 @@ impl Source<'_> {
         self.render(warning, Severity::Warning)
     }
 
+    /// Underlined is the first line of what spans several.
+    fn first_line(&self, span: &Span) -> Span {
+        let lines = self.text.get(span.clone()).unwrap_or_default();
+        let length = lines.lines().next().map_or(0, str::len);
+        span.start..span.start + length
+    }
+
     fn render(&self, mistake: &Mistake, severity: Severity) -> String {
         let labels = mistake.labels.iter().enumerate().map(|(i, (span, text))| {
-            let (text, span) = (Some(text.clone()), span.clone());
+            let (text, span) = (Some(text.clone()), self.first_line(span));
             match i {
                 0 => LabeledSpan::new_primary_with_span(text, span),
                 _ => LabeledSpan::new_with_span(text, span),

@@ -3,6 +3,7 @@
 //! They are those of the official TSM and FFN scripts for Something-Something, except where the paper and its
 //! code differ: then the paper's reading is the default and the code's has a name.
 
+use super::decode::Decode;
 use super::experiment::*;
 use super::raw;
 
@@ -11,7 +12,7 @@ pub fn resolve(raw: raw::Experiment) -> Experiment {
     let raw::Model::Tsm(tsm) = raw.model;
     let raw::Optimizer::Sgd(sgd) = match raw.optimizer.given() {
         Some(optimizer) => optimizer,
-        None => raw::Optimizer::Sgd(super::decode::Decode::placeholder()),
+        None => raw::Optimizer::Sgd(Decode::placeholder()),
     };
     Experiment {
         name: raw.name,
@@ -35,7 +36,13 @@ fn model(raw: raw::Tsm) -> Model {
             place: shift.place.or(ShiftPlace::ResidualInput),
         },
         dropout: raw.dropout.or(0.5),
-        init: raw.init,
+        init: match raw.init {
+            Init::Random => Init::Random,
+            Init::Pretrained { file, sha256 } => Init::Pretrained {
+                file,
+                sha256: sha256.map(|hash| hash.to_ascii_lowercase()),
+            },
+        },
     }
 }
 
@@ -104,7 +111,7 @@ fn train_clips(raw: raw::TrainClips) -> TrainClips {
                 short_side: raw.short_side.or(usual_short_side(size)),
             },
             Some(raw::TrainCrop::MultiScale(raw)) => multi_scale(raw),
-            None => multi_scale(super::decode::Decode::placeholder()),
+            None => multi_scale(Decode::placeholder()),
         },
         flip: raw.flip.or(Flip::Off),
         size,
@@ -136,7 +143,7 @@ fn optimizer(raw: raw::Sgd) -> Sgd {
         norm: raw.norm.or(20.0),
         under_mixed: raw.under_mixed.or(true),
     };
-    let usual = Some(super::decode::Decode::placeholder());
+    let usual = Some(Decode::placeholder());
     Sgd {
         lr: raw.lr.or(0.01),
         momentum: raw.momentum.or(0.9),

@@ -1,0 +1,148 @@
+//! Rules of the model and the method.
+
+use super::Findings;
+use crate::spec::experiment::*;
+
+/// Frames of one clip: more is a mistake of the pen.
+pub const FRAMES: std::ops::RangeInclusive<usize> = 1..=1024;
+
+pub fn verify(experiment: &Experiment, findings: &mut Findings) {
+    let model = &experiment.model;
+    findings.number("model.dropout", model.dropout, 0.0..1.0);
+    backbone(&model.backbone, findings);
+    shift(model, findings);
+    init(experiment, findings);
+    match &experiment.method {
+        Method::Vanilla { frames } => findings.whole("method.frames", *frames, FRAMES),
+        Method::Ffn(ffn) => flexible(ffn, experiment.train.batch, findings),
+    }
+}
+
+fn backbone(backbone: &Backbone, findings: &mut Findings) {
+    let Backbone::ResNet(resnet) = backbone else {
+        return;
+    };
+    findings.whole("model.backbone.width", resnet.width, 1..=1024);
+    if !(1..=6).contains(&resnet.blocks.len()) {
+        findings
+            .mistake(format!(
+                "a ResNet has 1 to 6 stages, found {}",
+                resnet.blocks.len()
+            ))
+            .at("model.backbone.blocks", "one number for each stage");
+    }
+    for (i, &blocks) in resnet.blocks.iter().enumerate() {
+        findings.whole(&format!("model.backbone.blocks[{i}]"), blocks, 1..=100);
+    }
+}
+
+/// Every width that the shift acts on is a multiple of the first stage's.
+fn shift(model: &Model, findings: &mut Findings) {
+    let Shift { div, place } = model.shift;
+    if place == ShiftPlace::Nowhere {
+        return;
+    }
+    let path = "model.shift.div";
+    let width = model.backbone.layout().width;
+    if div < 2 {
+        findings
+            .mistake(format!("`div` must be 2 or more, found {div}"))
+            .at(path, "two parts of the channels are shifted")
+            .hint("`place: Nowhere` is a network without shift");
+    } else if !width.is_multiple_of(div) {
+        let divisors: Vec<String> = (2..=width)
+            .filter(|d| width.is_multiple_of(*d))
+            .map(|d| d.to_string())
+            .collect();
+        findings
+            .mistake(format!(
+                "`div` {div} does not divide the {width} channels that are shifted"
+            ))
+            .at(path, format!("{width} / {div} is no whole number"))
+            .at(
+                "model.backbone",
+                format!("its first stage has width {width}"),
+            )
+            .hint(format!("{width} can be divided by {}", divisors.join(", ")));
+    }
+}
+
+fn init(experiment: &Experiment, findings: &mut Findings) {
+    match &experiment.model.init {
+        Init::Random if experiment.train.frozen_norms == FrozenNorms::All => {
+            findings
+                .warning("all norms are frozen, and nothing gives them statistics")
+                .at("train.frozen_norms", "they stay at mean 0 and variance 1")
+                .at("model.init", "random weights have seen no data");
+        }
+        Init::Random => {}
+        Init::Pretrained { file, sha256 } => {
+            findings.relative_path("model.init.file", file);
+            hash(sha256.as_deref(), findings);
+        }
+    }
+}
+
+fn hash(sha256: Option<&str>, findings: &mut Findings) {
+    match sha256 {
+        None => findings
+            .warning("the initial weights are not pinned: no run starts from them")
+            .at("model.init", "`sha256` is not given")
+            .hint("get the file; `ffn run` prints its SHA-256 to write here"),
+        Some(hash) if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => return,
+        Some(hash) => findings
+            .mistake("`sha256` must be 64 hexadecimal digits")
+            .at(
+                "model.init.sha256",
+                format!("{} characters", hash.chars().count()),
+            ),
+    };
+}
+
+fn flexible(ffn: &Ffn, batch: usize, findings: &mut Findings) {
+    let path = "method.frames";
+    if ffn.frames.len() < 2 {
+        findings
+            .mistake(format!(
+                "FFN needs two or more frame counts, found {}",
+                ffn.frames.len()
+            ))
+            .at(path, "the largest teaches the others")
+            .hint("for one frame count: `method: Vanilla(frames: …)`");
+    }
+    for (i, &frames) in ffn.frames.iter().enumerate() {
+        findings.whole(&format!("{path}[{i}]"), frames, FRAMES);
+    }
+    findings.ascending(path, &ffn.frames);
+    findings.number("method.lambda", ffn.lambda, 0.0..=1000.0);
+    if let Alteration::Normal { std } = ffn.alteration {
+        findings.number("method.alteration.std", std, 0.0..=1.0);
+    }
+    if ffn.lambda == 0.0 {
+        findings
+            .warning("the smaller branches learn nothing but shared weights")
+            .at("method.lambda", "their loss weighs nothing");
+    }
+    if let ShiftSegments::Shared(group) = ffn.shift_segments {
+        shared_segments(group, &ffn.frames, batch, findings);
+    }
+}
+
+/// The batch of every branch must fall into whole groups.
+fn shared_segments(group: usize, frames: &[usize], batch: usize, findings: &mut Findings) {
+    let path = "method.shift_segments";
+    findings.whole(path, group, FRAMES);
+    for (i, &count) in frames.iter().enumerate() {
+        let rest = batch.saturating_mul(count).checked_rem(group).unwrap_or(0);
+        if rest != 0 {
+            findings
+                .mistake(format!(
+                    "{batch} clips of {count} frames do not fall into groups of {group}: {rest} are left"
+                ))
+                .at("train.batch", format!("{batch} clips in a step"))
+                .at(format!("method.frames[{i}]"), format!("{count} frames in a clip"))
+                .at(path, format!("groups of {group} frames"))
+                .hint(format!("`batch` times each frame count must be a multiple of {group}"));
+        }
+    }
+}

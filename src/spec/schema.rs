@@ -1,0 +1,10 @@
+//! The JSON Schema of the language, for editors and for reading.
+
+use super::raw;
+
+/// JSON Schema of the raw types. RON is read as serde would: `Name(a: 1)` of an enumeration is `{"Name": {"a": 1}}`,
+/// `Name` alone is `"Name"`, a struct is an object, `None` is null.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(raw::Experiment);
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
+}

@@ -1,0 +1,51 @@
+//! An experiment in one line.
+
+use super::experiment::*;
+
+impl Experiment {
+    /// Method, network, data and length of training, for a person.
+    pub fn summary(&self) -> String {
+        let data = match &self.data {
+            Data::Miniature(_) => "miniature",
+            data => data.root_name(),
+        };
+        format!(
+            "{}, {}, {data} ({} classes), {} epochs of {} clips a step",
+            self.method.summary(),
+            self.model.summary(),
+            self.data.class_count(),
+            self.train.epochs,
+            self.train.batch,
+        )
+    }
+}
+
+impl Method {
+    fn summary(&self) -> String {
+        match self {
+            Method::Vanilla { frames } => format!("vanilla at {frames} frames"),
+            Method::Ffn(ffn) => {
+                let frames: Vec<String> = ffn.frames.iter().map(usize::to_string).collect();
+                format!("FFN at {} frames", frames.join("/"))
+            }
+        }
+    }
+}
+
+impl Model {
+    fn summary(&self) -> String {
+        let kind = match self.shift.place {
+            ShiftPlace::Nowhere => "TSN",
+            _ => "TSM",
+        };
+        match &self.backbone {
+            Backbone::ResNet(resnet) => format!(
+                "{kind} on a ResNet of {} {:?} blocks, width {}",
+                resnet.blocks.iter().sum::<usize>(),
+                resnet.block,
+                resnet.width
+            ),
+            named => format!("{kind} on {named:?}"),
+        }
+    }
+}
