@@ -1,10 +1,61 @@
 //! `ffn golden`
 
-use crate::base::Result;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::options::thread_count;
+use crate::base::{Error, Kind, Result};
+use crate::golden;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Compute golden bundles and compare, group by group.
+    ///
+    /// Prints each group's relative L2 error, the error that the reference itself makes in float32, their ratio and the
+    /// tolerance. Exits with 1 when a group exceeds its tolerance or a name is missing or left over, with 4 when a bundle
+    /// cannot be read.
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// Bundles, or folders of bundles, in the format of golden/README.md.
+    #[arg(required = true, value_name = "DIR")]
+    paths: Vec<PathBuf>,
+
+    /// Threads of the engine; 0: one for each core. No result depends on it.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    threads: usize,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let Command::Verify(verify) = args.command;
+    let begun = Instant::now();
+    let bundles = golden::open(&verify.paths)?;
+    let (mut groups, mut failures) = (0, 0);
+    for bundle in &bundles {
+        let comparison = bundle.verify(thread_count(verify.threads))?;
+        println!("{comparison}");
+        groups += comparison.groups.len();
+        failures += comparison.failures();
+    }
+    let summary = format!(
+        "{} bundles, {groups} groups, {failures} failures, {:.1} s",
+        bundles.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    println!("{summary}");
+    match failures {
+        0 => Ok(()),
+        n => Err(Error::new(
+            Kind::Mismatch,
+            format!("{n} groups or names of the golden bundles do not agree"),
+        )),
+    }
 }

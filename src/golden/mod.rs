@@ -1,1 +1,93 @@
-//! Cases, comparison, tolerance.
+//! Golden cases: what the official code computes, held against this program's.
+//!
+//! The format of a bundle is `golden/README.md`. A model case runs through the same [`crate::model::Model`] and
+//! [`crate::train::Optimizer`] as a training run; nothing is implemented a second time here but the procedural weights.
+
+mod case;
+mod compare;
+mod experiment;
+mod network;
+mod official_names;
+mod preprocess;
+mod procedural;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+pub use compare::{Comparison, FACTOR, FLOOR, Group};
+pub use experiment::{Network, Training, experiment};
+
+use crate::base::{Error, Kind, Result};
+
+/// A bundle that was read and understood; nothing has been computed yet.
+pub enum Bundle {
+    Model(Box<network::Bundle>),
+    Preprocess(Box<preprocess::Bundle>),
+    Names(official_names::Bundle),
+}
+
+/// The bundles at `paths`: each a bundle or a folder of bundles, in the order of their names. All are read before any
+/// is computed.
+pub fn open(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
+    let mut bundles = Vec::new();
+    for path in paths {
+        let found = open_path(path)?;
+        if found.is_empty() {
+            let message = format!("`{}` holds no golden bundle", path.display());
+            return Err(Error::new(Kind::Data, message).hint(
+                "a bundle is a folder with case.json and expected.safetensors, a folder with cases.json, \
+                 or a file state_dict_names.json; golden/README.md describes them",
+            ));
+        }
+        bundles.extend(found);
+    }
+    Ok(bundles)
+}
+
+fn open_path(path: &Path) -> Result<Vec<Bundle>> {
+    if let Some(bundle) = open_bundle(path)? {
+        return Ok(vec![bundle]);
+    }
+    let unreadable = |e: std::io::Error| {
+        Error::new(Kind::Data, format!("cannot read `{}`: {e}", path.display()))
+    };
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        entries.push(entry.map_err(unreadable)?.path());
+    }
+    entries.sort();
+    let bundles = entries
+        .iter()
+        .filter_map(|entry| open_bundle(entry).transpose());
+    bundles.collect()
+}
+
+/// `None` for a path that is no bundle itself.
+fn open_bundle(path: &Path) -> Result<Option<Bundle>> {
+    if path.join(network::CASE).exists() || path.join(network::EXPECTED).exists() {
+        let bundle = network::Bundle::open(path)?;
+        return Ok(Some(Bundle::Model(Box::new(bundle))));
+    }
+    if path.join(preprocess::CASES).exists() {
+        let bundle = preprocess::Bundle::open(path)?;
+        return Ok(Some(Bundle::Preprocess(Box::new(bundle))));
+    }
+    if path
+        .file_name()
+        .is_some_and(|name| name == official_names::FILE)
+    {
+        return Ok(Some(Bundle::Names(official_names::Bundle::open(path)?)));
+    }
+    Ok(None)
+}
+
+impl Bundle {
+    /// Computes everything that the bundle fixes and compares.
+    pub fn verify(&self, threads: usize) -> Result<Comparison> {
+        match self {
+            Bundle::Model(bundle) => bundle.verify(threads),
+            Bundle::Preprocess(bundle) => bundle.verify(),
+            Bundle::Names(bundle) => bundle.verify(),
+        }
+    }
+}

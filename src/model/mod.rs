@@ -7,7 +7,7 @@
 pub mod objective;
 pub mod state;
 mod init;
-mod names;
+pub mod names;
 mod parameters;
 mod pretrained;
 mod trunk;

@@ -87,7 +87,7 @@ impl Optimizer {
 
     /// Clips and applies the gradients at the rate `lr`; returns their total L2 norm before clipping. When that norm
     /// is not finite nothing changes, so that what was learnt so far can still be saved.
-    pub fn step(&mut self, model: &mut Model, gradients: &mut [Vec<f32>], lr: f64) -> f64 {
+    pub fn step(&mut self, model: &mut Model, gradients: &[Vec<f32>], lr: f64) -> f64 {
         self.apply(gradients, lr, &mut |index, change| {
             model.update(index, change)
         })

@@ -1,0 +1,288 @@
+//! Comparison group by group, and the table that a person reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::tensors::Tensors;
+
+/// A group may stray this many times as far as the reference's own float32 does. Two float32 computations that sum in
+/// different orders differ from the exact result by independent errors of like size; their ratio rarely leaves 1/8 … 8.
+pub const FACTOR: f64 = 8.0;
+/// No group needs to come closer than this relative error, about 32 roundings of float32: where the reference's own
+/// error happens to be nearly zero, a multiple of it says nothing.
+pub const FLOOR: f64 = 2e-6;
+
+/// How one group of values compares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub name: String,
+    pub values: usize,
+    /// ‖computed − expected‖ / ‖expected‖.
+    pub error: f64,
+    /// The same for the reference in float32; `None` where only equality passes.
+    pub reference: Option<f64>,
+}
+
+impl Group {
+    pub fn tolerance(&self) -> f64 {
+        self.reference
+            .map_or(0.0, |error| (FACTOR * error).max(FLOOR))
+    }
+
+    /// A value that is not a number never passes.
+    pub fn passes(&self) -> bool {
+        self.error <= self.tolerance()
+    }
+}
+
+/// How one bundle compares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    pub name: String,
+    pub groups: Vec<Group>,
+    /// Names that are on one side only, or have another shape there.
+    pub mismatches: Vec<String>,
+}
+
+impl Comparison {
+    /// `reference`: error of the reference for each group; `None`: every value must be equal.
+    pub fn new(
+        name: &str,
+        expected: &Tensors,
+        computed: &Tensors,
+        reference: Option<&BTreeMap<String, f64>>,
+    ) -> Self {
+        let mut mismatches = Vec::new();
+        let mut sums: BTreeMap<Vec<Part<'_>>, Sum<'_>> = BTreeMap::new();
+        for (name, expected) in expected {
+            let Some(computed) = computed.get(name) else {
+                mismatches.push(format!("missing: {name} is expected and was not computed"));
+                continue;
+            };
+            if computed.shape != expected.shape {
+                mismatches.push(format!(
+                    "shape: {name} is expected to be {:?} and is {:?}",
+                    expected.shape, computed.shape
+                ));
+                continue;
+            }
+            let group = group_of(name);
+            let sum = sums
+                .entry(natural(group))
+                .or_insert_with(|| Sum::new(group));
+            sum.add(&expected.values, &computed.values);
+        }
+        for name in computed.keys().filter(|name| !expected.contains_key(*name)) {
+            mismatches.push(format!(
+                "left over: {name} was computed and is not expected"
+            ));
+        }
+        let groups = sums.into_values().map(|sum| sum.finish(reference));
+        Self {
+            name: name.to_owned(),
+            groups: groups.collect(),
+            mismatches,
+        }
+    }
+
+    pub fn passes(&self) -> bool {
+        self.mismatches.is_empty() && self.groups.iter().all(Group::passes)
+    }
+
+    /// How many groups and names fail.
+    pub fn failures(&self) -> usize {
+        let groups = self.groups.iter().filter(|group| !group.passes()).count();
+        groups + self.mismatches.len()
+    }
+}
+
+/// The name up to its first `/`.
+pub fn group_of(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+/// Sums over one group.
+struct Sum<'a> {
+    group: &'a str,
+    values: usize,
+    difference: f64,
+    size: f64,
+}
+
+impl<'a> Sum<'a> {
+    fn new(group: &'a str) -> Self {
+        Self {
+            group,
+            values: 0,
+            difference: 0.0,
+            size: 0.0,
+        }
+    }
+
+    fn add(&mut self, expected: &[f64], computed: &[f64]) {
+        self.values += expected.len();
+        for (expected, computed) in expected.iter().zip(computed) {
+            self.difference += (computed - expected).powi(2);
+            self.size += expected.powi(2);
+        }
+    }
+
+    fn finish(self, reference: Option<&BTreeMap<String, f64>>) -> Group {
+        let error = match self.difference {
+            0.0 => 0.0,
+            difference => (difference / self.size).sqrt(),
+        };
+        Group {
+            name: self.group.to_owned(),
+            values: self.values,
+            error,
+            reference: reference.map(|errors| errors.get(self.group).copied().unwrap_or(0.0)),
+        }
+    }
+}
+
+/// A part of a name, for the order that a person expects: `logits.4` before `logits.16`.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Part<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+fn natural(name: &str) -> Vec<Part<'_>> {
+    let parts = name.split('.').map(|part| match part.parse() {
+        Ok(number) => Part::Number(number),
+        Err(_) => Part::Text(part),
+    });
+    parts.collect()
+}
+
+const HEADER: [&str; 7] = [
+    "group",
+    "values",
+    "error",
+    "reference",
+    "ratio",
+    "tolerance",
+    "",
+];
+
+impl Group {
+    fn row(&self) -> [String; 7] {
+        let (reference, ratio) = match self.reference {
+            None => ("-".to_owned(), "-".to_owned()),
+            Some(error) if error > 0.0 => {
+                (format!("{error:.1e}"), format!("{:.2}", self.error / error))
+            }
+            Some(error) => (format!("{error:.1e}"), "-".to_owned()),
+        };
+        [
+            self.name.clone(),
+            self.values.to_string(),
+            format!("{:.1e}", self.error),
+            reference,
+            ratio,
+            match self.reference {
+                None => "exact".to_owned(),
+                Some(_) => format!("{:.1e}", self.tolerance()),
+            },
+            if self.passes() { "pass" } else { "FAIL" }.to_owned(),
+        ]
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![HEADER.map(str::to_owned)];
+        rows.extend(self.groups.iter().map(Group::row));
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: [usize; 7] = std::array::from_fn(width);
+        writeln!(f, "{}", self.name)?;
+        for row in &rows {
+            let mut line = format!("  {:<width$}", row[0], width = widths[0]);
+            for (cell, width) in row.iter().zip(widths).skip(1) {
+                line += &format!("  {cell:>width$}");
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        for mismatch in &self.mismatches {
+            writeln!(f, "  FAIL  {mismatch}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tensors::Tensor;
+    use super::*;
+
+    fn tensors(values: &[(&str, &[f32])]) -> Tensors {
+        let named = values.iter().map(|(name, v)| {
+            let tensor = Tensor::new(vec![v.len()], v);
+            ((*name).to_owned(), tensor)
+        });
+        named.collect()
+    }
+
+    fn reference(errors: &[(&str, f64)]) -> BTreeMap<String, f64> {
+        errors.iter().map(|(n, e)| ((*n).to_owned(), *e)).collect()
+    }
+
+    #[test]
+    fn groups_gather_names_up_to_the_first_slash() {
+        let expected = tensors(&[("step0.grad/a", &[3.0]), ("step0.grad/b", &[4.0])]);
+        let computed = tensors(&[("step0.grad/a", &[3.0]), ("step0.grad/b", &[4.5])]);
+        let found = Comparison::new(
+            "case",
+            &expected,
+            &computed,
+            Some(&reference(&[("step0.grad", 0.02)])),
+        );
+        assert_eq!(found.groups.len(), 1);
+        assert_eq!(found.groups[0].error, 0.1);
+        assert_eq!(found.groups[0].tolerance(), 0.16);
+        assert!(found.passes());
+    }
+
+    #[test]
+    fn what_is_not_a_number_fails() {
+        let found = Comparison::new(
+            "case",
+            &tensors(&[("a", &[1.0])]),
+            &tensors(&[("a", &[f32::NAN])]),
+            Some(&reference(&[("a", 1e9)])),
+        );
+        assert!(!found.passes());
+    }
+
+    #[test]
+    fn a_zero_that_is_not_zero_fails() {
+        let found = Comparison::new(
+            "case",
+            &tensors(&[("a", &[0.0])]),
+            &tensors(&[("a", &[1e-9])]),
+            Some(&reference(&[])),
+        );
+        assert!(!found.passes());
+    }
+
+    #[test]
+    fn table_shows_every_group_and_name() {
+        let expected = tensors(&[
+            ("logits.16", &[1.0, 2.0]),
+            ("logits.4", &[4.0]),
+            ("b", &[1.0]),
+            ("c", &[1.0]),
+        ]);
+        let computed = tensors(&[
+            ("logits.16", &[1.0, 2.1]),
+            ("logits.4", &[4.0]),
+            ("a", &[1.0]),
+            ("c", &[1.0, 1.0]),
+        ]);
+        let errors = reference(&[("logits.4", 1e-7), ("logits.16", 4e-7)]);
+        let found = Comparison::new("case", &expected, &computed, Some(&errors));
+        assert_eq!(found.failures(), 4);
+        insta::assert_snapshot!(found);
+    }
+}

@@ -1,0 +1,118 @@
+//! The experiment that a golden case stands for: nothing of it is read from a file, so that everything a case does not
+//! name has the official code's value.
+
+use crate::spec::*;
+
+/// What a case says of the network and its training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    pub method: Method,
+    pub backbone: Backbone,
+    pub classes: usize,
+    /// Height and width of a frame.
+    pub size: usize,
+    pub training: Option<Training>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    pub batch: usize,
+    pub lr: f64,
+    pub momentum: f64,
+    pub weight_decay: f64,
+    pub clip_norm: Option<f64>,
+}
+
+pub const NORMALIZE: Normalize = Normalize {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
+
+/// TSM with shift divisor 8, the official parameter groups, a constant rate and no dropout.
+pub fn experiment(network: &Network) -> Experiment {
+    Experiment {
+        name: "golden".to_owned(),
+        seed: 0,
+        model: Model {
+            backbone: network.backbone.clone(),
+            shift: Shift {
+                div: 8,
+                place: ShiftPlace::ResidualInput,
+            },
+            dropout: 0.0,
+            init: Init::Random,
+        },
+        method: network.method.clone(),
+        data: Data::SomethingV2(SomethingV2 {
+            root: "golden".to_owned(),
+            pins: String::new(),
+            class_count: network.classes,
+            train_count: 0,
+            validation_count: 0,
+            unreadable: Unreadable::Fail,
+        }),
+        train: train(network),
+        optimizer: sgd(network.training.as_ref()),
+        schedule: Schedule {
+            shape: ScheduleShape::MultiStep {
+                milestones: Vec::new(),
+                gamma: 1.0,
+            },
+            warmup: None,
+            step: ScheduleStep::Epoch,
+        },
+        eval: Eval {
+            frames: network.method.frames().to_vec(),
+            sampling: EvalSampling::Centre,
+            short_videos: ShortVideos::FirstFrame,
+            crops: Crops::One,
+            short_side: network.size,
+            size: network.size,
+            normalize: NORMALIZE,
+            batch: 1,
+            every: 0,
+        },
+    }
+}
+
+fn train(network: &Network) -> Train {
+    Train {
+        epochs: 1,
+        batch: network.training.as_ref().map_or(1, |t| t.batch),
+        precision: Precision::Float32,
+        norm_clips: None,
+        frozen_norms: FrozenNorms::None,
+        clips: TrainClips {
+            sampling: TrainSampling::SegmentRandom,
+            branches: BranchFrames::Independent,
+            short_videos: ShortVideos::FirstFrame,
+            crop: TrainCrop::Centre {
+                short_side: network.size,
+            },
+            flip: Flip::Off,
+            size: network.size,
+            normalize: NORMALIZE,
+        },
+    }
+}
+
+fn sgd(training: Option<&Training>) -> Sgd {
+    let group = |lr, decay| Group { lr, decay };
+    Sgd {
+        lr: training.map_or(0.0, |t| t.lr),
+        momentum: training.map_or(0.0, |t| t.momentum),
+        weight_decay: training.map_or(0.0, |t| t.weight_decay),
+        clip: training.and_then(|t| t.clip_norm).map(|norm| Clip {
+            norm,
+            under_mixed: false,
+        }),
+        groups: Groups {
+            first_conv: group(1.0, 1.0),
+            conv: group(1.0, 1.0),
+            alteration: group(1.0, 1.0),
+            norm: group(1.0, 0.0),
+            classifier_weight: group(5.0, 1.0),
+            classifier_bias: group(10.0, 0.0),
+        },
+    }
+}
