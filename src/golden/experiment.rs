@@ -81,7 +81,7 @@ fn train(network: &Network) -> Train {
         batch: network.training.as_ref().map_or(1, |t| t.batch),
         precision: Precision::Float32,
         norm_clips: None,
-        frozen_norms: FrozenNorms::None,
+        frozen_norms: FrozenNorms::Off,
         clips: TrainClips {
             sampling: TrainSampling::SegmentRandom,
             branches: BranchFrames::Independent,

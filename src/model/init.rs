@@ -83,3 +83,96 @@ fn kaiming_fan_out(shape: &[usize]) -> f64 {
         .product();
     (2.0 / fan_out as f64).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{Network, experiment};
+    use crate::spec::{Backbone, Block, Distillation, Ffn, Norms, ResNet, ShiftSegments, Stem};
+
+    fn small(method: Method) -> (Experiment, Graph) {
+        let experiment = experiment(&Network {
+            method,
+            backbone: Backbone::ResNet(ResNet {
+                block: Block::Bottleneck,
+                blocks: vec![1, 1],
+                width: 16,
+                stem: Stem::ImageNet,
+            }),
+            classes: 10,
+            size: 32,
+            training: None,
+        });
+        let graph = Graph::build(&experiment, (32, 32)).unwrap();
+        (experiment, graph)
+    }
+
+    fn ffn(alteration: Alteration) -> Method {
+        Method::Ffn(Ffn {
+            frames: vec![4, 8],
+            lambda: 1.0,
+            alteration,
+            norms: Norms::Private,
+            distillation: Distillation::FromLargest,
+            shift_segments: ShiftSegments::PerBranch,
+        })
+    }
+
+    fn weights(method: Method) -> std::collections::BTreeMap<String, Vec<f32>> {
+        let (experiment, graph) = small(method);
+        let (values, _) = initial(&experiment, &graph, Path::new(".")).unwrap();
+        let names = graph.params.into_iter().map(|param| param.name);
+        names.zip(values).collect()
+    }
+
+    fn std(values: &[f32]) -> f64 {
+        let squares = values.iter().map(|&v| f64::from(v).powi(2));
+        (squares.sum::<f64>() / values.len() as f64).sqrt()
+    }
+
+    #[test]
+    fn a_flexible_network_starts_from_the_vanilla_one() {
+        let vanilla = weights(Method::Vanilla { frames: 8 });
+        let flexible = weights(ffn(Alteration::KaimingFanOut));
+        assert!(flexible.len() > vanilla.len());
+        for (name, values) in flexible
+            .iter()
+            .filter(|(name, _)| !name.contains("adaconv"))
+        {
+            assert_eq!(values, &vanilla[&names::vanilla(name)], "{name}");
+        }
+    }
+
+    #[test]
+    fn standard_deviations_are_the_declared_ones() {
+        let found = weights(ffn(Alteration::Normal { std: 0.5 }));
+        for (name, expected) in [
+            ("base_model.conv1.weight", (2.0 / (16.0 * 49.0f64)).sqrt()),
+            (
+                "base_model.layer2.0.conv2.weight",
+                (2.0 / (32.0 * 9.0f64)).sqrt(),
+            ),
+            ("new_fc.weight", 1e-3),
+        ] {
+            let ratio = std(&found[name]) / expected;
+            assert!((ratio - 1.0).abs() < 0.1, "{name}: {ratio}");
+        }
+        assert!((std(&found["base_model.layer2.0.adaconv_4.weight"]) / 0.5 - 1.0).abs() < 0.3);
+        assert_ne!(
+            found["base_model.layer2.0.adaconv_4.weight"],
+            found["base_model.layer2.0.adaconv_8.weight"]
+        );
+        assert!((kaiming_fan_out(&[64, 1, 1, 1]) - (2.0f64 / 64.0).sqrt()).abs() < 1e-15);
+        assert!(found["base_model.bn1_4.weight"].iter().all(|&v| v == 1.0));
+    }
+
+    #[test]
+    fn seeds_differ() {
+        let (mut experiment, graph) = small(Method::Vanilla { frames: 8 });
+        let initial = |e: &Experiment| initial(e, &graph, Path::new(".")).unwrap().0;
+        let first = initial(&experiment);
+        assert_eq!(first, initial(&experiment));
+        experiment.seed = 1;
+        assert_ne!(first[0], initial(&experiment)[0]);
+    }
+}

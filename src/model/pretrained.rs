@@ -164,3 +164,185 @@ pub fn to_float32(view: &TensorView<'_>) -> Option<Vec<f32>> {
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::golden::{Network, experiment};
+    use crate::spec::{
+        Alteration, Backbone, Block, Distillation, Ffn, Init, Method, Norms, ResNet, ShiftSegments,
+        Stem,
+    };
+
+    /// Shape, type and bytes by name.
+    type File = BTreeMap<String, (Vec<usize>, Dtype, Vec<u8>)>;
+
+    fn graph(method: Method) -> Graph {
+        let experiment = experiment(&Network {
+            method,
+            backbone: Backbone::ResNet(ResNet {
+                block: Block::Bottleneck,
+                blocks: vec![1],
+                width: 8,
+                stem: Stem::ImageNet,
+            }),
+            classes: 3,
+            size: 32,
+            training: None,
+        });
+        assert_eq!(experiment.model.init, Init::Random);
+        Graph::build(&experiment, (32, 32)).unwrap()
+    }
+
+    fn flexible() -> Graph {
+        graph(Method::Ffn(Ffn {
+            frames: vec![4, 8],
+            lambda: 1.0,
+            alteration: Alteration::Normal { std: 1e-3 },
+            norms: Norms::Private,
+            distillation: Distillation::FromLargest,
+            shift_segments: ShiftSegments::PerBranch,
+        }))
+    }
+
+    /// What torchvision would save for the same backbone: every value is the number of the tensor.
+    fn torchvision() -> File {
+        let graph = graph(Method::Vanilla { frames: 8 });
+        let mut file = File::new();
+        let params = graph
+            .params
+            .iter()
+            .map(|p| (p.name.clone(), p.shape.clone()));
+        let stats = graph.stats.iter().flat_map(|s| {
+            ["running_mean", "running_var"]
+                .map(|kind| (format!("{}.{kind}", s.name), vec![s.channels]))
+        });
+        for (number, (name, shape)) in params.chain(stats).enumerate() {
+            let name = name.replace("base_model.", "").replace("new_fc.", "fc.");
+            file.insert(name, floats(&shape, number as f32));
+        }
+        file.insert(
+            "bn1.num_batches_tracked".to_owned(),
+            (vec![], Dtype::I64, vec![0; 8]),
+        );
+        file
+    }
+
+    fn floats(shape: &[usize], value: f32) -> (Vec<usize>, Dtype, Vec<u8>) {
+        let count: usize = shape.iter().product();
+        (
+            shape.to_vec(),
+            Dtype::F32,
+            value.to_le_bytes().repeat(count),
+        )
+    }
+
+    fn load(file: &File, graph: &Graph) -> Result<BTreeMap<String, f32>> {
+        let views = file.iter().map(|(name, (shape, dtype, bytes))| {
+            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        let weights = Weights {
+            path: "weights.safetensors".into(),
+            bytes: safetensors::serialize(views, None).unwrap(),
+        };
+        let mut params: Vec<Vec<f32>> = graph.params.iter().map(|_| vec![-1.0]).collect();
+        let mut statistics = Statistics {
+            mean: vec![vec![]; graph.stats.len()],
+            var: vec![vec![]; graph.stats.len()],
+            batches: vec![0; graph.stats.len()],
+        };
+        weights.copy_into(graph, &mut params, &mut statistics)?;
+        let names = graph.params.iter().map(|p| p.name.clone());
+        let means = graph.stats.iter().zip(&statistics.mean);
+        let means = means.map(|(s, v)| (format!("{}.running_mean", s.name), v[0]));
+        Ok(names
+            .zip(params.iter().map(|v| v[0]))
+            .chain(means)
+            .collect())
+    }
+
+    #[test]
+    fn torchvision_names_reach_every_branch() {
+        let file = torchvision();
+        let value = |name: &str| f32::from_le_bytes(file[name].2[..4].try_into().unwrap());
+        let found = load(&file, &flexible()).unwrap();
+        for (own, source) in [
+            ("base_model.conv1.weight", "conv1.weight"),
+            ("base_model.bn1_4.weight", "bn1.weight"),
+            ("base_model.bn1_8.running_mean", "bn1.running_mean"),
+            (
+                "base_model.layer1.0.downsample_conv.weight",
+                "layer1.0.downsample.0.weight",
+            ),
+            (
+                "base_model.layer1.0.downsample_bn_8.bias",
+                "layer1.0.downsample.1.bias",
+            ),
+        ] {
+            assert_eq!(found[own], value(source), "{own}");
+        }
+        assert_eq!(found["new_fc.weight"], -1.0);
+        assert_eq!(found["base_model.layer1.0.adaconv_4.weight"], -1.0);
+    }
+
+    #[test]
+    fn other_floating_types_are_converted() {
+        let mut file = torchvision();
+        let shape = file["bn1.weight"].0.clone();
+        let mut put = |name: &str, dtype, bytes: &[u8]| {
+            file.insert(
+                name.to_owned(),
+                (shape.clone(), dtype, bytes.repeat(shape[0])),
+            );
+        };
+        put(
+            "bn1.weight",
+            Dtype::F16,
+            &half::f16::from_f32(0.1).to_le_bytes(),
+        );
+        put(
+            "bn1.bias",
+            Dtype::BF16,
+            &half::bf16::from_f32(0.1).to_le_bytes(),
+        );
+        put("bn1.running_mean", Dtype::F64, &0.1f64.to_le_bytes());
+        let found = load(&file, &graph(Method::Vanilla { frames: 8 })).unwrap();
+        assert_eq!(found["base_model.bn1.weight"], 0.099_975_586);
+        assert_eq!(found["base_model.bn1.bias"], 0.100_097_656);
+        assert_eq!(found["base_model.bn1.running_mean"], 0.1);
+    }
+
+    #[test]
+    fn every_mistake_of_a_file_is_listed() {
+        let mut file = torchvision();
+        file.remove("conv1.weight");
+        file.insert("layer9.weight".to_owned(), floats(&[1], 0.0));
+        file.insert("bn1.weight".to_owned(), floats(&[2], 0.0));
+        file.insert("bn1.bias".to_owned(), (vec![8], Dtype::U8, vec![0; 8]));
+        let error = load(&file, &graph(Method::Vanilla { frames: 8 })).unwrap_err();
+        assert_eq!(error.kind, Kind::Data);
+        insta::assert_snapshot!(error.message, @r"
+        the file of initial weights `weights.safetensors` does not fit the model:
+          missing    base_model.conv1.weight (also looked for as conv1.weight)
+          shape      bn1.weight: expected [8], found [2]
+          type       bn1.bias: expected floating point, found U8
+          unexpected layer9.weight
+        ");
+    }
+
+    #[test]
+    fn the_hash_is_checked_and_given() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let hash = files::sha256(b"");
+        let read = |sha256| Weights::read(file.path(), sha256).map(|_| ());
+        assert!(read(Some(hash.as_str())).is_ok());
+        let message = read(Some("00")).unwrap_err().message;
+        assert!(
+            message.contains("expected: 00\n") && message.ends_with(&format!("computed: {hash}"))
+        );
+        let unpinned = read(None).unwrap_err();
+        assert!(unpinned.hint.unwrap().contains(&hash));
+    }
+}

@@ -165,3 +165,196 @@ impl Optimizer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::golden::{Network, Training, experiment};
+    use crate::spec::{Backbone, Block, Clip, Method, ResNet, Stem};
+
+    fn small() -> Experiment {
+        experiment(&Network {
+            method: Method::Vanilla { frames: 4 },
+            backbone: Backbone::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: vec![1],
+                width: 8,
+                stem: Stem::Small,
+            }),
+            classes: 2,
+            size: 8,
+            training: Some(Training {
+                batch: 1,
+                lr: 0.1,
+                momentum: 0.9,
+                weight_decay: 0.01,
+                clip_norm: None,
+            }),
+        })
+    }
+
+    /// An optimiser and parameters filled with one value.
+    struct Bench {
+        graph: Graph,
+        optimizer: Optimizer,
+        values: Vec<Vec<f32>>,
+    }
+
+    impl Bench {
+        fn new(experiment: &Experiment, value: f32) -> Self {
+            let graph = Graph::build(experiment, (8, 8)).unwrap();
+            Self {
+                optimizer: Optimizer::new(&graph, experiment),
+                values: filled(&graph, value),
+                graph,
+            }
+        }
+
+        fn step(&mut self, gradients: &[Vec<f32>], lr: f64) -> f64 {
+            let values = &mut self.values;
+            self.optimizer.apply(gradients, lr, &mut |index, change| {
+                change(&mut values[index])
+            })
+        }
+
+        fn first(&self, name: &str) -> f32 {
+            let index = self
+                .graph
+                .params
+                .iter()
+                .position(|p| p.name == name)
+                .unwrap();
+            self.values[index][0]
+        }
+    }
+
+    fn filled(graph: &Graph, value: f32) -> Vec<Vec<f32>> {
+        let params = graph.params.iter();
+        params
+            .map(|p| vec![value; p.shape.iter().product()])
+            .collect()
+    }
+
+    fn assert_close(found: f32, expected: f64) {
+        assert!(
+            (f64::from(found) - expected).abs() < 1e-6,
+            "{found}, expected {expected}"
+        );
+    }
+
+    /// p = 1, g = 0.5, wd = 0.01, m = 0.9, lr = 0.1, by hand:
+    /// v₁ = 0.5 + 0.01 = 0.51, p₁ = 1 − 0.051 = 0.949; v₂ = 0.9 · 0.51 + 0.5 + 0.00949 = 0.96849, p₂ = 0.852151.
+    #[test]
+    fn update_is_pytorchs_in_groups() {
+        let mut bench = Bench::new(&small(), 1.0);
+        let gradients = filled(&bench.graph, 0.5);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.949);
+        assert_close(bench.first("base_model.bn1.weight"), 0.95);
+        assert_close(bench.first("new_fc.weight"), 1.0 - 0.5 * 0.51);
+        assert_close(bench.first("new_fc.bias"), 1.0 - 1.0 * 0.5);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.layer1.0.conv1.weight"), 0.852_151);
+        assert_close(bench.first("new_fc.bias"), 1.0 - 1.0 * 0.5 - 1.0 * 0.95);
+    }
+
+    #[test]
+    fn clipping_scales_to_the_norm() {
+        let mut experiment = small();
+        experiment.optimizer.clip = Some(Clip {
+            norm: 2.0,
+            under_mixed: false,
+        });
+        let mut bench = Bench::new(&experiment, 0.0);
+        let count: usize = bench
+            .graph
+            .params
+            .iter()
+            .map(|p| p.shape.iter().product::<usize>())
+            .sum();
+        let gradients = filled(&bench.graph, 0.5);
+        let norm = bench.step(&gradients, 0.1);
+        assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
+        assert_close(
+            bench.first("base_model.conv1.weight"),
+            -0.1 * 0.5 * 2.0 / (norm + 1e-6),
+        );
+
+        experiment.train.precision = Precision::Mixed;
+        let mut bench = Bench::new(&experiment, 0.0);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), -0.05);
+    }
+
+    #[test]
+    fn frozen_norms_are_left_alone_and_do_not_count() {
+        for (frozen, first, block) in [
+            (FrozenNorms::Off, 0.95, 0.95),
+            (FrozenNorms::AllButFirst, 0.95, 1.0),
+            (FrozenNorms::All, 1.0, 1.0),
+        ] {
+            let mut experiment = small();
+            experiment.train.frozen_norms = frozen;
+            let mut bench = Bench::new(&experiment, 1.0);
+            let norm = bench.step(&filled(&bench.graph, 0.5), 0.1);
+            assert_close(bench.first("base_model.bn1.bias"), first);
+            assert_close(bench.first("base_model.layer1.0.bn1.weight"), block);
+            let trained = bench.graph.params.iter().filter(|p| !is_frozen(p, frozen));
+            let count: usize = trained
+                .clone()
+                .map(|p| p.shape.iter().product::<usize>())
+                .sum();
+            assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
+            assert_eq!(bench.optimizer.state().len(), trained.count());
+        }
+    }
+
+    #[test]
+    fn nothing_changes_when_the_norm_is_not_finite() {
+        let mut bench = Bench::new(&small(), 1.0);
+        let mut gradients = filled(&bench.graph, 0.5);
+        gradients[1][0] = f32::NAN;
+        assert!(bench.step(&gradients, 0.1).is_nan());
+        assert_eq!(bench.values, filled(&bench.graph, 1.0));
+        assert!(bench.optimizer.state().is_empty());
+    }
+
+    #[test]
+    fn state_that_does_not_fit_is_refused() {
+        let mut bench = Bench::new(&small(), 1.0);
+        bench.step(&filled(&bench.graph, 0.5), 0.1);
+        let mut state = bench.optimizer.state();
+        state[0].0 = "elsewhere".to_owned();
+        state[1].1 = vec![1, 8];
+        let error = bench.optimizer.load_state(&state).unwrap_err();
+        insta::assert_snapshot!(error.message, @r"
+        the momentum does not fit the model:
+          missing    base_model.conv1.weight
+          shape      base_model.bn1.weight: expected [8], found [1, 8]
+          unexpected elsewhere
+        ");
+    }
+
+    proptest! {
+        /// Going on from a saved state is the same, bit for bit, as never having stopped.
+        #[test]
+        fn state_is_all_that_a_step_reads(gradient in -1.0f32..1.0, lr in 0.001..0.5, stop in 0usize..4) {
+            let experiment = small();
+            let mut whole = Bench::new(&experiment, 1.0);
+            let gradients = filled(&whole.graph, gradient);
+            let mut resumed = Bench::new(&experiment, 1.0);
+            for step in 0..4 {
+                if step == stop {
+                    let state = resumed.optimizer.state();
+                    resumed.optimizer = Optimizer::new(&resumed.graph, &experiment);
+                    resumed.optimizer.load_state(&state).unwrap();
+                }
+                whole.step(&gradients, lr);
+                resumed.step(&gradients, lr);
+            }
+            prop_assert_eq!(whole.values, resumed.values);
+        }
+    }
+}

@@ -49,3 +49,119 @@ fn shape(shape: &ScheduleShape, epoch: f64, warmup: f64, epochs: f64) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::golden::{Network, Training, experiment};
+    use crate::spec::{Backbone, Method, Schedule, Warmup};
+
+    /// Ten epochs at the rate 0.1.
+    fn scheduled(shape: ScheduleShape, warmup: Option<Warmup>, step: ScheduleStep) -> Experiment {
+        let mut experiment = experiment(&Network {
+            method: Method::Vanilla { frames: 8 },
+            backbone: Backbone::ResNet18,
+            classes: 2,
+            size: 32,
+            training: Some(Training {
+                batch: 1,
+                lr: 0.1,
+                momentum: 0.9,
+                weight_decay: 0.0,
+                clip_norm: None,
+            }),
+        });
+        experiment.train.epochs = 10;
+        experiment.schedule = Schedule {
+            shape,
+            warmup,
+            step,
+        };
+        experiment
+    }
+
+    fn multi_step() -> ScheduleShape {
+        ScheduleShape::MultiStep {
+            milestones: vec![4.0, 8.0],
+            gamma: 0.1,
+        }
+    }
+
+    const COSINE: ScheduleShape = ScheduleShape::Cosine { last: 0.0 };
+    const WARMUP: Warmup = Warmup {
+        epochs: 2.0,
+        from: 0.1,
+    };
+
+    /// Rates at 4 steps an epoch, by hand.
+    #[test]
+    fn rates_are_those_of_the_formulas() {
+        use ScheduleStep::{Epoch, Iteration};
+        let half = 0.05;
+        // 0.05 · (1 + cos(π/4)), and of 3π/4 with 0.5 of the rate left: 0.1 · (0.5 + 0.25 · (1 + cos(3π/4))).
+        let (quarter, tail) = (0.085_355_339_059_327_38, 0.057_322_330_470_336_316);
+        let cases: [(ScheduleShape, Option<Warmup>, ScheduleStep, u64, f64); 15] = [
+            (multi_step(), None, Epoch, 0, 0.1),
+            (multi_step(), None, Epoch, 15, 0.1),
+            (multi_step(), None, Epoch, 16, 0.01),
+            (multi_step(), None, Epoch, 39, 0.001),
+            (multi_step(), Some(WARMUP), Epoch, 3, 0.01),
+            (multi_step(), Some(WARMUP), Epoch, 4, 0.055),
+            (multi_step(), Some(WARMUP), Epoch, 8, 0.1),
+            (multi_step(), Some(WARMUP), Iteration, 1, 0.02125),
+            (multi_step(), Some(WARMUP), Iteration, 16, 0.01),
+            (COSINE, None, Iteration, 0, 0.1),
+            (COSINE, None, Iteration, 10, quarter),
+            (COSINE, None, Iteration, 20, half),
+            (COSINE, None, Epoch, 23, half),
+            (COSINE, Some(WARMUP), Iteration, 24, half),
+            (
+                ScheduleShape::Cosine { last: 0.5 },
+                None,
+                Iteration,
+                30,
+                tail,
+            ),
+        ];
+        for (shape, warmup, by, step, expected) in cases {
+            let found = rate(&scheduled(shape.clone(), warmup, by), 4, step);
+            let context = format!("{shape:?} {warmup:?} {by:?} step {step}: {found}");
+            assert!(
+                (found - expected).abs() < 1e-15,
+                "{context}, expected {expected}"
+            );
+        }
+    }
+
+    fn any_shape() -> impl Strategy<Value = ScheduleShape> {
+        prop_oneof![
+            (4.0..9.0, 0.01..1.0).prop_map(|(milestone, gamma)| ScheduleShape::MultiStep {
+                milestones: vec![milestone],
+                gamma,
+            }),
+            (0.0..1.0).prop_map(|last| ScheduleShape::Cosine { last }),
+        ]
+    }
+
+    proptest! {
+        /// Stepped by iteration, the rate reaches the experiment's without a jump, and falls from there.
+        #[test]
+        fn warmup_meets_the_schedule(shape in any_shape(), from in 0.0..1.0, epochs in 1.0..3.0, per_epoch in 5u64..200) {
+            let warmup = Some(Warmup { epochs, from });
+            let experiment = scheduled(shape, warmup, ScheduleStep::Iteration);
+            let end = (epochs * per_epoch as f64).ceil() as u64;
+            let at = |step| rate(&experiment, per_epoch, step);
+            let largest_step = 0.1 * (1.0 - from) / (epochs * per_epoch as f64) + 1e-9;
+            for step in 1..end {
+                prop_assert!(at(step) >= at(step - 1));
+                prop_assert!(at(step) - at(step - 1) <= largest_step);
+            }
+            prop_assert!((at(end) - at(end - 1)).abs() <= largest_step + 0.1 / per_epoch as f64);
+            for step in end + 1..10 * per_epoch {
+                prop_assert!(at(step) <= at(step - 1));
+            }
+        }
+    }
+}
