@@ -48,6 +48,9 @@ pub enum Pinned {
     Unpinned,
 }
 
+/// Progress in a person's words: (what, done, total).
+pub type Progress<'a> = dyn Fn(&str, usize, usize) + Sync + 'a;
+
 /// How a data set is found and checked on this machine.
 pub struct OpenOptions<'a> {
     /// `--data-root`.
@@ -55,8 +58,7 @@ pub struct OpenOptions<'a> {
     /// Folder against which the experiment's relative paths (pins, lists, weights) are resolved.
     pub base: &'a Path,
     pub unpinned: bool,
-    /// Progress in a person's words: (what, done, total).
-    pub progress: &'a (dyn Fn(&str, usize, usize) + Sync),
+    pub progress: &'a Progress<'a>,
 }
 
 impl Dataset {
@@ -66,7 +68,7 @@ impl Dataset {
         let pins = options.base.join(experiment.data.pins());
         let mut dataset = Self::find(experiment, options)?;
         if !options.unpinned {
-            dataset.verify(&pins, false, options)?;
+            dataset.verify(&pins, false, options.progress)?;
         }
         Ok(dataset)
     }
@@ -113,7 +115,7 @@ impl Dataset {
     }
 
     /// Holds every hash against the pins at `path`. `full`: nothing that the cache remembers counts.
-    pub fn verify(&mut self, path: &Path, full: bool, options: &OpenOptions<'_>) -> Result<()> {
+    pub fn verify(&mut self, path: &Path, full: bool, progress: &Progress<'_>) -> Result<()> {
         if !path.exists() {
             return Err(Error::new(
                 Kind::Data,
@@ -128,7 +130,7 @@ impl Dataset {
             ));
         }
         let (pinned, pins_sha256) = pins::read(path)?;
-        let computed = pins::compute(self, full, options.progress)?;
+        let computed = pins::compute(self, full, progress)?;
         pins::compare(path, &pinned, &computed)?;
         self.pinned = Pinned::Verified {
             pins_sha256,

@@ -17,6 +17,8 @@ pub mod augment;
 pub mod clip;
 mod prefetch;
 pub mod loader;
+pub mod stats;
+pub mod sheet;
 
 pub use dataset::{Dataset, Sample, Split};
 pub use loader::{EvalBatch, EvalLoader, LoaderReport, TrainBatch, TrainLoader};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::dataset::{Dataset, Sample, Split};
+use super::dataset::{Dataset, Progress, Sample, Split};
 use super::hashes::{self, Cache, Hash, hex};
 use super::listing::counted;
 use crate::base::{Error, Kind, Result, files};
@@ -46,12 +46,8 @@ pub struct Computed {
     pub videos: BTreeMap<String, Hash>,
 }
 
-/// Hashes a data set. `full`: whatever the cache remembers. `progress` as in [`super::dataset::OpenOptions`].
-pub fn compute(
-    dataset: &Dataset,
-    full: bool,
-    progress: &(dyn Fn(&str, usize, usize) + Sync),
-) -> Result<Computed> {
+/// Hashes a data set. `full`: whatever the cache remembers.
+pub fn compute(dataset: &Dataset, full: bool, progress: &Progress<'_>) -> Result<Computed> {
     let samples: Vec<&Sample> = dataset.train.iter().chain(&dataset.validation).collect();
     let mut cache = Cache::open(&dataset.root, full);
     let report = |done, total| progress("hashing videos", done, total);

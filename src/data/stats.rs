@@ -1,0 +1,153 @@
+//! What is in a data set: clips of each class, lengths, sizes, and what cannot be read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::dataset::{Dataset, Sample, Split};
+use super::video::{Video, VideoError};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// In label order.
+    pub classes: Vec<ClassStats>,
+    pub train: SplitStats,
+    pub validation: SplitStats,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClassStats {
+    pub name: String,
+    pub train: usize,
+    pub validation: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitStats {
+    pub clips: usize,
+    /// Frames of the shortest, the median and the longest clip that can be read; `None` where there is none.
+    pub frames: Option<FrameStats>,
+    /// Clips of each size, the most frequent first.
+    pub sizes: Vec<SizeStats>,
+    /// For each frame count that the experiment uses: clips with fewer frames.
+    pub shorter: Vec<ShorterStats>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FrameStats {
+    pub min: usize,
+    pub median: usize,
+    pub max: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SizeStats {
+    pub width: usize,
+    pub height: usize,
+    pub clips: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ShorterStats {
+    pub frames: usize,
+    pub clips: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    pub id: String,
+    pub reason: String,
+}
+
+/// Opens every video and decodes its first frame. `frames`: the frame counts of interest; `progress(done, total)`.
+pub fn of_dataset(
+    dataset: &Dataset,
+    frames: &[usize],
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Stats {
+    let total = dataset.train.len() + dataset.validation.len();
+    let done = AtomicUsize::new(0);
+    let look = |sample: &Sample| {
+        let found = measure(sample);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        found
+    };
+    let split = |split| {
+        let samples = dataset.split(split);
+        let found: Vec<_> = samples.par_iter().map(look).collect();
+        SplitStats::of(samples, found, frames)
+    };
+    let clips_of = |samples: &[Sample], label| samples.iter().filter(|s| s.label == label).count();
+    let class = |(label, name): (usize, &String)| ClassStats {
+        name: name.clone(),
+        train: clips_of(&dataset.train, label),
+        validation: clips_of(&dataset.validation, label),
+    };
+    Stats {
+        classes: dataset.classes.iter().enumerate().map(class).collect(),
+        train: split(Split::Train),
+        validation: split(Split::Validation),
+    }
+}
+
+/// Frames, and width and height of the first.
+type Measured = (usize, (usize, usize));
+
+fn measure(sample: &Sample) -> Result<Measured, VideoError> {
+    let mut video = Video::open(&sample.source)?;
+    let first = video.frames(&[0])?;
+    let picture = first.first().ok_or(VideoError::NoFrames)?;
+    Ok((video.frame_count(), (picture.width, picture.height)))
+}
+
+impl SplitStats {
+    fn of(samples: &[Sample], found: Vec<Result<Measured, VideoError>>, frames: &[usize]) -> Self {
+        let (mut lengths, mut sizes) = (Vec::new(), BTreeMap::<(usize, usize), usize>::new());
+        let mut unreadable = Vec::new();
+        for (sample, found) in samples.iter().zip(found) {
+            match found {
+                Ok((length, size)) => {
+                    lengths.push(length);
+                    *sizes.entry(size).or_default() += 1;
+                }
+                Err(error) => unreadable.push(Unreadable {
+                    id: sample.id.clone(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        lengths.sort_unstable();
+        let mut sizes: Vec<SizeStats> = sizes
+            .into_iter()
+            .map(|((width, height), clips)| SizeStats {
+                width,
+                height,
+                clips,
+            })
+            .collect();
+        sizes.sort_by_key(|size| std::cmp::Reverse(size.clips));
+        let shorter = |&frames: &usize| ShorterStats {
+            frames,
+            clips: lengths.partition_point(|length| *length < frames),
+        };
+        Self {
+            clips: samples.len(),
+            frames: frame_stats(&lengths),
+            sizes,
+            shorter: frames.iter().map(shorter).collect(),
+            unreadable,
+        }
+    }
+}
+
+/// Of ascending lengths; the median of an even number is the lower of the two in the middle.
+fn frame_stats(lengths: &[usize]) -> Option<FrameStats> {
+    Some(FrameStats {
+        min: *lengths.first()?,
+        median: *lengths.get((lengths.len() - 1) / 2)?,
+        max: *lengths.last()?,
+    })
+}

@@ -1,0 +1,451 @@
+//! Data sets, pins and loaders, on a small miniature that is rendered once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, LazyLock};
+
+use ffn::base::Kind;
+use ffn::data::dataset::{OpenOptions, Pinned};
+use ffn::data::{Dataset, EvalBatch, EvalLoader, Split, TrainBatch, TrainLoader};
+use ffn::spec::{self, BranchFrames, Crops, Data, EvalSampling, Experiment, Unreadable};
+use tempfile::TempDir;
+
+const EXPERIMENT: &str = r#"Experiment(
+    name: "small",
+    model: Tsm(backbone: ResNet(block: Basic, blocks: [1, 1], width: 8, stem: Small), init: Random),
+    method: Ffn(frames: [4, 8]),
+    data: Miniature(pins: "pins/small.pins.ron", train: 16, validation: 8, size: 40, frames: 20),
+    train: (epochs: 3, batch: 6, clips: (crop: Centre(short_side: 40), flip: Off, size: 32)),
+    optimizer: Sgd(lr: 0.01),
+    schedule: (shape: Cosine(last: 0.01), step: Iteration),
+    eval: (frames: [4, 8], short_side: 40, size: 32, batch: 3),
+)"#;
+
+/// The rendered miniature; tests that change it take a copy.
+static RENDERED: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let Data::Miniature(miniature) = read(folder.path()).data else {
+        panic!("a miniature is expected");
+    };
+    fs::remove_file(folder.path().join("small.ron")).unwrap();
+    ffn::data::miniature::render(folder.path(), &miniature, &|_, _| ()).unwrap();
+    folder
+});
+
+/// An experiment file and a copy of its data in a folder of its own.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        for entry in fs::read_dir(RENDERED.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn experiment(&self) -> Experiment {
+        read(self.folder.path())
+    }
+
+    fn open(&self, unpinned: bool) -> ffn::base::Result<Dataset> {
+        open(
+            &self.experiment(),
+            self.folder.path(),
+            &self.path("data"),
+            unpinned,
+        )
+    }
+
+    /// `ffn data ARGS` on this place: its exit code, and what it printed, or said if it failed.
+    fn ffn(&self, args: &[&str]) -> (i32, String) {
+        self.experiment();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new(env!("CARGO_BIN_EXE_ffn"))
+            .arg("data")
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("FFN_DATA_MINIATURE", self.path("data"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(if status.success() { stdout } else { stderr }).unwrap();
+        let is_progress = |line: &&str| line.contains(": ") && line.ends_with("/24");
+        let lines: Vec<_> = text.lines().filter(|line| !is_progress(line)).collect();
+        let text = lines
+            .join("\n")
+            .replace(&*self.folder.path().to_string_lossy(), "HERE");
+        (status.code().unwrap(), text)
+    }
+}
+
+/// Writes the experiment into a folder and loads it from there.
+fn read(folder: &Path) -> Experiment {
+    let path = folder.join("small.ron");
+    fs::write(&path, EXPERIMENT).unwrap();
+    spec::load(&path)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .experiment
+}
+
+fn open(
+    experiment: &Experiment,
+    base: &Path,
+    root: &Path,
+    unpinned: bool,
+) -> ffn::base::Result<Dataset> {
+    Dataset::open(
+        experiment,
+        &OpenOptions {
+            root: Some(root.to_owned()),
+            base,
+            unpinned,
+            progress: &|_, _, _| (),
+        },
+    )
+}
+
+fn shared() -> (Arc<Dataset>, Experiment) {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = read(folder.path());
+    let dataset = open(&experiment, folder.path(), RENDERED.path(), true).unwrap();
+    (Arc::new(dataset), experiment)
+}
+
+fn train(
+    dataset: &Arc<Dataset>,
+    experiment: &Experiment,
+    workers: usize,
+    first: u64,
+) -> Vec<TrainBatch> {
+    let mut loader = TrainLoader::start(Arc::clone(dataset), experiment, workers, first);
+    std::iter::from_fn(|| loader.next_batch())
+        .map(|batch| batch.unwrap())
+        .collect()
+}
+
+fn evaluate(
+    dataset: &Arc<Dataset>,
+    experiment: &Experiment,
+    frames: &[usize],
+    workers: usize,
+) -> Vec<EvalBatch> {
+    let mut loader = EvalLoader::start(Arc::clone(dataset), experiment, frames, workers);
+    std::iter::from_fn(|| loader.next_batch())
+        .map(|batch| batch.unwrap())
+        .collect()
+}
+
+/// Flips one bit in the middle of a file and sets its time back, as rot would.
+fn damage(path: &Path) {
+    let time = fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+}
+
+#[test]
+fn batches_do_not_depend_on_workers_or_the_first_step() {
+    let (dataset, experiment) = shared();
+    let all = train(&dataset, &experiment, 1, 0);
+    assert_eq!(all.len(), 3 * (16 / 6));
+    assert!(train(&dataset, &experiment, 5, 0) == all);
+    assert!(train(&dataset, &experiment, 2, 3) == all[3..]);
+    for (step, batch) in all.iter().enumerate() {
+        assert_eq!((batch.step, batch.ids.len()), (step as u64, 6));
+        assert_eq!(batch.pixels.len(), 6 * (4 + 8) * 32 * 32 * 3);
+    }
+    // Another order in each epoch, no clip twice within one.
+    assert_ne!(all[0].ids, all[2].ids);
+    let mut epoch = [all[0].ids.clone(), all[1].ids.clone()].concat();
+    epoch.sort();
+    epoch.dedup();
+    assert_eq!(epoch.len(), 12);
+}
+
+#[test]
+fn synchronized_branches_show_frames_of_the_largest() {
+    let (dataset, mut experiment) = shared();
+    experiment.train.clips.branches = BranchFrames::Synchronized;
+    for batch in train(&dataset, &experiment, 2, 0) {
+        let frame = 32 * 32 * 3;
+        let (small, large) = batch.pixels.split_at(6 * 4 * frame);
+        for (small, large) in small.chunks(4 * frame).zip(large.chunks(8 * frame)) {
+            assert!(
+                small
+                    .chunks(frame)
+                    .all(|one| large.chunks(frame).any(|other| one == other))
+            );
+        }
+    }
+}
+
+#[test]
+fn evaluation_is_in_order_and_decodes_once_for_all_frame_counts() {
+    let (dataset, experiment) = shared();
+    let batches = evaluate(&dataset, &experiment, &[4, 8, 5], 3);
+    assert!(evaluate(&dataset, &experiment, &[4, 8, 5], 1) == batches);
+    let ids: Vec<_> = batches.iter().flat_map(|batch| batch.ids.clone()).collect();
+    let expected: Vec<_> = dataset
+        .validation
+        .iter()
+        .map(|sample| sample.id.clone())
+        .collect();
+    assert_eq!(ids, expected);
+    let sizes: Vec<_> = batches.iter().map(|batch| batch.ids.len()).collect();
+    assert_eq!(sizes, [3, 3, 2]);
+    for batch in &batches {
+        for (pixels, frames) in batch.pixels.iter().zip([4, 8, 5]) {
+            assert_eq!(pixels.len(), batch.ids.len() * frames * 32 * 32 * 3);
+        }
+    }
+    // Together or alone, a frame count gets the same pixels.
+    let alone = evaluate(&dataset, &experiment, &[8], 2);
+    assert!(
+        alone
+            .iter()
+            .zip(&batches)
+            .all(|(alone, all)| alone.pixels[0] == all.pixels[1])
+    );
+}
+
+#[test]
+fn views_are_temporal_clips_times_crops() {
+    let (dataset, mut experiment) = shared();
+    experiment.eval.sampling = EvalSampling::Twice;
+    experiment.eval.crops = Crops::Ten;
+    let batches = evaluate(&dataset, &experiment, &[4], 2);
+    let frame = 32 * 32 * 3;
+    assert_eq!((batches.len(), batches[0].views), (8, 20));
+    assert_eq!(batches[0].pixels[0].len(), 20 * 4 * frame);
+    // The second view is the first one flipped.
+    let row = |view: usize| &batches[0].pixels[0][view * 4 * frame..][..32 * 3];
+    let flipped: Vec<u8> = row(0).chunks(3).rev().flatten().copied().collect();
+    assert_eq!(row(1), flipped);
+
+    experiment.eval.crops = Crops::Three;
+    let batches = evaluate(&dataset, &experiment, &[4], 2);
+    assert_eq!((batches[0].views, batches[0].size), (6, 40));
+    assert_eq!(batches[0].pixels[0].len(), 6 * 4 * 40 * 40 * 3);
+}
+
+#[test]
+fn unreadable_videos_stop_or_are_left_out_as_declared() {
+    let place = Place::new();
+    let id = "3";
+    let broken = place.path("data").join(format!("{id}.webm"));
+    fs::write(&broken, b"no video").unwrap();
+    let mut dataset = place.open(true).unwrap();
+    let mut experiment = place.experiment();
+
+    let mut loader = TrainLoader::start(Arc::new(dataset.clone()), &experiment, 2, 0);
+    let results: Vec<_> = std::iter::from_fn(|| loader.next_batch()).collect();
+    let error = results.last().unwrap().as_ref().unwrap_err();
+    assert_eq!(error.kind, Kind::Data);
+    let message = error
+        .to_string()
+        .replace(&*place.folder.path().to_string_lossy(), "HERE");
+    insta::assert_snapshot!(message);
+    assert!(results[..results.len() - 1].iter().all(Result::is_ok));
+
+    // The miniature always stops; the same files read as Something-Something V2 may say Skip.
+    experiment.data = Data::SomethingV2(spec::SomethingV2 {
+        root: "small".into(),
+        pins: "pins/small.pins.ron".into(),
+        class_count: 8,
+        train_count: 16,
+        validation_count: 8,
+        unreadable: Unreadable::Skip,
+    });
+    let batches = train(&Arc::new(dataset.clone()), &experiment, 2, 0);
+    assert_eq!(batches.len(), 6);
+    let skipped: Vec<_> = batches.iter().flat_map(|batch| &batch.skipped).collect();
+    assert!(!skipped.is_empty() && skipped.iter().all(|(skipped, _)| skipped == id));
+    for batch in &batches {
+        assert_eq!(batch.ids.len() + batch.skipped.len(), 6);
+        assert_eq!(batch.pixels.len(), batch.ids.len() * 12 * 32 * 32 * 3);
+    }
+
+    // Evaluation stops whatever the policy.
+    dataset.validation = dataset.train.clone();
+    let mut loader = EvalLoader::start(Arc::new(dataset), &experiment, &[4], 2);
+    let results: Vec<_> = std::iter::from_fn(|| loader.next_batch()).collect();
+    assert!(results.last().unwrap().is_err());
+}
+
+#[test]
+fn a_loader_that_is_dropped_early_ends() {
+    let (dataset, experiment) = shared();
+    let mut loader = TrainLoader::start(dataset, &experiment, 3, 0);
+    loader.next_batch().unwrap().unwrap();
+    let report = loader.report();
+    assert_eq!(report.clips, 6);
+    assert!(report.depth <= 2 && report.waited > 0.0);
+    drop(loader);
+}
+
+#[test]
+fn pins_are_made_verified_and_say_what_changed() {
+    let place = Place::new();
+    let error = place.open(false).unwrap_err();
+    assert_eq!(error.kind, Kind::Data);
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4);
+    insta::assert_snapshot!("no_pins", text);
+
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!("pin", text);
+    assert_eq!(place.ffn(&["verify", "small.ron"]).0, 0);
+    let dataset = place.open(false).unwrap();
+    assert!(matches!(dataset.pinned, Pinned::Verified { .. }));
+    assert_eq!(
+        (dataset.split(Split::Train).len(), dataset.validation.len()),
+        (16, 8)
+    );
+
+    // Two files, one bit each, sizes and times as before; `--full` looks again.
+    damage(&place.path("data/7.webm"));
+    damage(&place.path("data/20.webm"));
+    let (code, text) = place.ffn(&["verify", "small.ron", "--full"]);
+    assert_eq!(code, 4);
+    insta::assert_snapshot!("two_videos_differ", text);
+
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("--update"), "{text}");
+    let (code, text) = place.ffn(&["pin", "small.ron", "--update"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(place.ffn(&["verify", "small.ron"]).0, 0);
+}
+
+#[test]
+fn without_the_hashes_the_roots_still_tell() {
+    let place = Place::new();
+    place.ffn(&["pin", "small.ron"]);
+    fs::remove_file(place.path("pins/small.pins.sha256")).unwrap();
+    assert_eq!(place.ffn(&["verify", "small.ron"]).0, 0);
+    fs::write(place.path("data/7.webm"), "x").unwrap();
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn label_files_are_pinned_too() {
+    let place = Place::new();
+    place.ffn(&["pin", "small.ron"]);
+    let path = place.path("data/labels.json");
+    let labels = fs::read_to_string(&path).unwrap();
+    // The first two classes change places.
+    let swapped = labels
+        .replace("\"0\"", "\"x\"")
+        .replace("\"1\"", "\"0\"")
+        .replace("\"x\"", "\"1\"");
+    fs::write(&path, swapped).unwrap();
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn damaged_pin_files_are_refused() {
+    let place = Place::new();
+    place.ffn(&["pin", "small.ron"]);
+    let (pins, hashes) = (
+        place.path("pins/small.pins.ron"),
+        place.path("pins/small.pins.sha256"),
+    );
+    let whole = fs::read_to_string(&pins).unwrap();
+    for damaged in [
+        &whole[..whole.len() / 2],
+        "",
+        "(version: 2)",
+        &whole.replace("version: 1", "version: 9"),
+    ] {
+        fs::write(&pins, damaged).unwrap();
+        let (code, text) = place.ffn(&["verify", "small.ron"]);
+        assert_eq!(code, 4, "{text}");
+        assert!(text.contains("small.pins.ron"), "{text}");
+    }
+    fs::write(&pins, &whole).unwrap();
+    damage(&hashes);
+    damage(&place.path("data/7.webm"));
+    let (code, text) = place.ffn(&["verify", "small.ron", "--full"]);
+    assert_eq!(code, 4);
+    assert!(
+        text.contains("they are not those of the pin file"),
+        "{text}"
+    );
+}
+
+#[test]
+fn stats_and_contact_sheets() {
+    let place = Place::new();
+    fs::write(place.path("data/3.webm"), b"no video").unwrap();
+    let (code, text) = place.ffn(&["stats", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!("stats", text);
+    let (code, text) = place.ffn(&["stats", "small.ron", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["train"]["frames"]["max"], 20);
+
+    let (code, text) = place.ffn(&[
+        "show",
+        "small.ron",
+        "--ids",
+        "1,2",
+        "--out",
+        "sheets",
+        "--raw",
+    ]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!("show", text);
+    let png = fs::read(place.path("sheets/2.png")).unwrap();
+    let reader = png::Decoder::new(std::io::Cursor::new(png))
+        .read_info()
+        .unwrap();
+    assert_eq!(
+        (reader.info().width, reader.info().height),
+        (2 + 8 * 114, 2 + 2 * 114)
+    );
+    let raw = fs::read(place.path("sheets/2.safetensors")).unwrap();
+    let raw = safetensors::SafeTensors::deserialize(&raw).unwrap();
+    assert_eq!(raw.tensor("frames.8").unwrap().shape(), [1, 8, 32, 32, 3]);
+
+    let args = [
+        "show",
+        "small.ron",
+        "--split",
+        "validation",
+        "--clips",
+        "3",
+        "--out",
+        "views",
+    ];
+    assert_eq!(place.ffn(&args).0, 0);
+    assert_eq!(fs::read_dir(place.path("views")).unwrap().count(), 3);
+    let (code, text) = place.ffn(&["show", "small.ron", "--ids", "none", "--out", "sheets"]);
+    assert_eq!(code, 2, "{text}");
+}
