@@ -2,14 +2,7 @@
 
 pub mod cpu;
 
-/// Clips of one branch within the ragged batch; segments follow one another in the batch's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Segment {
-    /// Index into [`crate::graph::Graph::branches`].
-    pub branch: usize,
-    pub frames: usize,
-    pub clips: usize,
-}
+pub use crate::program::{Segment, TrainOptions};
 
 /// Running statistics, in the order of [`crate::graph::Graph::stats`].
 #[derive(Debug, Clone, PartialEq)]
@@ -19,13 +12,19 @@ pub struct Statistics {
     pub batches: Vec<u64>,
 }
 
-/// What a training program needs to know besides the graph.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainOptions {
-    pub shift_segments: crate::spec::ShiftSegments,
-    pub norm_clips: Option<usize>,
-    pub frozen_norms: crate::spec::FrozenNorms,
-    pub dropout: f32,
+impl Statistics {
+    /// PyTorch's initial ones: mean 0, variance 1, no batch seen.
+    pub fn initial(graph: &crate::graph::Graph) -> Self {
+        let all = |value: f32| {
+            let stats = graph.stats.iter();
+            stats.map(|stat| vec![value; stat.channels]).collect()
+        };
+        Self {
+            mean: all(0.0),
+            var: all(1.0),
+            batches: vec![0; graph.stats.len()],
+        }
+    }
 }
 
 /// Key of a step's dropout masks: `Stream::new(seed, Purpose::Dropout, &[step, branch])`.

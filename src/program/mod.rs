@@ -1,1 +1,105 @@
 //! Graph → fused steps over planned buffers, forward and backward.
+//!
+//! [`compile_train`] and [`compile_eval`] read top-down: the graph is lowered one node to one step, named passes fuse
+//! steps, the backward steps are derived from the fused forward steps, and every buffer gets its place in one arena.
+//! Nothing here touches a value: a program can be planned for batches that no machine could hold.
+
+pub mod batch;
+pub mod step;
+pub mod tiling;
+pub mod lower;
+pub mod passes;
+pub mod differentiate;
+pub mod arena;
+pub mod verify;
+
+pub use batch::{Batch, Segment, TrainOptions};
+pub use step::{BufferId, ConvGeometry, Mask, Norm, Op, PixelShape, Step};
+
+use crate::base::Result;
+use crate::graph::Graph;
+
+/// A range of the arena while it is alive: float32 values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    pub name: String,
+    pub len: usize,
+    /// Where it starts in the arena; set by [`arena::plan`].
+    pub offset: usize,
+}
+
+/// Steps over buffers for one shape of batch.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub batch: Batch,
+    pub buffers: Vec<Buffer>,
+    pub forward: Vec<Step>,
+    pub backward: Vec<Step>,
+    pub input: BufferId,
+    pub logits: BufferId,
+    /// Where the gradient of the logits is put before the backward steps; `None` in evaluation.
+    pub d_logits: Option<BufferId>,
+    /// Length of the arena in values.
+    pub arena: usize,
+}
+
+/// The program of a training step.
+pub fn compile_train(
+    graph: &Graph,
+    segments: &[Segment],
+    options: &TrainOptions,
+) -> Result<Program> {
+    let batch = Batch::train(graph, segments, options)?;
+    let mut program = lower::train(graph, batch, options);
+    passes::fuse_norm_with_sum_and_relu(&mut program);
+    passes::fuse_shift_with_alteration(&mut program);
+    differentiate::differentiate(&mut program);
+    passes::recompute_cheap_values(&mut program);
+    arena::plan(&mut program);
+    program.verify()?;
+    Ok(program)
+}
+
+/// The program of a forward pass in evaluation: running statistics, no dropout.
+pub fn compile_eval(graph: &Graph, segments: &[Segment]) -> Result<Program> {
+    let batch = Batch::eval(graph, segments)?;
+    let mut program = lower::eval(graph, batch);
+    passes::fuse_norm_with_sum_and_relu(&mut program);
+    passes::fuse_shift_with_alteration(&mut program);
+    passes::fold_norm_into_conv(&mut program);
+    passes::fold_shift_and_alteration_into_conv(&mut program);
+    passes::remove_unread(&mut program);
+    arena::plan(&mut program);
+    program.verify()?;
+    Ok(program)
+}
+
+impl Program {
+    /// All steps in the order in which they run.
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.forward.iter().chain(&self.backward)
+    }
+
+    /// A new buffer without a place.
+    pub(crate) fn buffer(&mut self, name: impl Into<String>, len: usize) -> BufferId {
+        self.buffers.push(Buffer {
+            name: name.into(),
+            len,
+            offset: 0,
+        });
+        self.buffers.len() - 1
+    }
+
+    /// Values of scratch memory that each thread needs.
+    pub fn scratch(&self) -> usize {
+        self.steps()
+            .map(|step| step.op.scratch())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Bytes that an engine with `threads` threads holds for this program.
+    pub fn memory(&self, threads: usize) -> usize {
+        (self.arena + threads * self.scratch()) * size_of::<f32>()
+    }
+}

@@ -1,52 +1,187 @@
-//! The compiled program on the CPU.
+//! The compiled program on the CPU: float32, NHWC.
+//!
+//! Work is cut by shapes alone and partial sums are added in a fixed order: no bit depends on the number of threads.
 
+mod memory;
+mod gemm;
+mod gather;
+mod pack;
+mod conv;
+mod simd;
+mod norm;
+mod shift;
+mod pool;
+mod head;
+mod run;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use self::memory::{Arena, Scratch};
+use self::run::Context;
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
-use crate::base::Result;
+use crate::base::{Error, Kind, Result};
 use crate::graph::Graph;
+use crate::program::{Program, compile_eval, compile_train};
 
-/// A program for one shape of batch, with its arena. Nothing is allocated after it is built.
-pub struct Engine {}
+/// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
+pub struct Engine {
+    program: Program,
+    arena: Arena,
+    scratch: Scratch,
+    pool: ThreadPool,
+    threads: usize,
+    /// Values of each parameter, by which callers' slices are checked.
+    param_lens: Vec<usize>,
+    stat_lens: Vec<usize>,
+    branches: Vec<usize>,
+}
 
 impl Engine {
     /// For training steps on batches of these segments.
     pub fn train(
-        _graph: &Graph,
-        _segments: &[Segment],
-        _options: &TrainOptions,
-        _threads: usize,
+        graph: &Graph,
+        segments: &[Segment],
+        options: &TrainOptions,
+        threads: usize,
     ) -> Result<Self> {
-        todo!()
+        Self::new(graph, compile_train(graph, segments, options)?, threads)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
-    pub fn eval(_graph: &Graph, _segments: &[Segment], _threads: usize) -> Result<Self> {
-        todo!()
+    pub fn eval(graph: &Graph, segments: &[Segment], threads: usize) -> Result<Self> {
+        Self::new(graph, compile_eval(graph, segments)?, threads)
+    }
+
+    /// Allocates what a verified program needs.
+    pub fn new(graph: &Graph, program: Program, threads: usize) -> Result<Self> {
+        let threads = threads.max(1);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("ffn-engine-{i}"))
+            .build();
+        let pool = pool.map_err(|e| {
+            Error::new(Kind::Device, format!("cannot start {threads} threads: {e}"))
+                .hint("try fewer with `--threads`")
+        })?;
+        Ok(Self {
+            arena: Arena::new(program.arena, &program.buffers)?,
+            scratch: Scratch::new(threads, program.scratch())?,
+            pool,
+            threads,
+            param_lens: graph.params.iter().map(|param| param.count()).collect(),
+            stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
+            branches: graph.branches.clone(),
+            program,
+        })
     }
 
     /// `params` in the order and layout of `graph.params`; `input` normalised, NHWC, the segments one after another:
     /// `Σ clips·frames × height × width × 3`. Training updates `stats`. Returns `Σ clips × classes` logits.
     pub fn forward(
         &mut self,
-        _params: &[&[f32]],
-        _stats: &mut Statistics,
-        _input: &[f32],
-        _dropout: DropoutKey,
+        params: &[&[f32]],
+        stats: &mut Statistics,
+        input: &[f32],
+        dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        todo!()
+        self.check_params(params)?;
+        self.check(
+            "running means",
+            stats.mean.iter().map(Vec::len),
+            &self.stat_lens,
+        )?;
+        self.check(
+            "running variances",
+            stats.var.iter().map(Vec::len),
+            &self.stat_lens,
+        )?;
+        let wanted = self.program.buffers[self.program.input].len;
+        self.check("input", [input.len()].into_iter(), &[wanted])?;
+        let [to] = self.arena.all([self.program.input]);
+        to.copy_from_slice(input);
+        let mut context = Context {
+            program: &self.program,
+            arena: &mut self.arena,
+            scratch: &self.scratch,
+            branches: &self.branches,
+            params,
+        };
+        self.pool.install(|| context.forward(stats, dropout));
+        Ok(self.arena.read(self.program.logits))
     }
 
-    /// After a training forward pass with the same `params`: writes the gradient of every parameter.
+    /// After a training forward pass with the same `params`: writes the gradient of every parameter; zero for
+    /// parameters that the batch does not reach or that are frozen.
     pub fn backward(
         &mut self,
-        _params: &[&[f32]],
-        _d_logits: &[f32],
-        _grads: &mut [&mut [f32]],
+        params: &[&[f32]],
+        d_logits: &[f32],
+        grads: &mut [&mut [f32]],
     ) -> Result<()> {
-        todo!()
+        self.check_params(params)?;
+        self.check("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
+        let Some(gradient) = self.program.d_logits else {
+            let message = "a program for evaluation has no backward pass";
+            return Err(Error::new(Kind::Usage, message));
+        };
+        let wanted = self.program.buffers[gradient].len;
+        self.check(
+            "gradient of the logits",
+            [d_logits.len()].into_iter(),
+            &[wanted],
+        )?;
+        let [to] = self.arena.all([gradient]);
+        to.copy_from_slice(d_logits);
+        grads.iter_mut().for_each(|gradient| gradient.fill(0.0));
+        let mut context = Context {
+            program: &self.program,
+            arena: &mut self.arena,
+            scratch: &self.scratch,
+            branches: &self.branches,
+            params,
+        };
+        self.pool.install(|| context.backward(grads));
+        Ok(())
     }
 
     /// Bytes that the engine holds.
     pub fn memory(&self) -> usize {
-        todo!()
+        self.program.memory(self.threads)
+    }
+
+    /// The program that it runs.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn check_params(&self, params: &[&[f32]]) -> Result<()> {
+        self.check(
+            "parameters",
+            params.iter().map(|p| p.len()),
+            &self.param_lens,
+        )
+    }
+
+    fn check(
+        &self,
+        what: &str,
+        found: impl ExactSizeIterator<Item = usize>,
+        expected: &[usize],
+    ) -> Result<()> {
+        let (count, lens) = (found.len(), expected.len());
+        if count != lens {
+            let message = format!("{what}: expected {lens}, found {count}");
+            return Err(Error::new(Kind::Usage, message));
+        }
+        match found
+            .zip(expected)
+            .find(|(found, expected)| found != *expected)
+        {
+            Some((found, expected)) => Err(Error::new(
+                Kind::Usage,
+                format!("{what}: expected {expected} values, found {found}"),
+            )),
+            None => Ok(()),
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! The temporal shift and the weight alteration, in one pass: y = (1 + a)·S(x).
+//!
+//! S: of C channels, `[0, C/div)` come from the next frame of the clip, `[C/div, 2C/div)` from the previous one, zero
+//! at the clip's ends (TSM, figure 1). Its adjoint Sᵀ takes the same channels from the other neighbour, so
+//! dx = Sᵀ((1 + a)·dy) is the same loop with the neighbours exchanged, and da = Σ dy·S(x).
+
+use rayon::prelude::*;
+
+use super::memory::Scratch;
+use super::norm::frames_of_task;
+use super::simd::wide;
+use crate::graph::ParamId;
+use crate::program::{Batch, PixelShape};
+
+/// What is done to each frame.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    pub shape: PixelShape,
+    pub shift: Option<usize>,
+    /// One parameter for each branch; empty: no alteration.
+    pub alter: &'a [ParamId],
+}
+
+impl<'a> Plan<'a> {
+    /// Channels that come from the next frame, and as many from the previous one.
+    fn fold(&self) -> usize {
+        self.shift.map_or(0, |div| self.shape.channels / div.max(1))
+    }
+
+    fn weights(&self, branch: usize, params: &[&'a [f32]]) -> Option<&'a [f32]> {
+        self.alter.get(branch).map(|&id| params[id])
+    }
+}
+
+/// The frames that the channels of one frame come from; `None` where the clip ends.
+struct Sources<'a> {
+    /// Of the first fold of channels, of the second, and of the rest.
+    parts: [Option<&'a [f32]>; 3],
+}
+
+impl<'a> Sources<'a> {
+    /// The sources of frame `f`; with `adjoint` those of Sᵀ.
+    fn of(x: &'a [f32], f: usize, len: usize, batch: &Batch, adjoint: bool) -> Self {
+        let (has_previous, has_next) = batch.neighbours[f];
+        let frame = |f: usize| &x[f * len..][..len];
+        let previous = has_previous.then(|| frame(f.saturating_sub(1)));
+        let next = has_next.then(|| frame(f + 1));
+        let (first, second) = if adjoint {
+            (previous, next)
+        } else {
+            (next, previous)
+        };
+        Self {
+            parts: [first, second, Some(frame(f))],
+        }
+    }
+}
+
+/// y = (1 + a)·S(x).
+pub fn forward(plan: Plan<'_>, batch: &Batch, params: &[&[f32]], x: &[f32], y: &mut [f32]) {
+    apply(plan, batch, params, x, None, false, y);
+}
+
+/// dx = Sᵀ((1 + a)·dy) (+ add).
+pub fn back_data(
+    plan: Plan<'_>,
+    batch: &Batch,
+    params: &[&[f32]],
+    dy: &[f32],
+    add: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    apply(plan, batch, params, dy, add, true, dx);
+}
+
+fn apply(
+    plan: Plan<'_>,
+    batch: &Batch,
+    params: &[&[f32]],
+    x: &[f32],
+    add: Option<&[f32]>,
+    adjoint: bool,
+    y: &mut [f32],
+) {
+    let len = plan.shape.count();
+    let frames = y.par_chunks_exact_mut(len).enumerate();
+    frames.with_min_len(frames_of_task(len)).for_each(|(f, y)| {
+        let sources = Sources::of(x, f, len, batch, adjoint);
+        let weights = plan.weights(batch.branch_of[f], params);
+        let add = add.map(|add| &add[f * len..][..len]);
+        wide(
+            #[inline(always)]
+            || apply_frame(plan, &sources, weights, add, y),
+        );
+    });
+}
+
+#[inline(always)]
+fn apply_frame(
+    plan: Plan<'_>,
+    sources: &Sources<'_>,
+    weights: Option<&[f32]>,
+    add: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let (channels, fold) = (plan.shape.channels, plan.fold());
+    let parts = [(0, fold), (fold, 2 * fold), (2 * fold, channels)];
+    for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
+        let at = pixel * channels;
+        for ((start, end), source) in parts.into_iter().zip(sources.parts) {
+            let y = &mut y[start..end];
+            match (source, weights) {
+                (None, _) => y.fill(0.0),
+                (Some(x), None) => y.copy_from_slice(&x[at + start..at + end]),
+                (Some(x), Some(weights)) => {
+                    let pairs = x[at + start..at + end].iter().zip(&weights[start..end]);
+                    y.iter_mut()
+                        .zip(pairs)
+                        .for_each(|(y, (x, a))| *y = (1.0 + a) * x);
+                }
+            }
+        }
+        if let Some(add) = add {
+            y.iter_mut()
+                .zip(&add[at..at + channels])
+                .for_each(|(y, a)| *y += a);
+        }
+    }
+}
+
+/// Pixels that are summed in float32 before they join a longer sum.
+const BLOCK: usize = 32;
+
+/// da = Σ dy·S(x) of each branch, by frames: `partials[frame]` has C sums.
+pub fn back_alteration(
+    plan: Plan<'_>,
+    batch: &Batch,
+    tensors: (&[f32], &[f32]),
+    partials: &mut [f32],
+    grads: &mut [&mut [f32]],
+    scratch: &Scratch,
+) {
+    let (x, dy) = tensors;
+    let (len, channels) = (plan.shape.count(), plan.shape.channels);
+    let frames = partials.par_chunks_exact_mut(channels).enumerate();
+    frames
+        .with_min_len(frames_of_task(len))
+        .for_each(|(f, sums)| {
+            let sources = Sources::of(x, f, len, batch, false);
+            let dy = &dy[f * len..][..len];
+            scratch.with(|scratch| {
+                wide(
+                    #[inline(always)]
+                    || sum_frame(plan, &sources, dy, sums, &mut scratch[..channels]),
+                );
+            });
+        });
+    for (frames, segment) in batch.segment_frames() {
+        let Some(&param) = plan.alter.get(segment.branch) else {
+            continue;
+        };
+        let partials = &partials[frames.start * channels..frames.end * channels];
+        for (channel, gradient) in grads[param].iter_mut().enumerate() {
+            let column = partials.iter().skip(channel).step_by(channels);
+            *gradient += column.map(|&v| f64::from(v)).sum::<f64>() as f32;
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_frame(
+    plan: Plan<'_>,
+    sources: &Sources<'_>,
+    dy: &[f32],
+    sums: &mut [f32],
+    block: &mut [f32],
+) {
+    let (channels, fold) = (plan.shape.channels, plan.fold());
+    let parts = [(0, fold), (fold, 2 * fold), (2 * fold, channels)];
+    sums.fill(0.0);
+    for (i, pixels) in dy.chunks(BLOCK * channels).enumerate() {
+        block.fill(0.0);
+        for (pixel, dy) in pixels.chunks_exact(channels).enumerate() {
+            let at = (i * BLOCK + pixel) * channels;
+            for ((start, end), source) in parts.into_iter().zip(sources.parts) {
+                let Some(x) = source else { continue };
+                let pairs = x[at + start..at + end].iter().zip(&dy[start..end]);
+                let sums = block[start..end].iter_mut().zip(pairs);
+                sums.for_each(|(sum, (x, dy))| *sum += x * dy);
+            }
+        }
+        sums.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
+    }
+}

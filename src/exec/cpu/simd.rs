@@ -1,0 +1,41 @@
+//! Loops over values, compiled for the widest vectors that the machine has (crate `pulp`).
+//!
+//! Each is written as a plain loop without a reduction across lanes; nothing is contracted into fused multiply-adds,
+//! so every instruction set gives the same bits.
+
+use pulp::Arch;
+
+/// Runs a loop with the machine's widest vectors. The loop's functions must be `#[inline(always)]`.
+#[inline(always)]
+pub fn wide<R>(run: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(run)
+}
+
+/// y ← relu(y + bias + residual), each of which may be missing. Rows of `bias`'s length.
+pub fn finish(y: &mut [f32], bias: Option<&[f32]>, residual: Option<&[f32]>, relu: bool) {
+    wide(
+        #[inline(always)]
+        || {
+            if let Some(bias) = bias {
+                for row in y.chunks_exact_mut(bias.len()) {
+                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                }
+            }
+            match (residual, relu) {
+                (Some(residual), true) => {
+                    let pairs = y.iter_mut().zip(residual);
+                    pairs.for_each(|(y, r)| *y = positive(*y + r));
+                }
+                (Some(residual), false) => y.iter_mut().zip(residual).for_each(|(y, r)| *y += r),
+                (None, true) => y.iter_mut().for_each(|y| *y = positive(*y)),
+                (None, false) => {}
+            }
+        },
+    );
+}
+
+/// ReLU that keeps NaN, so that a diverging network is noticed.
+#[inline(always)]
+pub fn positive(v: f32) -> f32 {
+    if v < 0.0 { 0.0 } else { v }
+}

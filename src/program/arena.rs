@@ -1,0 +1,63 @@
+//! One arena for all buffers: each gets a range for the steps between its first write and its last read.
+//!
+//! Greedy by size, largest first, each at the lowest offset that no buffer alive at the same time uses (Pisarchyk and
+//! Lee, "Efficient memory management for deep neural net inference", 2020).
+
+use std::ops::RangeInclusive;
+
+use super::Program;
+
+/// Offsets are multiples of this many values: a cache line.
+const ALIGNMENT: usize = 16;
+
+/// Sets every buffer's offset and the length of the arena.
+pub fn plan(program: &mut Program) {
+    let alive = lifetimes(program);
+    let mut order: Vec<usize> = (0..program.buffers.len()).collect();
+    order.sort_by_key(|&id| std::cmp::Reverse(program.buffers[id].len));
+    let mut placed: Vec<usize> = Vec::new();
+    program.arena = 0;
+    for id in order {
+        let Some(life) = &alive[id] else { continue };
+        let overlapping = |other: &&usize| {
+            let other = alive[**other].as_ref();
+            other.is_some_and(|o| o.start() <= life.end() && life.start() <= o.end())
+        };
+        let mut offset = 0;
+        // `placed` is sorted by offset: the first gap that is wide enough.
+        for &other in placed.iter().filter(overlapping) {
+            let other = &program.buffers[other];
+            if offset + program.buffers[id].len <= other.offset {
+                break;
+            }
+            offset = offset.max((other.offset + other.len).next_multiple_of(ALIGNMENT));
+        }
+        program.buffers[id].offset = offset;
+        program.arena = program.arena.max(offset + program.buffers[id].len);
+        let at = placed.partition_point(|&other| program.buffers[other].offset <= offset);
+        placed.insert(at, id);
+    }
+}
+
+/// For each buffer the steps, numbered forward then backward, during which it is alive; `None` if no step uses it.
+pub fn lifetimes(program: &Program) -> Vec<Option<RangeInclusive<usize>>> {
+    let mut alive: Vec<Option<RangeInclusive<usize>>> = vec![None; program.buffers.len()];
+    let mut touch = |id: usize, step: usize| {
+        let first = alive[id].as_ref().map_or(step, |life| *life.start());
+        alive[id] = Some(first..=step);
+    };
+    // The caller fills the input before the first step and reads the logits after the last forward step; it then
+    // fills their gradient, which must not lie on anything that backward still reads.
+    touch(program.input, 0);
+    for (index, step) in program.steps().enumerate() {
+        if index == program.forward.len() {
+            program.d_logits.into_iter().for_each(|id| touch(id, index));
+        }
+        let ids = step.op.reads().into_iter().chain(step.op.writes());
+        ids.for_each(|id| touch(id, index));
+        if index + 1 == program.forward.len() {
+            touch(program.logits, index);
+        }
+    }
+    alive
+}

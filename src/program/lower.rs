@@ -1,0 +1,253 @@
+//! Graph → the naive program: one step for each node (two for a norm: statistics, then normalising; two for a
+//! convolution: its weight as a matrix, then the product).
+
+use super::Program;
+use super::batch::{Batch, TrainOptions};
+use super::step::{BufferId, ConvGeometry, Norm, Op, Step};
+use crate::graph::{self, Graph, Node, NormParams, ParamId, Shape};
+use crate::spec::FrozenNorms;
+
+/// Batch statistics and dropout.
+pub fn train(graph: &Graph, batch: Batch, options: &TrainOptions) -> Program {
+    lower(graph, batch, Some(options))
+}
+
+/// Running statistics, no dropout.
+pub fn eval(graph: &Graph, batch: Batch) -> Program {
+    lower(graph, batch, None)
+}
+
+fn lower(graph: &Graph, batch: Batch, options: Option<&TrainOptions>) -> Program {
+    let mut lowering = Lowering {
+        graph,
+        options,
+        program: Program {
+            batch,
+            buffers: Vec::new(),
+            forward: Vec::new(),
+            backward: Vec::new(),
+            input: 0,
+            logits: 0,
+            d_logits: None,
+            arena: 0,
+        },
+        outputs: Vec::new(),
+    };
+    for node in &graph.nodes {
+        let output = lowering.node(node);
+        lowering.outputs.push(output);
+    }
+    let mut program = lowering.program;
+    program.logits = lowering.outputs.last().copied().unwrap_or(0);
+    program
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    /// `None` in evaluation.
+    options: Option<&'a TrainOptions>,
+    program: Program,
+    /// Node → the buffer of its output.
+    outputs: Vec<BufferId>,
+}
+
+impl Lowering<'_> {
+    /// Emits the steps of a node and returns the buffer of its output.
+    fn node(&mut self, node: &Node) -> BufferId {
+        let inputs: Vec<BufferId> = node.inputs.iter().map(|&i| self.outputs[i]).collect();
+        let from = node.inputs.first().map(|&i| self.graph.nodes[i].shape);
+        let (Some(&x), Some(from)) = (inputs.first(), from) else {
+            return self.activation(node, node.shape);
+        };
+        let dropout = self.options.map_or(0.0, |options| options.dropout);
+        if node.op == graph::Op::Dropout && dropout == 0.0 {
+            return x;
+        }
+        match &node.op {
+            graph::Op::Conv(conv) => {
+                let geometry = ConvGeometry {
+                    from,
+                    to: node.shape,
+                    kernel: conv.kernel,
+                    stride: conv.stride,
+                    padding: conv.padding,
+                };
+                return self.conv(node, geometry, conv.weight, None, x);
+            }
+            graph::Op::Linear { weight, bias } => {
+                let geometry = ConvGeometry {
+                    from,
+                    to: node.shape,
+                    kernel: 1,
+                    stride: 1,
+                    padding: 0,
+                };
+                return self.conv(node, geometry, *weight, Some(*bias), x);
+            }
+            graph::Op::Norm(branches) => return self.norm(node, branches, x),
+            _ => {}
+        }
+        let y = match node.op {
+            graph::Op::FrameMean => {
+                let len = self.program.batch.clips * node.shape.count();
+                self.program.buffer(&node.name, len)
+            }
+            _ => self.activation(node, node.shape),
+        };
+        let channels = from.channels;
+        let op = match &node.op {
+            graph::Op::Relu => Op::Relu { x, y },
+            graph::Op::Add => Op::Add {
+                a: x,
+                b: inputs[1],
+                y,
+            },
+            graph::Op::MaxPool => Op::MaxPool {
+                from,
+                to: node.shape,
+                x,
+                y,
+            },
+            graph::Op::Shift { div } => Op::ShiftAlter {
+                shape: from,
+                shift: Some(*div),
+                alter: Vec::new(),
+                x,
+                y,
+            },
+            graph::Op::Alter(weights) => Op::ShiftAlter {
+                shape: from,
+                shift: None,
+                alter: weights.clone(),
+                x,
+                y,
+            },
+            graph::Op::GlobalAveragePool => Op::AveragePool { from, x, y },
+            graph::Op::Dropout => Op::Dropout {
+                channels,
+                probability: dropout,
+                x,
+                mask: self.activation_named(format!("{}.mask", node.name), from),
+                y,
+            },
+            // What is left: the frame mean (input, convolution, linear and norm have returned).
+            _ => Op::FrameMean { channels, x, y },
+        };
+        self.emit(&node.name, op);
+        y
+    }
+
+    fn conv(
+        &mut self,
+        node: &Node,
+        conv: ConvGeometry,
+        weight: ParamId,
+        bias: Option<ParamId>,
+        x: BufferId,
+    ) -> BufferId {
+        let name = &node.name;
+        let w = self
+            .program
+            .buffer(format!("{name}.weight"), conv.weights());
+        let b = bias.map(|_| {
+            self.program
+                .buffer(format!("{name}.bias"), conv.to.channels)
+        });
+        let y = self.activation(node, node.shape);
+        let pack = Op::PackForward {
+            conv,
+            weight,
+            bias,
+            alter: Vec::new(),
+            norm: None,
+            branches: Vec::new(),
+            w,
+            b,
+        };
+        self.emit(name, pack);
+        let conv = Op::Conv {
+            conv,
+            shift: None,
+            relu: false,
+            branches: Vec::new(),
+            x,
+            w,
+            b,
+            residual: None,
+            y,
+        };
+        self.emit(name, conv);
+        y
+    }
+
+    fn norm(&mut self, node: &Node, branches: &[NormParams], x: BufferId) -> BufferId {
+        let name = &node.name;
+        let Shape { channels, .. } = node.shape;
+        let pixels = node.shape.pixels();
+        let norm = Norm {
+            branches: branches.to_vec(),
+            channels,
+            frozen: self.is_frozen(branches),
+        };
+        let groups = self.program.batch.norm_groups.len();
+        let frames = self.program.batch.frames;
+        let coefficients = self
+            .program
+            .buffer(format!("{name}.coefficients"), groups * 4 * channels);
+        let statistics = if norm.frozen {
+            let norm = norm.clone();
+            Op::RunningStatistics { norm, coefficients }
+        } else {
+            let partials = self
+                .program
+                .buffer(format!("{name}.statistics"), frames * 2 * channels);
+            Op::BatchStatistics {
+                norm: norm.clone(),
+                pixels,
+                x,
+                partials,
+                coefficients,
+            }
+        };
+        self.emit(name, statistics);
+        let y = self.activation(node, node.shape);
+        let normalize = Op::Normalize {
+            norm,
+            pixels,
+            relu: false,
+            x,
+            coefficients,
+            residual: None,
+            y,
+        };
+        self.emit(name, normalize);
+        y
+    }
+
+    /// Evaluation freezes every norm; the first norm's statistics come first in the graph.
+    fn is_frozen(&self, branches: &[NormParams]) -> bool {
+        let first = branches.iter().any(|norm| norm.stat == 0);
+        match self.options.map(|options| options.frozen_norms) {
+            None | Some(FrozenNorms::All) => true,
+            Some(FrozenNorms::AllButFirst) => !first,
+            Some(FrozenNorms::Off) => false,
+        }
+    }
+
+    /// A buffer for a node's output over all frames.
+    fn activation(&mut self, node: &Node, shape: Shape) -> BufferId {
+        self.activation_named(node.name.clone(), shape)
+    }
+
+    fn activation_named(&mut self, name: String, shape: Shape) -> BufferId {
+        let len = self.program.batch.frames * shape.count();
+        self.program.buffer(name, len)
+    }
+
+    fn emit(&mut self, name: &str, op: Op) {
+        self.program.forward.push(Step {
+            name: name.into(),
+            op,
+        });
+    }
+}

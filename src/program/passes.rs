@@ -1,0 +1,263 @@
+//! The passes: each rewrites a program into one that computes the same with fewer or cheaper steps.
+
+use super::Program;
+use super::step::{Access, BufferId, Op, Step};
+
+/// `relu(norm(x) + residual)`, `relu(norm(x))` and `norm(x) + residual` in one step: the sum and the ReLU cost no
+/// pass over memory of their own.
+pub fn fuse_norm_with_sum_and_relu(program: &mut Program) {
+    rewrite_pairs(program, |first, second| match (first, second) {
+        (
+            Op::Normalize {
+                residual: into @ None,
+                relu: false,
+                y,
+                ..
+            },
+            &Op::Add { a, b, y: sum },
+        ) if *y == a || *y == b => {
+            *into = Some(if *y == a { b } else { a });
+            *y = sum;
+            true
+        }
+        (
+            Op::Normalize {
+                relu: into @ false,
+                y,
+                ..
+            },
+            &Op::Relu { x, y: positive },
+        ) if *y == x => {
+            *into = true;
+            *y = positive;
+            true
+        }
+        _ => false,
+    });
+}
+
+/// Shift and alteration read and write the activation once.
+pub fn fuse_shift_with_alteration(program: &mut Program) {
+    rewrite_pairs(program, |first, second| match (first, second) {
+        (
+            Op::ShiftAlter { alter: into, y, .. },
+            Op::ShiftAlter {
+                shift: None,
+                alter,
+                x,
+                y: altered,
+                ..
+            },
+        ) if into.is_empty() && y == x => {
+            *into = alter.clone();
+            *y = *altered;
+            true
+        }
+        _ => false,
+    });
+}
+
+/// Evaluation: norm(x ∗ w) = x ∗ (w·scale) + bias, with sum and ReLU where the product is written.
+pub fn fold_norm_into_conv(program: &mut Program) {
+    let mut folded = Vec::new();
+    rewrite_pairs(program, |first, second| match (first, second) {
+        (
+            Op::Conv {
+                relu: into_relu,
+                residual: into,
+                w,
+                y,
+                ..
+            },
+            Op::Normalize {
+                norm,
+                relu,
+                x,
+                residual,
+                y: output,
+                ..
+            },
+        ) if norm.frozen && y == x => {
+            *into_relu = *relu;
+            *into = *residual;
+            *y = *output;
+            folded.push((*w, norm.clone()));
+            true
+        }
+        _ => false,
+    });
+    for (weight, folded) in folded {
+        let bias = program.buffer("folded.bias", 0);
+        for step in &mut program.forward {
+            match &mut step.op {
+                Op::PackForward { norm, b, w, .. } if *w == weight => {
+                    *norm = Some(folded.clone());
+                    *b = Some(bias);
+                }
+                Op::Conv { b, w, .. } if *w == weight => *b = Some(bias),
+                _ => {}
+            }
+        }
+        pack_for_each_branch(program, weight);
+    }
+}
+
+/// Evaluation: (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w), and the shift while the input is packed.
+pub fn fold_shift_and_alteration_into_conv(program: &mut Program) {
+    let mut folded = Vec::new();
+    rewrite_pairs(program, |first, second| match (&*first, second) {
+        (
+            Op::ShiftAlter {
+                shift, alter, x, y, ..
+            },
+            Op::Conv {
+                x: read,
+                w,
+                shift: None,
+                ..
+            },
+        ) if y == read => {
+            if !alter.is_empty() {
+                folded.push((*w, alter.clone()));
+            }
+            let (source, by) = (*x, *shift);
+            *first = second.clone();
+            if let Op::Conv { x, shift, .. } = first {
+                (*x, *shift) = (source, by);
+            }
+            true
+        }
+        _ => false,
+    });
+    for (weight, folded) in folded {
+        for step in &mut program.forward {
+            if let Op::PackForward { alter, w, .. } = &mut step.op
+                && *w == weight
+            {
+                alter.clone_from(&folded);
+            }
+        }
+        pack_for_each_branch(program, weight);
+    }
+}
+
+/// A weight into which private parts are folded becomes one matrix, and one bias, for each branch of the batch.
+fn pack_for_each_branch(program: &mut Program, weight: BufferId) {
+    let mut present: Vec<usize> = program.batch.segments.iter().map(|s| s.branch).collect();
+    present.sort_unstable();
+    present.dedup();
+    for step in &mut program.forward {
+        match &mut step.op {
+            Op::PackForward {
+                branches,
+                conv,
+                w,
+                b,
+                ..
+            } if *w == weight => {
+                program.buffers[*w].len = present.len() * conv.weights();
+                if let Some(b) = *b {
+                    program.buffers[b].len = present.len() * conv.to.channels;
+                }
+                branches.clone_from(&present);
+            }
+            Op::Conv { branches, w, .. } if *w == weight => branches.clone_from(&present),
+            _ => {}
+        }
+    }
+}
+
+/// Steps whose results nobody reads, such as the coefficients of norms that were folded.
+pub fn remove_unread(program: &mut Program) {
+    let mut wanted = vec![false; program.buffers.len()];
+    wanted[program.logits] = true;
+    let mut kept = Vec::new();
+    while let Some(step) = program.forward.pop() {
+        if step.op.writes().iter().any(|&id| wanted[id]) {
+            step.op.reads().iter().for_each(|&id| wanted[id] = true);
+            kept.push(step);
+        }
+    }
+    kept.reverse();
+    program.forward = kept;
+}
+
+/// Values that are quicker to compute again than to keep until backward reads them: normalised and shifted
+/// activations, as long as what they come from is kept anyway. Their forward copies die early, so that the arena
+/// holds about half as much; each costs one more pass over memory.
+pub fn recompute_cheap_values(program: &mut Program) {
+    let kept = |program: &Program, id: BufferId| {
+        id == program.input || program.backward.iter().any(|s| s.op.reads().contains(&id))
+    };
+    let mut recomputed = Vec::new();
+    for step in program.forward.clone() {
+        let (Op::Normalize {
+            residual: None, y, ..
+        }
+        | Op::ShiftAlter { y, .. }) = step.op
+        else {
+            continue;
+        };
+        let readers = |s: &Step| s.op.reads().contains(&y);
+        let Some(first) = program.backward.iter().position(readers) else {
+            continue;
+        };
+        let reads = step.op.reads();
+        if !reads
+            .iter()
+            .all(|&id| kept(program, id) && !recomputed.contains(&id))
+        {
+            continue;
+        }
+        recomputed.push(y);
+        let again = program.buffer(
+            format!("{}.again", program.buffers[y].name),
+            program.buffers[y].len,
+        );
+        for reader in &mut program.backward[first..] {
+            reader.op.replace_read(y, again);
+        }
+        let mut step = step;
+        step.op.visit(&mut |access, id| {
+            if access == Access::Write && *id == y {
+                *id = again;
+            }
+        });
+        program.backward.insert(first, step);
+    }
+}
+
+/// Offers every pair of a step and the only reader of its output to `fuse`, which may turn the first into one step
+/// that does both; that step then stands where the second stood.
+fn rewrite_pairs(program: &mut Program, mut fuse: impl FnMut(&mut Op, &Op) -> bool) {
+    let mut first = 0;
+    while first < program.forward.len() {
+        let fused = only_reader(program, first).is_some_and(|second| {
+            let mut op = program.forward[first].op.clone();
+            let fused = fuse(&mut op, &program.forward[second].op);
+            if fused {
+                program.forward[second].op = op;
+            }
+            fused
+        });
+        if fused {
+            program.forward.remove(first);
+        } else {
+            first += 1;
+        }
+    }
+}
+
+/// The only step that reads the output of step `writer`.
+fn only_reader(program: &Program, writer: usize) -> Option<usize> {
+    let y = match program.forward[writer].op {
+        Op::Conv { y, .. } | Op::Normalize { y, .. } | Op::ShiftAlter { y, .. } => y,
+        _ => return None,
+    };
+    let mut readers = (0..program.forward.len())
+        .filter(|&reader| program.forward[reader].op.reads().contains(&y));
+    match (readers.next(), readers.next()) {
+        (Some(reader), None) if y != program.logits => Some(reader),
+        _ => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! How convolutions are cut into tasks. The cuts depend on shapes alone, so results do not depend on threads.
+//!
+//! A convolution is a product of matrices: the rows of the left one are pixels, gathered from the windows that they
+//! look through. Forward there is one gathering; backward one for each phase of the stride: pixels `stride` apart see
+//! the same taps of the kernel, so no product is spent on the zeros between the gradients of a strided output.
+
+use std::ops::Range;
+
+use super::step::{ConvGeometry, Op, PixelShape};
+
+/// Rows that a task has at least: fewer, and packing the weight weighs more than the product.
+const TASK_ROWS: usize = 512;
+/// Values of a block of gathered rows: what the last cache of a core's share holds.
+const BLOCK_VALUES: usize = 1 << 20;
+/// Rows of a block at least and at most.
+const BLOCK_ROWS: Range<usize> = 128..2048;
+/// Tasks that a weight's gradient is cut into, if its size allows.
+const WEIGHT_TASKS: usize = 8;
+/// A weight's gradient with at most so many rows is one tile.
+const TILE_ROWS: usize = 640;
+/// Channels of a tile that is part of a tap.
+const TILE_CHANNELS: usize = 256;
+
+/// How matrix rows are gathered from an activation: row (r, c) of the grid takes the `taps` pixels from
+/// (r·step + first.0, c·step + first.1) on; pixels outside are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gather {
+    pub source: PixelShape,
+    /// Rows and columns of positions in a frame.
+    pub grid: (usize, usize),
+    pub step: usize,
+    pub first: (isize, isize),
+    pub taps: (usize, usize),
+}
+
+impl Gather {
+    /// Values of one gathered row.
+    pub fn width(&self) -> usize {
+        self.taps.0 * self.taps.1 * self.source.channels
+    }
+
+    /// Rows of one frame.
+    pub fn rows(&self) -> usize {
+        self.grid.0 * self.grid.1
+    }
+
+    /// Frames of one task.
+    pub fn task_frames(&self) -> usize {
+        TASK_ROWS.div_ceil(self.rows().max(1))
+    }
+
+    /// Rows of one block: a task's rows in equal parts.
+    pub fn block_rows(&self) -> usize {
+        let most = (BLOCK_VALUES / self.width().max(1)).clamp(BLOCK_ROWS.start, BLOCK_ROWS.end);
+        let rows = self.task_frames() * self.rows();
+        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    }
+
+    /// One tap of the window.
+    pub fn tap(&self, tap: usize) -> Self {
+        let (y, x) = (tap / self.taps.1, tap % self.taps.1);
+        Self {
+            first: (self.first.0 + y as isize, self.first.1 + x as isize),
+            taps: (1, 1),
+            ..*self
+        }
+    }
+}
+
+/// Pixels (r·stride + y, c·stride + x) of a convolution's input, for the gradient: the gathering of the output's
+/// gradient that they see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    pub at: (usize, usize),
+    pub gather: Gather,
+    /// Row of the first kernel tap in the packed weight, counted in taps.
+    pub first_tap: usize,
+}
+
+/// How the gradient of a weight is cut: `tiles` of `taps` taps by `channels` channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightTiles {
+    pub count: usize,
+    pub taps: usize,
+    pub channels: usize,
+}
+
+impl ConvGeometry {
+    /// The windows of the forward product.
+    pub fn gather(&self) -> Gather {
+        let padding = self.padding as isize;
+        Gather {
+            source: self.from,
+            grid: (self.to.height, self.to.width),
+            step: self.stride,
+            first: (-padding, -padding),
+            taps: (self.kernel, self.kernel),
+        }
+    }
+
+    /// The phases of the product for the input's gradient.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> + use<> {
+        let conv = *self;
+        let positions =
+            (0..conv.stride * conv.stride).map(move |i| (i / conv.stride, i % conv.stride));
+        positions.scan(0, move |tap, at| {
+            let (y, x) = (conv.seen_from(at.0), conv.seen_from(at.1));
+            let phase = Phase {
+                at,
+                first_tap: *tap,
+                gather: Gather {
+                    source: conv.to,
+                    grid: (
+                        conv.from.height.saturating_sub(at.0).div_ceil(conv.stride),
+                        conv.from.width.saturating_sub(at.1).div_ceil(conv.stride),
+                    ),
+                    step: 1,
+                    first: (y.start, x.start),
+                    taps: (y.len(), x.len()),
+                },
+            };
+            *tap += y.len() * x.len();
+            Some(phase)
+        })
+    }
+
+    /// Offsets d of the outputs that see an input at phase `at`: output d is seen through tap `at + padding − d·stride`.
+    fn seen_from(&self, at: usize) -> Range<isize> {
+        let (kernel, stride) = (self.kernel as isize, self.stride as isize);
+        let reach = (at + self.padding) as isize;
+        let last = reach.div_euclid(stride);
+        let first = (reach - kernel + 1 + stride - 1).div_euclid(stride);
+        first..(last + 1).max(first)
+    }
+
+    /// The kernel tap through which phase `phase` sees its tap (y, x).
+    pub fn kernel_tap(&self, phase: &Phase, y: usize, x: usize) -> usize {
+        let along = |at: usize, first: isize, i: usize| {
+            (at + self.padding) as isize - (first + i as isize) * self.stride as isize
+        };
+        let ky = along(phase.at.0, phase.gather.first.0, y);
+        let kx = along(phase.at.1, phase.gather.first.1, x);
+        ky as usize * self.kernel + kx as usize
+    }
+
+    /// Frames of a task of the input's gradient.
+    pub fn back_task_frames(&self) -> usize {
+        self.phases()
+            .map(|phase| phase.gather.task_frames())
+            .min()
+            .unwrap_or(1)
+    }
+
+    /// The tiles of the weight's gradient.
+    pub fn weight_tiles(&self) -> WeightTiles {
+        let taps = self.kernel * self.kernel;
+        let channels = self.from.channels;
+        if taps * channels <= TILE_ROWS {
+            return WeightTiles {
+                count: 1,
+                taps,
+                channels,
+            };
+        }
+        let is_even_cut =
+            |parts: &usize| channels.is_multiple_of(*parts) && channels / parts <= TILE_CHANNELS;
+        let parts = (1..=channels).find(is_even_cut).unwrap_or(1);
+        WeightTiles {
+            count: taps * parts,
+            taps: 1,
+            channels: channels / parts,
+        }
+    }
+
+    /// Partial sums of the weight's gradient over the batch.
+    pub fn weight_strips(&self, frames: usize) -> usize {
+        let wanted = WEIGHT_TASKS.div_ceil(self.weight_tiles().count);
+        let rows = frames * self.to.pixels();
+        let most = (rows / TASK_ROWS).clamp(1, frames.max(1));
+        let frames_each = frames.div_ceil(wanted.min(most)).max(1);
+        frames.div_ceil(frames_each).max(1)
+    }
+
+    /// Scratch values of the forward product: gathered rows.
+    fn forward_scratch(&self, shifted: bool) -> usize {
+        if self.is_pointwise() && !shifted {
+            return 0;
+        }
+        let gather = self.gather();
+        gather.block_rows() * gather.width()
+    }
+
+    /// Scratch values of the product for the input's gradient: gathered rows and, if strided, their results.
+    fn back_scratch(&self) -> usize {
+        let values = |phase: Phase| {
+            let rows = phase.gather.block_rows();
+            rows * (phase.gather.width() + self.from.channels)
+        };
+        if self.is_pointwise() {
+            0
+        } else {
+            self.phases().map(values).max().unwrap_or(0)
+        }
+    }
+
+    /// Scratch values of the product for the weight's gradient: gathered rows of one tile.
+    fn weight_scratch(&self) -> usize {
+        let tiles = self.weight_tiles();
+        if self.is_pointwise() {
+            0
+        } else {
+            self.gather().block_rows() * tiles.taps * tiles.channels
+        }
+    }
+}
+
+impl Op {
+    /// Values of scratch memory that each thread needs for this step.
+    pub fn scratch(&self) -> usize {
+        match self {
+            Op::Conv { conv, shift, .. } => conv.forward_scratch(shift.is_some()),
+            Op::ConvBackData { conv, .. } => conv.back_scratch(),
+            Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
+            Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.channels,
+            Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,
+            Op::MaxPoolBack { from, .. } => 2 * from.channels,
+            _ => 0,
+        }
+    }
+}
