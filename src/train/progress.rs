@@ -199,6 +199,8 @@ impl Preparation {
         if new {
             task.bar.finish_and_clear();
             task.name = name.to_owned();
+            // What is done in a moment, because it was done before, is not worth a line.
+            task.told = Instant::now();
         }
         if self.terminal {
             if new {
@@ -206,7 +208,7 @@ impl Preparation {
                 task.bar.set_message(name.to_owned());
             }
             task.bar.set_position(done as u64);
-        } else if new || task.told.elapsed() >= LINE_EVERY {
+        } else if task.told.elapsed() >= LINE_EVERY {
             eprintln!("{name}: {done}/{total}");
             task.told = Instant::now();
         }
