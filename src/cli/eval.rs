@@ -1,6 +1,6 @@
 //! `ffn eval`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::options::{self, DataOptions, MachineOptions};
@@ -123,9 +123,19 @@ pub fn frame_counts(asked: &[usize], experiment: &Experiment) -> Result<Vec<usiz
 fn open(args: &Args, folder: &Folder, experiment: &Experiment) -> Result<Arc<Dataset>> {
     let base = match (&args.experiments, folder.history()?.processes.last()) {
         (Some(base), _) => base.clone(),
-        (None, Some(process)) => folder.path().join(&process.experiment_folder),
-        (None, None) => PathBuf::from("."),
+        (None, Some(process)) => process.experiment_folder.clone(),
+        (None, None) => PathBuf::new(),
     };
+    if !Path::new(".").join(&base).is_dir() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "the folder of the experiment file, `{}`, is not there",
+                base.display()
+            ),
+        )
+        .hint("--experiments DIR says where it is; the pins are in it"));
+    }
     let preparation = Preparation::new();
     let dataset = Dataset::open(
         experiment,

@@ -3,7 +3,6 @@
 use super::table;
 use crate::run::manifest::{Manifest, Pins};
 use crate::run::results::Summary;
-use crate::spec::Experiment;
 
 /// One frame count of one run.
 pub fn row(run: &str, summary: &Summary) -> Vec<String> {
@@ -36,12 +35,4 @@ pub fn pins(manifest: &Manifest) -> String {
             format!("pinned ({})", pins_sha256.get(..12).unwrap_or(pins_sha256))
         }
     }
-}
-
-pub fn differences(a: &Experiment, b: &Experiment) -> String {
-    let (a, b) = (a.canonical(), b.canonical());
-    let lines = a.lines().zip(b.lines()).filter(|(a, b)| a != b);
-    lines
-        .map(|(a, b)| format!("  {} | {}\n", a.trim(), b.trim()))
-        .collect()
 }

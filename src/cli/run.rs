@@ -154,11 +154,11 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
     if existing.identity() == loaded.experiment.identity() {
         return Ok(());
     }
-    let differences = results::differences(&existing, &loaded.experiment);
+    let differences = spec::table(&spec::diff(&existing, &loaded.experiment));
     Err(Error::new(
         Kind::Run,
         format!(
-            "`{}` is a run of another experiment; left the run, right the file:\n{differences}",
+            "`{}` is a run of another experiment; first the run, then the file:\n{differences}",
             folder.path().display()
         ),
     )

@@ -7,7 +7,7 @@ use super::history::History;
 use super::manifest::{FORMAT, Manifest};
 use super::seal;
 use crate::base::{Error, Kind, Result, files};
-use crate::spec::Experiment;
+use crate::spec::{self, Experiment};
 
 pub const EXPERIMENT: &str = "experiment.ron";
 pub const CLASSES: &str = "classes.json";
@@ -155,16 +155,15 @@ impl Folder {
 
     /// The run's experiment, which must have the identity that the manifest names.
     pub fn experiment(&self) -> Result<Experiment> {
-        let path = self.join(EXPERIMENT);
-        let text = files::read_text(&path)?;
         let expected = self.manifest()?.identity;
-        let computed = files::sha256(text.as_bytes());
+        let path = self.join(EXPERIMENT);
+        let computed = files::sha256_of_file(&path)?;
         if computed != expected {
             return Err(super::checkpoint::hash_mismatch(
                 &path, &expected, &computed,
             ));
         }
-        Ok(crate::spec::load(&path)?.experiment)
+        Ok(spec::load(&path)?.experiment)
     }
 
     /// Every file in the folder, as paths with `/`, sorted.

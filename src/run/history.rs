@@ -30,7 +30,7 @@ pub struct Process {
     pub build: usize,
     /// Index into the manifest's machines.
     pub machine: usize,
-    /// The experiment file's folder, from the run folder: where `ffn eval` finds the pins.
+    /// The experiment file's folder, as it was given: where `ffn eval` looks for the pins.
     pub experiment_folder: PathBuf,
 }
 

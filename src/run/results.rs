@@ -28,11 +28,19 @@ pub struct Summary {
     pub top5: usize,
     /// Mean cross entropy.
     pub loss: f64,
-    /// For each class by name: right answers, clips.
-    pub classes: BTreeMap<String, (usize, usize)>,
+    /// By class name.
+    pub classes: BTreeMap<String, ClassCount>,
     pub pinned: bool,
     /// SHA-256 of the predictions.
     pub predictions_sha256: String,
+}
+
+/// The clips of one class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassCount {
+    pub clips: usize,
+    /// Clips whose class is the first.
+    pub top1: usize,
 }
 
 impl Summary {

@@ -6,10 +6,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors, View};
 
 use crate::base::{Error, Kind, Result, files};
-use crate::model::StateDict;
-
-/// A float32 tensor by name.
-pub type Named = (String, Vec<usize>, Vec<f32>);
+use crate::model::{StateDict, state::Named};
 
 /// A tensor as safetensors takes it.
 enum Tensor<'a> {

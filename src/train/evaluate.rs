@@ -8,7 +8,7 @@ use crate::data::dataset::Pinned;
 use crate::data::transform::normalize_into;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
 use crate::model::Model;
-use crate::run::results::{self, Prediction, Summary, TOP};
+use crate::run::results::{self, ClassCount, Prediction, Summary, TOP};
 use crate::spec::Experiment;
 
 /// What is evaluated.
@@ -142,14 +142,14 @@ impl Evaluation<'_> {
         })
     }
 
-    fn by_class(&self, predictions: &[Prediction]) -> BTreeMap<String, (usize, usize)> {
+    fn by_class(&self, predictions: &[Prediction]) -> BTreeMap<String, ClassCount> {
         let names = &self.dataset.classes;
-        let mut classes = BTreeMap::new();
+        let mut classes: BTreeMap<String, ClassCount> = BTreeMap::new();
         for prediction in predictions {
             let name = names.get(prediction.label).cloned().unwrap_or_default();
-            let (right, clips) = classes.entry(name).or_insert((0, 0));
-            *right += usize::from(prediction.rank == 1);
-            *clips += 1;
+            let count = classes.entry(name).or_default();
+            count.clips += 1;
+            count.top1 += usize::from(prediction.rank == 1);
         }
         classes
     }

@@ -5,26 +5,34 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::run::metrics::Record;
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// The progress of one run after the other.
+/// The progress of a run.
 pub struct Progress {
     terminal: bool,
-    bar: ProgressBar,
-    /// Of the current training.
-    steps: u64,
-    steps_per_epoch: u64,
-    clips_per_step: usize,
-    /// Steps and time since the last line or the training's start.
-    since: (u64, Instant),
-    /// Steps and time since the training's start in this process.
-    start: (u64, Instant),
+    bars: MultiProgress,
+    training: ProgressBar,
+    evaluation: ProgressBar,
+    extent: Extent,
     means: Means,
+    /// Steps done when this process began to train, and when that was; evaluations move it forward.
+    start: (u64, Instant),
+    /// When a line was last printed.
+    told: Instant,
+    evaluation_began: Instant,
+}
+
+/// The size of a training.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extent {
+    pub steps: u64,
+    pub steps_per_epoch: u64,
+    pub clips_per_step: usize,
 }
 
 /// Means over the steps of an epoch so far.
@@ -38,31 +46,28 @@ struct Means {
 
 impl Progress {
     pub fn new() -> Self {
+        let now = Instant::now();
         Self {
             terminal: std::io::stderr().is_terminal(),
-            bar: ProgressBar::hidden(),
-            steps: 0,
-            steps_per_epoch: 1,
-            clips_per_step: 0,
-            since: (0, Instant::now()),
-            start: (0, Instant::now()),
+            bars: MultiProgress::new(),
+            training: ProgressBar::hidden(),
+            evaluation: ProgressBar::hidden(),
+            extent: Extent::default(),
             means: Means::default(),
+            start: (0, now),
+            told: now,
+            evaluation_began: now,
         }
     }
 
-    /// Training begins at `step` of `steps`.
-    pub fn train(&mut self, steps: u64, step: u64, steps_per_epoch: u64, clips_per_step: usize) {
-        self.bar.finish_and_clear();
-        self.steps = steps;
-        self.steps_per_epoch = steps_per_epoch.max(1);
-        self.clips_per_step = clips_per_step;
-        self.since = (step, Instant::now());
-        self.start = self.since;
-        self.means = Means::default();
+    /// Training begins at `step`.
+    pub fn train(&mut self, extent: Extent, step: u64) {
+        self.extent = extent;
+        self.start = (step, Instant::now());
         if self.terminal {
-            self.bar = bar(steps);
-            self.bar.set_position(step);
-            self.bar.reset_eta();
+            self.training = self.bars.add(bar(extent.steps));
+            self.training.set_position(step);
+            self.training.reset_eta();
         }
     }
 
@@ -70,64 +75,71 @@ impl Progress {
     pub fn step(&mut self, record: &Record, queue: usize) {
         self.means.add(record);
         let done = record.step + 1;
-        let speed = self.speed(done);
+        let rate = self.rate(done);
         let state = format!(
-            "{} · {speed:.1} clips/s · queue {queue}",
-            self.means.describe()
+            "{} · {:.1} clips/s · queue {queue}",
+            self.means.describe(),
+            rate * self.extent.clips_per_step as f64
         );
-        if self.terminal {
-            self.bar.set_position(done);
-            self.bar
-                .set_message(format!("epoch {} · {state}", record.epoch + 1));
-        } else if self.since.1.elapsed() >= LINE_EVERY || done == self.steps {
-            let seconds = self.start.1.elapsed().as_secs_f64();
-            let rate = (done - self.start.0) as f64 / seconds.max(1e-9);
-            let left = Duration::from_secs(((self.steps - done) as f64 / rate) as u64);
-            eprintln!(
-                "epoch {}/{} step {done}/{} · {state} · {} left",
-                record.epoch + 1,
-                self.steps.div_ceil(self.steps_per_epoch),
-                self.steps,
-                humantime::format_duration(left)
-            );
-            self.since = (done, Instant::now());
+        let epoch = record.epoch + 1;
+        self.training.set_position(done);
+        self.training
+            .set_message(format!("epoch {epoch} · {state}"));
+        let due = self.told.elapsed() >= LINE_EVERY || done == self.extent.steps;
+        if !self.terminal && due {
+            let Extent {
+                steps,
+                steps_per_epoch,
+                ..
+            } = self.extent;
+            let epochs = steps / steps_per_epoch.max(1);
+            let left = Duration::from_secs((steps.saturating_sub(done) as f64 / rate) as u64);
+            let left = humantime::format_duration(left);
+            eprintln!("epoch {epoch}/{epochs} step {done}/{steps} · {state} · {left} left");
+            self.told = Instant::now();
         }
     }
 
-    /// Clips a second, over the process's training so far.
-    fn speed(&self, done: u64) -> f64 {
-        let clips = (done - self.start.0) as f64 * self.clips_per_step as f64;
-        clips / self.start.1.elapsed().as_secs_f64().max(1e-9)
+    /// Steps a second, over this process's training so far.
+    fn rate(&self, done: u64) -> f64 {
+        let steps = done.saturating_sub(self.start.0).max(1);
+        steps as f64 / self.start.1.elapsed().as_secs_f64().max(1e-9)
     }
 
     /// An evaluation of so many clips begins.
     pub fn evaluate(&mut self, clips: usize, frames: &[usize]) {
+        self.evaluation_began = Instant::now();
         let counts: Vec<String> = frames.iter().map(usize::to_string).collect();
-        let counts = counts.join(", ");
+        let what = format!("clips evaluated at {} frames", counts.join(", "));
         if self.terminal {
-            self.bar.finish_and_clear();
-            self.bar = bar(clips as u64);
-            self.bar
-                .set_message(format!("clips evaluated at {counts} frames"));
+            self.evaluation = self.bars.add(bar(clips as u64));
+            self.evaluation.set_message(what);
         } else {
-            eprintln!("evaluating {clips} clips at {counts} frames");
+            eprintln!("{clips} {what}:");
         }
     }
 
+    /// So many clips of the evaluation are done.
     pub fn evaluated(&mut self, clips: usize) {
-        self.bar.set_position(clips as u64);
+        self.evaluation.set_position(clips as u64);
     }
 
-    /// A line of its own, above the bar.
+    /// The evaluation is over; the time that it took is none of the training's.
+    pub fn end_evaluation(&mut self) {
+        self.evaluation.finish_and_clear();
+        self.start.1 += self.evaluation_began.elapsed();
+        self.told = Instant::now();
+    }
+
+    /// A line of its own, above the bars.
     pub fn say(&self, line: &str) {
-        match self.terminal {
-            true => self.bar.suspend(|| eprintln!("{line}")),
-            false => eprintln!("{line}"),
-        }
+        self.bars.suspend(|| eprintln!("{line}"));
     }
 
+    /// Nothing is under way any more.
     pub fn clear(&mut self) {
-        self.bar.finish_and_clear();
+        self.evaluation.finish_and_clear();
+        self.training.finish_and_clear();
     }
 }
 

@@ -3,19 +3,19 @@
 //! What a step reads is in the experiment, the data and the checkpoint. Threads, workers, the clock and the places
 //! of checkpoints leave no trace in a result.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::evaluate::Evaluation;
-use super::progress::Progress;
+use super::progress::{Extent, Progress};
 use super::stop::Stop;
 use super::{Optimizer, checkpoint, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::loader::steps_per_epoch;
 use crate::data::transform::normalize_into;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
-use crate::exec::DropoutKey;
+use crate::exec::{DropoutKey, Statistics};
 use crate::model::{Model, StepInput, StepOutput};
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
@@ -124,12 +124,12 @@ impl<'a> Session<'a> {
 
     fn train(&mut self, progress: &mut Progress) -> Result<()> {
         let steps = self.manifest.steps;
-        progress.train(
+        let extent = Extent {
             steps,
-            self.step,
-            self.manifest.steps_per_epoch,
-            self.job.loaded.experiment.train.batch,
-        );
+            steps_per_epoch: self.manifest.steps_per_epoch,
+            clips_per_step: self.job.loaded.experiment.train.batch,
+        };
+        progress.train(extent, self.step);
         self.interim_results(progress)?;
         self.stop_if_asked()?;
         let experiment = &self.job.loaded.experiment;
@@ -186,12 +186,11 @@ impl<'a> Session<'a> {
         })?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
-            grad_norm = self
-                .optimizer
-                .step(&mut self.model, &mut output.gradients, rate);
+            let gradients = &mut output.gradients;
+            grad_norm = self.optimizer.step(&mut self.model, gradients, rate);
         }
-        if !grad_norm.is_finite() {
-            return Err(diverged(self.step, &batch, rate, output.total, grad_norm));
+        if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
+            return Err(diverged(self.step, &batch, rate, &what));
         }
         let record = self.record(&batch, &output, rate, grad_norm);
         self.metrics.append(&record)?;
@@ -312,6 +311,7 @@ impl<'a> Session<'a> {
                 .hint("the same command evaluates again and goes on from there")),
             }
         })?;
+        progress.end_evaluation();
         let mut summaries = Vec::new();
         for result in evaluated {
             results::write(place, &result.summary, &result.predictions)?;
@@ -323,7 +323,10 @@ impl<'a> Session<'a> {
         Ok(summaries)
     }
 
+    /// Builds the training program, and every evaluation program and view on one batch.
     fn rehearse(&mut self) -> Result<()> {
+        self.model
+            .prepare_train(self.job.loaded.experiment.train.batch)?;
         evaluation(&self.job, self.step).rehearse(&mut self.model)
     }
 
@@ -348,7 +351,7 @@ impl<'a> Session<'a> {
             workers: self.job.workers,
             build: self.manifest.note_build(build),
             machine: self.manifest.note_machine(machine),
-            experiment_folder: relative(&self.job.loaded.base, self.job.folder.path()),
+            experiment_folder: self.job.loaded.base.clone(),
         };
         self.history.processes.push(process);
         self.job.folder.write_manifest(&self.manifest)?;
@@ -431,11 +434,25 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn diverged(step: u64, batch: &TrainBatch, rate: f64, loss: f64, grad_norm: f64) -> Error {
+/// What of a step's outcome is not finite. A batch norm can keep the loss finite long after its statistics are not.
+fn not_finite(loss: f64, grad_norm: f64, statistics: &Statistics) -> Option<String> {
+    let all = statistics.mean.iter().chain(&statistics.var).flatten();
+    if !grad_norm.is_finite() {
+        Some(format!("loss {loss}, gradient norm {grad_norm}"))
+    } else if all.into_iter().any(|value| !value.is_finite()) {
+        Some(format!(
+            "loss {loss}, and a running statistic is not finite"
+        ))
+    } else {
+        None
+    }
+}
+
+fn diverged(step: u64, batch: &TrainBatch, rate: f64, what: &str) -> Error {
     Error::new(
         Kind::Diverged,
         format!(
-            "training diverged at step {step}: loss {loss}, gradient norm {grad_norm}, learning rate {rate}\n  clips of the step: {}",
+            "training diverged at step {step}: {what}, learning rate {rate}\n  clips of the step: {}",
             batch.ids.join(", ")
         ),
     )
@@ -468,28 +485,6 @@ pub fn describe(summary: &Summary) -> String {
     )
 }
 
-/// `target` as seen from the folder `from`, so that a project that is moved as a whole keeps its runs usable.
-fn relative(target: &Path, from: &Path) -> PathBuf {
-    // The folder of `file.ron` is the empty path.
-    let target = Path::new(".").join(target);
-    let (Ok(target), Ok(from)) = (std::path::absolute(&target), std::path::absolute(from)) else {
-        return target;
-    };
-    let shared = target
-        .components()
-        .zip(from.components())
-        .take_while(|(a, b)| a == b)
-        .count();
-    if shared == 0 {
-        return target;
-    }
-    let up = from
-        .components()
-        .skip(shared)
-        .map(|_| std::path::Component::ParentDir);
-    up.chain(target.components().skip(shared)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,11 +495,5 @@ mod tests {
         assert_eq!(accuracy(&logits, &[0, 1], 3), 1.0);
         assert_eq!(accuracy(&logits, &[1, 2], 3), 0.0);
         assert_eq!(accuracy(&[f32::NAN; 3], &[0], 3), 0.0);
-    }
-
-    #[test]
-    fn a_relative_path_leads_there() {
-        let path = relative(Path::new("/a/b/experiments"), Path::new("/a/b/runs/x"));
-        assert_eq!(path, Path::new("../../experiments"));
     }
 }

@@ -1,0 +1,6 @@
+//! Whole runs through the binary: train, stop, go on, evaluate, verify.
+
+mod cli;
+mod resume;
+mod support;
+mod whole;

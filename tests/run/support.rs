@@ -1,0 +1,160 @@
+//! The binary, a small data set and experiments for the tests of whole runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+pub const TINY: &str = "fixtures/experiments/tiny.ron";
+
+/// Files of a run that a clock or a flag decides.
+const RECORDS: [&str; 4] = ["history.json", "timing.jsonl", "log.txt", "lock"];
+
+/// The program in the project's folder, with the tiny data set and nobody's configuration.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments)
+        .env("FFN_DATA_MINIATURE", data())
+        .env("FFN_CONFIG", data().join("no-configuration.ron"))
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The tiny data set: rendered by whoever comes first.
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny")
+}
+
+pub fn ffn(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Fails unless the program ended with this code.
+#[track_caller]
+pub fn expect(output: &Output, code: i32) {
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout:\n{}\nstderr:\n{}",
+        stdout(output),
+        stderr(output)
+    );
+}
+
+/// Runs the tiny experiment below `out` to its end.
+pub fn run_tiny(out: &Path, flags: &[&str]) -> Output {
+    let out = out.to_str().unwrap();
+    ffn(&[&["run", TINY, "--out", out], flags].concat())
+}
+
+/// Starts the tiny experiment below `out`.
+pub fn start_tiny(out: &Path, flags: &[&str]) -> Child {
+    let out = out.to_str().unwrap();
+    let mut command = command(&[&["run", TINY, "--out", out], flags].concat());
+    command.spawn().unwrap()
+}
+
+/// The one run folder below `out`.
+pub fn only_run(out: &Path) -> PathBuf {
+    let mut folders = std::fs::read_dir(out).unwrap();
+    let folder = folders.next().unwrap().unwrap().path();
+    assert!(folders.next().is_none(), "more than one run");
+    folder
+}
+
+/// A run that nobody disturbed, on one thread.
+pub fn undisturbed() -> &'static Path {
+    static RUN: OnceLock<PathBuf> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("undisturbed");
+        let _ = std::fs::remove_dir_all(&out);
+        expect(&run_tiny(&out, &["--threads", "1", "--workers", "1"]), 0);
+        only_run(&out)
+    })
+}
+
+/// Steps in the metrics of the run below `out`, 0 before there are any.
+pub fn steps(out: &Path) -> usize {
+    let folder = std::fs::read_dir(out).ok().and_then(|mut f| f.next());
+    let metrics = folder.map(|folder| folder.unwrap().path().join("metrics.jsonl"));
+    let text = metrics.and_then(|path| std::fs::read(path).ok());
+    text.map_or(0, |text| text.iter().filter(|&&b| b == b'\n').count())
+}
+
+/// Waits until the run below `out` has so many steps; false when the process ended before.
+pub fn wait_for_steps(child: &mut Child, out: &Path, count: usize) -> bool {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while steps(out) < count {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(Instant::now() < limit, "no step {count} within a minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Every finished file of a run that must not depend on how the run went, by path.
+pub fn results(run: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    collect(run, run, &mut files);
+    files.retain(|name, _| !RECORDS.contains(&name.as_str()) && !name.contains(".tmp-"));
+    files
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            files.insert(name.to_owned(), std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// Fails with the names of the files that differ.
+#[track_caller]
+pub fn assert_same(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>) {
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(a), names(b));
+    let differing: Vec<&String> = a.keys().filter(|name| a[*name] != b[*name]).collect();
+    assert!(differing.is_empty(), "different bytes in {differing:?}");
+}
+
+/// A copy of a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(std::fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+/// Flips a bit in the middle of a file.
+pub fn flip_bit(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
