@@ -37,7 +37,8 @@ pub fn run(args: Args) -> Result<()> {
         false => Source::File(args.video.clone()),
     };
     let mut video = Video::open(&source).map_err(explain)?;
-    println!("{name}: {} frames", video.frame_count());
+    let count = video.frame_count();
+    println!("{name}: {count} frame{}", if count == 1 { "" } else { "s" });
     let pictures = video.frames(&args.at).map_err(explain)?;
     for (index, picture) in args.at.iter().zip(pictures) {
         let (width, height) = (picture.width, picture.height);

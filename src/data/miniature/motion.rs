@@ -125,3 +125,53 @@ impl Path {
         pose
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Purpose;
+
+    fn path(motion: Motion, clip: u64) -> Path {
+        Path::draw(motion, &mut Stream::new(0, Purpose::Render, &[clip]))
+    }
+
+    #[test]
+    fn the_classes_of_a_pair_are_each_other_backwards() {
+        for pair in Motion::ALL.chunks(2) {
+            for clip in 0..20 {
+                let (forward, mut backward) = (path(pair[0], clip), path(pair[1], clip));
+                // Started where the other arrives, it shows the same pictures in reverse.
+                backward.start += 47.0 / forward.period;
+                for frame in 0..48 {
+                    let (a, b) = (forward.pose(frame), backward.pose(47 - frame));
+                    for (a, b) in [
+                        (a.x, b.x),
+                        (a.y, b.y),
+                        (a.angle, b.angle),
+                        (a.radius, b.radius),
+                    ] {
+                        assert!((a - b).abs() < 1e-9, "{:?}, frame {frame}", pair[0]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn four_frames_do_not_alias() {
+        for clip in 0..100 {
+            let period = path(Motion::ALL[0], clip).period;
+            assert!(
+                12.0 / period < 0.5,
+                "more than half a period between segment centres"
+            );
+        }
+    }
+
+    #[test]
+    fn class_names_differ() {
+        let names: std::collections::BTreeSet<_> =
+            Motion::ALL.iter().map(|m| m.class_name()).collect();
+        assert_eq!(names.len(), crate::spec::Miniature::CLASS_COUNT);
+    }
+}

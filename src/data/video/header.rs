@@ -252,3 +252,41 @@ impl Bits<'_> {
         Ok(self.read(1)? == 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn superframes_are_split_by_their_index() {
+        // Two frames of 3 and 1 bytes; sizes in one byte each.
+        let marker = 0b110_00_001;
+        let packet = [10, 11, 12, 20, marker, 3, 1, marker];
+        assert_eq!(superframe(&packet).unwrap(), [&[10, 11, 12][..], &[20]]);
+        // Two bytes a size, little-endian.
+        let marker = 0b110_01_000;
+        let packet = [10, 11, marker, 2, 0, marker];
+        assert_eq!(superframe(&packet).unwrap(), [&[10, 11][..]]);
+        // Without the marker at both ends it is one frame.
+        assert_eq!(
+            superframe(&[1, 2, 0b110_00_001]).unwrap(),
+            [&[1, 2, 0b110_00_001][..]]
+        );
+    }
+
+    #[test]
+    fn superframes_that_lie_are_refused() {
+        let marker = 0b110_00_001;
+        assert!(superframe(&[]).is_err());
+        assert!(superframe(&[10, marker, 9, 9, marker]).is_err());
+        assert!(superframe(&[marker, 0, 0, marker]).is_err());
+    }
+
+    #[test]
+    fn a_frame_without_its_references_is_refused() {
+        // Marker, profile 0, inter, shown, not error resilient; then slots that nobody filled.
+        let inter = [0b1000_0110, 0, 0, 0, 0, 0];
+        let error = Headers::default().frame(&inter).unwrap_err();
+        assert_eq!(error, damaged("it refers to a frame that was never sent"));
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(in crate::data) mod ebml;
 mod error;
+mod ffmpeg;
 mod folder;
 mod header;
 mod picture;
@@ -18,6 +19,7 @@ pub use error::VideoError;
 pub use folder::Template;
 pub use picture::Picture;
 
+use ffmpeg::Ffmpeg;
 use folder::Folder;
 use vp9::Vp9;
 
@@ -56,6 +58,7 @@ pub struct Video(Kind);
 enum Kind {
     Vp9(Vp9),
     Folder(Folder),
+    Ffmpeg(Ffmpeg),
 }
 
 impl Video {
@@ -75,9 +78,24 @@ impl Video {
     }
 
     fn open_file(path: &Path) -> Result<Self, VideoError> {
+        let start = read_start(path)?;
+        if !start.starts_with(&ebml::EBML.to_be_bytes()) {
+            return match ffmpeg::format(&start) {
+                Some(format) => Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, format)?))),
+                None => Err(VideoError::UnknownFormat {
+                    start: start.into_iter().take(8).collect(),
+                }),
+            };
+        }
         let bytes = read_file(path)?;
         let track = webm::read(&bytes)?;
-        Ok(Self(Kind::Vp9(Vp9::open(bytes, track.packets)?)))
+        match track.codec.as_str() {
+            "V_VP9" if !track.encoded => Ok(Self(Kind::Vp9(Vp9::open(bytes, track.packets)?))),
+            codec => {
+                let format = format!("Matroska with codec {codec}");
+                Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, &format)?)))
+            }
+        }
     }
 
     /// Frames that are shown.
@@ -85,6 +103,7 @@ impl Video {
         match &self.0 {
             Kind::Vp9(video) => video.frame_count(),
             Kind::Folder(folder) => folder.frame_count(),
+            Kind::Ffmpeg(video) => video.frame_count(),
         }
     }
 
@@ -102,6 +121,7 @@ impl Video {
         let pictures = match &self.0 {
             Kind::Vp9(video) => video.pictures(&wanted)?,
             Kind::Folder(folder) => folder.pictures(&wanted)?,
+            Kind::Ffmpeg(video) => video.pictures(&wanted)?,
         };
         let picture = |index: &usize| {
             pictures[*index].clone().ok_or(VideoError::Decode {
@@ -110,6 +130,20 @@ impl Video {
             })
         };
         indices.iter().map(picture).collect()
+    }
+}
+
+/// The first bytes, by which formats are told apart.
+fn read_start(path: &Path) -> Result<Vec<u8>, VideoError> {
+    const LONGEST: u64 = 189;
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(LONGEST)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
+    match start.is_empty() {
+        true => Err(VideoError::Empty),
+        false => Ok(start),
     }
 }
 

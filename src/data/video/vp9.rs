@@ -178,3 +178,74 @@ fn decode_packet(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::files::sha256;
+    use crate::data::video::webm;
+
+    const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/videos");
+
+    fn open(name: &str) -> Vp9 {
+        let bytes = std::fs::read(format!("{FIXTURES}/{name}.webm")).unwrap();
+        let track = webm::read(&bytes).unwrap();
+        Vp9::open(bytes, track.packets).unwrap()
+    }
+
+    /// SHA-256 of each frame's planes: what ffmpeg decodes, written by `fixtures/make.sh`.
+    fn expected(name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(format!("{FIXTURES}/{name}.framehash")).unwrap();
+        let frames = text.lines().filter(|line| !line.starts_with('#'));
+        frames
+            .map(|line| line.rsplit(',').next().unwrap().trim().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn planes_equal_those_of_ffmpeg() {
+        let names = [
+            "even",
+            "odd",
+            "one_frame",
+            "one_pixel",
+            "altref",
+            "audio",
+            "error_resilient",
+            "bt709_full",
+            "yuv422",
+            "yuv440",
+            "yuv444",
+            "rgb",
+            "ten_bit",
+            "twelve_bit_444",
+        ];
+        for name in names {
+            let video = open(name);
+            let mut hashes = Vec::new();
+            let visit = |_, frame: &DecodedFrame, _| {
+                hashes.push(sha256(&frame.planes.concat()));
+                Ok(())
+            };
+            video.decode(usize::MAX, visit).unwrap();
+            assert_eq!(hashes, expected(name), "{name}");
+            assert_eq!(video.frame_count(), hashes.len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn hidden_frames_are_not_counted() {
+        let video = open("altref");
+        let coded: usize = video
+            .packets
+            .iter()
+            .map(|coded| {
+                superframe(&video.bytes[coded.packet.bytes.clone()])
+                    .unwrap()
+                    .len()
+            })
+            .sum();
+        assert_eq!(video.frame_count(), 30);
+        assert!(coded > 30, "{coded} coded frames: none is hidden");
+    }
+}

@@ -151,3 +151,74 @@ fn planes(frame: &DecodedFrame) -> Result<[Plane<'_>; 3], String> {
     };
     Ok([plane(0)?, plane(1)?, plane(2)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The formula of the module's documentation in real numbers.
+    fn exact(colour: Colour, depth: u32, [y, cb, cr]: [i32; 3]) -> [f64; 3] {
+        let (kr, kb) = luma_weights(colour.space);
+        let (kr, kb) = (kr as f64 / 1e4, kb as f64 / 1e4);
+        let kg = 1.0 - kr - kb;
+        let unit = f64::from(1 << (depth - 8));
+        let (black, a, b) = match colour.full_range {
+            true => (
+                0.0,
+                255.0 / (256.0 * unit - 1.0),
+                255.0 / (256.0 * unit - 1.0),
+            ),
+            false => (16.0 * unit, 255.0 / (219.0 * unit), 255.0 / (224.0 * unit)),
+        };
+        let luma = (f64::from(y) - black) * a;
+        let (cb, cr) = (
+            (f64::from(cb) - 128.0 * unit) * b,
+            (f64::from(cr) - 128.0 * unit) * b,
+        );
+        [
+            luma + cr * 2.0 * (1.0 - kr),
+            luma - cb * 2.0 * (1.0 - kb) * kb / kg - cr * 2.0 * (1.0 - kr) * kr / kg,
+            luma + cb * 2.0 * (1.0 - kb),
+        ]
+    }
+
+    /// Half a grey level of rounding and the coefficients' own.
+    const ERROR: f64 = 0.55;
+
+    proptest! {
+        #[test]
+        fn conversion_is_within_its_error_bound(
+            space in prop::sample::select(vec![Space::Bt601, Space::Bt709, Space::Smpte240, Space::Bt2020]),
+            full_range: bool,
+            depth in prop::sample::select(vec![8u32, 10, 12]),
+            samples: [u16; 3],
+        ) {
+            let colour = Colour { space, full_range };
+            let samples = samples.map(|sample| i32::from(sample >> (16 - depth)));
+            let bytes = Matrix::new(colour, depth).rgb(samples[0], samples[1], samples[2]);
+            for (byte, value) in bytes.iter().zip(exact(colour, depth, samples)) {
+                let value = value.clamp(0.0, 255.0);
+                prop_assert!((f64::from(*byte) - value).abs() <= ERROR, "{bytes:?} for {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn black_grey_and_white_are_exact() {
+        for depth in [8, 10, 12] {
+            let unit = 1 << (depth - 8);
+            let limited = Matrix::new(Colour::default(), depth);
+            assert_eq!(limited.rgb(16 * unit, 128 * unit, 128 * unit), [0; 3]);
+            assert_eq!(limited.rgb(235 * unit, 128 * unit, 128 * unit), [255; 3]);
+            let full = Colour {
+                space: Space::Bt709,
+                full_range: true,
+            };
+            let full = Matrix::new(full, depth);
+            assert_eq!(full.rgb(0, 128 * unit, 128 * unit), [0; 3]);
+            assert_eq!(full.rgb(256 * unit - 1, 128 * unit, 128 * unit), [255; 3]);
+        }
+    }
+}
