@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use ffn::base::Kind;
 use ffn::data::dataset::{OpenOptions, Pinned};
+use ffn::data::video::Picture;
 use ffn::data::{Dataset, EvalBatch, EvalLoader, Split, TrainBatch, TrainLoader};
 use ffn::spec::{self, BranchFrames, Crops, Data, EvalSampling, Experiment, Unreadable};
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ const EXPERIMENT: &str = r#"Experiment(
 /// The rendered miniature; tests that change it take a copy.
 static RENDERED: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let Data::Miniature(miniature) = read(folder.path()).data else {
+    let Data::Miniature(miniature) = read(folder.path(), EXPERIMENT).data else {
         panic!("a miniature is expected");
     };
     fs::remove_file(folder.path().join("small.ron")).unwrap();
@@ -33,21 +34,41 @@ static RENDERED: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
-/// An experiment file and a copy of its data in a folder of its own.
+const FRAME_FOLDERS: &str = r#"Experiment(
+    name: "small",
+    model: Tsm(backbone: ResNet(block: Basic, blocks: [1, 1], width: 8, stem: Small), init: Random),
+    method: Vanilla(frames: 4),
+    data: FrameFolders(
+        root: "small", pins: "pins/small.pins.ron", train_list: "train.txt", validation_list: "validation.txt",
+        template: "{:03}.png", class_count: 2, direction_sensitive: true, validation_count: 1,
+    ),
+    train: (epochs: 1, batch: 2, clips: (crop: Centre(short_side: 16), flip: Off, size: 16)),
+    optimizer: Sgd(lr: 0.01),
+    schedule: (shape: Cosine(last: 0.01), step: Iteration),
+    eval: (frames: [4], short_side: 16, size: 16, batch: 3),
+)"#;
+
+/// An experiment file and its data in a folder of its own.
 struct Place {
     folder: TempDir,
+    text: &'static str,
 }
 
 impl Place {
+    /// With a copy of the miniature.
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        fs::create_dir(&data).unwrap();
+        let place = Self::empty(EXPERIMENT);
         for entry in fs::read_dir(RENDERED.path()).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
+            fs::copy(entry.path(), place.path("data").join(entry.file_name())).unwrap();
         }
-        Self { folder }
+        place
+    }
+
+    fn empty(text: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        Self { folder, text }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -55,7 +76,7 @@ impl Place {
     }
 
     fn experiment(&self) -> Experiment {
-        read(self.folder.path())
+        read(self.folder.path(), self.text)
     }
 
     fn open(&self, unpinned: bool) -> ffn::base::Result<Dataset> {
@@ -79,13 +100,11 @@ impl Place {
             .args(args)
             .current_dir(self.folder.path())
             .env("FFN_DATA_MINIATURE", self.path("data"))
+            .env("FFN_DATA_SMALL", self.path("data"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .output()
             .unwrap();
         let text = String::from_utf8(if status.success() { stdout } else { stderr }).unwrap();
-        let is_progress = |line: &&str| line.contains(": ") && line.ends_with("/24");
-        let lines: Vec<_> = text.lines().filter(|line| !is_progress(line)).collect();
-        let text = lines.join("\n");
         let text = text.replace(&*self.folder.path().to_string_lossy(), "HERE");
         let text = without_hashes(&text);
         (status.code().unwrap(), text)
@@ -104,9 +123,9 @@ fn without_hashes(text: &str) -> String {
 }
 
 /// Writes the experiment into a folder and loads it from there.
-fn read(folder: &Path) -> Experiment {
+fn read(folder: &Path, text: &str) -> Experiment {
     let path = folder.join("small.ron");
-    fs::write(&path, EXPERIMENT).unwrap();
+    fs::write(&path, text).unwrap();
     spec::load(&path)
         .unwrap_or_else(|error| panic!("{error}"))
         .experiment
@@ -131,7 +150,7 @@ fn open(
 
 fn shared() -> (Arc<Dataset>, Experiment) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = read(folder.path());
+    let experiment = read(folder.path(), EXPERIMENT);
     let dataset = open(&experiment, folder.path(), RENDERED.path(), true).unwrap();
     (Arc::new(dataset), experiment)
 }
@@ -265,7 +284,7 @@ fn unreadable_videos_stop_or_are_left_out_as_declared() {
     let place = Place::new();
     let id = "3";
     let broken = place.path("data").join(format!("{id}.webm"));
-    fs::write(&broken, b"no video").unwrap();
+    fs::write(&broken, b"").unwrap();
     let mut dataset = place.open(true).unwrap();
     let mut experiment = place.experiment();
 
@@ -413,7 +432,7 @@ fn damaged_pin_files_are_refused() {
 #[test]
 fn stats_and_contact_sheets() {
     let place = Place::new();
-    fs::write(place.path("data/3.webm"), b"no video").unwrap();
+    fs::write(place.path("data/3.webm"), b"").unwrap();
     let (code, text) = place.ffn(&["stats", "small.ron"]);
     assert_eq!(code, 0, "{text}");
     insta::assert_snapshot!("stats", text);
@@ -459,4 +478,90 @@ fn stats_and_contact_sheets() {
     assert_eq!(fs::read_dir(place.path("views")).unwrap().count(), 3);
     let (code, text) = place.ffn(&["show", "small.ron", "--ids", "none", "--out", "sheets"]);
     assert_eq!(code, 2, "{text}");
+}
+
+/// Frame folders of PNG pictures: `id` has `count` frames of one grey each.
+fn write_frames(root: &Path, id: &str, count: usize) {
+    let folder = root.join(id);
+    fs::create_dir_all(&folder).unwrap();
+    for frame in 0..count {
+        let picture = Picture {
+            width: 12,
+            height: 10,
+            rgb: vec![10 * frame as u8; 12 * 10 * 3],
+        };
+        let path = folder.join(format!("{:03}.png", frame + 1));
+        fs::write(path, picture.to_png().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn frame_folders_are_read_pinned_and_loaded() {
+    let place = Place::empty(FRAME_FOLDERS);
+    let root = place.path("data");
+    for (id, count) in [("a walk", 9), ("b", 3), ("c", 8)] {
+        write_frames(&root, id, count);
+    }
+    fs::write(place.path("train.txt"), "a walk 9 1\nb 3 0\n").unwrap();
+    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
+
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    let dataset = Arc::new(place.open(false).unwrap());
+    let experiment = place.experiment();
+    let batches = train(&dataset, &experiment, 2, 0);
+    assert_eq!(batches.len(), 1);
+    let batches = evaluate(&dataset, &experiment, &[4], 2);
+    let greys: Vec<u8> = batches[0].pixels[0]
+        .chunks(16 * 16 * 3)
+        .map(|frame| frame[0])
+        .collect();
+    assert_eq!(greys, [10, 30, 50, 70]);
+
+    // Two pictures change places: the same bytes under other names are another clip.
+    let [one, two] = ["c/002.png", "c/003.png"].map(|name| root.join(name));
+    fs::rename(&one, root.join("x")).unwrap();
+    fs::rename(&two, &one).unwrap();
+    fs::rename(root.join("x"), &two).unwrap();
+    let (code, text) = place.ffn(&["verify", "small.ron", "--full"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("videos that differ (1):\n  c\n"), "{text}");
+
+    fs::remove_file(root.join("b/003.png")).unwrap();
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4);
+    insta::assert_snapshot!("missing_picture", text);
+}
+
+#[test]
+fn without_the_data_one_message_says_how_to_get_them() {
+    let home = tempfile::tempdir().unwrap();
+    let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/ffn_tsm_sthv2.ron");
+    let output = Command::new(env!("CARGO_BIN_EXE_ffn"))
+        .args(["data", "stats"])
+        .arg(experiment)
+        .env_remove("FFN_DATA_STHV2")
+        .env("FFN_CONFIG", home.path().join("config.ron"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let text = String::from_utf8(output.stderr).unwrap();
+    insta::assert_snapshot!(text.replace(&*home.path().to_string_lossy(), "HOME"));
+
+    // The configuration is asked where neither flag nor environment say it.
+    let config = "(data: {\"sthv2\": \"/no/such/folder\"})";
+    fs::write(home.path().join("config.ron"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
+    command
+        .args(["data", "stats", "experiments/ffn_tsm_sthv2.ron"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("FFN_CONFIG", home.path().join("config.ron"));
+    let asked =
+        |command: &mut Command| String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let configured = asked(command.env_remove("FFN_DATA_STHV2"));
+    assert!(configured.contains("`/no/such/folder`"), "{configured}");
+    let environment = asked(command.env("FFN_DATA_STHV2", "/nor/this"));
+    assert!(environment.contains("`/nor/this`"), "{environment}");
+    let flag = asked(command.args(["--data-root", "/nor/that"]));
+    assert!(flag.contains("`/nor/that`"), "{flag}");
 }
