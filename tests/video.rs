@@ -163,42 +163,36 @@ fn frame_folder(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Source) {
     (folder, source)
 }
 
+/// Breaks the picture of frame 2 in the way that is named.
+fn break_picture(way: &str, folder: &Path) {
+    let third = folder.join("img_00003.jpg");
+    let mut jpeg = std::fs::read(&third).unwrap();
+    match way {
+        "missing" => return std::fs::remove_file(third).unwrap(),
+        "cut" => jpeg.truncate(jpeg.len() / 2),
+        "empty" => jpeg.clear(),
+        "text" => jpeg = b"not a picture".to_vec(),
+        "larger" => jpeg = std::fs::read(fixture("png/1.png")).unwrap(),
+        "huge" => {
+            let frame = jpeg
+                .windows(2)
+                .position(|pair| pair == [0xff, 0xc0])
+                .unwrap();
+            jpeg[frame + 5..frame + 9].fill(0xff);
+        }
+        _ => unreachable!(),
+    }
+    std::fs::write(third, jpeg).unwrap();
+}
+
 #[test]
 fn broken_frame_folders_say_which_picture() {
-    let third = |folder: &Path| folder.join("img_00003.jpg");
-    let cut = |folder: &Path| {
-        let bytes = std::fs::read(third(folder)).unwrap();
-        std::fs::write(third(folder), &bytes[..bytes.len() / 2]).unwrap();
-    };
-    let missing = |folder: &Path| std::fs::remove_file(third(folder)).unwrap();
-    let empty = |folder: &Path| std::fs::write(third(folder), "").unwrap();
-    let text = |folder: &Path| std::fs::write(third(folder), "not a picture").unwrap();
-    let larger = |folder: &Path| {
-        std::fs::copy(fixture("png/1.png"), third(folder)).unwrap();
-    };
-    let huge = |folder: &Path| {
-        let mut jpeg = std::fs::read(third(folder)).unwrap();
-        let frame = jpeg
-            .windows(2)
-            .position(|pair| pair == [0xff, 0xc0])
-            .unwrap();
-        jpeg[frame + 5..frame + 9].fill(0xff);
-        std::fs::write(third(folder), jpeg).unwrap();
-    };
-    let breakages: [(&str, &dyn Fn(&Path)); 6] = [
-        ("cut", &cut),
-        ("missing", &missing),
-        ("empty", &empty),
-        ("text", &text),
-        ("larger", &larger),
-        ("huge", &huge),
-    ];
     let mut report = String::new();
-    for (name, breakage) in breakages {
-        let (_folder, source) = frame_folder(breakage);
+    for way in ["cut", "missing", "empty", "text", "larger", "huge"] {
+        let (_folder, source) = frame_folder(|folder| break_picture(way, folder));
         let mut video = Video::open(&source).unwrap();
         assert_eq!(video.frames(&[0, 1]).unwrap().len(), 2);
-        report += &format!("{name}: {}\n", video.frames(&[0, 2]).unwrap_err());
+        report += &format!("{way}: {}\n", video.frames(&[0, 2]).unwrap_err());
     }
     insta::assert_snapshot!(report);
 }

@@ -233,9 +233,7 @@ pub fn format(start: &[u8]) -> Option<&'static str> {
             ..,
         ] => Some("an AVI file"),
         [0, 0, 1, 0xba | 0xb3, ..] => Some("an MPEG file"),
-        [0x47, ..] if start.get(188).is_none_or(|byte| *byte == 0x47) => {
-            Some("an MPEG transport stream")
-        }
+        [0x47, ..] if start.get(188) == Some(&0x47) => Some("an MPEG transport stream"),
         [0x30, 0x26, 0xb2, 0x75, ..] => Some("a Windows Media file"),
         [b'F', b'L', b'V', 1, ..] => Some("a Flash video"),
         [b'O', b'g', b'g', b'S', ..] => Some("an Ogg file"),

@@ -259,24 +259,24 @@ mod tests {
 
     #[test]
     fn superframes_are_split_by_their_index() {
-        // Two frames of 3 and 1 bytes; sizes in one byte each.
-        let marker = 0b110_00_001;
+        // The marker's bits: 110, bytes a size less one, frames less one. Two frames of 3 and 1 bytes.
+        let marker = 0b1100_0001;
         let packet = [10, 11, 12, 20, marker, 3, 1, marker];
         assert_eq!(superframe(&packet).unwrap(), [&[10, 11, 12][..], &[20]]);
         // Two bytes a size, little-endian.
-        let marker = 0b110_01_000;
+        let marker = 0b1100_1000;
         let packet = [10, 11, marker, 2, 0, marker];
         assert_eq!(superframe(&packet).unwrap(), [&[10, 11][..]]);
         // Without the marker at both ends it is one frame.
         assert_eq!(
-            superframe(&[1, 2, 0b110_00_001]).unwrap(),
-            [&[1, 2, 0b110_00_001][..]]
+            superframe(&[1, 2, 0b1100_0001]).unwrap(),
+            [&[1, 2, 0b1100_0001][..]]
         );
     }
 
     #[test]
     fn superframes_that_lie_are_refused() {
-        let marker = 0b110_00_001;
+        let marker = 0b1100_0001;
         assert!(superframe(&[]).is_err());
         assert!(superframe(&[10, marker, 9, 9, marker]).is_err());
         assert!(superframe(&[marker, 0, 0, marker]).is_err());

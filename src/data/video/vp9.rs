@@ -211,6 +211,7 @@ mod tests {
             "one_pixel",
             "altref",
             "audio",
+            "piped",
             "error_resilient",
             "bt709_full",
             "yuv422",

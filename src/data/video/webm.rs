@@ -193,3 +193,127 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ebml::{element as e, number as n};
+    use super::*;
+
+    const DURATION: u32 = 0x9B;
+
+    fn entry(number: u64, kind: u64, codec: &str) -> Vec<u8> {
+        let fields = [
+            n(ebml::TRACK_NUMBER, number),
+            n(ebml::TRACK_TYPE, kind),
+            e(ebml::CODEC_ID, codec.as_bytes()),
+        ];
+        e(ebml::TRACK_ENTRY, &fields.concat())
+    }
+
+    fn tracks() -> Vec<u8> {
+        let entries = [
+            entry(1, 2, "A_OPUS"),
+            entry(2, 1, "V_VP9"),
+            entry(3, 1, "V_VP8"),
+        ];
+        e(ebml::TRACKS, &entries.concat())
+    }
+
+    /// A block of a track with these flags and one byte as its packet.
+    fn block(id: u32, track: u8, flags: u8, packet: u8) -> Vec<u8> {
+        e(id, &[0x80 | track, 0, 0, flags, packet])
+    }
+
+    fn file(segment: &[Vec<u8>]) -> Vec<u8> {
+        let header = e(ebml::EBML, &e(ebml::DOC_TYPE, b"webm"));
+        [header, e(ebml::SEGMENT, &segment.concat())].concat()
+    }
+
+    /// The packets' bytes, each with whether it is invisible.
+    fn packets(segment: &[Vec<u8>]) -> Result<Vec<(u8, bool)>, VideoError> {
+        let bytes = file(segment);
+        let track = read(&bytes)?;
+        assert_eq!(track.codec, "V_VP9");
+        let packet = |packet: Packet| (bytes[packet.bytes.start], packet.invisible);
+        Ok(track.packets.into_iter().map(packet).collect())
+    }
+
+    #[test]
+    fn the_first_video_track_is_read_in_file_order() {
+        let group = [block(ebml::BLOCK, 2, 0, 12), n(DURATION, 40)].concat();
+        let clusters = [
+            e(
+                ebml::CLUSTER,
+                &[
+                    n(ebml::TIMESTAMP, 0),
+                    block(ebml::SIMPLE_BLOCK, 2, 0x80, 10),
+                    block(ebml::SIMPLE_BLOCK, 1, 0x80, 99),
+                    block(ebml::SIMPLE_BLOCK, 2, 0x08, 11),
+                ]
+                .concat(),
+            ),
+            e(ebml::CLUSTER, &e(ebml::BLOCK_GROUP, &group)),
+        ];
+        let found = packets(&[tracks(), clusters.concat()]).unwrap();
+        assert_eq!(found, [(10, false), (11, true), (12, false)]);
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let cluster = |block: Vec<u8>| e(ebml::CLUSTER, &block);
+        let cases = [
+            ("no tracks", vec![], "the list of tracks is missing"),
+            (
+                "a block first",
+                vec![cluster(block(ebml::SIMPLE_BLOCK, 2, 0, 1))],
+                "a block before the list of tracks",
+            ),
+            (
+                "an undeclared track",
+                vec![tracks(), cluster(block(ebml::SIMPLE_BLOCK, 9, 0, 1))],
+                "a block of track 9, which is not declared",
+            ),
+            (
+                "a lace",
+                vec![tracks(), cluster(block(ebml::SIMPLE_BLOCK, 2, 0x02, 1))],
+                "video frames in a lace, which WebM does not use",
+            ),
+            (
+                "a short block",
+                vec![tracks(), cluster(e(ebml::SIMPLE_BLOCK, &[0x82, 0]))],
+                "a block of 2 bytes",
+            ),
+            (
+                "an unknown element",
+                vec![tracks(), e(0xB9, &[])],
+                "unknown element b9",
+            ),
+            (
+                "a long number",
+                vec![e(
+                    ebml::TRACKS,
+                    &e(ebml::TRACK_ENTRY, &e(ebml::TRACK_TYPE, &[0; 9])),
+                )],
+                "a number of 9 bytes",
+            ),
+        ];
+        for (name, segment, expected) in cases {
+            match packets(&segment) {
+                Err(VideoError::Container { what, .. }) => assert_eq!(what, expected, "{name}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_that_leaves_its_parent_is_refused() {
+        let mut tracks = tracks();
+        // The first entry's size, in the eight bytes behind the two identifiers and the parent's size.
+        tracks[4 + 8 + 1 + 7] += 100;
+        let segment = [tracks, e(ebml::INFO, &[0; 200])];
+        assert!(matches!(
+            packets(&segment),
+            Err(VideoError::Container { .. })
+        ));
+    }
+}
