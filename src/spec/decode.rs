@@ -323,15 +323,12 @@ pub fn unknown_variant<T: Decode>(
     decoder.fail(mistake.hint(format!("known: {}", list(known))))
 }
 
-/// The known name that was probably meant.
+/// The known name that was probably meant: at most a third of it is wrong.
 fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(&given.to_lowercase(), &name.to_lowercase());
-    known
-        .iter()
-        .map(|name| (likeness(name), *name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .map(|(_, name)| name)
+    let given = given.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
+    let (distance, name) = known.iter().map(|name| (distance(name), *name)).min()?;
+    (distance <= (name.len() / 3).max(1)).then_some(name)
 }
 
 fn list(names: &[&str]) -> String {
@@ -347,14 +344,12 @@ fn describe(node: &Node) -> String {
         Kind::List(_) => "a list".into(),
         Kind::Nothing => "`None`".into(),
         Kind::Some(_) => "`Some(…)`".into(),
-        Kind::Item {
-            name: Some(name), ..
-        } => format!("`{}`", name.text),
-        Kind::Item {
-            body: Body::Fields(_),
-            ..
-        } => "fields in brackets".into(),
-        Kind::Item { .. } => "values in brackets".into(),
+        Kind::Item { name, body } => match (body, name) {
+            (Body::Values(values), _) if !values.is_empty() => "values without names".into(),
+            (_, Some(name)) => format!("`{}`", name.text),
+            (Body::Fields(_), None) => "fields in brackets".into(),
+            (_, None) => "empty brackets".into(),
+        },
         Kind::Foreign(what) => (*what).into(),
         Kind::Broken => "no RON".into(),
     }
@@ -506,7 +501,10 @@ impl Decode for u64 {
         };
         match u64::from_str_radix(digits, radix) {
             Ok(value) => value,
-            Err(_) => decoder.mismatch(node, "a whole number from 0 to 2^64 - 1"),
+            Err(e) if *e.kind() == std::num::IntErrorKind::PosOverflow => {
+                decoder.mismatch(node, "a number below 2^64")
+            }
+            Err(_) => decoder.mismatch(node, "a whole number, 0 or more"),
         }
     }
 

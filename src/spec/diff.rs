@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::Experiment;
-use super::syntax::{self, Body, Kind, Node};
+use super::parser;
+use super::syntax::{Body, Kind, Node};
 
 /// A field in which two experiments differ. `None`: the experiment has no such field, because its variant of
 /// what holds it has none.
@@ -68,7 +69,7 @@ pub fn table(differences: &[Difference]) -> String {
 /// Every field of the canonical form, in its order: path and value as written.
 fn leaves(experiment: &Experiment) -> Vec<(String, String)> {
     let text = experiment.canonical();
-    let (node, _) = syntax::parse(&text);
+    let (node, _) = parser::parse(&text);
     let mut leaves = Vec::new();
     collect("", &node, &text, &mut leaves);
     leaves

@@ -5,6 +5,8 @@
 mod decode;
 mod diff;
 pub mod experiment;
+mod lexer;
+mod parser;
 mod place;
 mod raw;
 mod report;
@@ -50,25 +52,29 @@ pub fn load(path: &Path) -> Result<Loaded> {
         let at = e.utf8_error().valid_up_to();
         refuse(&format!("it is not UTF-8 text from byte {at} on"))
     })?;
-    let source = Source {
-        name: &name,
-        text: &text,
-    };
-    let (experiment, warnings) =
-        read(&text).map_err(|mistakes| Error::new(Kind::Experiment, source.mistakes(&mistakes)))?;
+    let (experiment, warnings) = parse(&name, &text)?;
     Ok(Loaded {
         experiment,
         base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
-        warnings: warnings
-            .iter()
-            .map(|warning| source.warning(warning))
-            .collect(),
+        warnings,
     })
+}
+
+/// The experiment in a text with its rendered warnings. `name` stands for the text in reports.
+pub fn parse(name: &str, text: &str) -> Result<(Experiment, Vec<String>)> {
+    let source = Source { name, text };
+    match read(text) {
+        Ok((experiment, warnings)) => {
+            let warnings = warnings.iter().map(|warning| source.warning(warning));
+            Ok((experiment, warnings.collect()))
+        }
+        Err(mistakes) => Err(Error::new(Kind::Experiment, source.mistakes(&mistakes))),
+    }
 }
 
 /// The experiment in a text with its warnings, or every mistake.
 fn read(text: &str) -> Result<(Experiment, Vec<Mistake>), Vec<Mistake>> {
-    let (node, syntax) = syntax::parse(text);
+    let (node, syntax) = parser::parse(text);
     let mut decoder = Decoder::after(syntax);
     let raw: raw::Experiment = decoder.value(&node);
     let experiment = resolve::resolve(raw);

@@ -45,7 +45,9 @@ fn place(finding: &Finding, decoder: &Decoder) -> Mistake {
     for (path, what) in &finding.fields {
         match decoder.spans.get(path) {
             Some(span) => mistake = mistake.label(span.clone(), what),
-            None => hints.push(format!("`{path}` is not in the file: by default {what}")),
+            None => hints.push(format!(
+                "`{path}` is not in the file, its default applies: {what}"
+            )),
         }
     }
     if mistake.labels.is_empty() {

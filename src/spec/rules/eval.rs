@@ -54,7 +54,7 @@ fn served(path: &str, count: usize, branches: &[usize], findings: &mut Findings)
         _ => return,
     };
     findings
-        .mistake(format!("no branch serves {count} frames well"))
+        .mistake(format!("no branch serves a frame count of {count} well"))
         .at(path, "more than a factor of two from every branch")
         .at("method.frames", branch(far))
         .hint(format!(

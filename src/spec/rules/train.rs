@@ -177,7 +177,7 @@ fn inside_training(path: &str, epoch: f64, epochs: usize, findings: &mut Finding
         findings
             .mistake(format!("epoch {epoch} is not after the start of training"))
             .at(path, "must be above 0");
-    } else if epoch >= epochs as f64 {
+    } else if epochs > 0 && epoch >= epochs as f64 {
         findings
             .mistake(format!(
                 "epoch {epoch} is beyond the last of {epochs} epochs"

@@ -1,0 +1,159 @@
+//! Through the binary: what a person sees, and with which exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs `ffn` in the root of the project.
+fn ffn(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ffn"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The RON files of a folder, by name.
+fn experiments(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join(folder))
+        .unwrap()
+        .map(|entry| Path::new(folder).join(entry.unwrap().file_name()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "ron"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_broken_experiment_is_reported_in_full() {
+    let files = experiments("fixtures/experiments/broken");
+    assert!(files.len() >= 20);
+    for file in files {
+        let output = ffn(&["check", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(3), "{}", file.display());
+        assert_eq!(stdout(&output), "", "{}", file.display());
+        let name = format!("broken_{}", file.file_stem().unwrap().to_str().unwrap());
+        insta::with_settings!({omit_expression => true}, {
+            insta::assert_snapshot!(name, stderr(&output));
+        });
+    }
+}
+
+#[test]
+fn every_shipped_experiment_passes() {
+    let files = experiments("experiments");
+    let shipped: Vec<&str> = files
+        .iter()
+        .map(|f| f.file_stem().unwrap().to_str().unwrap())
+        .collect();
+    for name in [
+        "tsm_sthv2",
+        "tsm_sthv2_8f",
+        "tsm_sthv2_4f",
+        "ffn_tsm_sthv2",
+        "ffn_tsm_sthv2_official",
+    ] {
+        assert!(shipped.contains(&name), "{name}");
+    }
+    let mut arguments = vec!["check"];
+    arguments.extend(files.iter().map(|file| file.to_str().unwrap()));
+    let output = ffn(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = stdout(&output);
+    for name in shipped {
+        assert!(
+            report.lines().any(|line| line == name),
+            "an experiment is called like its file: {name}"
+        );
+    }
+    insta::assert_snapshot!("check_shipped", report);
+}
+
+#[test]
+fn check_reports_warnings_and_passes() {
+    let output = ffn(&["check", "experiments/tsm_sthv2.ron"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("check_warning", stderr(&output));
+}
+
+#[test]
+fn check_goes_through_all_files() {
+    let broken = "fixtures/experiments/broken/unknown_field.ron";
+    let output = ffn(&["check", broken, "experiments/tsm_miniature.ron", broken]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).starts_with("tsm_miniature\n"));
+    assert_eq!(stderr(&output).matches("did you mean `lambda`?").count(), 2);
+}
+
+#[test]
+fn resolved_form_spells_out_every_default() {
+    let output = ffn(&[
+        "check",
+        "--resolved",
+        "experiments/ffn_tsm_sthv2_official.ron",
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("resolved_ffn_tsm_sthv2_official", stdout(&output));
+}
+
+#[test]
+fn diff_lists_the_fields_that_differ() {
+    let pair = [
+        "diff",
+        "experiments/ffn_tsm_sthv2.ron",
+        "experiments/ffn_tsm_sthv2_official.ron",
+    ];
+    let output = ffn(&pair);
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!("diff_paper_official", stdout(&output));
+    let same = ffn(&["diff", pair[1], pair[1]]);
+    assert_eq!(same.status.code(), Some(0));
+    assert!(stdout(&same).starts_with("the same experiment: "));
+}
+
+#[test]
+fn diff_reads_run_folders() {
+    let run = tempfile::tempdir().unwrap();
+    let resolved = ffn(&["check", "--resolved", "experiments/tsm_miniature.ron"]);
+    std::fs::write(run.path().join("experiment.ron"), resolved.stdout).unwrap();
+    let output = ffn(&[
+        "diff",
+        run.path().to_str().unwrap(),
+        "experiments/tsm_miniature.ron",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn the_committed_schema_is_the_language() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/schema.json");
+    let committed = std::fs::read_to_string(path).unwrap();
+    let hint = "write it again with `ffn schema > experiments/schema.json`";
+    assert!(stdout(&ffn(&["schema"])) == committed, "{hint}");
+}
+
+#[test]
+fn files_that_are_no_text_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&str, Vec<u8>); 2] = [
+        ("is not UTF-8 text from byte 3 on", b"abc\xff\xfe".to_vec()),
+        ("is larger than 1 MiB", vec![b' '; (1 << 20) + 1]),
+    ];
+    for (expected, bytes) in cases {
+        let file = folder.path().join("experiment.ron");
+        std::fs::write(&file, bytes).unwrap();
+        let output = ffn(&["check", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    let missing = ffn(&["check", "no/such/experiment.ron"]);
+    assert_eq!(missing.status.code(), Some(8));
+}

@@ -1,0 +1,5 @@
+//! The experiment language: what a person sees of it, and what holds for every experiment and every text.
+
+mod arbitrary;
+mod cli;
+mod properties;
