@@ -198,6 +198,22 @@ fn broken_frame_folders_say_which_picture() {
 }
 
 #[test]
+fn a_picture_that_is_cut_off_is_never_shown() {
+    for name in ["jpeg/img_00001.jpg", "png/1.png"] {
+        let bytes = std::fs::read(fixture(name)).unwrap();
+        // Without JPEG's last two bytes, the end marker, all of the picture is there.
+        for length in (0..bytes.len() - 2).step_by(11) {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("0"), &bytes[..length]).unwrap();
+            let source = Source::folder(folder.path(), "{}", 0).unwrap();
+            let pictures = Video::open(&source).unwrap().frames(&[0]);
+            let cut = matches!(pictures, Err(VideoError::Picture { .. }));
+            assert!(cut, "{name} cut at {length}: {pictures:?}");
+        }
+    }
+}
+
+#[test]
 fn a_jpeg_folder_shows_nearly_the_video_it_was_made_of() {
     let (_folder, source) = frame_folder(|_| {});
     let pictures = Video::open(&source).unwrap().frames(&[0, 3]).unwrap();
@@ -438,6 +454,24 @@ proptest! {
             bytes[position] ^= value;
         }
         let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn no_damaged_picture_makes_it_panic(
+        name in prop::sample::select(vec!["jpeg/img_00001.jpg", "png/1.png"]),
+        length in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        for (position, value) in flips {
+            let position = position.index(bytes.len());
+            bytes[position] ^= value;
+        }
+        bytes.truncate(length.index(2 * bytes.len()));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("0"), bytes).unwrap();
+        let source = Source::folder(folder.path(), "{}", 0).unwrap();
+        let _ = Video::open(&source).unwrap().frames(&[0]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::{MAX_PIXELS, Picture, Source, VideoError, read_file};
 
-/// Height or width of a picture in pixels, at most.
-const MAX_SIDE: usize = 1 << 14;
+/// The most that a JPEG header can declare; the area is what is bounded.
+const MAX_SIDE: usize = 0xffff;
 
 /// A picture name with one placeholder for the number: `img_{:05}.jpg`, or Python's `img_{:05d}.jpg`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,10 +156,10 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder
         .decode_headers()
-        .map_err(|error| format!("{error:?}"))?;
+        .map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions().ok_or("its size is missing")?;
     check_area(width, height)?;
-    let rgb = decoder.decode().map_err(|error| format!("{error:?}"))?;
+    let rgb = decoder.decode().map_err(|error| error.to_string())?;
     complete(width, height, rgb)
 }
 
