@@ -1,0 +1,287 @@
+//! The whole model: parameters, program and objective on dfdx's tape.
+
+use std::path::Path;
+
+use ffn::exec::DropoutKey;
+use ffn::golden::{Network, Training, experiment};
+use ffn::model::{Model, StepInput, StepOutput};
+use ffn::spec::{
+    Alteration, Backbone, Block, Distillation, Experiment, Ffn, Method, Norms, ResNet,
+    ShiftSegments, Stem,
+};
+use ffn::train::Optimizer;
+
+const SIZE: usize = 16;
+const CLIPS: usize = 2;
+const CLASSES: usize = 5;
+const LABELS: [usize; CLIPS] = [1, 3];
+const DROPOUT: DropoutKey = DropoutKey { seed: 0, step: 0 };
+
+fn small(method: Method) -> Experiment {
+    experiment(&Network {
+        method,
+        backbone: Backbone::ResNet(ResNet {
+            block: Block::Basic,
+            blocks: vec![1, 1],
+            width: 8,
+            stem: Stem::Small,
+        }),
+        classes: CLASSES,
+        size: SIZE,
+        training: Some(Training {
+            batch: CLIPS,
+            lr: 0.05,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            clip_norm: Some(20.0),
+        }),
+    })
+}
+
+fn flexible(lambda: f64) -> Method {
+    Method::Ffn(Ffn {
+        frames: vec![4, 8],
+        lambda,
+        alteration: Alteration::Normal { std: 0.1 },
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    })
+}
+
+fn build(experiment: &Experiment, threads: usize) -> Model {
+    let mut model = Model::new(experiment, Path::new("."), threads).unwrap();
+    // A classifier of standard deviation 1e-3 hides what stands before it.
+    for (index, param) in model.graph().params.clone().iter().enumerate() {
+        if param.name == "new_fc.weight" {
+            model.update(index, &mut |values| {
+                values.iter_mut().for_each(|v| *v *= 100.0)
+            });
+        }
+    }
+    model
+}
+
+/// Values without a pattern, between −1 and 1.
+fn pixels(frames: usize, phase: f32) -> Vec<f32> {
+    let count = frames * SIZE * SIZE * 3;
+    (0..count)
+        .map(|i| ((i as f32 * 0.7 + phase).sin() * 43.7).sin())
+        .collect()
+}
+
+fn step(model: &mut Model, pixels: &[f32]) -> StepOutput {
+    let input = StepInput {
+        pixels,
+        labels: &LABELS,
+        dropout: DROPOUT,
+    };
+    model.train_step(&input).unwrap()
+}
+
+fn is_of_branch(name: &str, frames: usize) -> bool {
+    let module = name.rsplit_once('.').map_or(name, |(module, _)| module);
+    module.ends_with(&format!("_{frames}"))
+}
+
+/// The smaller branch's frames change: nothing private to the larger one does, statistics or gradients, since the
+/// divergence sends no gradient into the teacher.
+#[test]
+fn a_branch_leaves_the_others_private_parts_alone() {
+    let experiment = small(flexible(1.0));
+    let (mut a, mut b) = (build(&experiment, 2), build(&experiment, 2));
+    let input = |phase| [pixels(4 * CLIPS, phase), pixels(8 * CLIPS, 0.0)].concat();
+    let (first, second) = (step(&mut a, &input(1.0)), step(&mut b, &input(2.0)));
+    let (a, b) = (a.state_dict(), b.state_dict());
+    let mut seen = [0, 0];
+    for ((name, _, before), (_, _, after)) in a.floats.iter().zip(&b.floats) {
+        if name.ends_with("running_mean") {
+            assert_eq!(before == after, is_of_branch(name, 8), "{name}");
+            seen[0] += 1;
+        }
+    }
+    for (((name, ..), before), after) in
+        a.floats.iter().zip(&first.gradients).zip(&second.gradients)
+    {
+        if is_of_branch(name, 8) {
+            assert_eq!(before, after, "{name}");
+            seen[1] += 1;
+        }
+    }
+    assert!(seen.iter().all(|&n| n > 4), "{seen:?}");
+    assert_ne!(first.logits[0], second.logits[0]);
+    assert_eq!(first.logits[1], second.logits[1]);
+}
+
+#[test]
+fn without_lambda_no_gradient_reaches_the_smaller_branch() {
+    let mut model = build(&small(flexible(0.0)), 2);
+    let output = step(&mut model, &pixels(12 * CLIPS, 0.0));
+    for (param, gradient) in model.graph().params.iter().zip(&output.gradients) {
+        let expected = !is_of_branch(&param.name, 4);
+        assert_eq!(
+            gradient.iter().any(|&g| g != 0.0),
+            expected,
+            "{}",
+            param.name
+        );
+    }
+    assert_eq!(output.terms.len(), 2);
+    assert_eq!(output.terms[1], ("kl.4".to_owned(), 0.0));
+}
+
+/// d total / d parameter through program, tape and objective, against central differences.
+#[test]
+fn gradients_are_those_of_the_total() {
+    const H: f64 = 1e-3;
+    let mut model = build(&small(flexible(1.0)), 2);
+    let input = pixels(12 * CLIPS, 0.0);
+    let gradients = step(&mut model, &input).gradients;
+    let params = model.graph().params.clone();
+    for (index, param) in params.iter().enumerate() {
+        let gradient = &gradients[index];
+        let norm = gradient
+            .iter()
+            .map(|&g| f64::from(g).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        if norm < 1e-3 {
+            continue;
+        }
+        // Along the gradient itself the difference is largest, and rounding matters least.
+        let mut total_at = |distance: f64| {
+            let mut original = Vec::new();
+            model.update(index, &mut |values| {
+                original = values.to_vec();
+                for (value, g) in values.iter_mut().zip(gradient) {
+                    *value += (distance * f64::from(*g) / norm) as f32;
+                }
+            });
+            let total = step(&mut model, &input).total;
+            model.update(index, &mut |values| values.copy_from_slice(&original));
+            total
+        };
+        let slope = (total_at(H) - total_at(-H)) / (2.0 * H);
+        assert!(
+            (slope / norm - 1.0).abs() < 0.05,
+            "{}: {slope} against {norm}",
+            param.name
+        );
+    }
+}
+
+/// With no alteration and every branch's norms those of the vanilla model, each branch is the vanilla model.
+#[test]
+fn a_flexible_network_without_private_differences_is_vanilla() {
+    let mut vanilla = build(&small(Method::Vanilla { frames: 8 }), 2);
+    // Running statistics that are not 0 and 1.
+    step(&mut vanilla, &pixels(8 * CLIPS, 0.5));
+    let mut method = flexible(1.0);
+    if let Method::Ffn(ffn) = &mut method {
+        ffn.alteration = Alteration::Normal { std: 0.0 };
+    }
+    let mut flexible = build(&small(method), 2);
+    let (source, mut state) = (vanilla.state_dict(), flexible.state_dict());
+    for (name, _, values) in &mut state.floats {
+        let shared = ffn::model::names::vanilla(name);
+        if let Some((.., own)) = source.floats.iter().find(|(n, ..)| *n == shared) {
+            values.clone_from(own);
+        }
+    }
+    flexible.load_state_dict(&state).unwrap();
+    for frames in [4, 8] {
+        let input = pixels(frames * CLIPS, 0.0);
+        let expected = vanilla.evaluate(frames, CLIPS, &input).unwrap();
+        let found = flexible.evaluate(frames, CLIPS, &input).unwrap();
+        assert!(expected.iter().any(|v| v.abs() > 1e-2));
+        for (e, f) in expected.iter().zip(&found) {
+            assert!((e - f).abs() < 1e-5, "{frames} frames: {e} and {f}");
+        }
+    }
+}
+
+/// Training goes on bit for bit from a saved state, whatever the number of threads.
+#[test]
+fn a_restored_model_goes_on_bit_for_bit() {
+    let experiment = small(flexible(1.0));
+    let advance = |model: &mut Model, optimizer: &mut Optimizer, number: u8| {
+        let output = step(model, &pixels(12 * CLIPS, f32::from(number)));
+        optimizer.step(model, &output.gradients, 0.05);
+    };
+    let mut whole = build(&experiment, 1);
+    let mut optimizer = Optimizer::new(whole.graph(), &experiment);
+    advance(&mut whole, &mut optimizer, 0);
+    let (saved, momentum) = (whole.state_dict(), optimizer.state());
+    advance(&mut whole, &mut optimizer, 1);
+
+    let mut other = experiment.clone();
+    other.seed = 7;
+    let mut resumed = build(&other, 3);
+    let mut resumed_optimizer = Optimizer::new(resumed.graph(), &other);
+    resumed.load_state_dict(&saved).unwrap();
+    resumed_optimizer.load_state(&momentum).unwrap();
+    advance(&mut resumed, &mut resumed_optimizer, 1);
+    assert_eq!(whole.state_dict(), resumed.state_dict());
+    assert_eq!(optimizer.state(), resumed_optimizer.state());
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let experiment = small(flexible(1.0));
+    let mut model = build(&experiment, 2);
+    let mut optimizer = Optimizer::new(model.graph(), &experiment);
+    let input = pixels(12 * CLIPS, 0.0);
+    let mut totals = Vec::new();
+    for _ in 0..10 {
+        let output = step(&mut model, &input);
+        optimizer.step(&mut model, &output.gradients, 0.05);
+        totals.push(output.total);
+    }
+    assert!(totals[9] < 0.5 * totals[0], "{totals:?}");
+}
+
+#[test]
+fn programs_are_built_ahead_and_counted() {
+    let mut model = build(&small(flexible(1.0)), 2);
+    assert_eq!(model.memory(), 0);
+    model.prepare_train(CLIPS).unwrap();
+    let training = model.memory();
+    model.prepare_eval(4, CLIPS).unwrap();
+    model.prepare_eval(16, CLIPS).unwrap();
+    let all = model.memory();
+    assert!(0 < training && training < all);
+    step(&mut model, &pixels(12 * CLIPS, 0.0));
+    model.evaluate(16, CLIPS, &pixels(16 * CLIPS, 0.0)).unwrap();
+    assert_eq!(model.memory(), all);
+}
+
+#[test]
+fn a_batch_of_another_size_is_refused() {
+    let mut model = build(&small(flexible(1.0)), 2);
+    let input = StepInput {
+        pixels: &pixels(11 * CLIPS, 0.0),
+        labels: &LABELS,
+        dropout: DROPOUT,
+    };
+    let error = model.train_step(&input).err().unwrap();
+    assert_eq!(
+        error.message,
+        "expected 24 frames of 16×16 pixels (18432 values), found 16896 values"
+    );
+}
+
+#[test]
+fn a_state_of_another_model_is_refused() {
+    let vanilla = build(&small(Method::Vanilla { frames: 8 }), 2).state_dict();
+    let error = build(&small(flexible(1.0)), 2)
+        .load_state_dict(&vanilla)
+        .unwrap_err();
+    assert!(
+        error.message.contains("missing    base_model.bn1_4.weight"),
+        "{error}"
+    );
+    assert!(
+        error.message.contains("unexpected base_model.bn1.weight"),
+        "{error}"
+    );
+}
