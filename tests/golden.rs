@@ -135,7 +135,7 @@ fn verify(paths: &[&Path]) -> Output {
 /// Numbers differ between machines in their last digits: the measured ones are taken out, and the spaces that align them.
 fn redacted(table: &[u8]) -> String {
     let text = String::from_utf8_lossy(table);
-    let is_number = |word: &str| word.contains('.') && word.parse::<f64>().is_ok();
+    let is_number = |word: &str| word.contains(['.', 'e']) && word.parse::<f64>().is_ok();
     let redact = |line: &str| {
         let words = line.split_whitespace();
         let words = words.map(|word| if is_number(word) { "#" } else { word });

@@ -138,6 +138,7 @@ fn gradients_are_those_of_the_total() {
     let input = pixels(12 * CLIPS, 0.0);
     let gradients = step(&mut model, &input).gradients;
     let params = model.graph().params.clone();
+    let mut checked = 0;
     for (index, param) in params.iter().enumerate() {
         let gradient = &gradients[index];
         let norm = gradient
@@ -167,7 +168,9 @@ fn gradients_are_those_of_the_total() {
             "{}: {slope} against {norm}",
             param.name
         );
+        checked += 1;
     }
+    assert!(checked > params.len() / 2, "{checked} of {}", params.len());
 }
 
 /// With no alteration and every branch's norms those of the vanilla model, each branch is the vanilla model.

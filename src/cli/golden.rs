@@ -45,12 +45,11 @@ pub fn run(args: Args) -> Result<()> {
         groups += comparison.groups.len();
         failures += comparison.failures();
     }
-    let summary = format!(
-        "{} bundles, {groups} groups, {failures} failures, {:.1} s",
+    println!(
+        "bundles: {}, groups: {groups}, failures: {failures}, time: {:.1} s",
         bundles.len(),
         begun.elapsed().as_secs_f64()
     );
-    println!("{summary}");
     match failures {
         0 => Ok(()),
         n => Err(Error::new(

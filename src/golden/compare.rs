@@ -21,6 +21,17 @@ pub struct Group {
     pub error: f64,
     /// The same for the reference in float32; `None` where only equality passes.
     pub reference: Option<f64>,
+    /// Where the difference is largest.
+    pub worst: Option<Worst>,
+}
+
+/// One value on both sides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worst {
+    pub name: String,
+    pub index: usize,
+    pub expected: f64,
+    pub computed: f64,
 }
 
 impl Group {
@@ -70,7 +81,7 @@ impl Comparison {
             let sum = sums
                 .entry(natural(group))
                 .or_insert_with(|| Sum::new(group));
-            sum.add(&expected.values, &computed.values);
+            sum.add(name, &expected.values, &computed.values);
         }
         for name in computed.keys().filter(|name| !expected.contains_key(*name)) {
             mismatches.push(format!(
@@ -107,6 +118,7 @@ struct Sum<'a> {
     values: usize,
     difference: f64,
     size: f64,
+    worst: Option<(f64, Worst)>,
 }
 
 impl<'a> Sum<'a> {
@@ -116,14 +128,27 @@ impl<'a> Sum<'a> {
             values: 0,
             difference: 0.0,
             size: 0.0,
+            worst: None,
         }
     }
 
-    fn add(&mut self, expected: &[f64], computed: &[f64]) {
+    fn add(&mut self, name: &str, expected: &[f64], computed: &[f64]) {
         self.values += expected.len();
-        for (expected, computed) in expected.iter().zip(computed) {
-            self.difference += (computed - expected).powi(2);
+        for (index, (&expected, &computed)) in expected.iter().zip(computed).enumerate() {
+            let difference = (computed - expected).abs();
+            self.difference += difference.powi(2);
             self.size += expected.powi(2);
+            let largest = self.worst.as_ref().map_or(0.0, |(largest, _)| *largest);
+            // What is not a number is worse than any number.
+            if (difference > largest || difference.is_nan()) && !largest.is_nan() {
+                let worst = Worst {
+                    name: name.to_owned(),
+                    index,
+                    expected,
+                    computed,
+                };
+                self.worst = Some((difference, worst));
+            }
         }
     }
 
@@ -137,6 +162,7 @@ impl<'a> Sum<'a> {
             values: self.values,
             error,
             reference: reference.map(|errors| errors.get(self.group).copied().unwrap_or(0.0)),
+            worst: self.worst.map(|(_, worst)| worst),
         }
     }
 }
@@ -203,6 +229,19 @@ impl fmt::Display for Comparison {
                 line += &format!("  {cell:>width$}");
             }
             writeln!(f, "{}", line.trim_end())?;
+        }
+        let failed = self.groups.iter().filter(|group| !group.passes());
+        for worst in failed.filter_map(|group| group.worst.as_ref()) {
+            let Worst {
+                name,
+                index,
+                expected,
+                computed,
+            } = worst;
+            writeln!(
+                f,
+                "  FAIL  largest difference: {name}[{index}] is expected to be {expected:e} and is {computed:e}"
+            )?;
         }
         for mismatch in &self.mismatches {
             writeln!(f, "  FAIL  {mismatch}")?;

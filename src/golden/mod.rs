@@ -14,7 +14,7 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
-pub use compare::{Comparison, FACTOR, FLOOR, Group};
+pub use compare::{Comparison, FACTOR, FLOOR, Group, Worst};
 pub use experiment::{Network, Training, experiment};
 
 use crate::base::{Error, Kind, Result};

@@ -27,8 +27,7 @@ const MORE_FIXED: bool = true;
 pub struct Bundle {
     cases: Cases,
     boxes: Vec<Boxes>,
-    /// (frames, frames of the video) and the indices.
-    indices: Vec<((usize, usize), Vec<usize>)>,
+    frames: Vec<FrameCase>,
     pictures: BTreeMap<String, Picture>,
     expected: Tensors,
 }
@@ -75,6 +74,14 @@ struct Boxes {
     offsets_for_last_pair: Vec<(usize, usize)>,
 }
 
+/// The frames that validation takes from a video.
+struct FrameCase {
+    frames: usize,
+    /// Frames of the video.
+    count: usize,
+    indices: Vec<usize>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Indices {
@@ -103,7 +110,7 @@ impl Bundle {
         }
         check_geometry(&cases).map_err(|what| damaged(&folder.join(CASES), &what))?;
         let mut bundle = Self {
-            indices: read_indices(&folder.join(INDICES))?,
+            frames: read_indices(&folder.join(INDICES))?,
             expected: Tensors::new(),
             cases,
             boxes,
@@ -138,8 +145,8 @@ impl Bundle {
             expected.insert(first, pairs(&boxes.offsets_for_first_pair));
             expected.insert(last, pairs(&boxes.offsets_for_last_pair));
         }
-        for ((frames, count), indices) in &self.indices {
-            expected.insert(format!("{FRAMES}/{frames} of {count}"), numbers(indices));
+        for case in &self.frames {
+            expected.insert(case.name(), numbers(&case.indices));
         }
         expected
     }
@@ -174,9 +181,10 @@ impl Bundle {
             computed.insert(last, offsets(sizes.last()));
             computed.insert(names, pairs(&sizes));
         }
-        for ((frames, count), _) in &self.indices {
-            let found = sampling::segment_centres(*count, *frames, ShortVideos::FirstFrame);
-            computed.insert(format!("{FRAMES}/{frames} of {count}"), numbers(&found));
+        for case in &self.frames {
+            let rule = ShortVideos::FirstFrame;
+            let found = sampling::segment_centres(case.count, case.frames, rule);
+            computed.insert(case.name(), numbers(&found));
         }
         computed
     }
@@ -186,6 +194,12 @@ const EVALUATION: &str = "evaluation transform";
 const CROP: &str = "crop and resize";
 const BOX: &str = "candidate boxes";
 const FRAMES: &str = "validation frames";
+
+impl FrameCase {
+    fn name(&self) -> String {
+        format!("{FRAMES}/{} of {}", self.frames, self.count)
+    }
+}
 
 impl CropCase {
     fn region(&self) -> Region {
@@ -253,16 +267,18 @@ fn take_picture(
     })
 }
 
-fn read_indices(path: &Path) -> Result<Vec<((usize, usize), Vec<usize>)>> {
+fn read_indices(path: &Path) -> Result<Vec<FrameCase>> {
     let file: Indices = read_json(path)?;
     let parsed = file.indices.into_iter().map(|(key, indices)| {
         let numbers = key
             .split_once('/')
             .and_then(|(frames, count)| Some((frames.parse().ok()?, count.parse().ok()?)));
         match numbers {
-            Some((frames, count)) if frames > 0 && count > 0 && frames < 1 << 16 => {
-                Ok(((frames, count), indices))
-            }
+            Some((frames, count)) if frames > 0 && count > 0 && frames < 1 << 16 => Ok(FrameCase {
+                frames,
+                count,
+                indices,
+            }),
             _ => Err(damaged(path, &format!("`{key}` is not segments/frames"))),
         }
     });

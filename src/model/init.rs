@@ -24,28 +24,12 @@ pub fn initial(
     };
     let random = |param| random(param, experiment.seed, alteration);
     let mut params: Vec<Vec<f32>> = graph.params.iter().map(random).collect();
-    let mut statistics = fresh_statistics(graph);
+    let mut statistics = Statistics::initial(graph);
     if let Init::Pretrained { file, sha256 } = &experiment.model.init {
         let weights = pretrained::Weights::read(&base.join(file), sha256.as_deref())?;
         weights.copy_into(graph, &mut params, &mut statistics)?;
     }
     Ok((params, statistics))
-}
-
-/// Mean 0, variance 1, no batch seen.
-fn fresh_statistics(graph: &Graph) -> Statistics {
-    let filled = |value| {
-        graph
-            .stats
-            .iter()
-            .map(|s| vec![value; s.channels])
-            .collect()
-    };
-    Statistics {
-        mean: filled(0.0),
-        var: filled(1.0),
-        batches: vec![0; graph.stats.len()],
-    }
 }
 
 /// Convolutions Kaiming normal with fan-out, std sqrt(2 / (out · height · width)); norms 1 and 0; classifier std 1e-3

@@ -88,9 +88,7 @@ impl Optimizer {
     /// Clips and applies the gradients at the rate `lr`; returns their total L2 norm before clipping. When that norm
     /// is not finite nothing changes, so that what was learnt so far can still be saved.
     pub fn step(&mut self, model: &mut Model, gradients: &[Vec<f32>], lr: f64) -> f64 {
-        self.apply(gradients, lr, &mut |index, change| {
-            model.update(index, change)
-        })
+        self.apply(gradients, lr, |index, change| model.update(index, change))
     }
 
     /// [`Optimizer::step`] on parameters that `update` gives access to, by index.
@@ -98,7 +96,7 @@ impl Optimizer {
         &mut self,
         gradients: &[Vec<f32>],
         lr: f64,
-        update: &mut dyn FnMut(usize, &mut dyn FnMut(&mut [f32])),
+        mut update: impl FnMut(usize, &mut dyn FnMut(&mut [f32])),
     ) -> f64 {
         let norm = self.total_norm(gradients);
         if !norm.is_finite() {
@@ -214,7 +212,7 @@ mod tests {
 
         fn step(&mut self, gradients: &[Vec<f32>], lr: f64) -> f64 {
             let values = &mut self.values;
-            self.optimizer.apply(gradients, lr, &mut |index, change| {
+            self.optimizer.apply(gradients, lr, |index, change| {
                 change(&mut values[index])
             })
         }
