@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DataOptions {
-    /// Folder of the data set; else FFN_DATA_<NAME> or the configuration file says where it is.
+    /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::augment::Augmentation;
 use super::sampling::{self, Draw};
 use super::video::{Picture, Source, Video, VideoError};
-use super::{crop, resize, transform};
+use super::{crop, transform};
 use crate::base::rng::{Purpose, Stream};
 use crate::spec::{Crops, Eval, TrainClips};
 
@@ -68,16 +68,7 @@ pub fn evaluate(
     let scaled = transform::scaled_size(frames.size(), eval.short_side);
     let crops: Vec<Frames> = crop::evaluation_crops(scaled, evaluation_size(eval), eval.crops)
         .into_iter()
-        .map(|(keep, flipped)| {
-            frames.map(|picture| {
-                let whole = resize::Region::whole(picture.width, picture.height);
-                let mut view = resize::resize(picture, whole, scaled, keep);
-                if flipped {
-                    transform::flip(&mut view);
-                }
-                view
-            })
-        })
+        .map(|(keep, flip)| frames.map(|picture| transform::view(picture, scaled, keep, flip)))
         .collect();
     let views = |clips: &Vec<Vec<usize>>| {
         let pairs = clips

@@ -1,78 +1,82 @@
 //! SHA-256 of every sample, and a cache so that 20 GB are not read again.
+//!
+//! Hashes are lowercase hexadecimal throughout, as `sha256sum` prints them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::dataset::Sample;
 use super::roots;
-use super::video::{Source, Template, VideoError};
-use crate::base::{Result, files};
-
-/// 32 bytes of SHA-256.
-pub type Hash = [u8; 32];
+use super::video::{Source, Template};
+use crate::base::{Error, Kind, Result, files};
 
 /// A file changed less than this before it was hashed might change again with the same size and time: not cached.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The hashes of `samples`, in their order. `progress(done, total)`.
 ///
-/// A video's hash is that of its file; a frame folder's is over each picture's name, length and bytes, in order.
+/// A video's hash is that of its file. A frame folder's is that of the text `hash  name`, a line for each picture in
+/// order: what `sha256sum * | sha256sum` prints in a folder that holds nothing else.
 pub fn of_samples(
     samples: &[&Sample],
     cache: &mut Cache,
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Vec<Hash>> {
+) -> Result<Vec<String>> {
     let done = AtomicUsize::new(0);
     let known = &*cache;
-    let found: Vec<(Hash, Option<Stamp>)> = samples
+    let found: Vec<Hashed> = samples
         .par_iter()
         .map(|sample| {
-            let hashed = of_sample(sample, known)?;
+            let hashed = of_sample(sample, known).map_err(|error| name(error, &sample.id))?;
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, samples.len());
             Ok(hashed)
         })
         .collect::<Result<_>>()?;
-    for (sample, (hash, stamp)) in samples.iter().zip(&found) {
-        if let Some(stamp) = stamp {
-            cache.insert(&sample.id, *stamp, *hash);
-        }
+    for (sample, hashed) in samples.iter().zip(&found) {
+        cache.insert(&sample.id, hashed);
     }
-    Ok(found.into_iter().map(|(hash, _)| hash).collect())
+    Ok(found.into_iter().map(|hashed| hashed.hash).collect())
 }
 
-/// The hash, and the stamp under which it may be remembered.
-fn of_sample(sample: &Sample, cache: &Cache) -> Result<(Hash, Option<Stamp>)> {
-    let fail = |error: std::io::Error| {
-        let error = match error.kind() {
-            std::io::ErrorKind::NotFound => VideoError::Missing,
-            _ => VideoError::Unreadable(error.to_string()),
-        };
-        error.into_error(&sample.id, sample.source.path())
-    };
-    let pictures = pictures(&sample.source)
-        .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
-    let before = SystemTime::now();
-    let stamp = Stamp::of(&pictures).map_err(fail)?;
-    if let Some(hash) = cache.get(&sample.id, stamp) {
-        return Ok((hash, Some(stamp)));
+fn name(error: Error, id: &str) -> Error {
+    Error::new(Kind::Data, format!("video `{id}`: {}", error.message))
+        .hint("complete the data set, or look at the file's permissions and the disk's health")
+}
+
+/// A hash, and the stamp under which it may be remembered.
+struct Hashed {
+    hash: String,
+    stamp: Option<String>,
+}
+
+fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
+    let files = files_of(&sample.source)?;
+    let now = SystemTime::now();
+    let (stamp, modified) = stamp(&files)?;
+    if let Some(hash) = cache.get(&sample.id, &stamp) {
+        return Ok(Hashed {
+            hash: hash.to_owned(),
+            stamp: Some(stamp),
+        });
     }
     let hash = match &sample.source {
-        Source::File(path) => of_file(path),
-        Source::Folder { .. } => of_pictures(&pictures),
-    }
-    .map_err(fail)?;
-    Ok((hash, stamp.is_settled(before).then_some(stamp)))
+        Source::File(path) => files::sha256_of_file(path)?,
+        Source::Folder { .. } => files::sha256(list(&files)?.as_bytes()),
+    };
+    let is_settled = now.duration_since(modified).is_ok_and(|age| age > SETTLED);
+    Ok(Hashed {
+        hash,
+        stamp: is_settled.then_some(stamp),
+    })
 }
 
-/// The files of a sample.
-fn pictures(source: &Source) -> Result<Vec<PathBuf>, VideoError> {
+/// The video, or the pictures of the folder.
+fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
     match source {
         Source::File(path) => Ok(vec![path.clone()]),
         Source::Folder {
@@ -81,7 +85,8 @@ fn pictures(source: &Source) -> Result<Vec<PathBuf>, VideoError> {
             first,
             count,
         } => {
-            let template = Template::parse(template)?;
+            let template = Template::parse(template)
+                .map_err(|error| Error::new(Kind::Data, error.to_string()))?;
             let numbers = *first..first.saturating_add(*count);
             Ok(numbers
                 .map(|number| path.join(template.name(number)))
@@ -90,67 +95,40 @@ fn pictures(source: &Source) -> Result<Vec<PathBuf>, VideoError> {
     }
 }
 
-fn of_file(path: &Path) -> std::io::Result<Hash> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-}
-
-fn of_pictures(paths: &[PathBuf]) -> std::io::Result<Hash> {
-    let mut hasher = Sha256::new();
-    for path in paths {
-        let bytes = fs::read(path)?;
+/// Lines `hash  name`.
+fn list(pictures: &[PathBuf]) -> Result<String> {
+    let line = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        hasher.update(name.as_bytes());
-        hasher.update([0]);
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-    }
-    Ok(hasher.finalize().into())
+        Ok(format!("{}  {name}\n", files::sha256_of_file(path)?))
+    };
+    pictures.iter().map(line).collect()
 }
 
-/// What changes when a file does: sizes in all, and the latest time of change in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: u64,
-}
-
-impl Stamp {
-    fn of(paths: &[PathBuf]) -> std::io::Result<Self> {
-        let mut stamp = Self {
-            size: 0,
-            modified: 0,
-        };
-        for path in paths {
+/// What changes when one of the files does, and when the last of them did: sizes and times of all.
+fn stamp(paths: &[PathBuf]) -> Result<(String, SystemTime)> {
+    let mut text = String::new();
+    let mut latest = UNIX_EPOCH;
+    for path in paths {
+        let look = || {
             let metadata = fs::metadata(path)?;
-            let since = metadata.modified()?.duration_since(UNIX_EPOCH);
-            let modified = since.map_or(0, |time| time.as_nanos() as u64);
-            stamp.size += metadata.len();
-            stamp.modified = stamp.modified.max(modified);
-        }
-        Ok(stamp)
+            Ok((metadata.len(), metadata.modified()?))
+        };
+        let (size, modified) = look().map_err(|error| Error::io("read", path, &error))?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        text.push_str(&format!("{size} {}\n", since.as_nanos()));
+        latest = latest.max(modified);
     }
-
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let modified = UNIX_EPOCH + Duration::from_nanos(self.modified);
-        now.duration_since(modified).is_ok_and(|age| age > SETTLED)
-    }
+    Ok((files::sha256(text.as_bytes()), latest))
 }
 
 /// Hashes that were computed before, of one data set's root, in the user's cache folder.
 ///
-/// The file is `SHA-256 of the rest`, then lines `hash size modified id`. One that is damaged counts as empty; it is
+/// The file is the SHA-256 of the rest, then lines `hash stamp id`. One that is damaged counts as empty; it is
 /// replaced whole, so that of two processes the last one's is kept.
 pub struct Cache {
     path: Option<PathBuf>,
-    entries: BTreeMap<String, (Stamp, Hash)>,
+    /// Stamp and hash by id.
+    entries: BTreeMap<String, (String, String)>,
     changed: bool,
 }
 
@@ -176,14 +154,17 @@ impl Cache {
         }
     }
 
-    fn get(&self, id: &str, stamp: Stamp) -> Option<Hash> {
+    fn get(&self, id: &str, stamp: &str) -> Option<&str> {
         let (known, hash) = self.entries.get(id)?;
-        (*known == stamp).then_some(*hash)
+        (known == stamp).then_some(hash)
     }
 
-    fn insert(&mut self, id: &str, stamp: Stamp, hash: Hash) {
-        let old = self.entries.insert(id.to_owned(), (stamp, hash));
-        self.changed |= old != Some((stamp, hash));
+    fn insert(&mut self, id: &str, hashed: &Hashed) {
+        if let Some(stamp) = &hashed.stamp {
+            let entry = (stamp.clone(), hashed.hash.clone());
+            let old = self.entries.insert(id.to_owned(), entry.clone());
+            self.changed |= old != Some(entry);
+        }
     }
 
     /// Keeps what was computed for the next time; a failure only costs time then.
@@ -191,51 +172,32 @@ impl Cache {
         let Some(path) = self.path.as_deref().filter(|_| self.changed) else {
             return;
         };
-        let mut lines = String::new();
-        for (id, (stamp, hash)) in &self.entries {
-            let Stamp { size, modified } = stamp;
-            lines.push_str(&format!("{} {size} {modified} {id}\n", hex(hash)));
-        }
+        let line =
+            |(id, (stamp, hash)): (&String, &(String, String))| format!("{hash} {stamp} {id}\n");
+        let lines: String = self.entries.iter().map(line).collect();
         let sum = files::sha256(lines.as_bytes());
         let _ = files::write_atomic(path, format!("{sum}\n{lines}").as_bytes());
     }
 }
 
-fn read_entries(path: &Path) -> Option<BTreeMap<String, (Stamp, Hash)>> {
+fn read_entries(path: &Path) -> Option<BTreeMap<String, (String, String)>> {
     let content = fs::read_to_string(path).ok()?;
     let (sum, lines) = content.split_once('\n')?;
     if files::sha256(lines.as_bytes()) != sum {
         return None;
     }
     let entry = |line: &str| {
-        let mut parts = line.splitn(4, ' ');
-        let hash = parse_hex(parts.next()?)?;
-        let size = parts.next()?.parse().ok()?;
-        let modified = parts.next()?.parse().ok()?;
-        Some((parts.next()?.to_owned(), (Stamp { size, modified }, hash)))
+        let mut parts = line.splitn(3, ' ');
+        let (hash, stamp, id) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((id.to_owned(), (stamp.to_owned(), hash.to_owned())))
     };
     lines.lines().map(entry).collect()
-}
-
-/// Lowercase hexadecimal.
-pub fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub fn parse_hex(text: &str) -> Option<Hash> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, place) in hash.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[place..place + 2], 16).ok()?;
-    }
-    Some(hash)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn sample(path: &Path) -> Sample {
         Sample {
@@ -265,10 +227,10 @@ mod tests {
             let mut cache = Cache::at(Some(kept.clone()), fresh);
             let found = of_samples(&[&sample(&video)], &mut cache, &|_, _| ()).unwrap();
             cache.save();
-            found[0]
+            found[0].clone()
         };
         let first = hash(false);
-        assert_eq!(hex(&first), files::sha256(b"one"));
+        assert_eq!(first, files::sha256(b"one"));
 
         // The same size and time: the cache believes it, a fresh look does not.
         let time = fs::metadata(&video).unwrap().modified().unwrap();
@@ -280,13 +242,13 @@ mod tests {
             .set_modified(time)
             .unwrap();
         assert_eq!(hash(false), first);
-        assert_eq!(hex(&hash(true)), files::sha256(b"two"));
+        assert_eq!(hash(true), files::sha256(b"two"));
 
         // A damaged cache counts as empty.
-        let damaged = fs::read_to_string(&kept).unwrap().replace(" 3 ", " 4 ");
+        let damaged = fs::read_to_string(&kept).unwrap().replace(" 7\n", " 8\n");
         fs::write(&kept, damaged).unwrap();
         assert!(read_entries(&kept).is_none());
-        assert_eq!(hex(&hash(false)), files::sha256(b"two"));
+        assert_eq!(hash(false), files::sha256(b"two"));
     }
 
     #[test]
@@ -300,23 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_folders_hash_depends_on_names_and_bytes() {
+    fn a_frame_folders_hash_is_that_of_its_list() {
         let folder = tempfile::tempdir().unwrap();
         let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&a, "12").unwrap();
         fs::write(&b, "3").unwrap();
-        let both = of_pictures(&[a.clone(), b.clone()]).unwrap();
-        assert_ne!(both, of_pictures(&[b.clone(), a.clone()]).unwrap());
-        fs::write(&a, "1").unwrap();
-        fs::write(&b, "23").unwrap();
-        assert_ne!(both, of_pictures(&[a, b]).unwrap());
-    }
-
-    #[test]
-    fn hexadecimal_goes_both_ways() {
-        let hash: Hash = std::array::from_fn(|i| i as u8 * 7);
-        assert_eq!(parse_hex(&hex(&hash)), Some(hash));
-        assert_eq!(parse_hex("00"), None);
-        assert_eq!(parse_hex(&"x".repeat(64)), None);
+        let lines = ["12", "3"].map(|content| files::sha256(content.as_bytes()));
+        let expected = format!("{}  a\n{}  b\n", lines[0], lines[1]);
+        assert_eq!(list(&[a, b]).unwrap(), expected);
     }
 }

@@ -4,14 +4,13 @@
 //! over its videos' hashes. The hashes themselves lie beside it in `NAME.pins.sha256`, lines `hash  id`: only they can
 //! say which videos differ, but the roots are enough to say that some do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Progress, Sample, Split};
-use super::hashes::{self, Cache, Hash, hex};
+use super::hashes::{self, Cache};
 use super::listing::counted;
 use crate::base::{Error, Kind, Result, files};
 
@@ -25,7 +24,7 @@ pub struct Pins {
     /// Class names in label order.
     pub classes: Vec<String>,
     /// SHA-256 of each label file.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Hashes,
     pub train: SplitPins,
     pub validation: SplitPins,
     /// SHA-256 of the file of hashes.
@@ -40,10 +39,13 @@ pub struct SplitPins {
     pub root: String,
 }
 
+/// SHA-256 by name.
+type Hashes = BTreeMap<String, String>;
+
 /// A data set's pins and each video's hash, by id.
 pub struct Computed {
     pub pins: Pins,
-    pub videos: BTreeMap<String, Hash>,
+    pub videos: Hashes,
 }
 
 /// Hashes a data set. `full`: whatever the cache remembers.
@@ -53,7 +55,7 @@ pub fn compute(dataset: &Dataset, full: bool, progress: &Progress<'_>) -> Result
     let report = |done, total| progress("hashing videos", done, total);
     let found = hashes::of_samples(&samples, &mut cache, &report)?;
     cache.save();
-    let videos: BTreeMap<String, Hash> = samples
+    let videos: Hashes = samples
         .iter()
         .map(|sample| sample.id.clone())
         .zip(found)
@@ -64,7 +66,7 @@ pub fn compute(dataset: &Dataset, full: bool, progress: &Progress<'_>) -> Result
         let ids = samples.iter().map(|sample| sample.id.as_str());
         SplitPins {
             count: samples.len(),
-            root: hex(&root(ids, &videos)),
+            root: root(ids, &videos),
         }
     };
     let pins = Pins {
@@ -78,31 +80,27 @@ pub fn compute(dataset: &Dataset, full: bool, progress: &Progress<'_>) -> Result
     Ok(Computed { pins, videos })
 }
 
-/// The Merkle root over (id, hash) sorted by id, as RFC 6962 builds it: a leaf is SHA-256(0, id, 0, hash), a node
-/// SHA-256(1, left, right), and a node without a partner moves up as it is.
-fn root<'a>(ids: impl Iterator<Item = &'a str>, videos: &BTreeMap<String, Hash>) -> Hash {
+/// The Merkle root over (id, hash) sorted by id, in the shape of RFC 6962: a leaf is SHA-256(`leaf id hash`), a node
+/// SHA-256(`node left right`), hashes in hexadecimal; a node without a partner moves up as it is.
+fn root<'a>(ids: impl Iterator<Item = &'a str>, videos: &Hashes) -> String {
     let mut ids: Vec<&str> = ids.collect();
     ids.sort_unstable();
-    let mut level: Vec<Hash> = ids
-        .iter()
-        .filter_map(|id| Some(digest(&[&[0], id.as_bytes(), &[0], videos.get(*id)?])))
-        .collect();
+    let leaf = |id: &&str| Some(digest(&["leaf", id, videos.get(*id)?]));
+    let mut level: Vec<String> = ids.iter().filter_map(leaf).collect();
     while level.len() > 1 {
         level = level
             .chunks(2)
             .map(|pair| match pair {
-                [left, right] => digest(&[&[1], left, right]),
-                _ => pair[0],
+                [left, right] => digest(&["node", left, right]),
+                _ => pair.concat(),
             })
             .collect();
     }
-    level.first().copied().unwrap_or_else(|| digest(&[]))
+    level.pop().unwrap_or_else(|| digest(&[]))
 }
 
-fn digest(parts: &[&[u8]]) -> Hash {
-    let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize().into()
+fn digest(words: &[&str]) -> String {
+    files::sha256(words.join(" ").as_bytes())
 }
 
 /// Where the hashes of a pin file lie: `NAME.pins.sha256` beside `NAME.pins.ron`.
@@ -110,10 +108,10 @@ pub fn sidecar(pins: &Path) -> PathBuf {
     pins.with_extension("sha256")
 }
 
-fn sidecar_text(videos: &BTreeMap<String, Hash>) -> String {
+fn sidecar_text(videos: &Hashes) -> String {
     videos
         .iter()
-        .map(|(id, hash)| format!("{}  {id}\n", hex(hash)))
+        .map(|(id, hash)| format!("{hash}  {id}\n"))
         .collect()
 }
 
@@ -149,7 +147,7 @@ pub fn write(path: &Path, computed: &Computed) -> Result<()> {
 }
 
 /// The pinned hash of each video; `None` where the file of hashes is not there.
-fn read_sidecar(path: &Path, pins: &Pins) -> Result<Option<BTreeMap<String, Hash>>> {
+fn read_sidecar(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     let path = sidecar(path);
     if !path.exists() {
         return Ok(None);
@@ -171,7 +169,7 @@ fn read_sidecar(path: &Path, pins: &Pins) -> Result<Option<BTreeMap<String, Hash
     }
     let entry = |line: &str| {
         let (hash, id) = line.split_once("  ")?;
-        Some((id.to_owned(), hashes::parse_hex(hash)?))
+        Some((id.to_owned(), hash.to_owned()))
     };
     let hashes: Option<_> = text.lines().map(entry).collect();
     let hashes = hashes.ok_or_else(|| damaged("a line is not `hash  id`".into()))?;
@@ -229,17 +227,7 @@ pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Ve
     }
     match read_sidecar(path, pinned)? {
         Some(expected) => {
-            let text = |hashes: &BTreeMap<String, Hash>| -> BTreeMap<String, String> {
-                hashes
-                    .iter()
-                    .map(|(id, hash)| (id.clone(), hex(hash)))
-                    .collect()
-            };
-            differences.extend(hash_differences(
-                "videos",
-                &text(&expected),
-                &text(&computed.videos),
-            ));
+            differences.extend(hash_differences("videos", &expected, &computed.videos));
         }
         None => differences.push(format!(
             "which videos differ cannot be said without their pinned hashes, `{}`",
@@ -265,16 +253,9 @@ fn class_differences(expected: &[String], found: &[String]) -> Vec<String> {
 }
 
 /// Names whose hashes differ, or that are on one side only.
-fn hash_differences(
-    what: &str,
-    expected: &BTreeMap<String, String>,
-    found: &BTreeMap<String, String>,
-) -> Option<String> {
-    const NOTHING: &str = "nothing";
-    let names: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
-    let hash = |hashes: &BTreeMap<String, String>, name: &str| {
-        hashes.get(name).map_or(NOTHING.to_owned(), String::clone)
-    };
+fn hash_differences(what: &str, expected: &Hashes, found: &Hashes) -> Option<String> {
+    let names: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let hash = |hashes: &Hashes, name| hashes.get(name).map_or("nothing".to_owned(), String::clone);
     let items: Vec<String> = names
         .into_iter()
         .map(|name| (name, hash(expected, name), hash(found, name)))
@@ -290,14 +271,14 @@ fn hash_differences(
 mod tests {
     use super::*;
 
-    fn videos(hashes: &[(&str, u8)]) -> BTreeMap<String, Hash> {
+    fn videos(hashes: &[(&str, u8)]) -> Hashes {
         hashes
             .iter()
-            .map(|(id, byte)| (id.to_string(), [*byte; 32]))
+            .map(|(id, content)| (id.to_string(), files::sha256(&[*content])))
             .collect()
     }
 
-    fn root_of(hashes: &[(&str, u8)]) -> Hash {
+    fn root_of(hashes: &[(&str, u8)]) -> String {
         root(hashes.iter().map(|(id, _)| *id), &videos(hashes))
     }
 
@@ -320,9 +301,9 @@ mod tests {
 
     #[test]
     fn the_tree_is_that_of_rfc_6962() {
-        let leaf = |id: &str, byte: u8| digest(&[&[0], id.as_bytes(), &[0], &[byte; 32]]);
+        let leaf = |id: &str, content: u8| digest(&["leaf", id, &files::sha256(&[content])]);
         let (a, b, c) = (leaf("a", 1), leaf("b", 2), leaf("c", 3));
-        let expected = digest(&[&[1], &digest(&[&[1], &a, &b]), &c]);
+        let expected = digest(&["node", &digest(&["node", &a, &b]), &c]);
         assert_eq!(root_of(&[("a", 1), ("b", 2), ("c", 3)]), expected);
     }
 

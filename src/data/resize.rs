@@ -7,7 +7,7 @@
 //! order of passes, and differs from Pillow in 9 and 1607 of the 9408 values of the two crops in `golden/preprocess`.
 //!
 //! Source: `ImagingResample` of Pillow 13 (`libImaging/Resample.c`), by behaviour. Up to Pillow 12 the horizontal pass
-//! was always the first; single values differ by one between the two where [`vertical_first`] holds.
+//! was always the first; single values differ by one between the two where `vertical_first` holds.
 
 use super::video::Picture;
 

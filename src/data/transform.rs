@@ -18,9 +18,18 @@ pub fn scaled_size((width, height): (usize, usize), short_side: usize) -> (usize
 /// `size` is at most `short_side`.
 pub fn evaluate(picture: &Picture, short_side: usize, size: usize) -> Picture {
     let scaled = scaled_size((picture.width, picture.height), short_side);
-    let (keep, _) = crop::evaluation_crops(scaled, size, Crops::One)[0];
+    let (keep, flipped) = crop::evaluation_crops(scaled, size, Crops::One)[0];
+    view(picture, scaled, keep, flipped)
+}
+
+/// The part `keep` of the picture resized to `scaled` (width, height), with left and right exchanged where `flipped`.
+pub fn view(picture: &Picture, scaled: (usize, usize), keep: Region, flipped: bool) -> Picture {
     let whole = Region::whole(picture.width, picture.height);
-    resize(picture, whole, scaled, keep)
+    let mut view = resize(picture, whole, scaled, keep);
+    if flipped {
+        flip(&mut view);
+    }
+    view
 }
 
 /// Cuts `region` out and resizes it to a square of `size`.

@@ -50,7 +50,7 @@ struct Selection {
     /// The experiment whose data are meant.
     experiment: PathBuf,
 
-    /// Folder of the data set; else FFN_DATA_<NAME> or the configuration file says where it is.
+    /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
 }
