@@ -1,6 +1,44 @@
 //! `ffn`: a declarative experiment language and reproducibility harness for video recognition.
 //!
-//! The modules are the stages of the pipeline. No stage reads one that stands below it in this list.
+//! A person writes an experiment in RON; `ffn` checks it, compiles it into a dfdx model, trains and evaluates it,
+//! and leaves artifacts from which every table is made again. This page is the map of the code.
+//!
+//! # Three promises
+//! 1. **Nothing silent.** A misspelt key, a missing video, a wrong class order or a checkpoint of another experiment
+//!    is a [`base::Error`] that says where, what was expected and what to do.
+//! 2. **Bit for bit.** The same experiment, pins and device class give the same bytes, whatever the number of
+//!    threads or loader workers, and however often the run was killed and resumed. Random numbers are keyed by what
+//!    they are for ([`base::rng`]), reductions are split in a fixed way ([`exec::cpu`]), a checkpoint holds all that
+//!    the next step reads ([`run::checkpoint`]).
+//! 3. **Every number has a source.** Each comes from a run folder ([`run`]), and each run from hashes of experiment,
+//!    data, weights and code.
+//!
+//! # The pipeline
+//! The modules are its stages, in this order. No stage reads one that stands below it in the list.
+//!
+//! | stage | what goes in | what comes out |
+//! |---|---|---|
+//! | [`base`] | | errors, random streams, atomic files: what every stage uses |
+//! | [`spec`] | RON text | the resolved [`spec::Experiment`], or every mistake of the file at once |
+//! | [`data`] | lists, pins, videos | [`data::TrainBatch`] and [`data::EvalBatch`]: bytes of all frame counts from one decode |
+//! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
+//! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
+//! | [`exec`] | a program, parameters, pixels | logits and gradients |
+//! | [`model`] | all of these | the dfdx module: the trunk is one operation on dfdx's tape, the objective is dfdx |
+//! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
+//! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
+//! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
+//! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
+//!
+//! # Where to begin
+//! - *The paper in code*: `graph/flexible.rs` (private norms, alteration), `model/objective.rs` (equation 4),
+//!   `exec/cpu/shift.rs` (the temporal shift).
+//! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk.rs` →
+//!   [`exec::cpu::Engine::forward`].
+//! - *A new field of the language*: the raw type in `spec/raw.rs`, its default in `spec/resolve.rs`, its rules in
+//!   `spec/rules.rs`; `ffn schema` and its test say what else changed.
+//! - *A new architecture*: a builder beside `graph/resnet.rs`, a golden case for it, a variant in the language.
+//! - *A new data set*: a reader beside `data/something_v2.rs` that lists samples; decoding and sampling are shared.
 
 pub mod base;
 pub mod spec;
