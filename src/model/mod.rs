@@ -25,6 +25,7 @@ use self::objective::{BranchLogits, Objective};
 use self::parameters::{Parameters, slices};
 use self::trunk::{Input, Trunk};
 use crate::base::{Error, Kind, Result};
+use crate::data::clip::evaluation_size;
 use crate::exec::cpu::Engine;
 use crate::exec::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::graph::Graph;
@@ -67,7 +68,8 @@ pub struct StepOutput {
 impl Model {
     /// Builds the graphs for training and for evaluation, and the initial weights. `base`: folder of the experiment.
     pub fn new(experiment: &Experiment, base: &Path, threads: usize) -> Result<Self> {
-        let (train, eval) = (experiment.train.clips.size, experiment.eval.size);
+        let train = experiment.train.clips.size;
+        let eval = evaluation_size(&experiment.eval);
         let graph = Graph::build(experiment, (train, train))?;
         let (values, statistics) = init::initial(experiment, &graph, base)?;
         Ok(Self {

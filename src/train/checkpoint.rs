@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Optimizer;
+use super::learner::Learner;
 use crate::base::{Error, Kind, Result};
 use crate::model::Model;
 use crate::run::checkpoint::{self, MODEL, MOMENTUM, Moment, State};
@@ -10,8 +10,8 @@ use crate::run::{Folder, folder, metrics, tensors};
 
 /// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
 /// last good checkpoint.
-pub fn save(folder: &Folder, model: &Model, optimizer: &Optimizer, moment: Moment) -> Result<()> {
-    let state = model.state_dict();
+pub fn save(folder: &Folder, learner: &Learner, moment: Moment) -> Result<()> {
+    let state = learner.model.state_dict();
     let broken = |values: &[f32]| values.iter().any(|value| !value.is_finite());
     if let Some((name, ..)) = state.floats.iter().find(|tensor| broken(&tensor.2)) {
         return Err(Error::new(
@@ -23,7 +23,7 @@ pub fn save(folder: &Folder, model: &Model, optimizer: &Optimizer, moment: Momen
         ));
     }
     let model = tensors::encode(&state)?;
-    let momentum = tensors::encode_floats(&optimizer.state())?;
+    let momentum = tensors::encode_floats(&learner.optimizer.state())?;
     checkpoint::write(&folder.checkpoints(), moment, &model, &momentum)?;
     checkpoint::prune(&folder.checkpoints(), checkpoint::KEPT)
 }
@@ -37,12 +37,7 @@ pub struct Found {
 
 /// Loads the last checkpoint that is intact and whose metrics are; `None` for a run that has none yet. Later ones,
 /// which are damaged, are removed: the run makes them again. Where all are damaged nothing is touched.
-pub fn restore(
-    folder: &Folder,
-    identity: &str,
-    model: &mut Model,
-    optimizer: &mut Optimizer,
-) -> Result<Option<Found>> {
+pub fn restore(folder: &Folder, identity: &str, learner: &mut Learner) -> Result<Option<Found>> {
     let mut damaged = Vec::new();
     let mut passed = Vec::new();
     for (_, path) in checkpoint::list(&folder.checkpoints())?.into_iter().rev() {
@@ -52,7 +47,7 @@ pub fn restore(
                 passed.push(path);
             }
             Ok(state) => {
-                load(&path, model, optimizer)?;
+                load(&path, learner)?;
                 for path in passed {
                     checkpoint::remove(&path)?;
                 }
@@ -78,9 +73,13 @@ fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
     Ok(state)
 }
 
-fn load(path: &Path, model: &mut Model, optimizer: &mut Optimizer) -> Result<()> {
-    model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
-    optimizer.load_state(&tensors::decode(&path.join(MOMENTUM))?.floats)
+fn load(path: &Path, learner: &mut Learner) -> Result<()> {
+    learner
+        .model
+        .load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
+    learner
+        .optimizer
+        .load_state(&tensors::decode(&path.join(MOMENTUM))?.floats)
 }
 
 /// Loads the weights of a run's last checkpoint, for evaluation; returns the steps that they have had.

@@ -7,16 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::checkpoint;
 use super::evaluate::Evaluation;
+use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
-use super::{Optimizer, checkpoint, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::loader::steps_per_epoch;
-use crate::data::transform::normalize_into;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
-use crate::exec::{DropoutKey, Statistics};
-use crate::model::{Model, StepInput, StepOutput};
+use crate::model::Model;
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
 use crate::run::log::{Lines, Timing};
@@ -44,8 +43,7 @@ pub struct Job<'a> {
 pub struct Session<'a> {
     job: Job<'a>,
     identity: String,
-    model: Model,
-    optimizer: Optimizer,
+    learner: Learner,
     manifest: Manifest,
     history: History,
     metrics: Metrics,
@@ -55,31 +53,29 @@ pub struct Session<'a> {
     step: u64,
     /// Steps of the last checkpoint, and when it was written.
     saved: (Option<u64>, Instant),
-    pixels: Vec<f32>,
 }
 
 impl<'a> Session<'a> {
-    /// Builds the model, begins the run or loads its last checkpoint, and tries every evaluation view once.
+    /// Builds the model, and begins the run or loads its last checkpoint.
     pub fn open(job: Job<'a>) -> Result<Self> {
         let experiment = &job.loaded.experiment;
         let identity = experiment.identity();
-        let mut model = Model::new(experiment, &job.loaded.base, job.threads)?;
-        let mut optimizer = Optimizer::new(model.graph(), experiment);
+        let model = Model::new(experiment, &job.loaded.base, job.threads)?;
+        let mut learner = Learner::new(model, experiment);
         job.folder.remove_unfinished()?;
         let manifest = match job.folder.exists() {
             true => job.folder.manifest()?,
-            false => begin(&job, &identity, &model)?,
+            false => begin(&job, &identity, &learner.model)?,
         };
         manifest.check_data(&DataIdentity::of(&job.dataset))?;
-        let found = checkpoint::restore(&job.folder, &identity, &mut model, &mut optimizer)?;
+        let found = checkpoint::restore(&job.folder, &identity, &mut learner)?;
         let (step, mark) = match &found {
             Some(found) => (found.state.step, found.state.metrics.clone()),
             None => (0, Mark::start()),
         };
         let mut session = Self {
             identity,
-            model,
-            optimizer,
+            learner,
             manifest,
             history: job.folder.history()?,
             metrics: Metrics::resume(&job.folder.join(folder::METRICS), &mark)?,
@@ -87,14 +83,12 @@ impl<'a> Session<'a> {
             timing: Lines::open(&job.folder.join(folder::TIMING))?,
             step,
             saved: (found.as_ref().map(|_| step), Instant::now()),
-            pixels: Vec::new(),
             job,
         };
         session.begin_process()?;
         for error in found.iter().flat_map(|found| &found.damaged) {
             session.warn(&format!("going on from step {step}: {}", error.message))?;
         }
-        session.rehearse()?;
         Ok(session)
     }
 
@@ -103,7 +97,7 @@ impl<'a> Session<'a> {
     }
 
     pub fn model(&self) -> &Model {
-        &self.model
+        &self.learner.model
     }
 
     /// Steps that are done.
@@ -114,7 +108,8 @@ impl<'a> Session<'a> {
     /// Trains what is left and evaluates. However it ends, the history says so.
     pub fn run(mut self, progress: &mut Progress) -> Result<Vec<Summary>> {
         let result = self
-            .train(progress)
+            .rehearse()
+            .and_then(|()| self.train(progress))
             .and_then(|()| self.final_results(progress));
         let closed = self.close(&result);
         let summaries = result?;
@@ -140,23 +135,7 @@ impl<'a> Session<'a> {
             self.step,
         );
         while self.step < steps {
-            let begun = Instant::now();
-            let waited = loader.report().waited;
-            let batch = loader.next_batch().ok_or_else(|| {
-                Error::new(
-                    Kind::Data,
-                    format!("the loader ended before step {}", self.step),
-                )
-            })??;
-            let record = self.advance(batch)?;
-            let report = loader.report();
-            self.timing.record(&Timing {
-                step: record.step,
-                seconds: begun.elapsed().as_secs_f64(),
-                waited: report.waited - waited,
-                queue: report.depth,
-            })?;
-            progress.step(&record, report.depth);
+            self.next_step(&mut loader, progress)?;
             if self.at_epoch_end() || self.saved.1.elapsed() >= self.job.checkpoint_every {
                 self.save()?;
             }
@@ -166,56 +145,39 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// One training step.
-    fn advance(&mut self, batch: TrainBatch) -> Result<Record> {
+    fn next_step(&mut self, loader: &mut TrainLoader, progress: &mut Progress) -> Result<()> {
+        let begun = Instant::now();
+        let waited = loader.report().waited;
+        let batch = loader.next_batch().ok_or_else(|| {
+            let message = format!("the loader ended before step {}", self.step);
+            Error::new(Kind::Data, message)
+        })??;
+        let record = self.advance(&batch)?;
+        let report = loader.report();
+        progress.step(&record, report.depth);
+        self.timing.record(&Timing {
+            step: record.step,
+            seconds: begun.elapsed().as_secs_f64(),
+            waited: report.waited - waited,
+            queue: report.depth,
+        })
+    }
+
+    /// One training step and its line of metrics.
+    fn advance(&mut self, batch: &TrainBatch) -> Result<Record> {
+        let place = Place {
+            step: self.step,
+            steps_per_epoch: self.manifest.steps_per_epoch,
+        };
         let experiment = &self.job.loaded.experiment;
-        let rate = schedule::rate(experiment, self.manifest.steps_per_epoch, self.step);
-        self.pixels.resize(batch.pixels.len(), 0.0);
-        normalize_into(
-            &batch.pixels,
-            &experiment.train.clips.normalize,
-            &mut self.pixels,
-        );
-        let mut output = self.model.train_step(&StepInput {
-            pixels: &self.pixels,
-            labels: &batch.labels,
-            dropout: DropoutKey {
-                seed: experiment.seed,
-                step: self.step,
-            },
-        })?;
-        let mut grad_norm = f64::NAN;
-        if output.total.is_finite() {
-            let gradients = &mut output.gradients;
-            grad_norm = self.optimizer.step(&mut self.model, gradients, rate);
-        }
-        if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
-            return Err(diverged(self.step, &batch, rate, &what));
-        }
-        let record = self.record(&batch, &output, rate, grad_norm);
+        let record = self.learner.step(experiment, place, batch)?;
         self.metrics.append(&record)?;
         for (id, reason) in &batch.skipped {
-            self.log
-                .say(&format!("step {}: left out `{id}`: {reason}", self.step))?;
+            let line = format!("step {}: left out `{id}`: {reason}", self.step);
+            self.log.say(&line)?;
         }
         self.step += 1;
         Ok(record)
-    }
-
-    fn record(&self, batch: &TrainBatch, output: &StepOutput, lr: f64, grad_norm: f64) -> Record {
-        let graph = self.model.graph();
-        let accuracies = output.logits.iter();
-        let accuracies = accuracies.map(|logits| accuracy(logits, &batch.labels, graph.classes));
-        Record {
-            step: self.step,
-            epoch: self.epoch(),
-            lr,
-            loss: output.total,
-            terms: output.terms.iter().cloned().collect(),
-            grad_norm,
-            accuracy: graph.branches.iter().copied().zip(accuracies).collect(),
-            skipped: batch.skipped.iter().map(|(id, _)| id.clone()).collect(),
-        }
     }
 
     /// Epochs that are done.
@@ -235,7 +197,7 @@ impl<'a> Session<'a> {
             epoch: self.epoch(),
             metrics: self.metrics.mark()?,
         };
-        checkpoint::save(&self.job.folder, &self.model, &self.optimizer, moment)?;
+        checkpoint::save(&self.job.folder, &self.learner, moment)?;
         self.saved = (Some(self.step), Instant::now());
         if let Some(process) = self.history.processes.last_mut() {
             process.to_step = self.step;
@@ -300,7 +262,7 @@ impl<'a> Session<'a> {
         let stop = self.job.stop;
         let evaluation = evaluation(&self.job, self.step);
         progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
-        let evaluated = evaluation.run(&mut self.model, &mut |done| {
+        let evaluated = evaluation.run(&mut self.learner.model, &mut |done| {
             progress.evaluated(done);
             match stop.requested() {
                 None => Ok(()),
@@ -325,9 +287,10 @@ impl<'a> Session<'a> {
 
     /// Builds the training program, and every evaluation program and view on one batch.
     fn rehearse(&mut self) -> Result<()> {
-        self.model
+        self.learner
+            .model
             .prepare_train(self.job.loaded.experiment.train.batch)?;
-        evaluation(&self.job, self.step).rehearse(&mut self.model)
+        evaluation(&self.job, self.step).rehearse(&mut self.learner.model)
     }
 
     fn begin_process(&mut self) -> Result<()> {
@@ -434,42 +397,6 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// What of a step's outcome is not finite. A batch norm can keep the loss finite long after its statistics are not.
-fn not_finite(loss: f64, grad_norm: f64, statistics: &Statistics) -> Option<String> {
-    let all = statistics.mean.iter().chain(&statistics.var).flatten();
-    if !grad_norm.is_finite() {
-        Some(format!("loss {loss}, gradient norm {grad_norm}"))
-    } else if all.into_iter().any(|value| !value.is_finite()) {
-        Some(format!(
-            "loss {loss}, and a running statistic is not finite"
-        ))
-    } else {
-        None
-    }
-}
-
-fn diverged(step: u64, batch: &TrainBatch, rate: f64, what: &str) -> Error {
-    Error::new(
-        Kind::Diverged,
-        format!(
-            "training diverged at step {step}: {what}, learning rate {rate}\n  clips of the step: {}",
-            batch.ids.join(", ")
-        ),
-    )
-    .hint("the last checkpoint is intact; a lower learning rate, a warm-up or gradient clipping may help, each of which is another experiment")
-}
-
-/// Part of the clips whose largest logit (the first of equal ones) is the label's.
-fn accuracy(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
-    let rows = logits.chunks(classes.max(1));
-    let right = rows.zip(labels).filter(|(row, label)| {
-        let own = row.get(**label).copied().unwrap_or(f32::NAN);
-        let before = row.iter().take(**label).all(|&v| v < own);
-        before && row.iter().skip(**label).all(|&v| v <= own)
-    });
-    right.count() as f64 / labels.len().max(1) as f64
-}
-
 /// One frame count's result in a line.
 pub fn describe(summary: &Summary) -> String {
     let branch = match summary.branch == summary.frames {
@@ -483,17 +410,4 @@ pub fn describe(summary: &Summary) -> String {
         summary.top5_percent(),
         summary.clips
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accuracy_counts_the_first_of_equal_logits() {
-        let logits = [1.0, 1.0, 0.0, 0.0, 2.0, 2.0];
-        assert_eq!(accuracy(&logits, &[0, 1], 3), 1.0);
-        assert_eq!(accuracy(&logits, &[1, 2], 3), 0.0);
-        assert_eq!(accuracy(&[f32::NAN; 3], &[0], 3), 0.0);
-    }
 }

@@ -267,3 +267,48 @@ fn a_broken_video_does_not_hide_the_others() {
     assert!(stderr(&output).contains("broken"), "{}", stderr(&output));
     assert!(stderr(&output).contains("missing"), "{}", stderr(&output));
 }
+
+#[test]
+fn every_view_of_the_evaluation_is_tried_before_the_first_step() {
+    let place = tempfile::tempdir().unwrap();
+    let views = [
+        "crops: Three, short_side: 28,",
+        "sampling: Twice, short_side: 28, size: 24,",
+        "sampling: Dense(window: 8, clips: 3), short_side: 28, size: 24,",
+    ];
+    for view in views {
+        let path = changed(place.path(), "short_side: 24, size: 24,", view);
+        let out = place.path().join("runs");
+        let output = ffn(&[
+            "run",
+            text(&path),
+            "--unpinned",
+            "--out",
+            text(&out),
+            "--max-minutes",
+            "0",
+        ]);
+        expect(&output, 75);
+    }
+}
+
+#[test]
+fn mixed_precision_is_told_to_be_float32_on_the_cpu() {
+    let place = tempfile::tempdir().unwrap();
+    let mixed = changed(place.path(), "precision: Float32", "precision: Mixed");
+    let out = place.path().join("runs");
+    let output = ffn(&[
+        "run",
+        text(&mixed),
+        "--unpinned",
+        "--out",
+        text(&out),
+        "--max-minutes",
+        "0",
+    ]);
+    expect(&output, 75);
+    let told = "Mixed is declared; this device computes in Float32";
+    assert!(stdout(&output).contains(told), "{}", stdout(&output));
+    let manifest = std::fs::read_to_string(only_run(&out).join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Float32\""));
+}
