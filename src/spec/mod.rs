@@ -37,7 +37,7 @@ pub struct Loaded {
 }
 
 /// An experiment is a page of text; a file much larger is something else.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 1 << 16;
 
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
 pub fn load(path: &Path) -> Result<Loaded> {
@@ -46,7 +46,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
     let refuse =
         |why: &str| Error::new(Kind::Experiment, format!("{name} is no experiment: {why}"));
     if bytes.len() > MOST_BYTES {
-        return Err(refuse("it is larger than 1 MiB"));
+        return Err(refuse("it is larger than 64 KiB"));
     }
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();

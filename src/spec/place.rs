@@ -1,5 +1,7 @@
 //! Findings of the rules, which name fields, become mistakes of a file, which have places.
 
+use std::collections::BTreeSet;
+
 use super::decode::Decoder;
 use super::report::Mistake;
 use super::rules::Finding;
@@ -27,15 +29,26 @@ pub fn all(findings: &[Finding], decoder: &Decoder) -> Vec<Mistake> {
 
 /// Whether all that the rule read could be decoded.
 fn is_sound(finding: &Finding, decoder: &Decoder) -> bool {
-    let failed = |path: &str| decoder.failed.iter().any(|failed| related(failed, path));
-    !finding.fields.iter().any(|(path, _)| failed(path))
+    let failed = |(path, _): &(String, String)| has_failed(path, &decoder.failed);
+    !finding.fields.iter().any(failed)
 }
 
-/// Whether one path holds the other.
-fn related(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    let rest = long.strip_prefix(short);
-    rest.is_some_and(|rest| rest.is_empty() || short.is_empty() || rest.starts_with(['.', '[']))
+/// Whether a failed path is this one, holds it, or is inside it.
+fn has_failed(path: &str, failed: &BTreeSet<String>) -> bool {
+    let inside = |separator| {
+        let start = format!("{path}{separator}");
+        let next = failed.range(start.clone()..).next();
+        next.is_some_and(|other| other.starts_with(&start))
+    };
+    holders(path).any(|holder| failed.contains(holder)) || inside('.') || inside('[')
+}
+
+/// The path, the paths of what holds it, and the empty path of the experiment.
+fn holders(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| match path.rfind(['.', '[']) {
+        Some(end) => Some(&path[..end]),
+        None => (!path.is_empty()).then_some(""),
+    })
 }
 
 /// Fields in the file are labelled there; of the others the hint says that their defaults apply.
@@ -62,26 +75,28 @@ fn place(finding: &Finding, decoder: &Decoder) -> Mistake {
 
 /// The place of what would hold a field that is not in the file.
 fn holder(path: &str, decoder: &Decoder) -> Span {
-    let mut path = path;
-    while let Some(end) = path.rfind(['.', '[']) {
-        path = &path[..end];
-        if let Some(span) = decoder.spans.get(path) {
-            return span.clone();
-        }
-    }
-    decoder.spans.get("").map_or(0..0, Span::clone)
+    let mut places = holders(path).filter_map(|holder| decoder.spans.get(holder));
+    places.next().map_or(0..0, Span::clone)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::related;
+    use super::has_failed;
 
     #[test]
-    fn paths_are_related_along_whole_segments() {
-        assert!(related("method.frames", "method.frames[1]"));
-        assert!(related("method.frames", "method"));
-        assert!(related("", "data"));
-        assert!(!related("eval.size", "eval.size_of"));
-        assert!(!related("eval.frames", "method.frames"));
+    fn a_failure_counts_along_whole_segments() {
+        let cases = [
+            ("method.frames", "method.frames", true),
+            ("method.frames", "method.frames[1]", true),
+            ("method.frames[1]", "method", true),
+            ("data", "", true),
+            ("eval.size", "eval.size_of", false),
+            ("eval.size_of", "eval.size", false),
+            ("eval.frames", "method.frames", false),
+        ];
+        for (path, failed, expected) in cases {
+            let failed = [failed.to_string()].into();
+            assert_eq!(has_failed(path, &failed), expected, "{path} {failed:?}");
+        }
     }
 }

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 
 use super::decode::{fields, raw, variants};
 use super::experiment::{
-    Alteration, Block, BranchFrames, Crops, Distillation, EvalSampling, Flip, FrozenNorms, Init,
-    Normalize, Norms, Precision, ResNet, ScheduleShape, ScheduleStep, ShiftPlace, ShiftSegments,
-    ShortVideos, Stem, TrainSampling, Unreadable, Warmup,
+    Alteration, Block, BranchFrames, Crops, Distillation, EvalSampling, Flip, FrozenNorms, Group,
+    Init, Normalize, Norms, Precision, ResNet, ScheduleShape, ScheduleStep, ShiftPlace,
+    ShiftSegments, ShortVideos, Stem, TrainSampling, Unreadable, Warmup,
 };
 pub use super::experiment::{Backbone, Miniature};
 
@@ -138,7 +138,7 @@ raw! {
             precision: Precision,
             /// Clips that share their batch statistics. Default: `None`, the whole batch.
             norm_clips: Option<usize>,
-            /// Default: `None`.
+            /// Default: `Off`.
             frozen_norms: FrozenNorms,
             clips: TrainClips,
         }
@@ -298,8 +298,6 @@ pub enum TrainCrop {
     MultiScale(MultiScale),
     Centre(Centre),
 }
-
-use super::experiment::Group;
 
 fields! {
     ResNet { block, blocks, width, stem }

@@ -40,9 +40,12 @@ impl Model {
         };
         match &self.backbone {
             Backbone::ResNet(resnet) => format!(
-                "{kind} on a ResNet of {} {:?} blocks, width {}",
+                "{kind} on a ResNet of {} {} blocks, width {}",
                 resnet.blocks.iter().sum::<usize>(),
-                resnet.block,
+                match resnet.block {
+                    Block::Basic => "basic",
+                    Block::Bottleneck => "bottleneck",
+                },
                 resnet.width
             ),
             named => format!("{kind} on {named:?}"),

@@ -123,6 +123,22 @@ fn deep_nesting_is_a_mistake() {
     }
 }
 
+/// No text of the largest size that is read keeps a person waiting.
+#[test]
+fn many_mistakes_are_reported_soon() {
+    let start = std::time::Instant::now();
+    for item in ["a:1,", "train:(a:", "1.5,", "\"", "eval:(frames:[0,0,0]),"] {
+        let line = format!("{item}\n");
+        assert!(
+            parse(&format!("({}", line.repeat((1 << 16) / line.len()))).is_err(),
+            "{item}"
+        );
+    }
+    let error = parse(&format!("(eval: (frames: [{}]))", "1.5,\n".repeat(12_000))).unwrap_err();
+    assert!(error.contains("more"));
+    assert!(start.elapsed().as_secs() < 30);
+}
+
 #[test]
 fn whole_numbers_and_decimal_ones_are_the_same_experiment() {
     let identity = parse(SHIPPED).unwrap().identity();

@@ -1,0 +1,197 @@
+//! What is in the brackets of structs and variants.
+
+use std::collections::BTreeMap;
+
+use super::{Decode, Decoder};
+use crate::spec::report::Mistake;
+use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
+
+/// The fields of a struct in the file, while they are taken one by one.
+pub struct Fields<'a> {
+    owner: &'static str,
+    span: Span,
+    fields: &'a [Field],
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a node that should be `owner(…)` or `(…)`, with unknown and repeated ones reported.
+    pub fn of(
+        node: &'a Node,
+        owner: &'static str,
+        known: &[&str],
+        decoder: &mut Decoder,
+    ) -> Option<Self> {
+        let Kind::Item { name, body } = &node.kind else {
+            return None;
+        };
+        if let Some(name) = name.as_ref().filter(|name| name.text != owner) {
+            let mistake = Mistake::new(format!("expected `{owner}`, found `{}`", name.text));
+            decoder
+                .mistakes
+                .push(mistake.label(name.span.clone(), format!("should be `{owner}`")));
+        }
+        let fields = match body {
+            Body::Fields(fields) => fields.as_slice(),
+            Body::Bare => &[],
+            Body::Values(values) if values.is_empty() => &[],
+            Body::Values(_) => return None,
+        };
+        let fields = Self {
+            owner,
+            span: name
+                .as_ref()
+                .map_or(node.span.clone(), |name| name.span.clone()),
+            fields,
+        };
+        fields.report_unknown(known, decoder);
+        fields.report_repeated(decoder);
+        Some(fields)
+    }
+
+    fn report_unknown(&self, known: &[&str], decoder: &mut Decoder) {
+        for Field { name, .. } in self
+            .fields
+            .iter()
+            .filter(|f| !known.contains(&&*f.name.text))
+        {
+            let message = format!("unknown field `{}` of `{}`", name.text, self.owner);
+            let label = nearest(&name.text, known).map_or("no such field".to_string(), |near| {
+                format!("did you mean `{near}`?")
+            });
+            let mistake = Mistake::new(message).label(name.span.clone(), label);
+            decoder
+                .mistakes
+                .push(mistake.hint(format!("known fields: {}", list(known))));
+        }
+    }
+
+    fn report_repeated(&self, decoder: &mut Decoder) {
+        let mut seen = BTreeMap::new();
+        for Field { name, .. } in self.fields {
+            let first: &mut Span = seen.entry(&name.text).or_insert_with(|| name.span.clone());
+            if *first != name.span {
+                let mistake = Mistake::new(format!("field `{}` is given twice", name.text))
+                    .label(name.span.clone(), "given again")
+                    .label(first.clone(), "first given here");
+                decoder.mistakes.push(mistake);
+            }
+        }
+    }
+
+    /// The value of a field; the first one, where it is repeated.
+    pub fn take<T: Decode>(&self, name: &str, decoder: &mut Decoder) -> T {
+        if let Some(field) = self.fields.iter().find(|f| f.name.text == name) {
+            return decoder.field(name, &field.value);
+        }
+        if let Some(value) = T::absent() {
+            return value;
+        }
+        let dot = if decoder.path.is_empty() { "" } else { "." };
+        decoder.inside(format!("{dot}{name}"), |decoder| {
+            decoder.failed.insert(decoder.path());
+            if !decoder.incomplete {
+                let message = format!("missing field `{name}` of `{}`", self.owner);
+                let label = format!("`{name}` is not given");
+                let mistake = Mistake::new(message).label(self.span.clone(), label);
+                decoder.mistakes.push(mistake);
+            }
+        });
+        T::placeholder()
+    }
+}
+
+/// A variant as it stands in the file: its name and the node that holds what is in its brackets.
+pub struct Variant {
+    pub name: Name,
+    pub content: Node,
+    has_content: bool,
+}
+
+impl Variant {
+    /// `Name`, `Name(…)`; also `None`, which RON reads as an option.
+    pub fn of(node: &Node) -> Option<Self> {
+        let (name, body) = match &node.kind {
+            Kind::Nothing => ("None".to_string(), Body::Bare),
+            Kind::Item {
+                name: Some(name),
+                body,
+            } => (name.text.clone(), body.clone()),
+            _ => return None,
+        };
+        let span = match &node.kind {
+            Kind::Item { name: Some(n), .. } => n.span.clone(),
+            _ => node.span.clone(),
+        };
+        let has_content = body != Body::Bare;
+        let content = match body {
+            // `Name(value)`; the brackets of a variant and those of its struct are the same.
+            Body::Values(mut values) if values.len() == 1 => values.remove(0),
+            Body::Bare => bracketed(span.clone(), Body::Values(Vec::new())),
+            body => bracketed(node.span.clone(), body),
+        };
+        Some(Self {
+            name: Name { text: name, span },
+            content,
+            has_content,
+        })
+    }
+
+    /// A variant without content was given some.
+    pub fn report_content(&self, decoder: &mut Decoder) {
+        if self.has_content {
+            let message = format!("`{}` takes nothing in brackets", self.name.text);
+            let label = format!("write `{}` alone", self.name.text);
+            decoder
+                .mistakes
+                .push(Mistake::new(message).label(self.name.span.clone(), label));
+        }
+    }
+}
+
+fn bracketed(span: Span, body: Body) -> Node {
+    let kind = Kind::Item { name: None, body };
+    Node { span, kind }
+}
+
+/// The node names no variant of an enumeration.
+pub fn unknown_variant<T: Decode>(
+    node: &Node,
+    subject: &str,
+    known: &[&str],
+    decoder: &mut Decoder,
+) -> T {
+    let given = match &node.kind {
+        Kind::Item {
+            name: Some(name), ..
+        } => name.clone(),
+        Kind::Text(text) if known.contains(&text.as_str()) => {
+            let message = format!("expected {subject}, found a text");
+            let label = format!("write {text} without quotes");
+            return decoder.fail(Mistake::new(message).label(node.span.clone(), label));
+        }
+        Kind::Nothing => Name {
+            text: "None".into(),
+            span: node.span.clone(),
+        },
+        _ => return decoder.mismatch(node, &format!("{subject}: {}", list(known))),
+    };
+    let label = nearest(&given.text, known).map_or(format!("not {subject}"), |near| {
+        format!("did you mean `{near}`?")
+    });
+    let message = format!("unknown variant `{}` of {subject}", given.text);
+    let mistake = Mistake::new(message).label(given.span, label);
+    decoder.fail(mistake.hint(format!("known: {}", list(known))))
+}
+
+/// The known name that was probably meant: at most a third of it is wrong.
+fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    let given = given.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
+    let (distance, name) = known.iter().map(|name| (distance(name), *name)).min()?;
+    (distance <= (name.len() / 3).max(1)).then_some(name)
+}
+
+fn list(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
