@@ -79,15 +79,15 @@ pub fn decode(path: &Path) -> Result<StateDict> {
         counters: Vec::new(),
     };
     for (name, view) in file.iter() {
-        match (view.dtype(), view.data().as_array::<8>()) {
+        match (view.dtype(), <[u8; 8]>::try_from(view.data())) {
             (Dtype::F32, _) => {
                 let values = view.data().as_chunks().0.iter();
                 let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 let tensor = (name.to_owned(), view.shape().to_vec(), values);
                 state.floats.push(tensor);
             }
-            (Dtype::I64, Some(bytes)) => {
-                let counter = (name.to_owned(), u64::from_le_bytes(*bytes));
+            (Dtype::I64, Ok(bytes)) => {
+                let counter = (name.to_owned(), u64::from_le_bytes(bytes));
                 state.counters.push(counter);
             }
             (other, _) => return Err(damaged(format!("tensor `{name}` has type {other:?}"))),

@@ -23,6 +23,9 @@ pub struct Evaluation<'a> {
     pub step: u64,
 }
 
+/// For each clip its classes.
+pub type Logits = Vec<Vec<f32>>;
+
 /// The result of one frame count.
 pub struct Evaluated {
     pub summary: Summary,
@@ -65,11 +68,11 @@ impl Evaluation<'_> {
             .collect()
     }
 
-    /// Hands each batch over with its logits: for each frame count, for each clip, its classes.
+    /// Hands each batch over with its logits: one for each frame count.
     pub fn each_batch(
         &self,
         model: &mut Model,
-        handle: &mut dyn FnMut(&EvalBatch, Vec<Vec<Vec<f32>>>) -> Result<()>,
+        handle: &mut dyn FnMut(&EvalBatch, Vec<Logits>) -> Result<()>,
     ) -> Result<()> {
         let mut loader = self.loader();
         while let Some(batch) = loader.next_batch() {
@@ -103,7 +106,7 @@ impl Evaluation<'_> {
     }
 
     /// `clips × classes` logits at frame count number `index`, averaged over the views of each clip.
-    fn logits(&self, model: &mut Model, batch: &EvalBatch, index: usize) -> Result<Vec<Vec<f32>>> {
+    fn logits(&self, model: &mut Model, batch: &EvalBatch, index: usize) -> Result<Logits> {
         let (Some(bytes), Some(&frames)) = (batch.pixels.get(index), self.frames.get(index)) else {
             return Ok(Vec::new());
         };
@@ -164,7 +167,7 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, batch: &EvalBatch, logits: &[Vec<f32>]) -> Result<()> {
+    fn add(&mut self, batch: &EvalBatch, logits: &Logits) -> Result<()> {
         for ((id, &label), logits) in batch.ids.iter().zip(&batch.labels).zip(logits) {
             self.predictions.push(Prediction::new(id, label, logits)?);
             self.loss += results::cross_entropy(logits, label);
