@@ -1,7 +1,7 @@
 //! The dfdx module: parameters, forward on dfdx's tape, objective.
 //!
 //! Parameters and logits are dfdx tensors and the objective is written in dfdx operations ([`objective`]); everything
-//! between frames and logits is one operation on the tape, the compiled program ([`trunk`]). `backward()` of the
+//! between frames and logits is one operation on the tape, the compiled program (`trunk`). `backward()` of the
 //! objective drives the whole.
 
 pub mod objective;
