@@ -212,9 +212,8 @@ mod tests {
 
         fn step(&mut self, gradients: &[Vec<f32>], lr: f64) -> f64 {
             let values = &mut self.values;
-            self.optimizer.apply(gradients, lr, |index, change| {
-                change(&mut values[index])
-            })
+            self.optimizer
+                .apply(gradients, lr, |index, change| change(&mut values[index]))
         }
 
         fn first(&self, name: &str) -> f32 {
