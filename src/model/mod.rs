@@ -27,9 +27,10 @@ use self::trunk::{Input, Trunk};
 use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exec::cpu::Engine;
-use crate::exec::{DropoutKey, Segment, Statistics, TrainOptions};
+use crate::exec::{DropoutKey, Statistics, TrainOptions};
 use crate::graph::Graph;
-use crate::spec::{Experiment, Method, ShiftSegments};
+use crate::program::batch::{every_branch, served};
+use crate::spec::Experiment;
 
 /// A model of an experiment: dfdx parameters, running statistics, and the compiled programs that run it.
 pub struct Model {
@@ -77,15 +78,7 @@ impl Model {
             parameters: Parameters::new(values),
             statistics,
             objective: Objective::of(&experiment.method),
-            options: TrainOptions {
-                shift_segments: match &experiment.method {
-                    Method::Vanilla { .. } => ShiftSegments::PerBranch,
-                    Method::Ffn(ffn) => ffn.shift_segments,
-                },
-                norm_clips: experiment.train.norm_clips,
-                frozen_norms: experiment.train.frozen_norms,
-                dropout: experiment.model.dropout as f32,
-            },
+            options: TrainOptions::of(experiment),
             threads,
             training: None,
             evaluation: Evaluation {
@@ -209,13 +202,7 @@ impl Model {
 
     /// The training program for batches of `clips`; another size replaces it.
     fn training_trunk(&mut self, clips: usize) -> Result<Trunk> {
-        let branches = self.graph.branches.iter().enumerate();
-        let segments = branches.map(|(branch, &frames)| Segment {
-            branch,
-            frames,
-            clips,
-        });
-        let segments: Vec<Segment> = segments.collect();
+        let segments = every_branch(&self.graph, clips);
         match &self.training {
             Some(trunk) if trunk.segments() == segments => Ok(trunk.clone()),
             _ => {
@@ -260,11 +247,7 @@ impl Evaluation {
         match self.engines.entry((frames, clips)) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let segment = Segment {
-                    branch: graph.branch_for(frames),
-                    frames,
-                    clips,
-                };
+                let segment = served(graph, frames, clips);
                 Ok(entry.insert(Engine::eval(graph, &[segment], self.threads)?))
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::base::{Error, Kind, Result};
 use crate::graph::Graph;
-use crate::spec::{FrozenNorms, ShiftSegments};
+use crate::spec::{Experiment, FrozenNorms, Method, ShiftSegments};
 
 /// Clips of one branch within the ragged batch; segments follow one another in the batch's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +22,41 @@ pub struct TrainOptions {
     pub norm_clips: Option<usize>,
     pub frozen_norms: FrozenNorms,
     pub dropout: f32,
+}
+
+impl TrainOptions {
+    /// Those of an experiment.
+    pub fn of(experiment: &Experiment) -> Self {
+        Self {
+            shift_segments: match &experiment.method {
+                Method::Vanilla { .. } => ShiftSegments::PerBranch,
+                Method::Ffn(ffn) => ffn.shift_segments,
+            },
+            norm_clips: experiment.train.norm_clips,
+            frozen_norms: experiment.train.frozen_norms,
+            dropout: experiment.model.dropout as f32,
+        }
+    }
+}
+
+/// A training batch: `clips` clips for every branch.
+pub fn every_branch(graph: &Graph, clips: usize) -> Vec<Segment> {
+    let branches = graph.branches.iter().enumerate();
+    let segment = |(branch, &frames): (usize, &usize)| Segment {
+        branch,
+        frames,
+        clips,
+    };
+    branches.map(segment).collect()
+}
+
+/// An evaluation batch: `clips` clips of `frames` frames, by the branch that serves them.
+pub fn served(graph: &Graph, frames: usize, clips: usize) -> Segment {
+    Segment {
+        branch: graph.branch_for(frames),
+        frames,
+        clips,
+    }
 }
 
 /// Frames that share their batch statistics.

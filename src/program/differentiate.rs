@@ -160,7 +160,7 @@ impl Reverse<'_> {
             _ => None,
         };
         let batch = &self.program.batch;
-        let len = (batch.frames + batch.norm_groups.len()) * 2 * norm.channels;
+        let len = 2 * (batch.frames * norm.channels + batch.norm_groups.len() * norm.row());
         let partials = self.named("gradient.partials", len);
         let dx = self.gradient_buffer(*x);
         self.emit(Op::NormalizeBack {

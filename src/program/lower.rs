@@ -55,47 +55,41 @@ impl Lowering<'_> {
     /// Emits the steps of a node and returns the buffer of its output.
     fn node(&mut self, node: &Node) -> BufferId {
         let inputs: Vec<BufferId> = node.inputs.iter().map(|&i| self.outputs[i]).collect();
-        let from = node.inputs.first().map(|&i| self.graph.nodes[i].shape);
-        let (Some(&x), Some(from)) = (inputs.first(), from) else {
+        let Some(&x) = inputs.first() else {
             return self.activation(node, node.shape);
         };
-        let dropout = self.options.map_or(0.0, |options| options.dropout);
-        if node.op == graph::Op::Dropout && dropout == 0.0 {
-            return x;
-        }
         match &node.op {
-            graph::Op::Conv(conv) => {
-                let geometry = ConvGeometry {
-                    from,
-                    to: node.shape,
-                    kernel: conv.kernel,
-                    stride: conv.stride,
-                    padding: conv.padding,
+            graph::Op::Conv(_) => self.conv(node, None, x),
+            graph::Op::Linear { bias, .. } => self.conv(node, Some(*bias), x),
+            graph::Op::Norm(branches) => self.norm(node, branches, x),
+            graph::Op::Dropout if self.dropout() == 0.0 => x,
+            _ => {
+                let y = match node.op {
+                    graph::Op::FrameMean => {
+                        let len = self.program.batch.clips * node.shape.count();
+                        self.program.buffer(&node.name, len)
+                    }
+                    _ => self.activation(node, node.shape),
                 };
-                return self.conv(node, geometry, conv.weight, None, x);
+                let op = self.single(node, &inputs, y);
+                self.emit(&node.name, op);
+                y
             }
-            graph::Op::Linear { weight, bias } => {
-                let geometry = ConvGeometry {
-                    from,
-                    to: node.shape,
-                    kernel: 1,
-                    stride: 1,
-                    padding: 0,
-                };
-                return self.conv(node, geometry, *weight, Some(*bias), x);
-            }
-            graph::Op::Norm(branches) => return self.norm(node, branches, x),
-            _ => {}
         }
-        let y = match node.op {
-            graph::Op::FrameMean => {
-                let len = self.program.batch.clips * node.shape.count();
-                self.program.buffer(&node.name, len)
-            }
-            _ => self.activation(node, node.shape),
+    }
+
+    /// The step of a node that is one step.
+    fn single(&mut self, node: &Node, inputs: &[BufferId], y: BufferId) -> Op {
+        let from = self.from(node);
+        let (x, channels) = (inputs[0], from.channels);
+        let shift_alter = |shift, alter| Op::ShiftAlter {
+            shape: from,
+            shift,
+            alter,
+            x,
+            y,
         };
-        let channels = from.channels;
-        let op = match &node.op {
+        match &node.op {
             graph::Op::Relu => Op::Relu { x, y },
             graph::Op::Add => Op::Add {
                 a: x,
@@ -108,43 +102,50 @@ impl Lowering<'_> {
                 x,
                 y,
             },
-            graph::Op::Shift { div } => Op::ShiftAlter {
-                shape: from,
-                shift: Some(*div),
-                alter: Vec::new(),
-                x,
-                y,
-            },
-            graph::Op::Alter(weights) => Op::ShiftAlter {
-                shape: from,
-                shift: None,
-                alter: weights.clone(),
-                x,
-                y,
-            },
+            graph::Op::Shift { div } => shift_alter(Some(*div), Vec::new()),
+            graph::Op::Alter(weights) => shift_alter(None, weights.clone()),
             graph::Op::GlobalAveragePool => Op::AveragePool { from, x, y },
             graph::Op::Dropout => Op::Dropout {
                 channels,
-                probability: dropout,
+                probability: self.dropout(),
                 x,
                 mask: self.activation_named(format!("{}.mask", node.name), from),
                 y,
             },
-            // What is left: the frame mean (input, convolution, linear and norm have returned).
+            // What is left is the frame mean: `node` lowers the others.
             _ => Op::FrameMean { channels, x, y },
-        };
-        self.emit(&node.name, op);
-        y
+        }
     }
 
-    fn conv(
-        &mut self,
-        node: &Node,
-        conv: ConvGeometry,
-        weight: ParamId,
-        bias: Option<ParamId>,
-        x: BufferId,
-    ) -> BufferId {
+    /// The shape of a node's first input.
+    fn from(&self, node: &Node) -> Shape {
+        self.graph.nodes[node.inputs[0]].shape
+    }
+
+    /// The probability of dropout; 0 in evaluation.
+    fn dropout(&self) -> f32 {
+        self.options.map_or(0.0, |options| options.dropout)
+    }
+
+    /// A linear layer is a convolution of a single pixel.
+    fn geometry(&self, node: &Node) -> (ConvGeometry, ParamId) {
+        let (kernel, stride, padding, weight) = match &node.op {
+            graph::Op::Conv(conv) => (conv.kernel, conv.stride, conv.padding, conv.weight),
+            graph::Op::Linear { weight, .. } => (1, 1, 0, *weight),
+            _ => (1, 1, 0, 0),
+        };
+        let geometry = ConvGeometry {
+            from: self.from(node),
+            to: node.shape,
+            kernel,
+            stride,
+            padding,
+        };
+        (geometry, weight)
+    }
+
+    fn conv(&mut self, node: &Node, bias: Option<ParamId>, x: BufferId) -> BufferId {
+        let (conv, weight) = self.geometry(node);
         let name = &node.name;
         let w = self
             .program
@@ -193,7 +194,7 @@ impl Lowering<'_> {
         let frames = self.program.batch.frames;
         let coefficients = self
             .program
-            .buffer(format!("{name}.coefficients"), groups * 4 * channels);
+            .buffer(format!("{name}.coefficients"), groups * 4 * norm.row());
         let statistics = if norm.frozen {
             let norm = norm.clone();
             Op::RunningStatistics { norm, coefficients }

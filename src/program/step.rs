@@ -1,7 +1,7 @@
 //! The steps of a program: what each computes, reads and writes.
 //!
 //! Activations are NHWC: `frames × height × width × channels`. Coefficients of a norm hold for each group of frames
-//! four rows of C values: mean, 1/sqrt(var + eps), weight/sqrt(var + eps), bias.
+//! four rows ([`Norm::row`]): mean, 1/sqrt(var + eps), weight/sqrt(var + eps), bias.
 
 use crate::graph::{NormParams, ParamId, Shape};
 
@@ -49,7 +49,16 @@ pub struct Norm {
     pub frozen: bool,
 }
 
+/// Values that a norm's loops take at once, at least: narrow layers put several pixels side by side, so that their few
+/// channels fill vectors too.
+const ROW: usize = 192;
+
 impl Norm {
+    /// Length of a row of coefficients: the channels, repeated for each pixel of the row.
+    pub fn row(&self) -> usize {
+        self.channels * (ROW / self.channels.max(1)).max(1)
+    }
+
     pub fn of(&self, branch: usize) -> NormParams {
         self.branches[if self.branches.len() == 1 { 0 } else { branch }]
     }

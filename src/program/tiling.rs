@@ -221,7 +221,7 @@ impl Op {
             Op::Conv { conv, shift, .. } => conv.forward_scratch(shift.is_some()),
             Op::ConvBackData { conv, .. } => conv.back_scratch(),
             Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
-            Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.channels,
+            Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.row(),
             Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,
             Op::MaxPoolBack { from, .. } => 2 * from.channels,
             _ => 0,

@@ -7,23 +7,29 @@ use crate::base::rng::{Purpose, Stream};
 use crate::exec::DropoutKey;
 use crate::program::Batch;
 
-/// Draws the mask, 0 with `probability`, else 1/(1 − probability): one stream for each segment's branch, values in
-/// row-major order.
-pub fn draw_mask(
-    batch: &Batch,
-    channels: usize,
-    probability: f32,
-    key: DropoutKey,
-    branches: &[usize],
-    mask: &mut [f32],
-) {
-    let kept = 1.0 / (1.0 - probability);
-    for (frames, segment) in batch.segment_frames() {
-        let branch = branches.get(segment.branch).copied().unwrap_or(0);
-        let mut stream = Stream::new(key.seed, Purpose::Dropout, &[key.step, branch as u64]);
-        for value in &mut mask[frames.start * channels..frames.end * channels] {
-            let dropped = stream.uniform() < f64::from(probability);
-            *value = if dropped { 0.0 } else { kept };
+/// What a dropout mask is drawn by.
+#[derive(Clone, Copy)]
+pub struct Dropout<'a> {
+    pub channels: usize,
+    pub probability: f32,
+    pub key: DropoutKey,
+    /// The frame count of each branch.
+    pub branches: &'a [usize],
+}
+
+impl Dropout<'_> {
+    /// Draws the mask, 0 with `probability`, else 1/(1 − probability): one stream for each segment, by its branch's
+    /// frame count; values in row-major order.
+    pub fn draw(&self, batch: &Batch, mask: &mut [f32]) {
+        let kept = 1.0 / (1.0 - self.probability);
+        for (frames, segment) in batch.segment_frames() {
+            let branch = self.branches.get(segment.branch).copied().unwrap_or(0);
+            let parts = [self.key.step, branch as u64];
+            let mut stream = Stream::new(self.key.seed, Purpose::Dropout, &parts);
+            for value in &mut mask[frames.start * self.channels..frames.end * self.channels] {
+                let dropped = stream.uniform() < f64::from(self.probability);
+                *value = if dropped { 0.0 } else { kept };
+            }
         }
     }
 }

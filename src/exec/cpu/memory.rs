@@ -65,16 +65,33 @@ impl Scratch {
     }
 }
 
-/// Zeros, or an error that says how many bytes were wanted.
+/// Zeros, or an error that says how much was wanted. Systems promise more memory than they have and end the process
+/// that takes them at their word, so what is available is asked first, where the system tells.
 fn allocate(len: usize) -> Result<Vec<f32>> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| {
-        let bytes = len as f64 * size_of::<f32>() as f64;
-        let message = format!("cannot allocate {bytes:.0} bytes ({:.1} GB)", bytes / 1e9);
+    let bytes = len.saturating_mul(size_of::<f32>());
+    let refuse = |found: String| {
+        let message = format!("the arena needs {:.1} GB, but {found}", bytes as f64 / 1e9);
         Error::new(Kind::Device, message).hint(
             "a smaller `train.batch` or `eval.batch` needs less; `ffn plan` says how much before anything runs",
         )
-    })?;
+    };
+    if let Some(available) = available().filter(|&available| bytes > available) {
+        let available = available as f64 / 1e9;
+        return Err(refuse(format!("{available:.1} GB of memory are available")));
+    }
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(len);
+    reserved.map_err(|_| refuse("the system refuses them".to_owned()))?;
     values.resize(len, 0.0);
     Ok(values)
+}
+
+/// Bytes that can be used without swapping, where the system tells.
+fn available() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }

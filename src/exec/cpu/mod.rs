@@ -14,6 +14,8 @@ mod pool;
 mod head;
 mod run;
 
+use std::time::Duration;
+
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::memory::{Arena, Scratch};
@@ -21,7 +23,7 @@ use self::run::Context;
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
 use crate::graph::Graph;
-use crate::program::{Program, compile_eval, compile_train};
+use crate::program::{Program, Step, compile_eval, compile_train};
 
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
 pub struct Engine {
@@ -34,6 +36,8 @@ pub struct Engine {
     param_lens: Vec<usize>,
     stat_lens: Vec<usize>,
     branches: Vec<usize>,
+    /// Of each step, forward then backward, over all passes.
+    times: Vec<Duration>,
 }
 
 impl Engine {
@@ -71,6 +75,7 @@ impl Engine {
             param_lens: graph.params.iter().map(|param| param.count()).collect(),
             stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
             branches: graph.branches.clone(),
+            times: vec![Duration::ZERO; program.steps().count()],
             program,
         })
     }
@@ -104,6 +109,7 @@ impl Engine {
             arena: &mut self.arena,
             scratch: &self.scratch,
             branches: &self.branches,
+            times: &mut self.times,
             params,
         };
         self.pool.install(|| context.forward(stats, dropout));
@@ -138,6 +144,7 @@ impl Engine {
             arena: &mut self.arena,
             scratch: &self.scratch,
             branches: &self.branches,
+            times: &mut self.times,
             params,
         };
         self.pool.install(|| context.backward(grads));
@@ -147,6 +154,11 @@ impl Engine {
     /// Bytes that the engine holds.
     pub fn memory(&self) -> usize {
         self.program.memory(self.threads)
+    }
+
+    /// Time that each step took so far, in all passes together.
+    pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
+        self.program.steps().zip(self.times.iter().copied())
     }
 
     /// The program that it runs.

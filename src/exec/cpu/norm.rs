@@ -3,13 +3,16 @@
 //! n: values of a channel in a group (frames × pixels). μ = Σx/n, σ² = Σ(x − μ)²/n. The running statistics follow as
 //! in PyTorch: r ← 0.9·r + 0.1·new, the new variance with n − 1.
 //!
-//! Backward, with g = dy where the ReLU passed: dβ = Σg, dγ = Σg·x̂, dx = γ·r·(g − dβ/n − x̂·dγ/n).
-//!
 //! Sums go by frame: each frame is summed in float32 by blocks of rows (its mean first, then squares around that mean),
 //! frames are combined in float64 in order: as exact as two passes over everything, with one pass over memory, and
-//! independent of threads. Coefficients of a group: μ, r, γ·r, β, each C values.
+//! independent of threads. A row is some pixels side by side ([`Norm::row`]); coefficients of a group: μ, r, γ·r, β,
+//! each repeated along a row.
 //!
-//! Check: `cargo test --test engine`; time: `cargo test --release --test engine speed -- --nocapture`.
+//! Check: `cargo test --test engine`; time: `cargo bench --bench engine -- steps`.
+
+mod backward;
+
+pub use backward::{Backward, back_data, back_frozen, frame_gradients, group_gradients};
 
 use rayon::prelude::*;
 
@@ -17,7 +20,7 @@ use super::memory::Scratch;
 use super::simd::{positive, wide};
 use crate::exec::Statistics;
 use crate::graph::NormParams;
-use crate::program::{Batch, Mask, Norm};
+use crate::program::{Batch, Norm};
 
 /// Added to the variance; PyTorch's default.
 pub const EPSILON: f64 = 1e-5;
@@ -36,14 +39,32 @@ struct Coefficients<'a> {
 }
 
 impl<'a> Coefficients<'a> {
-    fn of(coefficients: &'a [f32], group: usize, channels: usize) -> Self {
-        let row = |i: usize| &coefficients[(4 * group + i) * channels..][..channels];
+    fn of(coefficients: &'a [f32], group: usize, row: usize) -> Self {
+        let part = |i: usize| &coefficients[(4 * group + i) * row..][..row];
         Self {
-            mean: row(0),
-            inverse: row(1),
-            scale: row(2),
-            bias: row(3),
+            mean: part(0),
+            inverse: part(1),
+            scale: part(2),
+            bias: part(3),
         }
+    }
+
+    /// The first `len` of each: equal lengths spare the loops their bounds checks.
+    #[inline(always)]
+    fn cut(self, len: usize) -> Self {
+        Self {
+            mean: &self.mean[..len],
+            inverse: &self.inverse[..len],
+            scale: &self.scale[..len],
+            bias: &self.bias[..len],
+        }
+    }
+
+    /// The gradient behind the ReLU of one value.
+    #[inline(always)]
+    fn behind_relu(&self, c: usize, dy: f32, x: f32) -> f32 {
+        let y = (x - self.mean[c]) * self.scale[c] + self.bias[c];
+        if y > 0.0 { dy } else { 0.0 }
     }
 }
 
@@ -56,25 +77,29 @@ pub fn running_coefficients(
 ) {
     let statistics = stats.mean[norm.stat].iter().zip(&stats.var[norm.stat]);
     for (channel, (&mean, &var)) in statistics.enumerate() {
-        let (weight, bias) = (params[norm.weight][channel], params[norm.bias][channel]);
-        set(
-            coefficients,
-            channel,
-            f64::from(mean),
-            f64::from(var),
-            weight,
-            bias,
-        );
+        let statistics = (f64::from(mean), f64::from(var));
+        set(coefficients, norm, channel, statistics, params);
     }
 }
 
-fn set(coefficients: &mut [f32], channel: usize, mean: f64, var: f64, weight: f32, bias: f32) {
-    let channels = coefficients.len() / 4;
+/// Sets a channel's coefficients all along the row from its mean and variance.
+fn set(
+    coefficients: &mut [f32],
+    norm: NormParams,
+    channel: usize,
+    (mean, var): (f64, f64),
+    params: &[&[f32]],
+) {
+    let (weight, bias) = (params[norm.weight], params[norm.bias]);
+    let (channels, row) = (weight.len(), coefficients.len() / 4);
     let inverse = 1.0 / (var + EPSILON).sqrt();
-    coefficients[channel] = mean as f32;
-    coefficients[channels + channel] = inverse as f32;
-    coefficients[2 * channels + channel] = (f64::from(weight) * inverse) as f32;
-    coefficients[3 * channels + channel] = bias;
+    let scale = f64::from(weight[channel]) * inverse;
+    for at in (channel..row).step_by(channels) {
+        coefficients[at] = mean as f32;
+        coefficients[row + at] = inverse as f32;
+        coefficients[2 * row + at] = scale as f32;
+        coefficients[3 * row + at] = bias[channel];
+    }
 }
 
 /// Coefficients of every group from running statistics.
@@ -85,100 +110,130 @@ pub fn running(
     stats: &Statistics,
     coefficients: &mut [f32],
 ) {
-    let groups = coefficients.chunks_exact_mut(4 * norm.channels);
+    let groups = coefficients.chunks_exact_mut(4 * norm.row());
     for (group, coefficients) in batch.norm_groups.iter().zip(groups) {
         running_coefficients(norm.of(group.branch), params, stats, coefficients);
     }
 }
 
 /// Each frame's mean and sum of squares around it: `partials[frame] = [mean; C], [squares; C]`.
-pub fn frame_statistics(x: &[f32], channels: usize, partials: &mut [f32], scratch: &Scratch) {
+pub fn frame_statistics(norm: &Norm, x: &[f32], partials: &mut [f32], scratch: &Scratch) {
+    let (channels, row) = (norm.channels, norm.row());
     let frame = x.len() / (partials.len() / (2 * channels));
     let frames = x
         .par_chunks_exact(frame)
         .zip(partials.par_chunks_exact_mut(2 * channels));
-    frames
-        .with_min_len(frames_of_task(frame))
-        .for_each(|(x, partial)| {
-            let (mean, squares) = partial.split_at_mut(channels);
-            scratch.with(|scratch| {
-                wide(
-                    #[inline(always)]
-                    || {
-                        sum_rows(
-                            x,
-                            mean,
-                            &mut scratch[..channels],
-                            #[inline(always)]
-                            |x, _| x,
-                        );
-                        let pixels = (frame / channels) as f32;
-                        mean.iter_mut().for_each(|mean| *mean /= pixels);
-                        let mean = &*mean;
-                        sum_rows(
-                            x,
-                            squares,
-                            &mut scratch[..channels],
-                            #[inline(always)]
-                            |x, c| (x - mean[c]) * (x - mean[c]),
-                        );
-                    },
-                );
-            });
+    let frames = frames.with_min_len(frames_of_task(frame));
+    frames.for_each(|(x, partial)| {
+        let (mean, squares) = partial.split_at_mut(channels);
+        scratch.with(|scratch| {
+            let (tiled, sums) = scratch[..3 * row].split_at_mut(row);
+            wide(
+                #[inline(always)]
+                || {
+                    sum_rows(
+                        x,
+                        sums,
+                        mean,
+                        #[inline(always)]
+                        |x, _| x,
+                    );
+                    let pixels = (frame / channels) as f32;
+                    mean.iter_mut().for_each(|mean| *mean /= pixels);
+                    tiled
+                        .chunks_exact_mut(channels)
+                        .for_each(|t| t.copy_from_slice(mean));
+                    let tiled = &tiled[..row];
+                    sum_rows(
+                        x,
+                        sums,
+                        squares,
+                        #[inline(always)]
+                        |x, c| (x - tiled[c]) * (x - tiled[c]),
+                    );
+                },
+            );
         });
+    });
 }
 
-/// sums[c] = Σ value(row[c], c) over rows, in blocks.
+/// sums[channel] = Σ value(x, place in the row) over a frame; `scratch` holds two rows.
 #[inline(always)]
-fn sum_rows(rows: &[f32], sums: &mut [f32], block: &mut [f32], value: impl Fn(f32, usize) -> f32) {
-    let channels = sums.len();
-    let block = &mut block[..channels];
-    sums.fill(0.0);
-    for rows in rows.chunks(BLOCK * channels) {
+fn sum_rows(
+    frame: &[f32],
+    scratch: &mut [f32],
+    sums: &mut [f32],
+    value: impl Fn(f32, usize) -> f32,
+) {
+    let row = scratch.len() / 2;
+    let (block, all) = scratch.split_at_mut(row);
+    all.fill(0.0);
+    for rows in frame.chunks(BLOCK * row) {
         block.fill(0.0);
-        for row in rows.chunks_exact(channels) {
-            for c in 0..channels {
-                block[c] += value(row[c], c);
+        for x in rows.chunks(row) {
+            let sums = &mut block[..x.len()];
+            for c in 0..x.len() {
+                sums[c] += value(x[c], c);
             }
         }
-        sums.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
+        all.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
     }
+    fold(all, sums);
+}
+
+/// Adds up the pixels of a row.
+#[inline(always)]
+fn fold(row: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    for pixel in row.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += v);
+    }
+}
+
+/// A norm at its place in the network.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    pub norm: &'a Norm,
+    pub batch: &'a Batch,
+    /// Of a frame.
+    pub pixels: usize,
 }
 
 /// Combines the frames of each group; sets its coefficients and lets the running statistics follow.
 pub fn group_statistics(
-    norm: &Norm,
-    batch: &Batch,
-    pixels: usize,
+    site: Site<'_>,
     partials: &[f32],
     params: &[&[f32]],
     stats: &mut Statistics,
     coefficients: &mut [f32],
 ) {
+    let Site {
+        norm,
+        batch,
+        pixels,
+    } = site;
     let channels = norm.channels;
-    let groups = coefficients.chunks_exact_mut(4 * channels);
+    let groups = coefficients.chunks_exact_mut(4 * norm.row());
     for (group, coefficients) in batch.norm_groups.iter().zip(groups) {
-        let NormParams { weight, bias, stat } = norm.of(group.branch);
-        let partials =
-            &partials[group.frames.start * 2 * channels..group.frames.end * 2 * channels];
+        let of = norm.of(group.branch);
+        let frames = group.frames.start * 2 * channels..group.frames.end * 2 * channels;
+        let count = (group.frames.len() * pixels) as f64;
         for channel in 0..channels {
-            let (mean, squares) = combine(partials, channels, channel, pixels);
-            let count = (group.frames.len() * pixels) as f64;
-            let (weight, bias) = (params[weight][channel], params[bias][channel]);
-            set(coefficients, channel, mean, squares / count, weight, bias);
+            let (mean, squares) = combine(&partials[frames.clone()], channels, channel, pixels);
+            set(coefficients, of, channel, (mean, squares / count), params);
             if group.updates {
                 let follow = |running: &mut f32, new: f64| {
                     *running = ((1.0 - MOMENTUM) * f64::from(*running) + MOMENTUM * new) as f32;
                 };
-                follow(&mut stats.mean[stat][channel], mean);
+                follow(&mut stats.mean[of.stat][channel], mean);
                 follow(
-                    &mut stats.var[stat][channel],
+                    &mut stats.var[of.stat][channel],
                     squares / (count - 1.0).max(1.0),
                 );
             }
         }
         if group.updates {
-            stats.batches[stat] += 1;
+            stats.batches[of.stat] += 1;
         }
     }
 }
@@ -189,270 +244,71 @@ fn combine(partials: &[f32], channels: usize, channel: usize, pixels: usize) -> 
     let count = frames.len() as f64;
     let means = frames.clone().map(|frame| f64::from(frame[channel]));
     let mean = means.clone().sum::<f64>() / count;
-    let within = frames
-        .map(|frame| f64::from(frame[channels + channel]))
-        .sum::<f64>();
+    let within = frames.map(|frame| f64::from(frame[channels + channel]));
     let between = means.map(|m| (m - mean) * (m - mean)).sum::<f64>();
-    (mean, within + between * pixels as f64)
+    (mean, within.sum::<f64>() + between * pixels as f64)
 }
 
 /// y = norm(x) (+ residual), ReLU.
-pub fn normalize(
-    batch: &Batch,
-    relu: bool,
-    x: &[f32],
-    coefficients: &[f32],
-    residual: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    let frame = y.len() / batch.frames;
-    let channels = coefficients.len() / (4 * batch.norm_groups.len());
-    let frames = y.par_chunks_exact_mut(frame).enumerate();
-    frames
-        .with_min_len(frames_of_task(frame))
-        .for_each(|(f, y)| {
-            let of = Coefficients::of(coefficients, batch.group_of[f], channels);
-            let x = &x[f * frame..][..frame];
-            let residual = residual.map(|r| &r[f * frame..][..frame]);
-            wide(
-                #[inline(always)]
-                || normalize_frame(of, relu, x, residual, y),
-            );
-        });
-}
-
-#[inline(always)]
-fn normalize_frame(
-    of: Coefficients<'_>,
-    relu: bool,
-    x: &[f32],
-    residual: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    let channels = of.mean.len();
-    let rows = y.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
-    match residual {
-        Some(residual) => {
-            for ((y, x), r) in rows.zip(residual.chunks_exact(channels)) {
-                for c in 0..channels {
-                    let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c] + r[c];
-                    y[c] = if relu { positive(v) } else { v };
-                }
-            }
-        }
-        None => {
-            for (y, x) in rows {
-                for c in 0..channels {
-                    let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c];
-                    y[c] = if relu { positive(v) } else { v };
-                }
-            }
-        }
-    }
-}
-
-/// What the backward pass of a norm reads.
 #[derive(Clone, Copy)]
-pub struct Backward<'a> {
-    pub dy: &'a [f32],
+pub struct Forward<'a> {
+    pub norm: &'a Norm,
     pub x: &'a [f32],
     pub coefficients: &'a [f32],
-    pub mask: Mask,
-    /// The output, where `mask` needs it; else empty.
-    pub y: &'a [f32],
+    pub residual: Option<&'a [f32]>,
+    pub relu: bool,
 }
 
-/// Each frame's Σg and Σg·x̂; the gradient behind the ReLU goes to `masked` where there is one.
-pub fn frame_gradients(
-    batch: &Batch,
-    back: Backward<'_>,
-    masked: &mut [f32],
-    partials: &mut [f32],
-    scratch: &Scratch,
-) {
-    let channels = back.coefficients.len() / (4 * batch.norm_groups.len());
-    let frame = back.dy.len() / batch.frames;
-    let partials = partials[..batch.frames * 2 * channels].par_chunks_exact_mut(2 * channels);
-    let task = |f: usize, masked: &mut [f32], partial: &mut [f32]| {
-        let of = Coefficients::of(back.coefficients, batch.group_of[f], channels);
-        let part = |values: &'_ [f32]| f * frame..(f * frame + frame).min(values.len());
-        let (dy, x) = (&back.dy[part(back.dy)], &back.x[part(back.x)]);
-        let y = back.y.get(part(back.y)).unwrap_or(&[]);
-        scratch.with(|scratch| {
-            wide(
-                #[inline(always)]
-                || {
-                    if masked.is_empty() {
-                        sum_gradients(of, back.mask, dy, x, partial, scratch);
-                    } else {
-                        mask_by(dy, y, masked);
-                        sum_gradients(of, Mask::All, masked, x, partial, scratch);
-                    }
-                },
-            );
-        });
-    };
-    let least = frames_of_task(frame);
-    if masked.is_empty() {
-        let frames = partials.enumerate().with_min_len(least);
-        frames.for_each(|(f, partial)| task(f, &mut [], partial));
-    } else {
-        let frames = partials.zip(masked.par_chunks_exact_mut(frame)).enumerate();
-        let frames = frames.with_min_len(least);
-        frames.for_each(|(f, (partial, masked))| task(f, masked, partial));
+impl Forward<'_> {
+    pub fn run(&self, batch: &Batch, y: &mut [f32]) {
+        let frame = y.len() / batch.frames;
+        let frames = y.par_chunks_exact_mut(frame).enumerate();
+        frames
+            .with_min_len(frames_of_task(frame))
+            .for_each(|(f, y)| {
+                let of = Coefficients::of(self.coefficients, batch.group_of[f], self.norm.row());
+                let x = &self.x[f * frame..][..frame];
+                let residual = self.residual.map(|r| &r[f * frame..][..frame]);
+                wide(
+                    #[inline(always)]
+                    || match residual {
+                        None => normalize_frame(of, self.relu, x, y),
+                        Some(residual) => normalize_and_add_frame(of, self.relu, x, residual, y),
+                    },
+                );
+            });
     }
 }
 
-/// masked = dy where y is positive.
 #[inline(always)]
-pub fn mask_by(dy: &[f32], y: &[f32], masked: &mut [f32]) {
-    for ((masked, dy), y) in masked.iter_mut().zip(dy).zip(y) {
-        *masked = if *y > 0.0 { *dy } else { 0.0 };
+fn normalize_frame(of: Coefficients<'_>, relu: bool, x: &[f32], y: &mut [f32]) {
+    let row = of.mean.len();
+    for (y, x) in y.chunks_mut(row).zip(x.chunks(row)) {
+        let (x, of) = (&x[..y.len()], of.cut(y.len()));
+        for c in 0..y.len() {
+            let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c];
+            y[c] = if relu { positive(v) } else { v };
+        }
     }
 }
 
-/// The gradient behind the ReLU of one value.
 #[inline(always)]
-fn behind_relu(of: &Coefficients<'_>, c: usize, dy: f32, x: f32) -> f32 {
-    let y = (x - of.mean[c]) * of.scale[c] + of.bias[c];
-    if y > 0.0 { dy } else { 0.0 }
-}
-
-#[inline(always)]
-fn sum_gradients(
+fn normalize_and_add_frame(
     of: Coefficients<'_>,
-    mask: Mask,
-    dy: &[f32],
+    relu: bool,
     x: &[f32],
-    sums: &mut [f32],
-    scratch: &mut [f32],
+    residual: &[f32],
+    y: &mut [f32],
 ) {
-    let channels = of.mean.len();
-    let (sum, product) = sums.split_at_mut(channels);
-    let (block_sum, rest) = scratch.split_at_mut(channels);
-    let block_product = &mut rest[..channels];
-    let recomputed = mask == Mask::Recomputed;
-    sum.fill(0.0);
-    product.fill(0.0);
-    let blocks = dy.chunks(BLOCK * channels).zip(x.chunks(BLOCK * channels));
-    for (dy, x) in blocks {
-        block_sum.fill(0.0);
-        block_product.fill(0.0);
-        for (dy, x) in dy.chunks_exact(channels).zip(x.chunks_exact(channels)) {
-            for c in 0..channels {
-                let g = if recomputed {
-                    behind_relu(&of, c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
-                block_sum[c] += g;
-                block_product[c] += g * ((x[c] - of.mean[c]) * of.inverse[c]);
-            }
-        }
-        for c in 0..channels {
-            sum[c] += block_sum[c];
-            product[c] += block_product[c];
+    let row = of.mean.len();
+    let inputs = x.chunks(row).zip(residual.chunks(row));
+    for (y, (x, r)) in y.chunks_mut(row).zip(inputs) {
+        let (x, r, of) = (&x[..y.len()], &r[..y.len()], of.cut(y.len()));
+        for c in 0..y.len() {
+            let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c] + r[c];
+            y[c] = if relu { positive(v) } else { v };
         }
     }
-}
-
-/// Combines the frames' sums: gradients of weights and biases, and behind the frames' partial sums each group's
-/// Σg/n and Σg·x̂/n.
-pub fn group_gradients(
-    norm: &Norm,
-    batch: &Batch,
-    pixels: usize,
-    partials: &mut [f32],
-    grads: &mut [&mut [f32]],
-) {
-    let channels = norm.channels;
-    let (frames, groups) = partials.split_at_mut(batch.frames * 2 * channels);
-    for (group, means) in batch
-        .norm_groups
-        .iter()
-        .zip(groups.chunks_exact_mut(2 * channels))
-    {
-        let NormParams { weight, bias, .. } = norm.of(group.branch);
-        let frames = &frames[group.frames.start * 2 * channels..group.frames.end * 2 * channels];
-        let count = (group.frames.len() * pixels) as f64;
-        for column in 0..2 * channels {
-            let column_values = frames.iter().skip(column).step_by(2 * channels);
-            let sum = column_values.map(|&v| f64::from(v)).sum::<f64>();
-            means[column] = (sum / count) as f32;
-            let (param, channel) = match column.checked_sub(channels) {
-                None => (bias, column),
-                Some(channel) => (weight, channel),
-            };
-            grads[param][channel] += sum as f32;
-        }
-    }
-}
-
-/// dx = γ·r·(g − Σg/n − x̂·Σg·x̂/n) with the means that [`group_gradients`] left in `partials`.
-pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [f32]) {
-    let channels = back.coefficients.len() / (4 * batch.norm_groups.len());
-    let means = &partials[batch.frames * 2 * channels..];
-    let recomputed = back.mask == Mask::Recomputed;
-    for_frames(batch, back, dx, |f, of, dy, x, dx| {
-        let group = batch.group_of[f];
-        let (mean, product) = means[group * 2 * channels..][..2 * channels].split_at(channels);
-        let rows = dy.chunks_exact(channels).zip(x.chunks_exact(channels));
-        for (dx, (dy, x)) in dx.chunks_exact_mut(channels).zip(rows) {
-            for c in 0..channels {
-                let g = if recomputed {
-                    behind_relu(&of, c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
-                let normalized = (x[c] - of.mean[c]) * of.inverse[c];
-                dx[c] = of.scale[c] * (g - mean[c] - normalized * product[c]);
-            }
-        }
-    });
-}
-
-/// dx = γ·r·g for a frozen norm.
-pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
-    let channels = back.coefficients.len() / (4 * batch.norm_groups.len());
-    let recomputed = back.mask == Mask::Recomputed;
-    for_frames(batch, back, dx, |_, of, dy, x, dx| {
-        let rows = dy.chunks_exact(channels).zip(x.chunks_exact(channels));
-        for (dx, (dy, x)) in dx.chunks_exact_mut(channels).zip(rows) {
-            for c in 0..channels {
-                let g = if recomputed {
-                    behind_relu(&of, c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
-                dx[c] = of.scale[c] * g;
-            }
-        }
-    });
-}
-
-#[inline(always)]
-fn for_frames(
-    batch: &Batch,
-    back: Backward<'_>,
-    dx: &mut [f32],
-    run: impl Fn(usize, Coefficients<'_>, &[f32], &[f32], &mut [f32]) + Sync,
-) {
-    let channels = back.coefficients.len() / (4 * batch.norm_groups.len());
-    let frame = dx.len() / batch.frames;
-    let frames = dx.par_chunks_exact_mut(frame).enumerate();
-    frames
-        .with_min_len(frames_of_task(frame))
-        .for_each(|(f, dx)| {
-            let of = Coefficients::of(back.coefficients, batch.group_of[f], channels);
-            let (dy, x) = (
-                &back.dy[f * frame..][..frame],
-                &back.x[f * frame..][..frame],
-            );
-            wide(
-                #[inline(always)]
-                || run(f, of, dy, x, dx),
-            );
-        });
 }
 
 /// Values that a task of these loops has at least.

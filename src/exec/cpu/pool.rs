@@ -27,8 +27,15 @@ fn pixels(from: PixelShape, y: usize, x: usize) -> impl Iterator<Item = usize> {
     })
 }
 
+/// Shapes of a maximum's input and output.
+#[derive(Clone, Copy)]
+pub struct Shapes {
+    pub from: PixelShape,
+    pub to: PixelShape,
+}
+
 /// y = maxima of x.
-pub fn max(from: PixelShape, to: PixelShape, x: &[f32], y: &mut [f32]) {
+pub fn max(Shapes { from, to }: Shapes, x: &[f32], y: &mut [f32]) {
     let frames = x
         .par_chunks_exact(from.count())
         .zip(y.par_chunks_exact_mut(to.count()));
@@ -64,8 +71,7 @@ fn larger(so_far: f32, value: f32) -> f32 {
 
 /// dx: each dy goes to its maximum, found again in x.
 pub fn max_back(
-    from: PixelShape,
-    to: PixelShape,
+    Shapes { from, to }: Shapes,
     x: &[f32],
     dy: &[f32],
     dx: &mut [f32],
@@ -151,4 +157,63 @@ pub fn average_back(from: PixelShape, dy: &[f32], dx: &mut [f32]) {
                 pairs.for_each(|(dx, dy)| *dx = dy / from.pixels() as f32);
             }
         });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPES: Shapes = Shapes { from: FROM, to: TO };
+    const FROM: PixelShape = PixelShape {
+        channels: 2,
+        height: 3,
+        width: 5,
+    };
+    const TO: PixelShape = PixelShape {
+        channels: 2,
+        height: 2,
+        width: 3,
+    };
+
+    /// The second channel is the first one's negative.
+    fn picture(values: [i8; 15]) -> Vec<f32> {
+        let both = values
+            .into_iter()
+            .flat_map(|v| [f32::from(v), -f32::from(v)]);
+        both.collect()
+    }
+
+    #[test]
+    fn maxima_of_windows() {
+        let x = picture([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]);
+        let mut y = vec![0.0; TO.count()];
+        max(SHAPES, &x, &mut y);
+        let first: Vec<f32> = y.iter().step_by(2).copied().collect();
+        let second: Vec<f32> = y.iter().skip(1).step_by(2).copied().collect();
+        assert_eq!(first, [7.0, 9.0, 9.0, 7.0, 9.0, 9.0]);
+        assert_eq!(second, [-1.0, -2.0, 0.0, -1.0, -2.0, 0.0]);
+    }
+
+    #[test]
+    fn gradient_goes_to_the_first_maximum() {
+        let x = picture([0; 15]);
+        let dy: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+        let mut dx = vec![f32::NAN; FROM.count()];
+        let scratch = Scratch::new(1, 2 * FROM.channels).unwrap();
+        max_back(SHAPES, &x, &dy, &mut dx, &scratch);
+        let at = |y: usize, x: usize| dx[(y * 5 + x) * 2];
+        // Windows begin at rows 0 and 1, columns 0, 1 and 3.
+        let found = [at(0, 0), at(0, 1), at(0, 3), at(1, 0), at(1, 1), at(1, 3)];
+        assert_eq!(found, [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]);
+        assert_eq!(dx.iter().sum::<f32>(), dy.iter().sum::<f32>());
+    }
+
+    #[test]
+    fn maxima_keep_nan() {
+        let mut x = picture([0; 15]);
+        x[0] = f32::NAN;
+        let mut y = vec![0.0; TO.count()];
+        max(SHAPES, &x, &mut y);
+        assert!(y[0].is_nan());
+    }
 }

@@ -1,6 +1,9 @@
 //! Step → kernel: takes a step's buffers from the arena and calls the file that computes it.
 
-use super::conv::{self, Epilogue};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::conv;
 use super::gather::Shifted;
 use super::memory::{Arena, Scratch};
 use super::{head, norm, pack, pool, shift};
@@ -15,13 +18,16 @@ pub struct Context<'a> {
     /// The frame count of each branch: dropout's streams are keyed by it.
     pub branches: &'a [usize],
     pub params: &'a [&'a [f32]],
+    /// Of each step, forward then backward.
+    pub times: &'a mut [Duration],
 }
 
 impl Context<'_> {
     /// The forward steps.
     pub fn forward(&mut self, stats: &mut Statistics, dropout: DropoutKey) {
         let program = self.program;
-        for step in &program.forward {
+        for (index, step) in program.forward.iter().enumerate() {
+            let start = Instant::now();
             match &step.op {
                 Op::PackForward { .. } => self.pack_forward(&step.op, stats),
                 Op::BatchStatistics { .. } | Op::RunningStatistics { .. } => {
@@ -35,19 +41,26 @@ impl Context<'_> {
                     y,
                 } => {
                     let [x, mask, y] = self.arena.all([*x, *mask, *y]);
-                    let batch = &program.batch;
-                    head::draw_mask(batch, *channels, *probability, dropout, self.branches, mask);
+                    let drawing = head::Dropout {
+                        channels: *channels,
+                        probability: *probability,
+                        key: dropout,
+                        branches: self.branches,
+                    };
+                    drawing.draw(&program.batch, mask);
                     head::each(x, mask, y, |x, mask| x * mask);
                 }
                 op => self.activation(op),
             }
+            self.times[index] += start.elapsed();
         }
     }
 
     /// The backward steps; those that are forward steps run again among them need no statistics.
     pub fn backward(&mut self, grads: &mut [&mut [f32]]) {
         let program = self.program;
-        for step in &program.backward {
+        for (index, step) in program.backward.iter().enumerate() {
+            let start = Instant::now();
             match &step.op {
                 Op::ConvBackWeight {
                     conv,
@@ -58,8 +71,13 @@ impl Context<'_> {
                     partials,
                 } => {
                     let [x, dy, partials] = self.arena.all([*x, *dy, *partials]);
-                    let gradient = &mut *grads[*weight];
-                    conv::back_weight(conv, *frames, x, dy, partials, gradient, self.scratch);
+                    let product = conv::WeightGradient {
+                        conv,
+                        frames: *frames,
+                        x,
+                        dy,
+                    };
+                    product.run(partials, grads[*weight], self.scratch);
                 }
                 Op::BiasBack { bias, dy, .. } => {
                     conv::back_bias(self.arena.read(*dy), grads[*bias]);
@@ -68,6 +86,7 @@ impl Context<'_> {
                 Op::ShiftAlterBack { .. } => self.shift_alter_back(&step.op, grads),
                 op => self.activation(op),
             }
+            self.times[program.forward.len() + index] += start.elapsed();
         }
     }
 
@@ -108,8 +127,14 @@ impl Context<'_> {
                 coefficients,
             } => {
                 let [x, partials, coefficients] = self.arena.all([*x, *partials, *coefficients]);
-                norm::frame_statistics(x, norm.channels, partials, self.scratch);
-                norm::group_statistics(norm, batch, *pixels, partials, params, stats, coefficients);
+                norm::frame_statistics(norm, x, partials, self.scratch);
+                let pixels = *pixels;
+                let site = norm::Site {
+                    norm,
+                    batch,
+                    pixels,
+                };
+                norm::group_statistics(site, partials, params, stats, coefficients);
             }
             Op::RunningStatistics { norm, coefficients } => {
                 let [coefficients] = self.arena.all([*coefficients]);
@@ -130,9 +155,10 @@ impl Context<'_> {
             }
             Op::ConvBackData { conv, dy, w, dx } => {
                 let [dy, w, dx] = self.arena.all([*dy, *w, *dx]);
-                conv::back_data(conv, dy, w, dx, self.scratch);
+                conv::DataGradient { conv, dy, w }.run(dx, self.scratch);
             }
             Op::Normalize {
+                norm,
                 relu,
                 x,
                 coefficients,
@@ -142,8 +168,14 @@ impl Context<'_> {
             } => {
                 let ids = [Some(*x), Some(*coefficients), *residual, Some(*y)];
                 let [x, coefficients, r, y] = self.arena.get(ids);
-                let r = residual.is_some().then_some(&*r);
-                norm::normalize(batch, *relu, x, coefficients, r, y);
+                let forward = norm::Forward {
+                    norm,
+                    x,
+                    coefficients,
+                    residual: residual.is_some().then_some(r),
+                    relu: *relu,
+                };
+                forward.run(batch, y);
             }
             Op::ShiftAlter {
                 shape,
@@ -154,15 +186,21 @@ impl Context<'_> {
             } => {
                 let [x, y] = self.arena.all([*x, *y]);
                 let plan = shift::Plan {
+                    batch,
+                    params: self.params,
                     shape: *shape,
                     shift: *shift,
                     alter,
                 };
-                shift::forward(plan, batch, self.params, x, y);
+                shift::forward(plan, x, y);
             }
             Op::MaxPool { from, to, x, y } => {
                 let [x, y] = self.arena.all([*x, *y]);
-                pool::max(*from, *to, x, y);
+                let shapes = pool::Shapes {
+                    from: *from,
+                    to: *to,
+                };
+                pool::max(shapes, x, y);
             }
             Op::MaxPoolBack {
                 from,
@@ -172,7 +210,11 @@ impl Context<'_> {
                 dx,
             } => {
                 let [x, dy, dx] = self.arena.all([*x, *dy, *dx]);
-                pool::max_back(*from, *to, x, dy, dx, self.scratch);
+                let shapes = pool::Shapes {
+                    from: *from,
+                    to: *to,
+                };
+                pool::max_back(shapes, x, dy, dx, self.scratch);
             }
             Op::AveragePool { from, x, y } => {
                 let [x, y] = self.arena.all([*x, *y]);
@@ -242,20 +284,17 @@ impl Context<'_> {
             neighbours: &batch.neighbours,
         });
         let channels = conv.to.channels;
-        let mut run = |frames: std::ops::Range<usize>, matrix: usize| {
-            let epilogue = Epilogue {
+        let mut run = |frames: Range<usize>, matrix: usize| {
+            let product = conv::Forward {
+                conv,
+                x,
+                w: &w[matrix * conv.weights()..(matrix + 1) * conv.weights()],
+                shifted,
                 bias: b.map(|_| &bias[matrix * channels..(matrix + 1) * channels]),
                 residual: residual.map(|_| &*r),
                 relu: *relu,
             };
-            let w = &w[matrix * conv.weights()..(matrix + 1) * conv.weights()];
-            let tensors = conv::Forward {
-                x,
-                w,
-                shifted,
-                epilogue,
-            };
-            conv::forward(conv, frames, tensors, y, self.scratch);
+            product.run(frames, y, self.scratch);
         };
         if branches.is_empty() {
             run(0..batch.frames, 0);
@@ -292,6 +331,7 @@ impl Context<'_> {
         let ids = [dy, x, coefficients, output, partials, *masked, dx];
         let [dy, x, coefficients, y, partials, behind, dx] = self.arena.get(ids);
         let back = norm::Backward {
+            norm,
             dy,
             x,
             coefficients,
@@ -311,7 +351,13 @@ impl Context<'_> {
         if norm.frozen {
             norm::back_frozen(batch, back, dx);
         } else {
-            norm::group_gradients(norm, batch, *pixels, partials, grads);
+            let pixels = *pixels;
+            let site = norm::Site {
+                norm,
+                batch,
+                pixels,
+            };
+            norm::group_gradients(site, partials, grads);
             norm::back_data(batch, back, partials, dx);
         }
     }
@@ -334,14 +380,16 @@ impl Context<'_> {
         let [dy, x, added, partials, dx] =
             self.arena.get([Some(*dy), *x, *add, *partials, Some(*dx)]);
         let plan = shift::Plan {
+            batch,
+            params: self.params,
             shape: *shape,
             shift: *shift,
             alter,
         };
         if !alter.is_empty() {
-            shift::back_alteration(plan, batch, (x, dy), partials, grads, self.scratch);
+            shift::back_alteration(plan, (x, dy), partials, grads, self.scratch);
         }
         let added = add.map(|_| &*added);
-        shift::back_data(plan, batch, self.params, dy, added, dx);
+        shift::back_data(plan, dy, added, dx);
     }
 }

@@ -15,6 +15,8 @@ use crate::program::{Batch, PixelShape};
 /// What is done to each frame.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
+    pub batch: &'a Batch,
+    pub params: &'a [&'a [f32]],
     pub shape: PixelShape,
     pub shift: Option<usize>,
     /// One parameter for each branch; empty: no alteration.
@@ -27,8 +29,10 @@ impl<'a> Plan<'a> {
         self.shift.map_or(0, |div| self.shape.channels / div.max(1))
     }
 
-    fn weights(&self, branch: usize, params: &[&'a [f32]]) -> Option<&'a [f32]> {
-        self.alter.get(branch).map(|&id| params[id])
+    /// The alteration of a frame.
+    fn weights(&self, frame: usize) -> Option<&'a [f32]> {
+        let alteration = self.alter.get(self.batch.branch_of[frame]);
+        alteration.map(|&id| self.params[id])
     }
 }
 
@@ -40,8 +44,9 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// The sources of frame `f`; with `adjoint` those of Sᵀ.
-    fn of(x: &'a [f32], f: usize, len: usize, batch: &Batch, adjoint: bool) -> Self {
-        let (has_previous, has_next) = batch.neighbours[f];
+    fn of(x: &'a [f32], f: usize, plan: Plan<'_>, adjoint: bool) -> Self {
+        let (has_previous, has_next) = plan.batch.neighbours[f];
+        let len = plan.shape.count();
         let frame = |f: usize| &x[f * len..][..len];
         let previous = has_previous.then(|| frame(f.saturating_sub(1)));
         let next = has_next.then(|| frame(f + 1));
@@ -57,36 +62,21 @@ impl<'a> Sources<'a> {
 }
 
 /// y = (1 + a)·S(x).
-pub fn forward(plan: Plan<'_>, batch: &Batch, params: &[&[f32]], x: &[f32], y: &mut [f32]) {
-    apply(plan, batch, params, x, None, false, y);
+pub fn forward(plan: Plan<'_>, x: &[f32], y: &mut [f32]) {
+    apply(plan, x, None, false, y);
 }
 
 /// dx = Sᵀ((1 + a)·dy) (+ add).
-pub fn back_data(
-    plan: Plan<'_>,
-    batch: &Batch,
-    params: &[&[f32]],
-    dy: &[f32],
-    add: Option<&[f32]>,
-    dx: &mut [f32],
-) {
-    apply(plan, batch, params, dy, add, true, dx);
+pub fn back_data(plan: Plan<'_>, dy: &[f32], add: Option<&[f32]>, dx: &mut [f32]) {
+    apply(plan, dy, add, true, dx);
 }
 
-fn apply(
-    plan: Plan<'_>,
-    batch: &Batch,
-    params: &[&[f32]],
-    x: &[f32],
-    add: Option<&[f32]>,
-    adjoint: bool,
-    y: &mut [f32],
-) {
+fn apply(plan: Plan<'_>, x: &[f32], add: Option<&[f32]>, adjoint: bool, y: &mut [f32]) {
     let len = plan.shape.count();
     let frames = y.par_chunks_exact_mut(len).enumerate();
     frames.with_min_len(frames_of_task(len)).for_each(|(f, y)| {
-        let sources = Sources::of(x, f, len, batch, adjoint);
-        let weights = plan.weights(batch.branch_of[f], params);
+        let sources = Sources::of(x, f, plan, adjoint);
+        let weights = plan.weights(f);
         let add = add.map(|add| &add[f * len..][..len]);
         wide(
             #[inline(always)]
@@ -134,19 +124,17 @@ const BLOCK: usize = 32;
 /// da = Σ dy·S(x) of each branch, by frames: `partials[frame]` has C sums.
 pub fn back_alteration(
     plan: Plan<'_>,
-    batch: &Batch,
-    tensors: (&[f32], &[f32]),
+    (x, dy): (&[f32], &[f32]),
     partials: &mut [f32],
     grads: &mut [&mut [f32]],
     scratch: &Scratch,
 ) {
-    let (x, dy) = tensors;
     let (len, channels) = (plan.shape.count(), plan.shape.channels);
     let frames = partials.par_chunks_exact_mut(channels).enumerate();
     frames
         .with_min_len(frames_of_task(len))
         .for_each(|(f, sums)| {
-            let sources = Sources::of(x, f, len, batch, false);
+            let sources = Sources::of(x, f, plan, false);
             let dy = &dy[f * len..][..len];
             scratch.with(|scratch| {
                 wide(
@@ -155,7 +143,7 @@ pub fn back_alteration(
                 );
             });
         });
-    for (frames, segment) in batch.segment_frames() {
+    for (frames, segment) in plan.batch.segment_frames() {
         let Some(&param) = plan.alter.get(segment.branch) else {
             continue;
         };
@@ -192,3 +180,6 @@ fn sum_frame(
         sums.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! The norm backward. With g = dy where the ReLU passed: dβ = Σg, dγ = Σg·x̂, dx = γ·r·(g − dβ/n − x̂·dγ/n).
+//!
+//! Two passes over memory: the sums of each frame (and g itself, where a residual needs it), then dx. Where the ReLU
+//! follows the norm directly, its mask is computed again from x rather than read from y.
+
+use rayon::prelude::*;
+
+use super::{BLOCK, Coefficients, Site, fold, frames_of_task};
+use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::simd::wide;
+use crate::graph::NormParams;
+use crate::program::{Batch, Mask, Norm};
+
+/// What the backward pass of a norm reads.
+#[derive(Clone, Copy)]
+pub struct Backward<'a> {
+    pub norm: &'a Norm,
+    pub dy: &'a [f32],
+    pub x: &'a [f32],
+    pub coefficients: &'a [f32],
+    pub mask: Mask,
+    /// The output, where `mask` needs it; else empty.
+    pub y: &'a [f32],
+}
+
+/// One frame of it.
+#[derive(Clone, Copy)]
+struct BackwardFrame<'a> {
+    of: Coefficients<'a>,
+    dy: &'a [f32],
+    x: &'a [f32],
+    y: &'a [f32],
+    /// Whether g is dy where the normalised value is positive; else g is dy.
+    recomputed: bool,
+}
+
+impl<'a> Backward<'a> {
+    fn frame(&self, batch: &Batch, f: usize) -> BackwardFrame<'a> {
+        let len = self.dy.len() / batch.frames;
+        let frame = f * len..(f + 1) * len;
+        BackwardFrame {
+            of: Coefficients::of(self.coefficients, batch.group_of[f], self.norm.row()),
+            dy: &self.dy[frame.clone()],
+            x: &self.x[frame.clone()],
+            y: self.y.get(frame).unwrap_or(&[]),
+            recomputed: self.mask == Mask::Recomputed,
+        }
+    }
+}
+
+/// Each frame's Σg and Σg·x̂; the gradient behind the ReLU goes to `masked` where there is one.
+pub fn frame_gradients(
+    batch: &Batch,
+    back: Backward<'_>,
+    masked: &mut [f32],
+    partials: &mut [f32],
+    scratch: &Scratch,
+) {
+    let channels = back.norm.channels;
+    let frame = back.dy.len() / batch.frames;
+    let partials = partials[..batch.frames * 2 * channels].par_chunks_exact_mut(2 * channels);
+    let task = |f: usize, masked: Option<&mut [f32]>, sums: &mut [f32]| {
+        let back = back.frame(batch, f);
+        scratch.with(|scratch| {
+            wide(
+                #[inline(always)]
+                || match masked {
+                    None => sum_gradients(back, scratch, sums),
+                    Some(masked) => {
+                        mask_by(back.dy, back.y, masked);
+                        sum_gradients(BackwardFrame { dy: masked, ..back }, scratch, sums);
+                    }
+                },
+            );
+        });
+    };
+    let least = frames_of_task(frame);
+    if masked.is_empty() {
+        let frames = partials.enumerate().with_min_len(least);
+        frames.for_each(|(f, sums)| task(f, None, sums));
+    } else {
+        let frames = partials.zip(masked.par_chunks_exact_mut(frame)).enumerate();
+        let frames = frames.with_min_len(least);
+        frames.for_each(|(f, (sums, masked))| task(f, Some(masked), sums));
+    }
+}
+
+/// masked = dy where y is positive.
+#[inline(always)]
+fn mask_by(dy: &[f32], y: &[f32], masked: &mut [f32]) {
+    for ((masked, dy), y) in masked.iter_mut().zip(dy).zip(y) {
+        *masked = if *y > 0.0 { *dy } else { 0.0 };
+    }
+}
+
+#[inline(always)]
+fn sum_gradients(back: BackwardFrame<'_>, scratch: &mut [f32], sums: &mut [f32]) {
+    let row = back.of.mean.len();
+    let (block, rest) = scratch.split_at_mut(row);
+    let (block_product, rest) = rest.split_at_mut(row);
+    let (all, rest) = rest.split_at_mut(row);
+    let all_product = &mut rest[..row];
+    all.fill(0.0);
+    all_product.fill(0.0);
+    let blocks = back.dy.chunks(BLOCK * row).zip(back.x.chunks(BLOCK * row));
+    for (dy, x) in blocks {
+        block.fill(0.0);
+        block_product.fill(0.0);
+        for (dy, x) in dy.chunks(row).zip(x.chunks(row)) {
+            let len = dy.len();
+            let (x, of) = (&x[..len], back.of.cut(len));
+            let (sum, product) = (&mut block[..len], &mut block_product[..len]);
+            for c in 0..len {
+                let g = if back.recomputed {
+                    of.behind_relu(c, dy[c], x[c])
+                } else {
+                    dy[c]
+                };
+                sum[c] += g;
+                product[c] += g * ((x[c] - of.mean[c]) * of.inverse[c]);
+            }
+        }
+        all.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
+        let products = all_product.iter_mut().zip(&*block_product);
+        products.for_each(|(sum, b)| *sum += b);
+    }
+    let (sum, product) = sums.split_at_mut(sums.len() / 2);
+    fold(all, sum);
+    fold(all_product, product);
+}
+
+/// Combines the frames' sums: gradients of weights and biases, and behind the frames' partial sums each group's
+/// rows of Σg/n and Σg·x̂/n.
+pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [f32]]) {
+    let Site {
+        norm,
+        batch,
+        pixels,
+    } = site;
+    let (channels, row) = (norm.channels, norm.row());
+    let (frames, groups) = partials.split_at_mut(batch.frames * 2 * channels);
+    for (group, means) in batch
+        .norm_groups
+        .iter()
+        .zip(groups.chunks_exact_mut(2 * row))
+    {
+        let NormParams { weight, bias, .. } = norm.of(group.branch);
+        let frames = &frames[group.frames.start * 2 * channels..group.frames.end * 2 * channels];
+        let count = (group.frames.len() * pixels) as f64;
+        let parts = [bias, weight].into_iter().zip(means.chunks_exact_mut(row));
+        for (part, (param, means)) in parts.enumerate() {
+            for channel in 0..channels {
+                let column = frames.iter().skip(part * channels + channel);
+                let column = column.step_by(2 * channels).map(|&v| f64::from(v));
+                let sum = column.sum::<f64>();
+                grads[param][channel] += sum as f32;
+                let tiled = means[channel..].iter_mut().step_by(channels);
+                tiled.for_each(|mean| *mean = (sum / count) as f32);
+            }
+        }
+    }
+}
+
+/// dx = γ·r·(g − Σg/n − x̂·Σg·x̂/n) with the means that [`group_gradients`] left in `partials`.
+pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [f32]) {
+    let row = back.norm.row();
+    let means = &partials[batch.frames * 2 * back.norm.channels..];
+    for_frames(batch, back, dx, |f, back, dx| {
+        let (mean, product) = means[batch.group_of[f] * 2 * row..][..2 * row].split_at(row);
+        let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
+        for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
+            let len = dx.len();
+            let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
+            let (mean, product) = (&mean[..len], &product[..len]);
+            for c in 0..len {
+                let g = if back.recomputed {
+                    of.behind_relu(c, dy[c], x[c])
+                } else {
+                    dy[c]
+                };
+                let normalized = (x[c] - of.mean[c]) * of.inverse[c];
+                dx[c] = of.scale[c] * (g - mean[c] - normalized * product[c]);
+            }
+        }
+    });
+}
+
+/// dx = γ·r·g for a frozen norm.
+pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
+    let row = back.norm.row();
+    for_frames(batch, back, dx, |_, back, dx| {
+        let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
+        for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
+            let len = dx.len();
+            let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
+            for c in 0..len {
+                let g = if back.recomputed {
+                    of.behind_relu(c, dy[c], x[c])
+                } else {
+                    dy[c]
+                };
+                dx[c] = of.scale[c] * g;
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn for_frames(
+    batch: &Batch,
+    back: Backward<'_>,
+    dx: &mut [f32],
+    run: impl Fn(usize, BackwardFrame<'_>, &mut [f32]) + Sync,
+) {
+    let frame = dx.len() / batch.frames;
+    let frames = dx.par_chunks_exact_mut(frame).enumerate();
+    frames
+        .with_min_len(frames_of_task(frame))
+        .for_each(|(f, dx)| {
+            let back = back.frame(batch, f);
+            wide(
+                #[inline(always)]
+                || run(f, back, dx),
+            );
+        });
+}
