@@ -1,10 +1,397 @@
-//! `ffn plan`
+//! `ffn plan`: what an experiment will cost, before anything is allocated.
 
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::table;
 use crate::base::Result;
+use crate::data::clip::evaluation_size;
+use crate::data::loader::steps_per_epoch;
+use crate::graph::{Graph, ParamKind};
+use crate::program::batch::{every_branch, served};
+use crate::program::{Program, TrainOptions, compile_eval, compile_train};
+use crate::spec::{self, Data, Experiment};
+use crate::train::optimizer;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// An experiment file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 
-pub fn run(_args: Args) -> Result<()> {
-    todo!()
+    /// Every layer with its output's shape, parameters and multiply-adds for one frame.
+    #[arg(long)]
+    layers: bool,
+
+    /// Every parameter with its group, learning rate and weight decay.
+    #[arg(long)]
+    groups: bool,
+
+    /// As JSON, layers and groups included.
+    #[arg(long, conflicts_with_all = ["layers", "groups"])]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let loaded = spec::load(&args.file)?;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}\n");
+    }
+    let plan = Plan::of(&loaded.experiment)?;
+    if args.json {
+        // Numbers and names alone: serialising them cannot fail.
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&plan).unwrap_or_default()
+        );
+        return Ok(());
+    }
+    print!("{}", plan.overview());
+    if args.layers {
+        print!("\n{}", plan.layer_table());
+    }
+    if args.groups {
+        print!("\n{}", plan.group_table());
+    }
+    Ok(())
+}
+
+/// Everything that can be said of an experiment without its data. Bytes are of float32 values on the CPU engine.
+#[derive(Debug, Serialize)]
+struct Plan {
+    name: String,
+    summary: String,
+    parameters: Vec<ParametersOfKind>,
+    parameter_count: usize,
+    forward: Vec<Forward>,
+    training: Training,
+    evaluation: Vec<Evaluation>,
+    layers: Vec<Layer>,
+    groups: Vec<GroupOf>,
+}
+
+#[derive(Debug, Serialize)]
+struct ParametersOfKind {
+    kind: &'static str,
+    tensors: usize,
+    values: usize,
+}
+
+/// One clip at one frame count.
+#[derive(Debug, Serialize)]
+struct Forward {
+    frames: usize,
+    branch: usize,
+    trained: bool,
+    multiply_adds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Training {
+    batch: usize,
+    /// Frames of one step, all branches together.
+    frames: usize,
+    /// Forward and backward: three times the forward products.
+    step_multiply_adds: u64,
+    steps_per_epoch: Option<u64>,
+    epochs: usize,
+    /// Parameters, gradients and momentum.
+    state_bytes: usize,
+    memory: Memory,
+}
+
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    frames: usize,
+    batch: usize,
+    memory: Memory,
+}
+
+#[derive(Debug, Serialize)]
+struct Memory {
+    arena_bytes: usize,
+    scratch_bytes_per_thread: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Layer {
+    name: String,
+    op: &'static str,
+    output: String,
+    parameters: usize,
+    multiply_adds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct GroupOf {
+    parameter: String,
+    kind: &'static str,
+    frozen: bool,
+    rate: f64,
+    decay: f64,
+}
+
+impl Plan {
+    fn of(experiment: &Experiment) -> Result<Self> {
+        let side = |size: usize| Graph::build(experiment, (size, size));
+        let graph = side(experiment.train.clips.size)?;
+        let evaluation_graph = side(evaluation_size(&experiment.eval))?;
+        let evaluation = experiment.eval.frames.iter();
+        Ok(Self {
+            name: experiment.name.clone(),
+            summary: experiment.summary(),
+            parameters: parameters(&graph),
+            parameter_count: graph.parameter_count(),
+            forward: forward(experiment, &evaluation_graph),
+            training: training(experiment, &graph)?,
+            evaluation: evaluation
+                .map(|&frames| evaluate(experiment, &evaluation_graph, frames))
+                .collect::<Result<_>>()?,
+            layers: layers(&graph),
+            groups: groups(experiment, &graph),
+        })
+    }
+
+    fn overview(&self) -> String {
+        let steps = match self.training.steps_per_epoch {
+            Some(steps) => format!(
+                "{} steps an epoch, {} in all",
+                thousands(steps),
+                thousands(steps * self.training.epochs as u64)
+            ),
+            None => "steps follow from the list's length".to_owned(),
+        };
+        [
+            format!("{}\n  {}\n", self.name, self.summary),
+            self.parameter_table(),
+            self.forward_table(),
+            self.memory_table(),
+            format!(
+                "training: {} epochs, {steps}; a step has {} clips, {} frames, {} G multiply-adds\n",
+                self.training.epochs,
+                self.training.batch,
+                thousands(self.training.frames as u64),
+                giga(self.training.step_multiply_adds),
+            ),
+        ]
+        .join("\n")
+    }
+
+    fn parameter_table(&self) -> String {
+        let row = |kind: &str, tensors: usize, values: usize| {
+            let counts = [tensors, values].map(|count| thousands(count as u64));
+            [kind.to_owned()].into_iter().chain(counts).collect()
+        };
+        let mut rows: Vec<Vec<String>> = self
+            .parameters
+            .iter()
+            .map(|of| row(of.kind, of.tensors, of.values))
+            .collect();
+        let tensors = self.parameters.iter().map(|of| of.tensors).sum();
+        rows.push(row("total", tensors, self.parameter_count));
+        table::render(&["parameters", "tensors", "values"], &rows)
+    }
+
+    fn forward_table(&self) -> String {
+        let row = |of: &Forward| {
+            vec![
+                format!("{} frames", of.frames),
+                of.branch.to_string(),
+                if of.trained { "yes" } else { "no" }.to_owned(),
+                giga(of.multiply_adds),
+            ]
+        };
+        let rows: Vec<_> = self.forward.iter().map(row).collect();
+        table::render(&["one clip", "branch", "trained", "G multiply-adds"], &rows)
+    }
+
+    fn memory_table(&self) -> String {
+        let row = |what: String, memory: &Memory| {
+            vec![
+                what,
+                mega(memory.arena_bytes),
+                mega(memory.scratch_bytes_per_thread),
+            ]
+        };
+        let state = "parameters, gradients, momentum".to_owned();
+        let mut rows = vec![vec![state, mega(self.training.state_bytes)]];
+        let training = &self.training;
+        let what = format!("training, {} clips", training.batch);
+        rows.push(row(what, &training.memory));
+        rows.extend(self.evaluation.iter().map(|of| {
+            let what = format!("evaluation, {} clips of {} frames", of.batch, of.frames);
+            row(what, &of.memory)
+        }));
+        table::render(&["memory", "MB", "+ MB a thread"], &rows)
+    }
+
+    fn layer_table(&self) -> String {
+        let row = |layer: &Layer| {
+            vec![
+                layer.name.clone(),
+                layer.op.to_owned(),
+                layer.output.clone(),
+                thousands(layer.parameters as u64),
+                format!("{:.3}", layer.multiply_adds as f64 / 1e6),
+            ]
+        };
+        let rows: Vec<_> = self.layers.iter().map(row).collect();
+        let header = [
+            "layer",
+            "does",
+            "output",
+            "parameters",
+            "M multiply-adds a frame",
+        ];
+        table::render(&header, &rows)
+    }
+
+    fn group_table(&self) -> String {
+        let row = |of: &GroupOf| {
+            let number = |value: f64| match of.frozen {
+                true => "frozen".to_owned(),
+                false => value.to_string(),
+            };
+            vec![
+                of.parameter.clone(),
+                of.kind.to_owned(),
+                number(of.rate),
+                number(of.decay),
+            ]
+        };
+        let rows: Vec<_> = self.groups.iter().map(row).collect();
+        table::render(&["parameter", "group", "rate", "decay"], &rows)
+    }
+}
+
+fn parameters(graph: &Graph) -> Vec<ParametersOfKind> {
+    let of_kind = |kind: ParamKind| {
+        let params = graph.params.iter().filter(move |param| param.kind == kind);
+        ParametersOfKind {
+            kind: kind.name(),
+            tensors: params.clone().count(),
+            values: params.map(|param| param.count()).sum(),
+        }
+    };
+    let kinds = ParamKind::ALL.into_iter().map(of_kind);
+    kinds.filter(|of| of.tensors > 0).collect()
+}
+
+/// Every frame count that is trained or evaluated.
+fn forward(experiment: &Experiment, graph: &Graph) -> Vec<Forward> {
+    let trained = experiment.method.frames();
+    let mut frames = [trained, &experiment.eval.frames].concat();
+    frames.sort_unstable();
+    frames.dedup();
+    let of = |frames: usize| Forward {
+        frames,
+        branch: graph.branches[graph.branch_for(frames)],
+        trained: trained.contains(&frames),
+        multiply_adds: graph.clip_multiply_adds(frames),
+    };
+    frames.into_iter().map(of).collect()
+}
+
+fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
+    let batch = experiment.train.batch;
+    let segments = every_branch(graph, batch);
+    let program = compile_train(graph, &segments, &TrainOptions::of(experiment))?;
+    let frames = program.batch.frames;
+    let clips = training_clips(&experiment.data);
+    Ok(Training {
+        batch,
+        frames,
+        step_multiply_adds: 3 * graph.clip_multiply_adds(frames),
+        steps_per_epoch: clips.map(|clips| steps_per_epoch(clips, batch)),
+        epochs: experiment.train.epochs,
+        state_bytes: 3 * graph.parameter_count() * size_of::<f32>(),
+        memory: memory(&program),
+    })
+}
+
+fn evaluate(experiment: &Experiment, graph: &Graph, frames: usize) -> Result<Evaluation> {
+    let batch = experiment.eval.batch;
+    let program = compile_eval(graph, &[served(graph, frames, batch)])?;
+    Ok(Evaluation {
+        frames,
+        batch,
+        memory: memory(&program),
+    })
+}
+
+/// Clips of the training split as far as the experiment says.
+fn training_clips(data: &Data) -> Option<usize> {
+    match data {
+        Data::SomethingV2(data) => Some(data.train_count),
+        Data::FrameFolders(data) => data.train_count,
+        Data::Miniature(data) => Some(data.train),
+    }
+}
+
+fn memory(program: &Program) -> Memory {
+    Memory {
+        arena_bytes: program.memory(0),
+        scratch_bytes_per_thread: program.memory(1) - program.memory(0),
+    }
+}
+
+fn layers(graph: &Graph) -> Vec<Layer> {
+    let of = |id: usize| {
+        let node = &graph.nodes[id];
+        let params = node.op.params().into_iter();
+        Layer {
+            name: node.name.clone(),
+            op: node.op.name(),
+            output: node.shape.to_string(),
+            parameters: params.map(|param| graph.params[param].count()).sum(),
+            multiply_adds: graph.multiply_adds(id),
+        }
+    };
+    (0..graph.nodes.len()).map(of).collect()
+}
+
+fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
+    let sgd = &experiment.optimizer;
+    let of = |param: &crate::graph::Param| {
+        let group = optimizer::group(&sgd.groups, param.kind);
+        GroupOf {
+            parameter: param.name.clone(),
+            kind: param.kind.name(),
+            frozen: optimizer::is_frozen(param, experiment.train.frozen_norms),
+            rate: sgd.lr * group.lr,
+            decay: sgd.weight_decay * group.decay,
+        }
+    };
+    graph.params.iter().map(of).collect()
+}
+
+/// 1234567 → 1,234,567
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let from_end = |at: usize| digits.len() - at;
+    let separated = digits.char_indices().flat_map(|(at, digit)| {
+        let comma = (at > 0 && from_end(at).is_multiple_of(3)).then_some(',');
+        comma.into_iter().chain([digit])
+    });
+    separated.collect()
+}
+
+fn giga(number: u64) -> String {
+    format!("{:.2}", number as f64 / 1e9)
+}
+
+fn mega(bytes: usize) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn thousands_are_separated() {
+        let written = [0, 999, 1000, 24_010_158].map(thousands);
+        assert_eq!(written, ["0", "999", "1,000", "24,010,158"]);
+    }
 }
