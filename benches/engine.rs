@@ -34,7 +34,7 @@ fn main() {
         block: Block::Basic,
         blocks: vec![1, 1, 1, 1],
         width: 24,
-        stem: Stem::Small,
+        stem: Stem::ImageNet,
     });
     let miniature = network(miniature, 48, 8, frames);
     training("ffn miniature 48², 16 clips", &miniature, 16, steps);
