@@ -11,7 +11,7 @@ use crate::data::dataset::OpenOptions;
 use crate::model::Model;
 use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, write};
-use crate::run::{Folder, finish};
+use crate::run::{Folder, finish, verify};
 use crate::spec::{Experiment, Init};
 use crate::train::checkpoint;
 use crate::train::evaluate::{Evaluated, Evaluation};
@@ -151,6 +151,8 @@ fn open(args: &Args, folder: &Folder, experiment: &Experiment) -> Result<Arc<Dat
 
 fn save(folder: &Folder, evaluated: &[Evaluated]) -> Result<()> {
     let _lock = folder.lock()?;
+    // The hashes are written anew: nothing that was changed since may come under them.
+    verify::intact(folder)?;
     for result in evaluated {
         write(&folder.eval(), &result.summary, &result.predictions)?;
     }

@@ -9,8 +9,8 @@ use super::results;
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::OpenOptions;
-use crate::run::Folder;
 use crate::run::results::{Summary, read_all};
+use crate::run::{Folder, verify};
 use crate::spec::{self, Loaded};
 use crate::train::progress::{Preparation, Progress};
 use crate::train::stop::Stop;
@@ -131,6 +131,7 @@ fn prepare<'a>(args: &Args, loaded: &'a Loaded, folder: &Folder) -> Result<Prepa
     if args.resume.is_some() || folder.exists() {
         check_experiment(folder, loaded)?;
         if folder.manifest()?.finished {
+            verify::intact(folder)?;
             return Ok(Prepared::Finished(read_all(&folder.eval())?));
         }
         drop(folder.lock()?);

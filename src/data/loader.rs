@@ -217,10 +217,12 @@ impl TrainPlan {
                 },
                 clip,
             }),
-            Err(error) if self.unreadable == Unreadable::Skip => Ok(Outcome::Skipped {
-                id: sample.id.clone(),
-                reason: error.to_string(),
-            }),
+            Err(error) if self.unreadable == Unreadable::Skip && error.is_of_the_video() => {
+                Ok(Outcome::Skipped {
+                    id: sample.id.clone(),
+                    reason: error.to_string(),
+                })
+            }
             Err(error) => Err(error.into_error(&sample.id, sample.source.path())),
         }
     }

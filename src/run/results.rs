@@ -158,7 +158,8 @@ pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
         Err(e) => return Err(Error::io("read", folder, &e)),
     };
     let mut summaries = Vec::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("read", folder, &e))?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "json")

@@ -27,6 +27,17 @@ impl Report {
     }
 }
 
+/// Refuses a run in which anything is not as it was written.
+pub fn intact(folder: &Folder) -> Result<()> {
+    match verify(folder)?.problems.into_iter().next() {
+        None => Ok(()),
+        Some(problem) => Err(problem.hint(format!(
+            "`ffn verify {}` lists all that is not as it was written",
+            folder.path().display()
+        ))),
+    }
+}
+
 /// Checks seals, the experiment's identity, every listed file, the inner hashes of checkpoints and the continuity of
 /// the metrics. Fails only where the folder is no run; what is wrong inside it is in the report.
 pub fn verify(folder: &Folder) -> Result<Report> {

@@ -362,8 +362,7 @@ pub enum BranchFrames {
 /// What is taken from a video with too few frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ShortVideos {
-    /// Official: evaluation takes the first frame T times when there are at most T; training sorts random draws
-    /// when there are more than T but fewer than a whole frame a segment, else the first frame T times.
+    /// Official: the first frame T times when a video has too few, in evaluation at most T, in training fewer.
     FirstFrame,
     /// The segment rule as it is, frames repeated in order.
     Repeat,

@@ -95,6 +95,15 @@ pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
         )
     })?;
     let state = checkpoint::verify(path)?;
+    if state.identity != folder.experiment()?.identity() {
+        return Err(Error::new(
+            Kind::Run,
+            format!(
+                "the checkpoint `{}` is of another experiment",
+                path.display()
+            ),
+        ));
+    }
     model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
     Ok(state.step)
 }

@@ -93,6 +93,13 @@ impl Evaluation<'_> {
         for index in 0..self.frames.len() {
             self.logits(model, &first, index)?;
         }
+        // The last batch has a program of its own where the split is no multiple of a batch.
+        let rest = self.dataset.validation.len() % first.ids.len().max(1);
+        if rest > 0 {
+            for &frames in self.frames {
+                model.prepare_eval(frames, rest * first.views)?;
+            }
+        }
         Ok(())
     }
 

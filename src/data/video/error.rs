@@ -138,6 +138,15 @@ fn start_of(bytes: &[u8]) -> String {
 }
 
 impl VideoError {
+    /// Whether the file itself is at fault, and not this machine: only then may a run leave it out, for another
+    /// machine, or this one tomorrow, would not.
+    pub fn is_of_the_video(&self) -> bool {
+        !matches!(
+            self,
+            Self::Missing | Self::Unreadable(_) | Self::NeedsFfmpeg { .. } | Self::Template { .. }
+        )
+    }
+
     /// The error for a person: which video, what is wrong, what to do.
     pub fn into_error(self, id: &str, path: &Path) -> Error {
         let hint = self.advice();
