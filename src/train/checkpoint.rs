@@ -62,6 +62,13 @@ pub fn restore(folder: &Folder, identity: &str, learner: &mut Learner) -> Result
 }
 
 fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
+    let state = verified(path, identity)?;
+    metrics::check(&folder.join(folder::METRICS), &state.metrics)?;
+    Ok(state)
+}
+
+/// The state of an intact checkpoint of this experiment.
+fn verified(path: &Path, identity: &str) -> Result<State> {
     let state = checkpoint::verify(path)?;
     if state.identity != identity {
         return Err(Error::new(
@@ -69,7 +76,6 @@ fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
             format!("`{}` is of another experiment", path.display()),
         ));
     }
-    metrics::check(&folder.join(folder::METRICS), &state.metrics)?;
     Ok(state)
 }
 
@@ -94,16 +100,7 @@ pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
             ),
         )
     })?;
-    let state = checkpoint::verify(path)?;
-    if state.identity != folder.experiment()?.identity() {
-        return Err(Error::new(
-            Kind::Run,
-            format!(
-                "the checkpoint `{}` is of another experiment",
-                path.display()
-            ),
-        ));
-    }
+    let state = verified(path, &folder.experiment()?.identity())?;
     model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
     Ok(state.step)
 }
