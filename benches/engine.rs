@@ -132,7 +132,7 @@ fn evaluation(what: &str, graph: &Graph, segment: Segment, steps: bool) {
     let frames = segment.frames * segment.clips;
     let input = values(frames * graph.input.0 * graph.input.1 * 3);
     let mut stats = Statistics::initial(graph);
-    let mut engine = Engine::eval(graph, &[segment], threads()).expect("enough memory");
+    let mut engine = Engine::eval(graph, &[segment], &[], threads()).expect("enough memory");
     let seconds = best(|| {
         let key = DropoutKey { seed: 0, step: 0 };
         engine
@@ -165,7 +165,8 @@ fn training(what: &str, graph: &Graph, clips: usize, steps: bool) {
         dropout: 0.5,
     };
     let mut stats = Statistics::initial(graph);
-    let mut engine = Engine::train(graph, &segments, &options, threads()).expect("enough memory");
+    let mut engine =
+        Engine::train(graph, &segments, &options, &[], threads()).expect("enough memory");
     let seconds = best(|| {
         let key = DropoutKey { seed: 0, step: 0 };
         engine

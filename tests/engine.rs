@@ -141,7 +141,7 @@ fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32])
 }
 
 fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: usize) -> Pass {
-    let mut engine = Engine::train(graph, segments, options, threads).unwrap();
+    let mut engine = Engine::train(graph, segments, options, &[], threads).unwrap();
     let clips: usize = segments.iter().map(|s| s.clips).sum();
     let d_logits = normal(2, clips * CLASSES);
     let input = pixels(1, frames(segments));
@@ -149,7 +149,7 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 }
 
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
-    let mut engine = Engine::eval(graph, segments, 2).unwrap();
+    let mut engine = Engine::eval(graph, segments, &[], 2).unwrap();
     let mut stats = weights.stats.clone();
     let logits = engine.forward(&weights.slices(), &mut stats, input, STEP);
     let logits = logits.unwrap().to_vec();
@@ -202,7 +202,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
     let weights = smooth(graph);
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 6 * CLASSES);
-    let mut engine = Engine::train(graph, &segments, options, 2).unwrap();
+    let mut engine = Engine::train(graph, &segments, options, &[], 2).unwrap();
     let grads = pass(&mut engine, &weights, &input, &d_logits).grads;
     for kind in ParamKind::ALL {
         let members: Vec<usize> = (0..graph.params.len())
@@ -365,7 +365,7 @@ fn flexible_without_alteration_and_with_equal_norms_is_vanilla() {
         let d_logits = normal(2, 3 * CLASSES);
         let run = |graph: &Graph, weights: &Weights, branch: usize| {
             let segments = [segment(branch, frames, 3)];
-            let mut engine = Engine::train(graph, &segments, &options(), 2).unwrap();
+            let mut engine = Engine::train(graph, &segments, &options(), &[], 2).unwrap();
             pass(&mut engine, weights, &input, &d_logits)
         };
         let (wanted, found) = (run(&graph, &weights, 0), run(&flexible, &equal, branch));
@@ -460,7 +460,7 @@ fn dropout_follows_its_key() {
     };
     let segments = [segment(0, 4, 2)];
     let weights = Weights::of(&graph);
-    let mut engine = Engine::train(&graph, &segments, &options, 2).unwrap();
+    let mut engine = Engine::train(&graph, &segments, &options, &[], 2).unwrap();
     let mut logits = |step: u64| {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
@@ -479,11 +479,11 @@ fn fused_program_computes_what_the_naive_one_does() {
         let graph = flexible(&vanilla(Block::Bottleneck, Stem::ImageNet, place));
         let segments = both(3);
         let batch = program::Batch::train(&graph, &segments, &options()).unwrap();
-        let mut naive = program::lower::train(&graph, batch, &options());
+        let mut naive = program::lower::train(&graph, batch, &options(), &[]);
         program::differentiate::differentiate(&mut naive);
         program::arena::plan(&mut naive);
         naive.verify().unwrap();
-        let fused = Engine::train(&graph, &segments, &options(), 2).unwrap();
+        let fused = Engine::train(&graph, &segments, &options(), &[], 2).unwrap();
         assert!(fused.program().steps().count() < naive.steps().count());
         assert!(fused.memory() < naive.memory(2));
         let weights = Weights::of(&graph);
@@ -503,7 +503,7 @@ fn fused_program_computes_what_the_naive_one_does() {
 fn batches_that_cannot_be_are_refused() {
     let graph = flexible(&basic());
     let refused = |segments: &[Segment], options: TrainOptions| {
-        let error = Engine::train(&graph, segments, &options, 1).err();
+        let error = Engine::train(&graph, segments, &options, &[], 1).err();
         error.unwrap().to_string()
     };
     let shared = TrainOptions {
@@ -525,7 +525,7 @@ fn batches_that_cannot_be_are_refused() {
 #[test]
 fn buffers_of_wrong_sizes_are_refused() {
     let graph = basic();
-    let mut engine = Engine::eval(&graph, &[segment(0, 4, 1)], 1).unwrap();
+    let mut engine = Engine::eval(&graph, &[segment(0, 4, 1)], &[], 1).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
     let mut refused = |params: &[&[f32]], input: &[f32]| {
@@ -553,7 +553,7 @@ fn memory_beyond_the_machine_is_an_error() {
     for node in &mut graph.nodes {
         (node.shape.height, node.shape.width) = (1 << 13, 1 << 13);
     }
-    let error = Engine::eval(&graph, &[segment(0, 4, 1 << 12)], 1).err();
+    let error = Engine::eval(&graph, &[segment(0, 4, 1 << 12)], &[], 1).err();
     let error = error.unwrap();
     assert_eq!(error.kind, Kind::Device);
     assert!(error.message.starts_with("the arena needs"), "{error}");
@@ -562,7 +562,7 @@ fn memory_beyond_the_machine_is_an_error() {
 #[test]
 fn verify_program_invalid() {
     let graph = flexible(&basic());
-    let program = program::compile_train(&graph, &both(2), &options()).unwrap();
+    let program = program::compile_train(&graph, &both(2), &options(), &[]).unwrap();
     let refused = |wanted: &str, change: fn(&mut program::Program)| {
         let mut broken = program.clone();
         change(&mut broken);
@@ -595,6 +595,6 @@ fn memory_of_resnet50_is_known_without_allocating_it() {
         input: (224, 224),
     });
     let segments = [segment(0, 28, 1)];
-    let program = program::compile_train(&resnet50.unwrap(), &segments, &options()).unwrap();
+    let program = program::compile_train(&resnet50.unwrap(), &segments, &options(), &[]).unwrap();
     assert!(program.memory(2) < 2_000_000_000, "{}", program.memory(2));
 }

@@ -15,7 +15,7 @@ fn golden(name: &str) -> PathBuf {
 
 fn assert_agrees(name: &str) {
     for bundle in ffn::golden::open(&[golden(name)]).unwrap() {
-        let comparison = bundle.verify(2).unwrap();
+        let comparison = bundle.verify(ffn::exec::Executor::compiled(2)).unwrap();
         assert!(comparison.passes(), "\n{comparison}");
     }
 }

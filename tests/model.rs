@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use ffn::exec::DropoutKey;
+use ffn::exec::{DropoutKey, Executor};
 use ffn::golden::{Network, Training, experiment};
-use ffn::model::{Model, StepInput, StepOutput};
+use ffn::model::{Model, Observation, StepInput, StepOutput};
 use ffn::spec::{
     Alteration, Backbone, Block, Distillation, Experiment, Ffn, Method, Norms, ResNet,
     ShiftSegments, Stem,
@@ -50,7 +50,7 @@ fn flexible(lambda: f64) -> Method {
 }
 
 fn build(experiment: &Experiment, threads: usize) -> Model {
-    let mut model = Model::new(experiment, Path::new("."), threads).unwrap();
+    let mut model = Model::new(experiment, Path::new("."), Executor::compiled(threads)).unwrap();
     // A classifier of standard deviation 1e-3 hides what stands before it.
     for (index, param) in model.graph().params.clone().iter().enumerate() {
         if param.name == "new_fc.weight" {
@@ -287,4 +287,65 @@ fn a_state_of_another_model_is_refused() {
         error.message.contains("unexpected base_model.bn1.weight"),
         "{error}"
     );
+}
+
+#[test]
+fn observing_changes_no_result_and_gives_every_node() {
+    let experiment = small(flexible(1.0));
+    let mut model = build(&experiment, 2);
+    let frames = pixels(24, 0.3);
+    let unobserved = step(&mut model, &frames);
+    let evaluated = model.evaluate(4, 2, &frames[..frames.len() / 3]).unwrap();
+
+    let mut model = build(&experiment, 2);
+    let graph = model.graph().clone();
+    let all: Vec<usize> = (0..graph.nodes.len()).collect();
+    model.observe(&all);
+    let output = step(&mut model, &frames);
+    assert_close(&output.gradients.concat(), &unobserved.gradients.concat());
+    let observed = model.observations().to_vec();
+    assert_eq!(observed.len(), graph.nodes.len() * graph.branches.len());
+    let logits: Vec<f32> = observed[observed.len() - 2..]
+        .iter()
+        .flat_map(|o| o.values.clone())
+        .collect();
+    assert_eq!(logits, output.logits.concat());
+    for observation in &observed {
+        let count: usize = observation.shape.iter().product();
+        assert_eq!(observation.values.len(), count, "{}", observation.node);
+    }
+    // What a ReLU gave is its input where that is positive, also behind a fused norm.
+    for relu in graph.nodes.iter().filter(|n| n.op == ffn::graph::Op::Relu) {
+        let before = values(&observed, &graph.nodes[relu.inputs[0]].name);
+        assert!(
+            before
+                .zip(values(&observed, &relu.name))
+                .all(|(x, y)| x.max(0.0) == *y),
+            "{}",
+            relu.name
+        );
+    }
+
+    let again = model.evaluate(4, 2, &frames[..frames.len() / 3]).unwrap();
+    assert_close(&again, &evaluated);
+    assert_eq!(model.observations().len(), graph.nodes.len());
+}
+
+/// Equal but for rounding, relative to the largest value.
+fn assert_close(left: &[f32], right: &[f32]) {
+    let largest = right.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let worst = left
+        .iter()
+        .zip(right)
+        .fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(
+        left.len() == right.len() && worst <= 1e-5 * largest,
+        "{worst} of {largest}"
+    );
+}
+
+/// What a node gave for all segments.
+fn values<'a>(observed: &'a [Observation], node: &'a str) -> impl Iterator<Item = &'a f32> {
+    let of_node = observed.iter().filter(move |o| o.node == node);
+    of_node.flat_map(|o| &o.values)
 }

@@ -8,6 +8,7 @@ use super::results;
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::OpenOptions;
+use crate::exec::Executor;
 use crate::model::Model;
 use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, write};
@@ -63,11 +64,7 @@ pub fn run(args: Args) -> Result<()> {
     let frames = frame_counts(&args.frames, &experiment)?;
     let dataset = open(&args, &folder, &experiment)?;
     manifest.check_data(&DataIdentity::of(&dataset))?;
-    let (mut model, step) = load(
-        &folder,
-        &experiment,
-        options::thread_count(args.machine.threads),
-    )?;
+    let (mut model, step) = load(&folder, &experiment, args.machine.executor())?;
     let mut progress = Progress::new();
     progress.evaluate(dataset.validation.len(), &frames);
     let evaluation = Evaluation {
@@ -94,11 +91,11 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The model of a run with the weights of its last checkpoint, and the steps that they have had.
-pub fn load(folder: &Folder, experiment: &Experiment, threads: usize) -> Result<(Model, u64)> {
+pub fn load(folder: &Folder, experiment: &Experiment, executor: Executor) -> Result<(Model, u64)> {
     // The weights come from the checkpoint: those that the training began with need not be there any more.
     let mut experiment = experiment.clone();
     experiment.model.init = Init::Random;
-    let mut model = Model::new(&experiment, folder.path(), threads)?;
+    let mut model = Model::new(&experiment, folder.path(), executor)?;
     let step = checkpoint::load_model(folder, &mut model)?;
     Ok((model, step))
 }

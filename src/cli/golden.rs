@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::options::thread_count;
 use crate::base::{Error, Kind, Result};
+use crate::exec::{EngineKind, Executor};
 use crate::golden;
 
 #[derive(Debug, clap::Args)]
@@ -37,10 +38,14 @@ struct Verify {
 pub fn run(args: Args) -> Result<()> {
     let Command::Verify(verify) = args.command;
     let begun = Instant::now();
+    let executor = Executor {
+        engine: EngineKind::Compiled,
+        threads: thread_count(verify.threads),
+    };
     let bundles = golden::open(&verify.paths)?;
     let (mut groups, mut failures) = (0, 0);
     for bundle in &bundles {
-        let comparison = bundle.verify(thread_count(verify.threads))?;
+        let comparison = bundle.verify(executor)?;
         println!("{comparison}");
         groups += comparison.groups.len();
         failures += comparison.failures();

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::exec::{EngineKind, Executor};
+
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DataOptions {
@@ -28,6 +30,15 @@ pub struct MachineOptions {
     /// Threads that decode and transform videos; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub workers: usize,
+}
+
+impl MachineOptions {
+    pub fn executor(&self) -> Executor {
+        Executor {
+            engine: EngineKind::Compiled,
+            threads: thread_count(self.threads),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -296,7 +296,7 @@ fn forward(experiment: &Experiment, graph: &Graph) -> Vec<Forward> {
 fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
     let batch = experiment.train.batch;
     let segments = every_branch(graph, batch);
-    let program = compile_train(graph, &segments, &TrainOptions::of(experiment))?;
+    let program = compile_train(graph, &segments, &TrainOptions::of(experiment), &[])?;
     let frames = program.batch.frames;
     let clips = training_clips(&experiment.data);
     Ok(Training {
@@ -312,7 +312,7 @@ fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
 
 fn evaluate(experiment: &Experiment, graph: &Graph, frames: usize) -> Result<Evaluation> {
     let batch = experiment.eval.batch;
-    let program = compile_eval(graph, &[served(graph, frames, batch)])?;
+    let program = compile_eval(graph, &[served(graph, frames, batch)], &[])?;
     Ok(Evaluation {
         frames,
         batch,

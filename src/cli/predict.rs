@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::options::{self, MachineOptions};
+use super::options::MachineOptions;
 use super::{eval, table};
 use crate::base::{Error, Kind, Result};
 use crate::data::dataset::Pinned;
@@ -93,11 +93,7 @@ impl Classifier {
         let experiment = folder.experiment()?;
         let asked: Vec<usize> = args.frames.into_iter().collect();
         let frames = eval::frame_counts(&asked, &experiment)?;
-        let (model, step) = eval::load(
-            &folder,
-            &experiment,
-            options::thread_count(args.machine.threads),
-        )?;
+        let (model, step) = eval::load(&folder, &experiment, args.machine.executor())?;
         Ok(Self {
             classes: folder.classes()?,
             frames: frames.last().copied().unwrap_or(1),

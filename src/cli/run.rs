@@ -74,7 +74,7 @@ pub fn run(args: Args) -> Result<()> {
                 loaded,
                 dataset,
                 folder,
-                threads: options::thread_count(args.machine.threads),
+                executor: args.machine.executor(),
                 workers: options::thread_count(args.machine.workers),
                 checkpoint_every,
                 stop: &stop,
@@ -173,7 +173,7 @@ fn execute(job: Job<'_>) -> Result<Vec<Summary>> {
             "warning: this file system has no locks; never run one experiment twice at a time"
         );
     }
-    let (folder, threads, workers) = (job.folder.clone(), job.threads, job.workers);
+    let (folder, threads, workers) = (job.folder.clone(), job.executor.threads, job.workers);
     let session = Session::open(job)?;
     print!("{}", describe(&session));
     println!("  machine    {threads} threads, {workers} workers");

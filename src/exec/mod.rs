@@ -4,6 +4,31 @@ pub mod cpu;
 
 pub use crate::program::{Segment, TrainOptions};
 
+/// What computes a model, and with how much of the machine. No result depends on the threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Executor {
+    pub engine: EngineKind,
+    pub threads: usize,
+}
+
+impl Executor {
+    /// The compiled engine.
+    pub fn compiled(threads: usize) -> Self {
+        Self {
+            engine: EngineKind::Compiled,
+            threads,
+        }
+    }
+}
+
+/// Which engine computes the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// The compiled program.
+    #[default]
+    Compiled,
+}
+
 /// Running statistics, in the order of [`crate::graph::Graph::stats`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {

@@ -18,6 +18,7 @@ pub use compare::{Comparison, FACTOR, FLOOR, Group, Worst};
 pub use experiment::{Network, Training, experiment};
 
 use crate::base::{Error, Kind, Result};
+use crate::exec::Executor;
 
 /// A bundle that was read and understood; nothing has been computed yet.
 pub enum Bundle {
@@ -83,9 +84,9 @@ fn open_bundle(path: &Path) -> Result<Option<Bundle>> {
 
 impl Bundle {
     /// Computes everything that the bundle fixes and compares.
-    pub fn verify(&self, threads: usize) -> Result<Comparison> {
+    pub fn verify(&self, executor: Executor) -> Result<Comparison> {
         match self {
-            Bundle::Model(bundle) => bundle.verify(threads),
+            Bundle::Model(bundle) => bundle.verify(executor),
             Bundle::Preprocess(bundle) => bundle.verify(),
             Bundle::Names(bundle) => bundle.verify(),
         }

@@ -8,7 +8,7 @@ use super::experiment::experiment;
 use super::procedural;
 use super::tensors::{self, Tensor, Tensors, damaged};
 use crate::base::Result;
-use crate::exec::DropoutKey;
+use crate::exec::{DropoutKey, Executor};
 use crate::model::{Model, StepInput, StepOutput};
 use crate::spec::Experiment;
 use crate::train::{Optimizer, schedule};
@@ -47,9 +47,9 @@ impl Bundle {
         Ok(Self { case, expected })
     }
 
-    pub fn verify(&self, threads: usize) -> Result<Comparison> {
+    pub fn verify(&self, executor: Executor) -> Result<Comparison> {
         let experiment = experiment(&self.case.network);
-        let mut model = Model::new(&experiment, Path::new("."), threads)?;
+        let mut model = Model::new(&experiment, Path::new("."), executor)?;
         set_procedural_weights(&mut model)?;
         let computed = match &self.case.steps {
             None => evaluate(&self.case, &mut model)?,

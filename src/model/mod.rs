@@ -8,6 +8,7 @@ pub mod objective;
 pub mod state;
 mod init;
 pub mod names;
+mod observation;
 mod parameters;
 mod pretrained;
 mod trunk;
@@ -19,6 +20,7 @@ use std::path::Path;
 use dfdx::nn::ModuleMut;
 use dfdx::prelude::AsArray;
 
+pub use observation::Observation;
 pub use state::StateDict;
 
 use self::objective::{BranchLogits, Objective};
@@ -27,8 +29,8 @@ use self::trunk::{Input, Trunk};
 use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exec::cpu::Engine;
-use crate::exec::{DropoutKey, Statistics, TrainOptions};
-use crate::graph::Graph;
+use crate::exec::{DropoutKey, Executor, Statistics, TrainOptions};
+use crate::graph::{Graph, NodeId};
 use crate::program::batch::{every_branch, served};
 use crate::spec::Experiment;
 
@@ -41,9 +43,11 @@ pub struct Model {
     statistics: Statistics,
     objective: Objective,
     options: TrainOptions,
-    threads: usize,
+    executor: Executor,
     training: Option<Trunk>,
     evaluation: Evaluation,
+    observed: Vec<NodeId>,
+    observations: Vec<Observation>,
 }
 
 /// One training step's input.
@@ -68,7 +72,7 @@ pub struct StepOutput {
 
 impl Model {
     /// Builds the graphs for training and for evaluation, and the initial weights. `base`: folder of the experiment.
-    pub fn new(experiment: &Experiment, base: &Path, threads: usize) -> Result<Self> {
+    pub fn new(experiment: &Experiment, base: &Path, executor: Executor) -> Result<Self> {
         let train = experiment.train.clips.size;
         let eval = evaluation_size(&experiment.eval);
         let graph = Graph::build(experiment, (train, train))?;
@@ -79,12 +83,14 @@ impl Model {
             statistics,
             objective: Objective::of(&experiment.method),
             options: TrainOptions::of(experiment),
-            threads,
+            executor,
             training: None,
             evaluation: Evaluation {
-                threads,
+                executor,
                 engines: BTreeMap::new(),
             },
+            observed: Vec::new(),
+            observations: Vec::new(),
             graph,
         })
     }
@@ -92,6 +98,20 @@ impl Model {
     /// The graph at the size of training.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// From now on every pass also leaves the outputs of these nodes in [`Model::observations`]. Nothing else changes,
+    /// but for rounding: what is observed is not fused away.
+    pub fn observe(&mut self, nodes: &[NodeId]) {
+        self.observed = nodes.to_vec();
+        self.observations.clear();
+        self.training = None;
+        self.evaluation.engines.clear();
+    }
+
+    /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
     }
 
     /// Builds the training program for batches of `clips`, so that nothing can be found wrong with it later.
@@ -102,7 +122,7 @@ impl Model {
     /// Builds the evaluation program for batches of `clips` of `frames` frames.
     pub fn prepare_eval(&mut self, frames: usize, clips: usize) -> Result<()> {
         self.evaluation
-            .engine(&self.evaluation_graph, frames, clips)
+            .engine(&self.evaluation_graph, frames, clips, &self.observed)
             .map(|_| ())
     }
 
@@ -131,14 +151,21 @@ impl Model {
     /// Logits (`clips × classes`) in evaluation, by the branch that serves `frames`.
     pub fn evaluate(&mut self, frames: usize, clips: usize, pixels: &[f32]) -> Result<Vec<f32>> {
         check_pixels(&self.evaluation_graph, frames * clips, pixels)?;
-        let engine = self
-            .evaluation
-            .engine(&self.evaluation_graph, frames, clips)?;
+        let engine =
+            self.evaluation
+                .engine(&self.evaluation_graph, frames, clips, &self.observed)?;
         let values = self.parameters.values();
         // Nothing is dropped in evaluation.
         let dropout = DropoutKey { seed: 0, step: 0 };
         let logits = engine.forward(&slices(&values), &mut self.statistics, pixels, dropout)?;
-        Ok(logits.to_vec())
+        let logits = logits.to_vec();
+        let segment = served(&self.evaluation_graph, frames, clips);
+        let observed = engine.observed();
+        let observations = observed.flat_map(|(node, values)| {
+            observation::split(&self.evaluation_graph, &[segment], node, values)
+        });
+        self.observations = observations.collect();
+        Ok(logits)
     }
 
     pub fn statistics(&self) -> &Statistics {
@@ -208,7 +235,13 @@ impl Model {
             _ => {
                 // The old arena goes before the new one comes.
                 self.training = None;
-                let engine = Engine::train(&self.graph, &segments, &self.options, self.threads)?;
+                let engine = Engine::train(
+                    &self.graph,
+                    &segments,
+                    &self.options,
+                    &self.observed,
+                    self.executor.threads,
+                )?;
                 let trunk = Trunk::new(engine, segments);
                 self.training = Some(trunk.clone());
                 Ok(trunk)
@@ -231,24 +264,33 @@ impl ModuleMut<&StepInput<'_>> for Model {
             pixels: input.pixels,
             dropout: input.dropout,
         };
-        trunk.forward(&self.parameters, &mut self.statistics, &input)
+        let logits = trunk.forward(&self.parameters, &mut self.statistics, &input)?;
+        self.observations = trunk.observations(&self.graph);
+        Ok(logits)
     }
 }
 
 /// Compiled evaluation programs by (frames, clips).
 struct Evaluation {
-    threads: usize,
+    executor: Executor,
     engines: BTreeMap<(usize, usize), Engine>,
 }
 
 impl Evaluation {
     /// The engine for a shape of batch, built if there is none yet.
-    fn engine(&mut self, graph: &Graph, frames: usize, clips: usize) -> Result<&mut Engine> {
+    fn engine(
+        &mut self,
+        graph: &Graph,
+        frames: usize,
+        clips: usize,
+        observed: &[NodeId],
+    ) -> Result<&mut Engine> {
         match self.engines.entry((frames, clips)) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let segment = served(graph, frames, clips);
-                Ok(entry.insert(Engine::eval(graph, &[segment], self.threads)?))
+                let threads = self.executor.threads;
+                Ok(entry.insert(Engine::eval(graph, &[segment], observed, threads)?))
             }
         }
     }

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use dfdx::prelude::*;
 
 use super::objective::{BranchLogits, Logits, Recorded};
+use super::observation::{self, Observation};
 use super::parameters::{Parameter, Parameters, slices};
 use crate::base::{Error, Kind, Result};
 use crate::exec::cpu::Engine;
 use crate::exec::{DropoutKey, Segment, Statistics};
+use crate::graph::Graph;
 
 /// The compiled training program of one batch shape, shared with the tape until the backward pass has run.
 #[derive(Clone)]
@@ -51,6 +53,15 @@ impl Trunk {
 
     pub fn memory(&self) -> usize {
         self.program.borrow().engine.memory()
+    }
+
+    /// What the observed nodes gave in the last pass.
+    pub fn observations(&self, graph: &Graph) -> Vec<Observation> {
+        let program = self.program.borrow();
+        let observed = program.engine.observed();
+        let split = observed
+            .flat_map(|(node, values)| observation::split(graph, &self.segments, node, values));
+        split.collect()
     }
 
     /// Logits of each branch, ascending, on one tape.

@@ -59,5 +59,8 @@ pub fn lifetimes(program: &Program) -> Vec<Option<RangeInclusive<usize>>> {
             touch(program.logits, index);
         }
     }
+    // Observed values are read after the whole pass, whether it was forward alone or backward too.
+    let last = program.steps().count().saturating_sub(1);
+    program.observed.iter().for_each(|&(_, id)| touch(id, last));
     alive
 }

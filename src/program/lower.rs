@@ -4,20 +4,25 @@
 use super::Program;
 use super::batch::{Batch, TrainOptions};
 use super::step::{BufferId, ConvGeometry, Norm, Op, Step};
-use crate::graph::{self, Graph, Node, NormParams, ParamId, Shape};
+use crate::graph::{self, Graph, Node, NodeId, NormParams, ParamId, Shape};
 use crate::spec::FrozenNorms;
 
 /// Batch statistics and dropout.
-pub fn train(graph: &Graph, batch: Batch, options: &TrainOptions) -> Program {
-    lower(graph, batch, Some(options))
+pub fn train(graph: &Graph, batch: Batch, options: &TrainOptions, observed: &[NodeId]) -> Program {
+    lower(graph, batch, Some(options), observed)
 }
 
 /// Running statistics, no dropout.
-pub fn eval(graph: &Graph, batch: Batch) -> Program {
-    lower(graph, batch, None)
+pub fn eval(graph: &Graph, batch: Batch, observed: &[NodeId]) -> Program {
+    lower(graph, batch, None, observed)
 }
 
-fn lower(graph: &Graph, batch: Batch, options: Option<&TrainOptions>) -> Program {
+fn lower(
+    graph: &Graph,
+    batch: Batch,
+    options: Option<&TrainOptions>,
+    observed: &[NodeId],
+) -> Program {
     let mut lowering = Lowering {
         graph,
         options,
@@ -28,6 +33,7 @@ fn lower(graph: &Graph, batch: Batch, options: Option<&TrainOptions>) -> Program
             backward: Vec::new(),
             input: 0,
             logits: 0,
+            observed: Vec::new(),
             d_logits: None,
             arena: 0,
         },
@@ -37,8 +43,14 @@ fn lower(graph: &Graph, batch: Batch, options: Option<&TrainOptions>) -> Program
         let output = lowering.node(node);
         lowering.outputs.push(output);
     }
-    let mut program = lowering.program;
-    program.logits = lowering.outputs.last().copied().unwrap_or(0);
+    let Lowering {
+        mut program,
+        outputs,
+        ..
+    } = lowering;
+    program.logits = outputs.last().copied().unwrap_or(0);
+    let observed = observed.iter().filter(|&&node| node < outputs.len());
+    program.observed = observed.map(|&node| (node, outputs[node])).collect();
     program
 }
 

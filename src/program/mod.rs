@@ -17,7 +17,7 @@ pub use batch::{Batch, Segment, TrainOptions};
 pub use step::{BufferId, ConvGeometry, Mask, Norm, Op, PixelShape, Step};
 
 use crate::base::Result;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 
 /// A range of the arena while it is alive: float32 values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,20 +37,23 @@ pub struct Program {
     pub backward: Vec<Step>,
     pub input: BufferId,
     pub logits: BufferId,
+    /// Nodes whose outputs stay readable after a pass: no pass fuses them away and nothing reuses their place.
+    pub observed: Vec<(NodeId, BufferId)>,
     /// Where the gradient of the logits is put before the backward steps; `None` in evaluation.
     pub d_logits: Option<BufferId>,
     /// Length of the arena in values.
     pub arena: usize,
 }
 
-/// The program of a training step.
+/// The program of a training step. `observed`: nodes whose outputs somebody will look at.
 pub fn compile_train(
     graph: &Graph,
     segments: &[Segment],
     options: &TrainOptions,
+    observed: &[NodeId],
 ) -> Result<Program> {
     let batch = Batch::train(graph, segments, options)?;
-    let mut program = lower::train(graph, batch, options);
+    let mut program = lower::train(graph, batch, options, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
     differentiate::differentiate(&mut program);
@@ -60,10 +63,10 @@ pub fn compile_train(
     Ok(program)
 }
 
-/// The program of a forward pass in evaluation: running statistics, no dropout.
-pub fn compile_eval(graph: &Graph, segments: &[Segment]) -> Result<Program> {
+/// The program of a forward pass in evaluation: running statistics, no dropout. `observed` as in training.
+pub fn compile_eval(graph: &Graph, segments: &[Segment], observed: &[NodeId]) -> Result<Program> {
     let batch = Batch::eval(graph, segments)?;
-    let mut program = lower::eval(graph, batch);
+    let mut program = lower::eval(graph, batch, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
     passes::fold_norm_into_conv(&mut program);
@@ -78,6 +81,11 @@ impl Program {
     /// All steps in the order in which they run.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
         self.forward.iter().chain(&self.backward)
+    }
+
+    /// Whether somebody reads the buffer after the pass: it may neither be fused away nor overwritten.
+    pub(crate) fn is_output(&self, id: BufferId) -> bool {
+        id == self.logits || self.observed.iter().any(|&(_, buffer)| buffer == id)
     }
 
     /// A new buffer without a place.

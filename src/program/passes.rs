@@ -171,6 +171,10 @@ fn pack_for_each_branch(program: &mut Program, weight: BufferId) {
 pub fn remove_unread(program: &mut Program) {
     let mut wanted = vec![false; program.buffers.len()];
     wanted[program.logits] = true;
+    program
+        .observed
+        .iter()
+        .for_each(|&(_, id)| wanted[id] = true);
     let mut kept = Vec::new();
     while let Some(step) = program.forward.pop() {
         if step.op.writes().iter().any(|&id| wanted[id]) {
@@ -257,7 +261,7 @@ fn only_reader(program: &Program, writer: usize) -> Option<usize> {
     let mut readers = (0..program.forward.len())
         .filter(|&reader| program.forward[reader].op.reads().contains(&y));
     match (readers.next(), readers.next()) {
-        (Some(reader), None) if y != program.logits => Some(reader),
+        (Some(reader), None) if !program.is_output(y) => Some(reader),
         _ => None,
     }
 }

@@ -15,6 +15,7 @@ use super::stop::Stop;
 use crate::base::{Error, Kind, Result};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
+use crate::exec::Executor;
 use crate::model::Model;
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
@@ -32,7 +33,7 @@ pub struct Job<'a> {
     pub dataset: Arc<Dataset>,
     /// Locked by the caller.
     pub folder: Folder,
-    pub threads: usize,
+    pub executor: Executor,
     pub workers: usize,
     /// Time between checkpoints, besides those at the ends of epochs.
     pub checkpoint_every: Duration,
@@ -60,7 +61,7 @@ impl<'a> Session<'a> {
     pub fn open(job: Job<'a>) -> Result<Self> {
         let experiment = &job.loaded.experiment;
         let identity = experiment.identity();
-        let model = Model::new(experiment, &job.loaded.base, job.threads)?;
+        let model = Model::new(experiment, &job.loaded.base, job.executor)?;
         let mut learner = Learner::new(model, experiment);
         job.folder.remove_unfinished()?;
         let manifest = match job.folder.exists() {
@@ -300,7 +301,7 @@ impl<'a> Session<'a> {
             "{} on {}, {} threads, {} workers, from step {}",
             build.describe(),
             machine.cpu,
-            self.job.threads,
+            self.job.executor.threads,
             self.job.workers,
             self.step
         ))?;
@@ -310,7 +311,7 @@ impl<'a> Session<'a> {
             outcome: Outcome::Working,
             from_step: self.step,
             to_step: self.step,
-            threads: self.job.threads,
+            threads: self.job.executor.threads,
             workers: self.job.workers,
             build: self.manifest.note_build(build),
             machine: self.manifest.note_machine(machine),

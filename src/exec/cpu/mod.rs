@@ -22,7 +22,7 @@ use self::memory::{Arena, Scratch};
 use self::run::Context;
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::program::{Program, Step, compile_eval, compile_train};
 
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
@@ -41,19 +41,26 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// For training steps on batches of these segments.
+    /// For training steps on batches of these segments. `observed`: nodes that [`Engine::observed`] will give.
     pub fn train(
         graph: &Graph,
         segments: &[Segment],
         options: &TrainOptions,
+        observed: &[NodeId],
         threads: usize,
     ) -> Result<Self> {
-        Self::new(graph, compile_train(graph, segments, options)?, threads)
+        let program = compile_train(graph, segments, options, observed)?;
+        Self::new(graph, program, threads)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
-    pub fn eval(graph: &Graph, segments: &[Segment], threads: usize) -> Result<Self> {
-        Self::new(graph, compile_eval(graph, segments)?, threads)
+    pub fn eval(
+        graph: &Graph,
+        segments: &[Segment],
+        observed: &[NodeId],
+        threads: usize,
+    ) -> Result<Self> {
+        Self::new(graph, compile_eval(graph, segments, observed)?, threads)
     }
 
     /// Allocates what a verified program needs.
@@ -149,6 +156,12 @@ impl Engine {
         };
         self.pool.install(|| context.backward(grads));
         Ok(())
+    }
+
+    /// After a pass: the outputs of the observed nodes over all frames of the batch (clips for the logits), NHWC.
+    pub fn observed(&self) -> impl Iterator<Item = (NodeId, &[f32])> {
+        let observed = self.program.observed.iter();
+        observed.map(|&(node, buffer)| (node, self.arena.read(buffer)))
     }
 
     /// Bytes that the engine holds.
