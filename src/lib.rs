@@ -24,6 +24,7 @@
 //! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
 //! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
 //! | [`exec`] | a program, parameters, pixels | logits and gradients |
+//! | [`exchange`] | weights, graphs | files of other programs: safetensors, PyTorch checkpoints, ONNX |
 //! | [`model`] | all of these | the dfdx module: the trunk is one operation on dfdx's tape, the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
@@ -46,6 +47,7 @@ pub mod data;
 pub mod graph;
 pub mod program;
 pub mod exec;
+pub mod exchange;
 pub mod model;
 pub mod run;
 pub mod train;

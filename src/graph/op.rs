@@ -47,6 +47,9 @@ pub struct Conv {
     pub role: Role,
 }
 
+/// What a batch norm adds to the variance; PyTorch's default.
+pub const NORM_EPSILON: f64 = 1e-5;
+
 /// Weight, bias and running statistics of a batch norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NormParams {
@@ -60,7 +63,7 @@ pub enum Op {
     /// Normalised frames: 3 × height × width.
     Input,
     Conv(Conv),
-    /// y = weight · (x − mean) / sqrt(var + 1e-5) + bias. One entry that all branches share, or one for each branch.
+    /// y = weight · (x − mean) / sqrt(var + [`NORM_EPSILON`]) + bias. One entry that all branches share, or one for each branch.
     Norm(Vec<NormParams>),
     Relu,
     /// 3×3, stride 2, padding 1.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Error, Kind, Result};
+use crate::exchange::write::{Entry, Values};
 
 /// A tensor under its official name: name, shape, values in row-major order.
 pub type Named = (String, Vec<usize>, Vec<f32>);
@@ -14,6 +15,50 @@ pub struct StateDict {
     pub floats: Vec<Named>,
     /// `num_batches_tracked`
     pub counters: Vec<(String, u64)>,
+}
+
+impl StateDict {
+    /// Every tensor in the order of PyTorch's modules: a norm's statistics stand behind its bias.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let mut statistics: BTreeMap<&str, Vec<Entry<'_>>> = BTreeMap::new();
+        let mut parameters = Vec::new();
+        let counters = self.counters.iter().map(counter);
+        for entry in self.floats.iter().map(entry).chain(counters) {
+            match entry.name.rsplit_once('.') {
+                Some((norm, "running_mean" | "running_var" | "num_batches_tracked")) => {
+                    statistics.entry(norm).or_default().push(entry);
+                }
+                _ => parameters.push(entry),
+            }
+        }
+        let mut entries = Vec::new();
+        for parameter in parameters {
+            entries.push(parameter);
+            if let Some((module, "bias")) = parameter.name.rsplit_once('.') {
+                entries.extend(statistics.remove(module).into_iter().flatten());
+            }
+        }
+        entries.extend(statistics.into_values().flatten());
+        entries
+    }
+}
+
+/// As a tensor to be written.
+pub fn entry((name, shape, values): &Named) -> Entry<'_> {
+    Entry {
+        name,
+        shape,
+        values: Values::Float32(values),
+    }
+}
+
+fn counter((name, count): &(String, u64)) -> Entry<'_> {
+    Entry {
+        name,
+        shape: &[],
+        // PyTorch's integers have a sign; no training has 2^63 steps.
+        values: Values::Int64(*count as i64),
+    }
 }
 
 /// The values of `found` in the order of `expected`, or one error that lists every name that is missing, left over,

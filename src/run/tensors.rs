@@ -1,67 +1,23 @@
 //! Named tensors ↔ safetensors. The bytes depend on names, shapes and values alone.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
 
 use crate::base::{Error, Kind, Result, files};
-use crate::model::{StateDict, state::Named};
-
-/// A tensor as safetensors takes it.
-enum Tensor<'a> {
-    Floats(&'a [usize], &'a [f32]),
-    Counter(u64),
-}
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Tensor::Floats(..) => Dtype::F32,
-            Tensor::Counter(_) => Dtype::I64,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        match self {
-            Tensor::Floats(shape, _) => shape,
-            Tensor::Counter(_) => &[],
-        }
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self {
-            Tensor::Floats(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Tensor::Counter(value) => Cow::Owned(value.to_le_bytes().to_vec()),
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        match self {
-            Tensor::Floats(_, values) => size_of_val(*values),
-            Tensor::Counter(value) => size_of_val(value),
-        }
-    }
-}
+use crate::exchange::write::{self, Notes};
+use crate::model::StateDict;
+use crate::model::state::{self, Named};
 
 /// A model's parameters and running statistics. Counters are scalars of 64-bit integers, as PyTorch writes them.
 pub fn encode(state: &StateDict) -> Result<Vec<u8>> {
-    let floats = state.floats.iter();
-    let floats = floats.map(|(name, shape, values)| (name, Tensor::Floats(shape, values)));
-    let counters = state.counters.iter();
-    let counters = counters.map(|(name, value)| (name, Tensor::Counter(*value)));
-    serialize(floats.chain(counters))
+    write::safetensors::encode(&state.entries(), &Notes::new())
 }
 
 /// Float tensors alone: momentum.
 pub fn encode_floats(tensors: &[Named]) -> Result<Vec<u8>> {
-    let tensors = tensors.iter();
-    serialize(tensors.map(|(name, shape, values)| (name, Tensor::Floats(shape, values))))
-}
-
-fn serialize<'a>(tensors: impl Iterator<Item = (&'a String, Tensor<'a>)>) -> Result<Vec<u8>> {
-    safetensors::serialize(tensors, None)
-        .map_err(|e| Error::new(Kind::Run, format!("cannot write as safetensors: {e}")))
+    let entries: Vec<_> = tensors.iter().map(state::entry).collect();
+    write::safetensors::encode(&entries, &Notes::new())
 }
 
 /// What [`encode`] wrote, in the file's order.

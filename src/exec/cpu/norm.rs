@@ -20,10 +20,9 @@ use super::memory::Scratch;
 use super::simd::{positive, wide};
 use crate::exec::Statistics;
 use crate::graph::NormParams;
+use crate::graph::op::NORM_EPSILON;
 use crate::program::{Batch, Norm};
 
-/// Added to the variance; PyTorch's default.
-pub const EPSILON: f64 = 1e-5;
 /// Weight of the new statistics in the running ones; PyTorch's default.
 pub const MOMENTUM: f64 = 0.1;
 /// Rows that are summed in float32 before they join a longer sum.
@@ -92,7 +91,7 @@ fn set(
 ) {
     let (weight, bias) = (params[norm.weight], params[norm.bias]);
     let (channels, row) = (weight.len(), coefficients.len() / 4);
-    let inverse = 1.0 / (var + EPSILON).sqrt();
+    let inverse = 1.0 / (var + NORM_EPSILON).sqrt();
     let scale = f64::from(weight[channel]) * inverse;
     for at in (channel..row).step_by(channels) {
         coefficients[at] = mean as f32;
