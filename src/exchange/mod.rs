@@ -1,5 +1,7 @@
 //! Weights of other programs, in and out.
 //!
-//! [`write`] makes the files that other programs read: safetensors and PyTorch checkpoints.
+//! [`read`] takes tensors out of the files that people have and trusts nothing in them; [`mapping`] says which of them
+//! is which parameter of ours. [`write`] makes the files that other programs read: safetensors and PyTorch checkpoints.
 
+pub mod read;
 pub mod write;

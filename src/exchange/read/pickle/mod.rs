@@ -1,0 +1,529 @@
+//! An unpickler that builds values and executes nothing.
+//!
+//! A pickle is a program for a stack machine. Python's runs it, so that whoever wrote the file decides what is called.
+//! This one knows the values that a checkpoint is made of; a function or class can only be named if it is on the list
+//! in [`globals`], and "calling" it puts a value together or gives an [`Object::Opaque`] of which nothing is known.
+//!
+//! Protocols 0 to 5, but for out-of-band buffers and the extension registry. Values live in one arena and refer to
+//! each other by number: sharing and cycles cost nothing, and nothing here is recursive. Memory is bounded by
+//! [`MAX_BYTES`] and [`MAX_OBJECTS`].
+
+mod globals;
+mod input;
+mod object;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+pub use globals::Global;
+pub use object::{Object, Pickle, Storage};
+
+use self::input::Input;
+use self::object::Id;
+use super::strided::View;
+use super::{Error, Result, fault};
+
+/// A checkpoint's pickle has some 200 bytes for each tensor.
+const MAX_BYTES: usize = 8 << 20;
+/// A checkpoint with its optimiser's state has some 30 for each tensor.
+const MAX_OBJECTS: usize = 1 << 20;
+/// More dimensions than any tensor of a network has.
+const MAX_DIMENSIONS: usize = 8;
+
+/// The first pickle in `bytes`, and where it ends.
+pub fn load(bytes: &[u8]) -> Result<(Pickle<'_>, usize)> {
+    let mut machine = Machine {
+        input: Input::new(bytes.get(..MAX_BYTES).unwrap_or(bytes)),
+        pickle: Pickle::default(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        spent: 0,
+    };
+    while let Some(op) = machine.input.operation()? {
+        machine.step(op).map_err(|error| {
+            let place = machine.input.position();
+            let message = format!("pickle, byte {place}: {}", error.message);
+            Error { message, ..error }
+        })?;
+    }
+    let end = machine.input.position();
+    machine.pickle.root = machine.pop()?;
+    Ok((machine.pickle, end))
+}
+
+struct Machine<'a> {
+    input: Input<'a>,
+    pickle: Pickle<'a>,
+    stack: Vec<Id>,
+    /// Heights of the stack at the open marks.
+    marks: Vec<usize>,
+    memo: HashMap<usize, Id>,
+    /// Objects that were made, and elements that were copied from one into another.
+    spent: usize,
+}
+
+impl<'a> Machine<'a> {
+    fn step(&mut self, op: u8) -> Result<()> {
+        let known = self.scalar(op)? || self.container(op)? || self.memory(op)?;
+        match known || self.name(op)? || self.instance(op)? {
+            true => Ok(()),
+            false => Err(fault(format!("unknown operation 0x{op:02x}"))),
+        }
+    }
+
+    /// Numbers and texts.
+    fn scalar(&mut self, op: u8) -> Result<bool> {
+        let input = &mut self.input;
+        let object = match op {
+            b'N' => Object::None,
+            0x88 => Object::Bool(true),
+            0x89 => Object::Bool(false),
+            b'I' => integer_line(input.line()?)?,
+            b'L' => integer_line(input.line()?.trim_end_matches('L'))?,
+            b'J' => Object::Int(i64::from(i32::from_le_bytes(input.array()?))),
+            b'K' => Object::Int(input.size(1)? as i64),
+            b'M' => Object::Int(input.size(2)? as i64),
+            0x8a => long(input.sized(1)?),
+            0x8b => long(input.sized(4)?),
+            b'F' => float_line(input.line()?)?,
+            b'G' => Object::Float(f64::from_be_bytes(input.array()?)),
+            // Escapes stay as they are written: no key that matters has one.
+            b'S' => Object::Text(Cow::Borrowed(input.line()?.trim_matches(['\'', '"']))),
+            b'V' => Object::Text(Cow::Borrowed(input.line()?)),
+            b'U' => text_or_bytes(input.sized(1)?),
+            b'T' => text_or_bytes(input.sized(4)?),
+            0x8c => text(input.sized(1)?)?,
+            b'X' => text(input.sized(4)?)?,
+            0x8d => text(input.sized(8)?)?,
+            b'C' => Object::Bytes(input.sized(1)?),
+            b'B' => Object::Bytes(input.sized(4)?),
+            0x8e | 0x96 => Object::Bytes(input.sized(8)?),
+            _ => return Ok(false),
+        };
+        self.push(object)?;
+        Ok(true)
+    }
+
+    /// Tuples, lists, dictionaries and sets.
+    fn container(&mut self, op: u8) -> Result<bool> {
+        match op {
+            b')' => self.push(Object::Tuple(Vec::new()))?,
+            b']' => self.push(Object::List(Vec::new()))?,
+            b'}' => self.push(Object::Dict(Vec::new()))?,
+            0x8f => self.push(Object::Opaque("set"))?,
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push(Object::Tuple(items))?;
+            }
+            b'l' => {
+                let items = self.pop_to_mark()?;
+                self.push(Object::List(items))?;
+            }
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                self.push(Object::Dict(Vec::new()))?;
+                self.set_items(items)?;
+            }
+            0x91 => {
+                self.pop_to_mark()?;
+                self.push(Object::Opaque("frozenset"))?;
+            }
+            0x85..=0x87 => {
+                let count = usize::from(op - 0x84);
+                let items = self.pop_many(count)?;
+                self.push(Object::Tuple(items))?;
+            }
+            b'a' => {
+                let items = self.pop_many(1)?;
+                self.append(items)?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_to_mark()?;
+                self.append(items)?;
+            }
+            b's' => {
+                let items = self.pop_many(2)?;
+                self.set_items(items)?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(items)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Stack, memo, and what only frames the program.
+    fn memory(&mut self, op: u8) -> Result<bool> {
+        match op {
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_to_mark()?),
+            b'2' => self.stack.push(self.top()?),
+            b'p' => {
+                let key = memo_key(self.input.line()?)?;
+                self.remember(key)?;
+            }
+            b'q' => {
+                let key = self.input.size(1)?;
+                self.remember(key)?;
+            }
+            b'r' => {
+                let key = self.input.size(4)?;
+                self.remember(key)?;
+            }
+            0x94 => self.remember(self.memo.len())?,
+            b'g' => {
+                let key = memo_key(self.input.line()?)?;
+                self.recall(key)?;
+            }
+            b'h' => {
+                let key = self.input.size(1)?;
+                self.recall(key)?;
+            }
+            b'j' => {
+                let key = self.input.size(4)?;
+                self.recall(key)?;
+            }
+            0x80 => match self.input.size(1)? {
+                0..=5 => {}
+                n => return Err(fault(format!("protocol {n}, expected 0 to 5"))),
+            },
+            0x95 => drop(self.input.take(8)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Names of classes, functions and storages.
+    fn name(&mut self, op: u8) -> Result<bool> {
+        match op {
+            b'c' => {
+                let (module, name) = (self.input.line()?, self.input.line()?);
+                self.push(Object::Global(Global::find(module, name)?))?;
+            }
+            0x93 => {
+                let [module, name] = self.pop_array()?;
+                let global = match (self.pickle.text(module), self.pickle.text(name)) {
+                    (Some(module), Some(name)) => Global::find(module, name)?,
+                    _ => return Err(fault("the name of a global is not text")),
+                };
+                self.push(Object::Global(global))?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                let storage = self.storage(id)?;
+                self.push(Object::Storage(storage))?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Calls of what was named, and states of what the calls gave.
+    fn instance(&mut self, op: u8) -> Result<bool> {
+        match op {
+            b'i' => {
+                let (module, name) = (self.input.line()?, self.input.line()?);
+                let global = Global::find(module, name)?;
+                let arguments = self.pop_to_mark()?;
+                self.call(global, &arguments)?;
+            }
+            b'o' => {
+                let items = self.pop_to_mark()?;
+                let (class, arguments) = items
+                    .split_first()
+                    .ok_or_else(|| fault("an object without its class"))?;
+                self.call(self.global(*class)?, arguments)?;
+            }
+            b'R' | 0x81 => {
+                let [callable, arguments] = self.pop_array()?;
+                self.apply(callable, arguments)?;
+            }
+            0x92 => {
+                let [class, arguments, _named] = self.pop_array()?;
+                self.apply(class, arguments)?;
+            }
+            b'b' => self.build()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, object: Object<'a>) -> Result<()> {
+        self.spend(1)?;
+        self.stack.push(self.pickle.objects.len());
+        self.pickle.objects.push(object);
+        Ok(())
+    }
+
+    fn spend(&mut self, count: usize) -> Result<()> {
+        self.spent += count;
+        match self.spent > MAX_OBJECTS {
+            true => Err(fault(format!("more than {MAX_OBJECTS} objects"))),
+            false => Ok(()),
+        }
+    }
+
+    /// The lowest place of the stack that may be popped.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Id> {
+        let above = self.stack.get(self.floor()..).unwrap_or_default();
+        above.last().copied().ok_or_else(empty)
+    }
+
+    fn pop(&mut self) -> Result<Id> {
+        let id = self.top()?;
+        self.stack.pop();
+        Ok(id)
+    }
+
+    fn pop_many(&mut self, count: usize) -> Result<Vec<Id>> {
+        let from = self.stack.len().checked_sub(count);
+        let from = from
+            .filter(|&from| from >= self.floor())
+            .ok_or_else(empty)?;
+        Ok(self.stack.split_off(from))
+    }
+
+    fn pop_array<const N: usize>(&mut self) -> Result<[Id; N]> {
+        self.pop_many(N)?.try_into().map_err(|_| empty())
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>> {
+        let mark = self.marks.pop().ok_or_else(|| fault("no open mark"))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn remember(&mut self, key: usize) -> Result<()> {
+        let top = self.top()?;
+        self.memo.insert(key, top);
+        match self.memo.len() > MAX_OBJECTS {
+            true => Err(fault(format!(
+                "more than {MAX_OBJECTS} entries in its memo"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn recall(&mut self, key: usize) -> Result<()> {
+        let id = self.memo.get(&key);
+        self.stack
+            .push(*id.ok_or_else(|| fault(format!("nothing was put under {key}")))?);
+        Ok(())
+    }
+
+    /// Puts items at the end of the list on top.
+    fn append(&mut self, mut items: Vec<Id>) -> Result<()> {
+        let top = self.top()?;
+        match self.pickle.objects.get_mut(top) {
+            Some(Object::List(list)) => list.append(&mut items),
+            Some(Object::Opaque(_)) => {}
+            _ => return Err(fault("items for something that is no list")),
+        }
+        Ok(())
+    }
+
+    /// Puts keys and values, which alternate, into the dictionary on top. A key that comes twice stays there twice.
+    fn set_items(&mut self, items: Vec<Id>) -> Result<()> {
+        let top = self.top()?;
+        let (pairs, rest) = items.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(fault("a key without a value"));
+        }
+        match self.pickle.objects.get_mut(top) {
+            Some(Object::Dict(dict)) => dict.extend(pairs.iter().map(|&[k, v]| (k, v))),
+            Some(Object::Opaque(_)) => {}
+            _ => return Err(fault("entries for something that is no dictionary")),
+        }
+        Ok(())
+    }
+
+    fn global(&self, id: Id) -> Result<Global> {
+        match self.pickle.get(id) {
+            Object::Global(global) => Ok(*global),
+            other => Err(fault(format!("{} cannot be called", other.describe()))),
+        }
+    }
+
+    fn apply(&mut self, callable: Id, arguments: Id) -> Result<()> {
+        let global = self.global(callable)?;
+        let Object::Tuple(arguments) = self.pickle.get(arguments) else {
+            return Err(fault("arguments that are no tuple"));
+        };
+        let arguments = arguments.clone();
+        self.spend(arguments.len())?;
+        self.call(global, &arguments)
+    }
+
+    /// What a call of an allowed global would give, as far as it is known here.
+    fn call(&mut self, global: Global, arguments: &[Id]) -> Result<()> {
+        match (global, arguments) {
+            (Global::OrderedDict, []) => self.push(Object::Dict(Vec::new())),
+            (Global::OrderedDict, [pairs]) => {
+                let pairs = self.pairs(*pairs)?;
+                self.push(Object::Dict(pairs))
+            }
+            (Global::Tensor, [storage, offset, shape, strides, ..]) => {
+                let view = self.view([*offset, *shape, *strides])?;
+                let storage = match self.pickle.get(*storage) {
+                    Object::Storage(storage) => *storage,
+                    other => {
+                        let what = other.describe();
+                        return Err(fault(format!("a tensor on {what}, expected a storage")));
+                    }
+                };
+                self.push(Object::Tensor(storage, Box::new(view)))
+            }
+            (Global::Parameter, [data, ..]) => {
+                self.stack.push(*data);
+                Ok(())
+            }
+            (Global::Size, [dimensions]) => {
+                self.stack.push(*dimensions);
+                Ok(())
+            }
+            (Global::Opaque(name), _) => self.push(Object::Opaque(name)),
+            _ => Err(fault(format!(
+                "{} cannot be made of {} arguments",
+                global.name(),
+                arguments.len()
+            ))),
+        }
+    }
+
+    /// The list of pairs that Python 2 makes an OrderedDict of.
+    fn pairs(&mut self, list: Id) -> Result<Vec<(Id, Id)>> {
+        let wrong = || fault("an OrderedDict of something that is no list of pairs");
+        let Object::List(items) = self.pickle.get(list) else {
+            return Err(wrong());
+        };
+        let items = items.clone();
+        self.spend(items.len())?;
+        let pair = |id: &Id| match self.pickle.get(*id) {
+            Object::Tuple(pair) | Object::List(pair) => match pair.as_slice() {
+                [key, value] => Ok((*key, *value)),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
+        };
+        items.iter().map(pair).collect()
+    }
+
+    fn view(&mut self, [offset, shape, strides]: [Id; 3]) -> Result<View> {
+        let sizes = |id| match self.pickle.get(id) {
+            Object::Tuple(items) if items.len() <= MAX_DIMENSIONS => {
+                items.iter().map(|&item| self.pickle.size(item)).collect()
+            }
+            other => Err(fault(format!(
+                "the shape of a tensor is {}, expected at most {MAX_DIMENSIONS} numbers",
+                other.describe()
+            ))),
+        };
+        let (shape, strides): (Vec<usize>, Vec<usize>) = (sizes(shape)?, sizes(strides)?);
+        if shape.len() != strides.len() {
+            let what = format!("a tensor of shape {shape:?} has strides {strides:?}");
+            return Err(fault(what));
+        }
+        let offset = self.pickle.size(offset)?;
+        Ok(View {
+            offset,
+            shape,
+            strides,
+        })
+    }
+
+    /// State for the object below it: no object here has any.
+    fn build(&mut self) -> Result<()> {
+        self.pop()?;
+        match self.pickle.get(self.top()?) {
+            Object::Dict(_) | Object::Opaque(_) => Ok(()),
+            other => Err(fault(format!("a state for {}", other.describe()))),
+        }
+    }
+
+    /// A persistent id: `("storage", class, key, location, count)` and, in the legacy format, `None`.
+    fn storage(&self, id: Id) -> Result<Storage> {
+        let Object::Tuple(items) = self.pickle.get(id) else {
+            return Err(fault("a persistent id that is no tuple"));
+        };
+        let kind = items.first().and_then(|&kind| self.pickle.text(kind));
+        match (kind, items.as_slice()) {
+            (Some("storage"), [_, class, key, _location, count, rest @ ..]) => {
+                if rest.iter().any(|&id| *self.pickle.get(id) != Object::None) {
+                    let what = "a storage that is a part of another, as PyTorch wrote before 0.4";
+                    return Err(
+                        fault(what).hint("torch.load and torch.save make a file without them")
+                    );
+                }
+                let Global::Storage(dtype) = self.global(*class)? else {
+                    return Err(fault("a storage of an unknown class"));
+                };
+                if self.pickle.text(*key).is_none() {
+                    return Err(fault("the key of a storage is not text"));
+                }
+                let count = self.pickle.size(*count)?;
+                Ok(Storage {
+                    dtype,
+                    key: *key,
+                    count,
+                })
+            }
+            (Some("module"), _) => Err(globals::refused("the source code of a module")),
+            _ => Err(fault("an unknown persistent id, expected a storage")),
+        }
+    }
+}
+
+fn empty() -> Error {
+    fault("the stack is empty")
+}
+
+fn memo_key(line: &str) -> Result<usize> {
+    line.parse()
+        .map_err(|_| fault("a memo key that is no number"))
+}
+
+fn integer_line<'a>(line: &str) -> Result<Object<'a>> {
+    match line {
+        "00" => Ok(Object::Bool(false)),
+        "01" => Ok(Object::Bool(true)),
+        _ => line
+            .parse()
+            .map(Object::Int)
+            .map_err(|_| fault("a whole number that is none, or beyond 64 bits")),
+    }
+}
+
+fn float_line<'a>(line: &str) -> Result<Object<'a>> {
+    let value = line.parse().map(Object::Float);
+    value.map_err(|_| fault("a number that is none"))
+}
+
+/// Little-endian two's complement of any length.
+fn long(bytes: &[u8]) -> Object<'_> {
+    let sign = bytes.last().is_some_and(|b| b & 0x80 != 0);
+    let mut value = [if sign { 0xff } else { 0 }; 8];
+    match value.get_mut(..bytes.len()) {
+        Some(low) => {
+            low.copy_from_slice(bytes);
+            Object::Int(i64::from_le_bytes(value))
+        }
+        None => Object::Long(bytes),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<Object<'_>> {
+    let text = std::str::from_utf8(bytes).map_err(|_| fault("text that is not UTF-8"))?;
+    Ok(Object::Text(Cow::Borrowed(text)))
+}
+
+/// Python 2 did not tell them apart.
+fn text_or_bytes(bytes: &[u8]) -> Object<'_> {
+    text(bytes).unwrap_or(Object::Bytes(bytes))
+}

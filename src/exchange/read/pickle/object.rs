@@ -1,0 +1,108 @@
+//! What a pickle is made of.
+
+use std::borrow::Cow;
+
+use super::super::strided::View;
+use super::super::{Dtype, Result, fault, printable};
+use super::Global;
+
+/// Place of an object in [`Pickle::objects`].
+pub type Id = usize;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Object<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// Beyond 64 bits: little-endian two's complement.
+    Long(&'a [u8]),
+    Float(f64),
+    Text(Cow<'a, str>),
+    Bytes(&'a [u8]),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    /// In the file's order; a key may be there twice.
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Storage),
+    Tensor(Storage, Box<View>),
+    /// Of a class that is known to be harmless and is not looked into.
+    Opaque(&'static str),
+}
+
+/// A block of values that stands elsewhere in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    pub dtype: Dtype,
+    /// A text.
+    pub key: Id,
+    /// Values that it claims to have.
+    pub count: usize,
+}
+
+/// The objects of a pickle; the root is what was pickled.
+#[derive(Debug, Default)]
+pub struct Pickle<'a> {
+    pub objects: Vec<Object<'a>>,
+    pub root: Id,
+}
+
+impl<'a> Pickle<'a> {
+    pub fn get(&self, id: Id) -> &Object<'a> {
+        self.objects.get(id).unwrap_or(&Object::None)
+    }
+
+    pub fn text(&self, id: Id) -> Option<&str> {
+        match self.get(id) {
+            Object::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number of things.
+    pub fn size(&self, id: Id) -> Result<usize> {
+        let size = match self.get(id) {
+            Object::Int(n) => usize::try_from(*n).ok(),
+            _ => None,
+        };
+        size.ok_or_else(|| {
+            let found = self.get(id).describe();
+            fault(format!("expected a size, found {found}"))
+        })
+    }
+
+    /// The value under a text key of a dictionary.
+    pub fn entry(&self, dict: Id, key: &str) -> Option<Id> {
+        let Object::Dict(entries) = self.get(dict) else {
+            return None;
+        };
+        let found = entries.iter().find(|(k, _)| self.text(*k) == Some(key));
+        found.map(|&(_, value)| value)
+    }
+}
+
+impl Object<'_> {
+    /// In a person's words, on one line.
+    pub fn describe(&self) -> String {
+        match self {
+            Object::None => "None".to_owned(),
+            Object::Bool(value) => value.to_string(),
+            Object::Int(value) => value.to_string(),
+            Object::Long(bytes) => format!("a whole number of {} bytes", bytes.len()),
+            Object::Float(value) => format!("{value:?}"),
+            Object::Text(text) => format!("\"{}\"", printable(text)),
+            Object::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            Object::Tuple(items) => format!("a tuple of {}", items.len()),
+            Object::List(items) => format!("a list of {}", items.len()),
+            Object::Dict(entries) => format!("a dictionary of {}", entries.len()),
+            Object::Global(global) => global.name().to_owned(),
+            Object::Storage(storage) => {
+                format!("a storage of {} {}", storage.count, storage.dtype.name())
+            }
+            Object::Tensor(storage, view) => {
+                format!("a tensor {:?} of {}", view.shape, storage.dtype.name())
+            }
+            Object::Opaque(name) => (*name).to_owned(),
+        }
+    }
+}
