@@ -186,7 +186,7 @@ fn a_flexible_network_without_private_differences_is_vanilla() {
     let mut flexible = build(&small(method), 2);
     let (source, mut state) = (vanilla.state_dict(), flexible.state_dict());
     for (name, _, values) in &mut state.floats {
-        let shared = ffn::model::names::vanilla(name);
+        let shared = ffn::exchange::names::vanilla(name);
         if let Some((.., own)) = source.floats.iter().find(|(n, ..)| *n == shared) {
             values.clone_from(own);
         }

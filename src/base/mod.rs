@@ -2,6 +2,8 @@
 
 pub mod error;
 pub mod files;
+mod mistakes;
 pub mod rng;
 
 pub use error::{Error, Kind, Result};
+pub use mistakes::Mistakes;

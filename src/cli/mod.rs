@@ -13,6 +13,7 @@ mod eval;
 mod predict;
 mod runs;
 mod verify;
+mod import;
 mod results;
 mod table;
 
@@ -52,6 +53,8 @@ enum Command {
     Runs(runs::Args),
     /// Recompute every hash of a run folder.
     Verify(verify::Args),
+    /// Read weights of other programs, and say which tensor is which parameter.
+    Import(import::Args),
     /// Hold the engine against golden cases.
     Golden(golden::Args),
 }
@@ -96,6 +99,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Import(args) => import::run(args),
         Command::Golden(args) => golden::run(args),
     }
 }

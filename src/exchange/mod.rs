@@ -3,5 +3,7 @@
 //! [`read`] takes tensors out of the files that people have and trusts nothing in them; [`mapping`] says which of them
 //! is which parameter of ours. [`write`] makes the files that other programs read: safetensors and PyTorch checkpoints.
 
+pub mod mapping;
+pub mod names;
 pub mod read;
 pub mod write;

@@ -1,7 +1,7 @@
 //! `procedural-v1`: weights and inputs as functions of a tensor's name; `golden/README.md` is the definition.
 
 use crate::base::rng::fnv1a;
-use crate::model::names;
+use crate::exchange::names;
 
 /// The values of a parameter or running statistic.
 pub fn weight(name: &str, shape: &[usize]) -> Vec<f32> {

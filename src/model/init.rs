@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{names, pretrained};
+use super::pretrained;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream, fnv1a};
+use crate::exchange::names;
 use crate::exec::Statistics;
 use crate::graph::{Graph, Param, ParamKind};
 use crate::spec::{Alteration, Experiment, Init, Method};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Kind, Mistakes, Result};
 use crate::exchange::write::{Entry, Values};
 
 /// A tensor under its official name: name, shape, values in row-major order.
@@ -121,25 +121,6 @@ pub fn counters_in_order(
     mistakes
         .into_result(Kind::Run, "state dictionary")
         .map(|()| ordered)
-}
-
-/// What is wrong with a set of tensors, all at once.
-#[derive(Debug, Default)]
-pub struct Mistakes(Vec<String>);
-
-impl Mistakes {
-    pub fn add(&mut self, kind: &str, what: &str) {
-        self.0.push(format!("  {kind:<10} {what}"));
-    }
-
-    /// An error with one line for each mistake, if there is any.
-    pub fn into_result(self, kind: Kind, what: &str) -> Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let message = format!("the {what} does not fit the model:\n{}", self.0.join("\n"));
-        Err(Error::new(kind, message))
-    }
 }
 
 #[cfg(test)]

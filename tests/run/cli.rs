@@ -4,7 +4,7 @@ use crate::support::*;
 
 #[test]
 fn help_of_every_subcommand() {
-    let subcommands = ["run", "eval", "predict", "runs", "verify"];
+    let subcommands = ["run", "eval", "predict", "runs", "verify", "import"];
     for name in subcommands {
         let output = ffn(&[name, "--help"]);
         expect(&output, 0);

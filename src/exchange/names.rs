@@ -22,9 +22,32 @@ pub fn vanilla(name: &str) -> String {
     format!("{module}.{leaf}")
 }
 
+/// The name without the `net` that the original TSM code puts between a block and what it shifts:
+/// `….layer1.0.conv1.net.weight` → `….layer1.0.conv1.weight`.
+pub fn without_shift_module(name: &str) -> String {
+    name.replace(".net.", ".")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::vanilla;
+    use super::{vanilla, without_shift_module};
+
+    #[test]
+    fn shift_modules_are_seen_through() {
+        for (name, expected) in [
+            (
+                "base_model.layer1.0.conv1.net.weight",
+                "base_model.layer1.0.conv1.weight",
+            ),
+            (
+                "base_model.layer1.0.net.bn1.bias",
+                "base_model.layer1.0.bn1.bias",
+            ),
+            ("base_model.conv1.weight", "base_model.conv1.weight"),
+        ] {
+            assert_eq!(without_shift_module(name), expected);
+        }
+    }
 
     #[test]
     fn private_names_lead_to_vanilla_ones() {

@@ -1,0 +1,245 @@
+//! `ffn import`
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::table;
+use crate::base::{Error, Kind, Result, files};
+use crate::exchange::mapping::{Conversion, Loaded, Mapping, NotFinite, Purpose, Row};
+use crate::exchange::read::{self, Checkpoint, Extra};
+use crate::graph::Graph;
+use crate::model::StateDict;
+use crate::run::tensors;
+use crate::spec::{self, Experiment};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reads what torch.save writes (since 1.6 a zip archive, before it pickles) and safetensors; nothing in the file is \
+executed. Names: the official ones of FFN and TSM, and those of torchvision's ResNet. A tensor that is neither used \
+nor explained, or a parameter that nothing in the file gives, is an error unless --waive names it.")]
+pub struct Args {
+    /// Checkpoint.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Experiment file whose model the weights are for.
+    #[arg(long, short, value_name = "FILE")]
+    experiment: PathBuf,
+
+    /// Write the weights here, as safetensors under the official names; without it they are only looked at.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Overwrite the output if it is there.
+    #[arg(long, requires = "out")]
+    force: bool,
+
+    /// Tensors that may be missing, left over or of another shape; `*` stands for any characters.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    waive: Vec<String>,
+
+    /// Take weights that are NaN or infinite.
+    #[arg(long)]
+    allow_non_finite: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told about an import.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    format: &'static str,
+    sha256: String,
+    rows: Vec<RowReport>,
+    dropped: Vec<DroppedReport>,
+    /// What else is in the file.
+    extras: Vec<Extra>,
+    /// By type in the file.
+    conversions: std::collections::BTreeMap<&'static str, Conversion>,
+    not_finite: Vec<NotFinite>,
+    output: Option<Output>,
+}
+
+#[derive(Debug, Serialize)]
+struct RowReport {
+    source: Option<String>,
+    parameter: String,
+    shape: Vec<usize>,
+    rule: &'static str,
+    /// Type in the file.
+    dtype: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct DroppedReport {
+    source: String,
+    shape: Vec<usize>,
+    why: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Output {
+    file: String,
+    tensors: usize,
+    sha256: String,
+    /// As the experiment takes it.
+    init: String,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let experiment = spec::load(&args.experiment)?;
+    let bytes = read::bytes(&args.file)?;
+    let checkpoint = read::parse(&bytes).map_err(|error| read::at(&args.file, error))?;
+    let graph = graph(&experiment.experiment)?;
+    let what = format!("checkpoint `{}`", args.file.display());
+    let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &args.waive)
+        .map_err(|error| error.hint("--waive NAME lets a tensor be as it is"))?;
+    let loaded = mapping.load(args.allow_non_finite).map_err(|error| {
+        read::at(&args.file, error).hint("--allow-non-finite takes them as they are")
+    })?;
+    let mut report = Report::new(&args.file, &bytes, &checkpoint, &mapping, &loaded);
+    if let Some(out) = &args.out {
+        report.output = Some(write(&args, out, loaded, &experiment.base)?);
+    }
+    match args.json {
+        true => super::print_json(&report),
+        false => {
+            print!("{}", report.text());
+            Ok(())
+        }
+    }
+}
+
+/// The experiment's graph: names and shapes do not depend on the size of its pictures.
+pub fn graph(experiment: &Experiment) -> Result<Graph> {
+    let size = experiment.train.clips.size;
+    Graph::build(experiment, (size, size))
+}
+
+fn write(args: &Args, out: &Path, loaded: Loaded, base: &Path) -> Result<Output> {
+    if out.exists() && !args.force {
+        let what = format!("`{}` is already there", out.display());
+        return Err(Error::new(Kind::Usage, what).hint("--force overwrites it"));
+    }
+    let state = StateDict {
+        floats: loaded.floats,
+        counters: loaded.counters,
+    };
+    let bytes = tensors::encode(&state)?;
+    files::write_atomic(out, &bytes)?;
+    let sha256 = files::sha256(&bytes);
+    // Paths in an experiment start at its folder.
+    let file = out.strip_prefix(base).unwrap_or(out).display();
+    Ok(Output {
+        file: out.display().to_string(),
+        tensors: state.floats.len() + state.counters.len(),
+        init: format!("Pretrained(file: \"{file}\", sha256: Some(\"{sha256}\"))"),
+        sha256,
+    })
+}
+
+impl Report {
+    fn new(
+        file: &Path,
+        bytes: &[u8],
+        checkpoint: &Checkpoint,
+        mapping: &Mapping<'_>,
+        loaded: &Loaded,
+    ) -> Self {
+        let dropped = mapping.dropped.iter().map(|dropped| DroppedReport {
+            source: dropped.source.key.clone(),
+            shape: dropped.source.shape.clone(),
+            why: dropped.why,
+        });
+        Self {
+            file: file.display().to_string(),
+            format: checkpoint.format.name(),
+            sha256: files::sha256(bytes),
+            rows: mapping.rows.iter().map(RowReport::new).collect(),
+            dropped: dropped.collect(),
+            extras: checkpoint.extras.clone(),
+            conversions: loaded.conversions.clone(),
+            not_finite: loaded.not_finite.clone(),
+            output: None,
+        }
+    }
+
+    fn text(&self) -> String {
+        let rows: Vec<_> = self.rows.iter().map(RowReport::cells).collect();
+        let header = ["source", "parameter", "shape", "rule", "type"];
+        let mut text = table::render_words(&header, &rows);
+        text += &format!(
+            "\nread: `{}`, {}, sha256 {}\n",
+            self.file, self.format, self.sha256
+        );
+        for dropped in &self.dropped {
+            text += &format!(
+                "dropped: {} {:?}: {}\n",
+                dropped.source, dropped.shape, dropped.why
+            );
+        }
+        for extra in &self.extras {
+            text += &format!("not read: {}: {}\n", extra.path, extra.what);
+        }
+        for (dtype, conversion) in &self.conversions {
+            text += &format!("converted: {}\n", converted(dtype, conversion));
+        }
+        for tensor in &self.not_finite {
+            let NotFinite {
+                key, values, of, ..
+            } = tensor;
+            text += &format!("not finite: {key}: {values} of {of} values\n");
+        }
+        if let Some(output) = &self.output {
+            let Output {
+                file,
+                tensors,
+                sha256,
+                init,
+            } = output;
+            text += &format!("written: `{file}`, {tensors} tensors, sha256 {sha256}\n");
+            text += &format!("to train from it: init: {init}\n");
+        }
+        text
+    }
+}
+
+/// What a conversion to float32 cost.
+fn converted(dtype: &str, conversion: &Conversion) -> String {
+    let Conversion {
+        tensors,
+        values,
+        rounded,
+    } = conversion;
+    let cost = match rounded {
+        0 => "every value exact".to_owned(),
+        n => format!("{n} of {values} values rounded to the nearest float32"),
+    };
+    format!("{tensors} tensors of {dtype} to float32, {cost}")
+}
+
+impl RowReport {
+    fn new(row: &Row<'_>) -> Self {
+        Self {
+            source: row.source.map(|tensor| tensor.key.clone()),
+            parameter: row.wanted.name.clone(),
+            shape: row.wanted.shape.clone(),
+            rule: row.rule.name(),
+            dtype: row.source.map(|tensor| tensor.dtype.name()),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.source.clone().unwrap_or_else(|| "-".to_owned()),
+            self.parameter.clone(),
+            format!("{:?}", self.shape),
+            self.rule.to_owned(),
+            self.dtype.unwrap_or("-").to_owned(),
+        ]
+    }
+}
