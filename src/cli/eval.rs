@@ -60,6 +60,9 @@ pub fn run(args: Args) -> Result<()> {
             "--save is for finished runs: the result of one that still trains would not be its result",
         ));
     }
+    if args.save {
+        manifest.check_engine(args.machine.engine)?;
+    }
     let experiment = folder.experiment()?;
     let frames = frame_counts(&args.frames, &experiment)?;
     let dataset = open(&args, &folder, &experiment)?;

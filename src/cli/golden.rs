@@ -30,7 +30,11 @@ struct Verify {
     #[arg(required = true, value_name = "DIR")]
     paths: Vec<PathBuf>,
 
-    /// Threads of the engine; 0: one for each core. No result depends on it.
+    /// What computes the model cases.
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineKind,
+
+    /// Threads of the compiled engine; 0: one for each core. No result depends on it.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
 }
@@ -39,7 +43,7 @@ pub fn run(args: Args) -> Result<()> {
     let Command::Verify(verify) = args.command;
     let begun = Instant::now();
     let executor = Executor {
-        engine: EngineKind::Compiled,
+        engine: verify.engine,
         threads: thread_count(verify.threads),
     };
     let bundles = golden::open(&verify.paths)?;

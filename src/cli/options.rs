@@ -23,7 +23,11 @@ pub struct MachineOptions {
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
 
-    /// Threads of the engine; 0: one for each core.
+    /// What computes the model. Engines agree but for rounding.
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineKind,
+
+    /// Threads of the compiled engine; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
 
@@ -35,7 +39,7 @@ pub struct MachineOptions {
 impl MachineOptions {
     pub fn executor(&self) -> Executor {
         Executor {
-            engine: EngineKind::Compiled,
+            engine: self.engine,
             threads: thread_count(self.threads),
         }
     }

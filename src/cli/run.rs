@@ -130,7 +130,9 @@ fn folder(args: &Args, loaded: &Loaded) -> Folder {
 fn prepare<'a>(args: &Args, loaded: &'a Loaded, folder: &Folder) -> Result<Prepared<'a>> {
     if args.resume.is_some() || folder.exists() {
         check_experiment(folder, loaded)?;
-        if folder.manifest()?.finished {
+        let manifest = folder.manifest()?;
+        manifest.check_engine(args.machine.engine)?;
+        if manifest.finished {
             verify::intact(folder)?;
             return Ok(Prepared::Finished(read_all(&folder.eval())?));
         }
@@ -173,10 +175,11 @@ fn execute(job: Job<'_>) -> Result<Vec<Summary>> {
             "warning: this file system has no locks; never run one experiment twice at a time"
         );
     }
-    let (folder, threads, workers) = (job.folder.clone(), job.executor.threads, job.workers);
+    let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
     let session = Session::open(job)?;
     print!("{}", describe(&session));
-    println!("  machine    {threads} threads, {workers} workers");
+    let (engine, threads) = (executor.engine.name(), executor.threads);
+    println!("  machine    engine {engine}, {threads} threads, {workers} workers");
     println!("  run        {}", folder.path().display());
     let mut progress = Progress::new();
     let result = session.run(&mut progress);

@@ -1,6 +1,9 @@
-//! Runs a program.
+//! Computes a network: [`cpu`] runs its compiled program, [`dfdx`] interprets its graph.
 
 pub mod cpu;
+pub mod dfdx;
+
+use serde::{Deserialize, Serialize};
 
 pub use crate::program::{Segment, TrainOptions};
 
@@ -21,12 +24,45 @@ impl Executor {
     }
 }
 
-/// Which engine computes the trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Which engine computes the trunk. These texts are also those of `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// The compiled program.
+    /// Fused programs with kernels of their own, in float32: for everything.
+    // Earlier manifests call it by its device.
     #[default]
+    #[serde(alias = "cpu")]
     Compiled,
+    /// The reference: every layer in dfdx's own operations, its own gradients, in float32. Slow; to hold the compiled
+    /// engine against.
+    Dfdx,
+    /// The reference in float64: to tell rounding from mistakes.
+    DfdxF64,
+}
+
+impl EngineKind {
+    /// As on the command line and in a manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compiled => "compiled",
+            Self::Dfdx => "dfdx",
+            Self::DfdxF64 => "dfdx-f64",
+        }
+    }
+
+    pub fn arithmetic(self) -> Arithmetic {
+        match self {
+            Self::Compiled | Self::Dfdx => Arithmetic::Float32,
+            Self::DfdxF64 => Arithmetic::Float64,
+        }
+    }
+}
+
+/// What an engine computes in. What goes in and comes out is float32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Arithmetic {
+    Float32,
+    Float64,
 }
 
 /// Running statistics, in the order of [`crate::graph::Graph::stats`].

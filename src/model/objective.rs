@@ -12,13 +12,15 @@
 use dfdx::prelude::*;
 
 use crate::base::{Error, Kind, Result};
+use crate::exec::dfdx::{Real, Rows};
 use crate::spec::{Distillation, Method};
 
 /// Logits of one branch: (clips, classes).
-pub type Logits<T = NoneTape> = Tensor<(usize, usize), f32, Cpu, T>;
-type Scalar = Tensor<Rank0, f32, Cpu, Recorded>;
+pub type Logits<E = f32, T = NoneTape> = Rows<E, T>;
+/// A sum on its tape.
+pub type Scalar<E = f32> = Tensor<Rank0, E, <E as Real>::On, Recorded<E>>;
 /// The tape of a forward pass that will be differentiated.
-pub type Recorded = OwnedTape<f32, Cpu>;
+pub type Recorded<E = f32> = OwnedTape<E, <E as Real>::On>;
 
 /// Which terms there are, and their weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,17 +31,24 @@ pub struct Objective {
 }
 
 /// The objective on its tape, and its parts as numbers.
-pub struct Loss {
+pub struct Loss<E: Real = f32> {
     /// `total.backward()` is the whole backward pass.
-    pub total: Scalar,
+    pub total: Scalar<E>,
     /// `ce`, then `kl.T` for each smaller branch (`ce.T` without distillation), lambda included.
     pub terms: Vec<(String, f64)>,
 }
 
+impl<E: Real> Loss<E> {
+    /// The total as a number.
+    pub fn value(&self) -> f64 {
+        value(&self.total)
+    }
+}
+
 /// One branch's forward pass.
-pub struct BranchLogits {
+pub struct BranchLogits<E: Real = f32> {
     pub frames: usize,
-    pub logits: Logits<Recorded>,
+    pub logits: Logits<E, Recorded<E>>,
 }
 
 impl Objective {
@@ -58,7 +67,11 @@ impl Objective {
     }
 
     /// `branches`: frame counts ascending, all with a row for each label.
-    pub fn loss(&self, mut branches: Vec<BranchLogits>, labels: &[usize]) -> Result<Loss> {
+    pub fn loss<E: Real>(
+        &self,
+        mut branches: Vec<BranchLogits<E>>,
+        labels: &[usize],
+    ) -> Result<Loss<E>> {
         let largest = branches
             .pop()
             .ok_or_else(|| Error::new(Kind::Usage, "a training step needs at least one branch"))?;
@@ -79,7 +92,7 @@ impl Objective {
                     ("kl", divergence(student, teacher.retaped()))
                 }
             };
-            let term = term * self.lambda as f32;
+            let term = term * E::nearest(self.lambda);
             terms.push((format!("{name}.{frames}"), value(&term)));
             total = total + term;
         }
@@ -88,9 +101,9 @@ impl Objective {
 }
 
 /// CE = −1/N · Σ_n log softmax(z_n)[label_n].
-fn cross_entropy(logits: Logits<Recorded>, targets: Logits) -> Scalar {
-    let clips = logits.shape().0 as f32;
-    (logits.log_softmax::<Axis<1>>() * targets).sum::<Rank0, _>() / -clips
+fn cross_entropy<E: Real>(logits: Logits<E, Recorded<E>>, targets: Logits<E>) -> Scalar<E> {
+    let clips = logits.shape().0 as f64;
+    (logits.log_softmax::<Axis<1>>() * targets).sum::<Rank0, _>() / E::nearest(-clips)
 }
 
 /// KL(p ‖ q) = 1/N · Σ_n Σ_c p·(log p − log q), from log p and log q.
@@ -99,36 +112,37 @@ fn cross_entropy(logits: Logits<Recorded>, targets: Logits) -> Scalar {
 /// normaliser, common to a row, then cancels to first order, where Σ p·(log p − log q) would keep it whole: it is
 /// several times the size of a tolerance when the branches nearly agree. Equal rows give exactly 0; no result is below
 /// −1e-6, float32's rounding.
-fn divergence(log_p: Logits<Recorded>, log_q: Logits<Recorded>) -> Scalar {
-    let clips = log_p.shape().0 as f32;
+fn divergence<E: Real>(log_p: Logits<E, Recorded<E>>, log_q: Logits<E, Recorded<E>>) -> Scalar<E> {
+    let clips = log_p.shape().0 as f64;
     let log_ratio = log_q.with_empty_tape() - log_p.with_empty_tape();
-    (log_q.exp() - log_p.exp() * (log_ratio + 1.0)).sum::<Rank0, _>() / clips
+    (log_q.exp() - log_p.exp() * (log_ratio + E::ONE)).sum::<Rank0, _>() / E::nearest(clips)
 }
 
 /// The same values under an identity that no tape knows.
-fn detach(logits: &Logits<Recorded>) -> Logits {
-    logits.retaped::<NoneTape>() * 1.0
+fn detach<E: Real>(logits: &Logits<E, Recorded<E>>) -> Logits<E> {
+    logits.retaped::<NoneTape>() * E::ONE
 }
 
-fn one_hot(like: &Logits<Recorded>, labels: &[usize]) -> Result<Logits> {
+fn one_hot<E: Real>(like: &Logits<E, Recorded<E>>, labels: &[usize]) -> Result<Logits<E>> {
     let (clips, classes) = *like.shape();
     if labels.len() != clips {
         let message = format!("expected {clips} labels, found {}", labels.len());
         return Err(Error::new(Kind::Data, message));
     }
-    let mut targets: Logits = like.device().zeros_like(&(clips, classes));
-    for (clip, &label) in labels.iter().enumerate() {
-        if label >= classes {
-            let message = format!("expected labels below {classes}, found {label}");
-            return Err(Error::new(Kind::Data, message));
-        }
-        targets[[clip, label]] = 1.0;
+    if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+        let message = format!("expected labels below {classes}, found {label}");
+        return Err(Error::new(Kind::Data, message));
     }
-    Ok(targets)
+    let row = |&label: &usize| {
+        let hot = move |class| if class == label { E::ONE } else { E::default() };
+        (0..classes).map(hot)
+    };
+    let targets: Vec<E> = labels.iter().flat_map(row).collect();
+    Ok(like.device().tensor_from_vec(targets, (clips, classes)))
 }
 
-fn value(scalar: &Scalar) -> f64 {
-    f64::from(scalar.array())
+fn value<E: Real>(scalar: &Scalar<E>) -> f64 {
+    scalar.as_vec().into_iter().map(E::exact).sum()
 }
 
 #[cfg(test)]
@@ -292,7 +306,7 @@ mod tests {
     #[test]
     fn wrong_labels_are_refused() {
         let device = Cpu::default();
-        let branch = || BranchLogits {
+        let branch = || BranchLogits::<f32> {
             frames: 8,
             logits: device.zeros_like(&(2, CLASSES)).leaky_traced(),
         };

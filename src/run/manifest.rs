@@ -8,6 +8,7 @@ use super::provenance::{Build, Machine};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::Pinned;
+use crate::exec::{Arithmetic, EngineKind};
 use crate::spec::{Experiment, Precision};
 
 /// Version of the run folder's format.
@@ -22,7 +23,7 @@ pub struct Manifest {
     pub data: DataIdentity,
     /// SHA-256 of the model file that step 0 starts from.
     pub initial_weights: String,
-    pub engine: String,
+    pub engine: EngineKind,
     pub precision: PrecisionUsed,
     pub steps_per_epoch: u64,
     pub steps: u64,
@@ -57,11 +58,11 @@ pub enum Pins {
     Unpinned,
 }
 
-/// What the experiment asks for, and what the device computed in.
+/// What the experiment asks for, and what the engine computed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrecisionUsed {
     pub declared: Precision,
-    pub computed: Precision,
+    pub computed: Arithmetic,
 }
 
 impl DataIdentity {
@@ -88,22 +89,21 @@ impl DataIdentity {
 }
 
 impl PrecisionUsed {
-    /// The CPU engine has float32 alone.
-    pub fn on_cpu(experiment: &Experiment) -> Self {
+    pub fn new(experiment: &Experiment, engine: EngineKind) -> Self {
         Self {
             declared: experiment.train.precision,
-            computed: Precision::Float32,
+            computed: engine.arithmetic(),
         }
     }
 
     /// A sentence where the two differ.
     pub fn note(&self) -> Option<String> {
-        (self.declared != self.computed).then(|| {
-            format!(
-                "precision: {:?} is declared; this device computes in {:?}",
-                self.declared, self.computed
-            )
-        })
+        match (self.declared, self.computed) {
+            (Precision::Float32, Arithmetic::Float32) => None,
+            (declared, computed) => Some(format!(
+                "precision: {declared:?} is declared; this device computes in {computed:?}"
+            )),
+        }
     }
 }
 
@@ -120,6 +120,21 @@ impl Manifest {
 
     pub fn unpinned(&self) -> bool {
         self.data.pins == Pins::Unpinned
+    }
+
+    /// Refuses an engine other than the one that the run began with.
+    pub fn check_engine(&self, found: EngineKind) -> Result<()> {
+        if self.engine == found {
+            return Ok(());
+        }
+        let (expected, found) = (self.engine.name(), found.name());
+        Err(Error::new(
+            Kind::Run,
+            format!("the run was computed by the engine `{expected}`, and `{found}` is asked for"),
+        )
+        .hint(format!(
+            "engines differ in the last bits: go on with `--engine {expected}`, or start again in another folder with --out"
+        )))
     }
 
     /// Refuses data other than those that the run began with.

@@ -68,6 +68,7 @@ impl<'a> Session<'a> {
             true => job.folder.manifest()?,
             false => begin(&job, &identity, &learner.model)?,
         };
+        manifest.check_engine(job.executor.engine)?;
         manifest.check_data(&DataIdentity::of(&job.dataset))?;
         let found = checkpoint::restore(&job.folder, &identity, &mut learner)?;
         let (step, mark) = match &found {
@@ -298,9 +299,10 @@ impl<'a> Session<'a> {
         let build = Build::this();
         let machine = Machine::this();
         self.log.say(&format!(
-            "{} on {}, {} threads, {} workers, from step {}",
+            "{} on {}, engine {}, {} threads, {} workers, from step {}",
             build.describe(),
             machine.cpu,
+            self.job.executor.engine.name(),
             self.job.executor.threads,
             self.job.workers,
             self.step
@@ -382,8 +384,8 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         identity: identity.to_owned(),
         data: DataIdentity::of(&job.dataset),
         initial_weights: crate::base::files::sha256(&weights),
-        engine: "cpu".to_owned(),
-        precision: PrecisionUsed::on_cpu(experiment),
+        engine: job.executor.engine,
+        precision: PrecisionUsed::new(experiment, job.executor.engine),
         steps_per_epoch: per_epoch,
         steps: per_epoch * experiment.train.epochs as u64,
         builds: Vec::new(),

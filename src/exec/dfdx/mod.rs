@@ -1,0 +1,284 @@
+//! The reference interpreter: the graph, node by node, in dfdx's built-in operations and dfdx's own autograd.
+//!
+//! This is the definition of every node, to be read beside the papers; [`super::cpu`] is held against it. It shares no
+//! kernel, no batching and no backward pass with the compiled engine: each branch is a forward pass of its own, as in
+//! the official code, nothing is fused, and every gradient is dfdx's. It is slow and keeps every value of every step.
+//!
+//! An activation is a matrix of *rows*: a row for each pixel, a column for each channel; the pixels of a frame in
+//! row-major order, the frames of a clip one after another, then the next clip. What looks at neighbours in space or
+//! time gathers rows ([`gather`]); everything else is a product of matrices or goes value by value.
+//!
+//! [`Real`] is float32 or float64. What comes in (parameters, running statistics, pixels) is float32 in both.
+
+mod gather;
+mod norm;
+mod ops;
+
+use dfdx::prelude::*;
+
+use super::{DropoutKey, Segment, Statistics, TrainOptions};
+use crate::base::{Error, Kind, Result};
+use crate::graph::{Graph, Node, NodeId, NormParams, Op, ParamId, Shape as FrameShape};
+use crate::spec::{FrozenNorms, ShiftSegments};
+
+/// What the numbers are: float32 or float64, and the device on which dfdx has all operations for them.
+pub trait Real: Dtype {
+    type On: Device<Self, Err = CpuError>;
+
+    /// The nearest of this type.
+    fn nearest(value: f64) -> Self;
+
+    /// Exactly the same number.
+    fn exact(self) -> f64;
+}
+
+impl Real for f32 {
+    type On = Cpu;
+
+    fn nearest(value: f64) -> Self {
+        value as f32
+    }
+
+    fn exact(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    type On = Cpu;
+
+    fn nearest(value: f64) -> Self {
+        value
+    }
+
+    fn exact(self) -> f64 {
+        self
+    }
+}
+
+/// A matrix, with or without a tape.
+pub type Rows<E, T = NoneTape> = Tensor<(usize, usize), E, <E as Real>::On, T>;
+/// A vector, with or without a tape: a parameter in PyTorch's layout, or a value for each channel.
+pub type Vector<E, T = NoneTape> = Tensor<(usize,), E, <E as Real>::On, T>;
+
+/// One segment's forward pass.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    pub graph: &'a Graph,
+    pub segment: Segment,
+    /// `None` in evaluation: running statistics, no dropout, the shift inside each clip.
+    pub training: Option<Training<'a>>,
+    /// Nodes whose outputs [`Output::observed`] holds.
+    pub observed: &'a [NodeId],
+}
+
+/// What only a training pass needs.
+#[derive(Clone, Copy)]
+pub struct Training<'a> {
+    pub options: &'a TrainOptions,
+    pub dropout: DropoutKey,
+}
+
+/// What a pass gives.
+pub struct Output<E: Real, T> {
+    /// clips × classes
+    pub logits: Rows<E, T>,
+    pub observed: Observed,
+}
+
+/// The observed nodes' outputs in the graph's order: NHWC, each value rounded to float32.
+pub type Observed = Vec<(NodeId, Vec<f32>)>;
+
+/// The parameters as tensors that a tape can lead to, in the graph's order.
+pub fn leaves<E: Real>(values: &[Vec<f32>]) -> Result<Vec<Vector<E>>> {
+    let leaf = |values: &Vec<f32>| vector(values.iter().map(|&v| f64::from(v)));
+    let leaves = values.iter().map(leaf);
+    leaves.collect::<Result<_, _>>().map_err(failed)
+}
+
+impl Pass<'_> {
+    /// `pixels`: normalised, NHWC. A training pass lets the running statistics follow. `T` is the tape: [`NoneTape`]
+    /// keeps nothing for a backward pass.
+    pub fn forward<E: Real, T: Tape<E, E::On>>(
+        &self,
+        leaves: &[Vector<E>],
+        statistics: &mut Statistics,
+        pixels: &[f32],
+    ) -> Result<Output<E, T>> {
+        let interpreter = Interpreter {
+            pass: self,
+            leaves,
+            statistics,
+            pixels,
+            values: Vec::new(),
+            tape: T::default(),
+        };
+        interpreter.run().map_err(failed)
+    }
+}
+
+struct Interpreter<'a, E: Real, T> {
+    pass: &'a Pass<'a>,
+    leaves: &'a [Vector<E>],
+    statistics: &'a mut Statistics,
+    pixels: &'a [f32],
+    /// Node → its output. The tape of all of them is `tape`.
+    values: Vec<Rows<E>>,
+    tape: T,
+}
+
+impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
+    fn run(mut self) -> Result<Output<E, T>, CpuError> {
+        let graph = self.pass.graph;
+        let mut observed = Vec::new();
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let (value, tape) = self.node(node)?.split_tape();
+            self.tape = self.tape.merge(tape);
+            if self.pass.observed.contains(&id) {
+                let values = value.as_vec().into_iter();
+                observed.push((id, values.map(|v| v.exact() as f32).collect()));
+            }
+            self.values.push(value);
+        }
+        let logits = self.values.pop().ok_or(CpuError::WrongNumElements)?;
+        Ok(Output {
+            logits: logits.put_tape(self.tape),
+            observed,
+        })
+    }
+
+    fn node(&mut self, node: &Node) -> Result<Rows<E, T>, CpuError> {
+        let Segment { clips, frames, .. } = self.pass.segment;
+        let Some(&from) = node.inputs.first() else {
+            return self.input(node.shape);
+        };
+        let x = self.value(from);
+        let from = self.pass.graph.nodes[from].shape;
+        match &node.op {
+            Op::Input => Ok(x),
+            Op::Conv(conv) => {
+                let place = gather::Windows {
+                    frames: clips * frames,
+                    from,
+                    to: node.shape,
+                    kernel: conv.kernel,
+                    stride: conv.stride,
+                    padding: conv.padding,
+                };
+                ops::convolution(x, self.leaf(conv.weight), &place)
+            }
+            Op::Norm(branches) => self.norm(node, branches),
+            Op::Relu => x.try_relu(),
+            Op::MaxPool => ops::max_pool(x, clips * frames, from, node.shape),
+            Op::Shift { div } => ops::shift(x, from, *div, self.period()),
+            Op::Alter(weights) => ops::alter(x, self.leaf(weights[self.pass.segment.branch])),
+            Op::Add => x.try_add(self.value(node.inputs[1])),
+            Op::GlobalAveragePool => ops::mean(x, clips * frames, from.pixels()),
+            Op::Dropout => self.dropout(x),
+            Op::Linear { weight, bias } => ops::linear(x, self.leaf(*weight), self.leaf(*bias)),
+            Op::FrameMean => ops::mean(x, clips, frames),
+        }
+    }
+
+    fn input(&self, shape: FrameShape) -> Result<Rows<E, T>, CpuError> {
+        let pixels = self.pixels.iter().map(|&v| E::nearest(f64::from(v)));
+        let rows = self.pixels.len() / shape.channels;
+        let input: Rows<E> =
+            E::On::default().try_tensor_from_vec(pixels.collect(), (rows, shape.channels))?;
+        Ok(input.retaped())
+    }
+
+    /// Statistics of the batch's groups in training, unless the norm is frozen; else the running statistics.
+    fn norm(&mut self, node: &Node, branches: &[NormParams]) -> Result<Rows<E, T>, CpuError> {
+        let Segment {
+            branch,
+            frames,
+            clips,
+        } = self.pass.segment;
+        let params = branches[if branches.len() == 1 { 0 } else { branch }];
+        let first = branches.iter().any(|norm| norm.stat == 0);
+        let x = &self.values[node.inputs[0]];
+        let (weight, bias) = (&self.leaves[params.weight], &self.leaves[params.bias]);
+        let running = norm::Running {
+            mean: &mut self.statistics.mean[params.stat],
+            var: &mut self.statistics.var[params.stat],
+            batches: &mut self.statistics.batches[params.stat],
+        };
+        match self.pass.training.map(|training| training.options) {
+            Some(options) if !is_frozen(options.frozen_norms, first) => {
+                let affine = norm::Affine {
+                    weight: weight.clone(),
+                    bias: bias.clone(),
+                };
+                let clips = options.norm_clips.unwrap_or(clips);
+                norm::by_batch(x, &affine, running, clips * frames * node.shape.pixels())
+            }
+            // A frozen norm's weight and bias are no leaves: they get no gradient.
+            _ => {
+                let affine = norm::Affine {
+                    weight: detached(weight)?,
+                    bias: detached(bias)?,
+                };
+                norm::by_running(x, &affine, &running)
+            }
+        }
+    }
+
+    fn dropout(&self, x: Rows<E, T>) -> Result<Rows<E, T>, CpuError> {
+        match self.pass.training {
+            Some(Training { options, dropout }) if options.dropout > 0.0 => {
+                let branch = self.pass.graph.branches[self.pass.segment.branch];
+                ops::dropout(x, options.dropout, dropout, branch)
+            }
+            _ => Ok(x),
+        }
+    }
+
+    /// Frames that the shift takes as one clip.
+    fn period(&self) -> usize {
+        match self.pass.training.map(|t| t.options.shift_segments) {
+            Some(ShiftSegments::Shared(period)) => period,
+            _ => self.pass.segment.frames,
+        }
+    }
+
+    fn value(&self, id: NodeId) -> Rows<E, T> {
+        self.values[id].retaped()
+    }
+
+    fn leaf(&self, id: ParamId) -> Vector<E, T> {
+        self.leaves[id].retaped()
+    }
+}
+
+fn is_frozen(frozen: FrozenNorms, first: bool) -> bool {
+    match frozen {
+        FrozenNorms::Off => false,
+        FrozenNorms::AllButFirst => !first,
+        FrozenNorms::All => true,
+    }
+}
+
+/// A value for each channel, the same in every row.
+fn in_every_row<E: Real, T: Tape<E, E::On>>(
+    channels: Vector<E, T>,
+    shape: &(usize, usize),
+) -> Result<Rows<E, T>, CpuError> {
+    channels.try_broadcast_like::<_, Axis<0>>(shape)
+}
+
+fn vector<E: Real>(values: impl Iterator<Item = f64>) -> Result<Vector<E>, CpuError> {
+    let values: Vec<E> = values.map(E::nearest).collect();
+    let len = values.len();
+    E::On::default().try_tensor_from_vec(values, (len,))
+}
+
+/// The same values under an identity that no tape leads to.
+fn detached<E: Real>(x: &Vector<E>) -> Result<Vector<E>, CpuError> {
+    vector(x.as_vec().into_iter().map(E::exact))
+}
+
+fn failed(error: CpuError) -> Error {
+    Error::new(Kind::Device, format!("dfdx: {error}"))
+        .hint("the dfdx engine keeps every value of a step: try fewer or smaller clips")
+}

@@ -1,0 +1,91 @@
+//! Batch norm (Ioffe and Szegedy, 2015) with PyTorch's constants: y = γ·(x − μ)/√(σ² + 1e-5) + β for each channel.
+
+use dfdx::prelude::*;
+
+use super::{Real, Rows, Vector, in_every_row, vector};
+
+const EPSILON: f64 = 1e-5;
+/// Weight of the new statistics in the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// Weight γ and bias β.
+pub struct Affine<V> {
+    pub weight: V,
+    pub bias: V,
+}
+
+/// The running statistics of one norm.
+pub struct Running<'a> {
+    pub mean: &'a mut [f32],
+    pub var: &'a mut [f32],
+    pub batches: &'a mut u64,
+}
+
+/// μ and σ² (divided by n) are those of x, in groups of `group` rows; the running statistics follow the first group, as
+/// those of DataParallel follow its first replica.
+pub fn by_batch<E: Real, T: Tape<E, E::On>>(
+    x: &Rows<E>,
+    affine: &Affine<Vector<E>>,
+    mut running: Running<'_>,
+    group: usize,
+) -> Result<Rows<E, T>, CpuError> {
+    let rows = x.shape().0;
+    let mut whole: Option<Rows<E, T>> = None;
+    for start in (0..rows).step_by(group) {
+        let part = x.retaped::<T>();
+        let part = part.try_slice((start..rows.min(start + group), ..))?;
+        let mean = part.with_empty_tape().try_mean::<(usize,), Axis<0>>()?;
+        let var = part.with_empty_tape().try_var::<(usize,), Axis<0>>()?;
+        if start == 0 {
+            running.follow(&mean, &var, part.shape().0);
+        }
+        let part = normalize(part, mean, var, affine)?;
+        whole = Some(match whole {
+            None => part,
+            Some(whole) => (whole, part).try_concat_along(Axis::<0>)?,
+        });
+    }
+    whole.ok_or(CpuError::WrongNumElements)
+}
+
+/// μ and σ² are the running statistics.
+pub fn by_running<E: Real, T: Tape<E, E::On>>(
+    x: &Rows<E>,
+    affine: &Affine<Vector<E>>,
+    running: &Running<'_>,
+) -> Result<Rows<E, T>, CpuError> {
+    let constant = |values: &[f32]| vector(values.iter().map(|&v| f64::from(v)));
+    let (mean, var) = (constant(running.mean)?, constant(running.var)?);
+    normalize(x.retaped(), mean.retaped(), var.retaped(), affine)
+}
+
+fn normalize<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    mean: Vector<E, T>,
+    var: Vector<E, T>,
+    affine: &Affine<Vector<E>>,
+) -> Result<Rows<E, T>, CpuError> {
+    let shape = *x.shape();
+    let deviation = var.try_add(E::nearest(EPSILON))?.try_sqrt()?;
+    let centred = x.try_sub(in_every_row(mean, &shape)?)?;
+    let normal = centred.try_div(in_every_row(deviation, &shape)?)?;
+    let weight = in_every_row(affine.weight.retaped::<T>(), &shape)?;
+    let bias = in_every_row(affine.bias.retaped::<T>(), &shape)?;
+    normal.try_mul(weight)?.try_add(bias)
+}
+
+impl Running<'_> {
+    /// r ← 0.9·r + 0.1·new, the new variance divided by n − 1.
+    fn follow<E: Real, T>(&mut self, mean: &Vector<E, T>, var: &Vector<E, T>, count: usize) {
+        let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
+        let follow = |running: &mut [f32], new: Vec<E>, factor: f64| {
+            for (running, new) in running.iter_mut().zip(new) {
+                let old = (1.0 - MOMENTUM) * f64::from(*running);
+                *running = (old + MOMENTUM * factor * new.exact()) as f32;
+            }
+        };
+        follow(self.mean, mean.as_vec(), 1.0);
+        follow(self.var, var.as_vec(), unbiased);
+        *self.batches += 1;
+    }
+}

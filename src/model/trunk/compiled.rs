@@ -1,0 +1,268 @@
+//! The compiled trunk as one operation on dfdx's tape: frames and parameters in, the logits of each branch out.
+//!
+//! Forward runs the compiled program; the operation that it leaves on the tape runs the program backward from the
+//! logits' gradients and writes every parameter's gradient into dfdx's [`Gradients`].
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
+
+use dfdx::prelude::*;
+
+use super::{Plan, Trunk, failed, learn};
+use crate::base::{Error, Result};
+use crate::exec::cpu::Engine;
+use crate::exec::{DropoutKey, Segment, Statistics};
+use crate::graph::{Graph, NodeId};
+use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
+use crate::model::observation::{self, Observation};
+use crate::model::parameters::{Parameter, Parameters, slices};
+use crate::model::{StepInput, StepOutput};
+use crate::program::batch::every_branch;
+
+/// The compiled programs of a model: one for training, one for each shape of evaluation batch.
+pub struct Compiled {
+    plan: Rc<Plan>,
+    observed: Vec<NodeId>,
+    threads: usize,
+    training: Option<Training>,
+    evaluation: BTreeMap<(usize, usize), Engine>,
+    observations: Vec<Observation>,
+}
+
+impl Compiled {
+    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, threads: usize) -> Self {
+        Self {
+            plan,
+            observed,
+            threads,
+            training: None,
+            evaluation: BTreeMap::new(),
+            observations: Vec::new(),
+        }
+    }
+
+    /// The training program for batches of `clips`; another size replaces it.
+    fn training(&mut self, clips: usize) -> Result<Training> {
+        let graph = &self.plan.training;
+        let segments = every_branch(graph, clips);
+        match &self.training {
+            Some(training) if *training.segments == segments => Ok(training.clone()),
+            _ => {
+                // The old arena goes before the new one comes.
+                self.training = None;
+                let options = &self.plan.options;
+                let engine =
+                    Engine::train(graph, &segments, options, &self.observed, self.threads)?;
+                let training = Training::new(engine, segments);
+                self.training = Some(training.clone());
+                Ok(training)
+            }
+        }
+    }
+
+    /// The engine for a shape of evaluation batch, built if there is none yet.
+    fn evaluation(&mut self, batch: Segment) -> Result<&mut Engine> {
+        match self.evaluation.entry((batch.frames, batch.clips)) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let graph = &self.plan.evaluation;
+                let engine = Engine::eval(graph, &[batch], &self.observed, self.threads)?;
+                Ok(entry.insert(engine))
+            }
+        }
+    }
+}
+
+impl Trunk for Compiled {
+    fn prepare_train(&mut self, clips: usize) -> Result<()> {
+        self.training(clips).map(|_| ())
+    }
+
+    fn prepare_eval(&mut self, batch: Segment) -> Result<()> {
+        self.evaluation(batch).map(|_| ())
+    }
+
+    fn train_step(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        objective: &Objective,
+        input: &StepInput<'_>,
+    ) -> Result<StepOutput> {
+        let training = self.training(input.labels.len())?;
+        let branches = training.forward(parameters, statistics, input)?;
+        self.observations = training.observations(&self.plan.training);
+        learn(objective, branches, input.labels, |total| {
+            training.differentiate(total, parameters)
+        })
+    }
+
+    fn evaluate(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        batch: Segment,
+        pixels: &[f32],
+    ) -> Result<Vec<f32>> {
+        let plan = Rc::clone(&self.plan);
+        let engine = self.evaluation(batch)?;
+        let values = parameters.values();
+        // Nothing is dropped in evaluation.
+        let dropout = DropoutKey { seed: 0, step: 0 };
+        let logits = engine.forward(&slices(&values), statistics, pixels, dropout)?;
+        let logits = logits.to_vec();
+        let observed = engine.observed();
+        let observations = observed.flat_map(|(node, values)| {
+            observation::split(&plan.evaluation, &[batch], node, values)
+        });
+        self.observations = observations.collect();
+        Ok(logits)
+    }
+
+    fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    fn memory(&self) -> usize {
+        let training = self.training.as_ref().map_or(0, Training::memory);
+        let evaluation = self.evaluation.values().map(Engine::memory);
+        training + evaluation.sum::<usize>()
+    }
+}
+
+/// The training program of one batch shape, shared with the tape until the backward pass has run.
+#[derive(Clone)]
+struct Training {
+    program: Rc<RefCell<Program>>,
+    segments: Rc<[Segment]>,
+}
+
+struct Program {
+    engine: Engine,
+    /// What stopped the backward pass: dfdx's error type has no room for it.
+    failure: Option<Error>,
+}
+
+impl Training {
+    fn new(engine: Engine, segments: Vec<Segment>) -> Self {
+        let program = Program {
+            engine,
+            failure: None,
+        };
+        Self {
+            program: Rc::new(RefCell::new(program)),
+            segments: segments.into(),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.program.borrow().engine.memory()
+    }
+
+    /// What the observed nodes gave in the last pass.
+    fn observations(&self, graph: &Graph) -> Vec<Observation> {
+        let program = self.program.borrow();
+        let observed = program.engine.observed();
+        let split = observed
+            .flat_map(|(node, values)| observation::split(graph, &self.segments, node, values));
+        split.collect()
+    }
+
+    /// Logits of each branch, ascending, on one tape.
+    fn forward(
+        &self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        input: &StepInput<'_>,
+    ) -> Result<Vec<BranchLogits>> {
+        let mut program = self.program.borrow_mut();
+        let values = parameters.values();
+        let logits =
+            program
+                .engine
+                .forward(&slices(&values), statistics, input.pixels, input.dropout)?;
+        let outputs = self.split(logits)?;
+
+        let mut tape = Recorded::default();
+        let trunk = self.clone();
+        let (tensors, tracked) = (parameters.tensors(), outputs.clone());
+        tape.add_backward_op(move |gradients| {
+            trunk.backward(&tensors, &values, &tracked, gradients)
+        });
+        // The operation must be on the tape once, whichever branches the objective reads: the largest carries it.
+        let mut tape = Some(tape);
+        let mut branches: Vec<BranchLogits> = outputs
+            .into_iter()
+            .zip(self.segments.iter())
+            .rev()
+            .map(|(logits, segment)| BranchLogits {
+                frames: segment.frames,
+                logits: logits.put_tape(tape.take().unwrap_or_default()),
+            })
+            .collect();
+        branches.reverse();
+        Ok(branches)
+    }
+
+    /// Cuts the ragged batch's logits into branches.
+    fn split(&self, logits: &[f32]) -> Result<Vec<Logits>> {
+        let device = Cpu::default();
+        let clips: usize = self.segments.iter().map(|s| s.clips).sum();
+        let classes = logits.len() / clips.max(1);
+        let mut rest = logits;
+        let branches = self.segments.iter().map(|segment| {
+            let (branch, tail) = rest.split_at(segment.clips * classes);
+            rest = tail;
+            device
+                .try_tensor_from_vec(branch.to_vec(), (segment.clips, classes))
+                .map_err(failed)
+        });
+        branches.collect()
+    }
+
+    fn backward(
+        &self,
+        tensors: &[Parameter],
+        values: &[Vec<f32>],
+        outputs: &[Logits],
+        gradients: &mut Gradients<f32, Cpu>,
+    ) -> Result<(), CpuError> {
+        let mut d_logits = Vec::new();
+        for output in outputs {
+            d_logits.extend_from_slice(gradients.get_or_alloc_mut(output)?);
+        }
+        let mut taken = take(tensors, gradients)?;
+        let mut program = self.program.borrow_mut();
+        let mut written: Vec<&mut [f32]> = taken.iter_mut().map(Vec::as_mut_slice).collect();
+        let outcome = program
+            .engine
+            .backward(&slices(values), &d_logits, &mut written);
+        program.failure = outcome.err();
+        for (tensor, gradient) in tensors.iter().zip(taken) {
+            **gradients.get_or_alloc_mut(tensor)? = gradient;
+        }
+        Ok(())
+    }
+
+    /// The whole backward pass of an objective: every parameter's gradient, in the graph's order.
+    fn differentiate(&self, total: Scalar, parameters: &Parameters) -> Result<Vec<Vec<f32>>> {
+        let mut gradients = total.try_backward().map_err(failed)?;
+        match self.program.borrow_mut().failure.take() {
+            Some(error) => Err(error),
+            None => take(&parameters.tensors(), &mut gradients).map_err(failed),
+        }
+    }
+}
+
+/// Moves the parameters' gradients out, all of them mutable at once and none copied.
+fn take(
+    tensors: &[Parameter],
+    gradients: &mut Gradients<f32, Cpu>,
+) -> Result<Vec<Vec<f32>>, CpuError> {
+    let taken = tensors
+        .iter()
+        .map(|tensor| Ok(std::mem::take(&mut **gradients.get_or_alloc_mut(tensor)?)));
+    taken.collect()
+}

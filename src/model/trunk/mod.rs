@@ -1,0 +1,99 @@
+//! What lies between frames and logits, computed by one engine: [`compiled`] runs fused programs, [`interpreted`] dfdx's
+//! own operations. Both put the logits on dfdx's tape; the objective and its backward pass ([`learn`]) are the same.
+
+mod compiled;
+mod interpreted;
+
+use std::rc::Rc;
+
+use dfdx::prelude::*;
+
+use super::objective::{BranchLogits, Objective, Scalar};
+use super::observation::Observation;
+use super::parameters::Parameters;
+use super::{StepInput, StepOutput};
+use crate::base::{Error, Kind, Result};
+use crate::exec::dfdx::Real;
+use crate::exec::{EngineKind, Executor, Segment, Statistics, TrainOptions};
+use crate::graph::{Graph, NodeId};
+
+/// What every engine is told of a model.
+pub struct Plan {
+    /// At the size of training; that of evaluation has the same parameters.
+    pub training: Graph,
+    pub evaluation: Graph,
+    pub options: TrainOptions,
+}
+
+/// A model's passes on one engine.
+pub trait Trunk {
+    /// Finds out now what could be wrong with training batches of `clips`.
+    fn prepare_train(&mut self, clips: usize) -> Result<()>;
+
+    /// Finds out now what could be wrong with evaluation batches like this one.
+    fn prepare_eval(&mut self, batch: Segment) -> Result<()>;
+
+    /// Forward of every branch, objective and backward. The running statistics follow.
+    fn train_step(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        objective: &Objective,
+        input: &StepInput<'_>,
+    ) -> Result<StepOutput>;
+
+    /// Logits of an evaluation batch: clips × classes.
+    fn evaluate(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        batch: Segment,
+        pixels: &[f32],
+    ) -> Result<Vec<f32>>;
+
+    /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
+    fn observations(&self) -> &[Observation];
+
+    /// Bytes that are held between passes.
+    fn memory(&self) -> usize;
+}
+
+/// The trunk on an engine.
+pub fn build(executor: Executor, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
+    let observed = observed.to_vec();
+    match executor.engine {
+        EngineKind::Compiled => Box::new(compiled::Compiled::new(plan, observed, executor.threads)),
+        EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(plan, observed)),
+        EngineKind::DfdxF64 => Box::new(interpreted::Interpreted::<f64>::new(plan, observed)),
+    }
+}
+
+/// The objective of logits on a tape and its backward pass, which `differentiate` runs: it gives every parameter's
+/// gradient in the graph's order.
+fn learn<E: Real>(
+    objective: &Objective,
+    branches: Vec<BranchLogits<E>>,
+    labels: &[usize],
+    differentiate: impl FnOnce(Scalar<E>) -> Result<Vec<Vec<f32>>>,
+) -> Result<StepOutput> {
+    let logits = branches
+        .iter()
+        .map(|branch| rounded(branch.logits.as_vec()));
+    let logits = logits.collect();
+    let loss = objective.loss(branches, labels)?;
+    Ok(StepOutput {
+        total: loss.value(),
+        terms: loss.terms,
+        logits,
+        gradients: differentiate(loss.total)?,
+    })
+}
+
+/// What leaves an engine is float32.
+fn rounded<E: Real>(values: Vec<E>) -> Vec<f32> {
+    values.into_iter().map(|v| v.exact() as f32).collect()
+}
+
+fn failed(error: CpuError) -> Error {
+    Error::new(Kind::Device, format!("dfdx: {error}"))
+}
