@@ -4,6 +4,7 @@
 //! and logits stands the `trunk`: on the compiled engine one operation of the tape, on the dfdx engine dfdx's own
 //! operations. `backward()` of the objective drives the whole.
 
+pub mod difference;
 pub mod objective;
 pub mod state;
 mod init;
@@ -15,6 +16,7 @@ mod trunk;
 use std::path::Path;
 use std::rc::Rc;
 
+pub use difference::{Difference, first_difference};
 pub use observation::Observation;
 pub use state::StateDict;
 

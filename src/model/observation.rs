@@ -8,7 +8,7 @@ use crate::program::Segment;
 pub struct Observation {
     /// The node's name in the graph.
     pub node: String,
-    /// Frame count of the segment.
+    /// Frame count of the segment; 0 for what belongs to none, such as a gradient.
     pub frames: usize,
     /// `[clips·frames, channels, height, width]`, as in PyTorch; `[clips, classes]` for the logits.
     pub shape: Vec<usize>,
