@@ -111,11 +111,16 @@ pub fn frame_counts(asked: &[usize], experiment: &Experiment) -> Result<Vec<usiz
     };
     frames.sort_unstable();
     frames.dedup();
-    match frames.iter().find(|&&t| t == 0 || t > MAX_FRAMES) {
-        None => Ok(frames),
-        Some(t) => Err(Error::new(
+    frames.into_iter().map(check_frames).collect()
+}
+
+/// A frame count that a person can mean.
+pub fn check_frames(frames: usize) -> Result<usize> {
+    match frames {
+        1..=MAX_FRAMES => Ok(frames),
+        _ => Err(Error::new(
             Kind::Usage,
-            format!("--frames takes numbers from 1 to {MAX_FRAMES}, found {t}"),
+            format!("--frames takes numbers from 1 to {MAX_FRAMES}, found {frames}"),
         )),
     }
 }

@@ -11,6 +11,7 @@ mod golden;
 mod run;
 mod eval;
 mod predict;
+mod export;
 mod runs;
 mod verify;
 mod import;
@@ -49,6 +50,8 @@ enum Command {
     Eval(eval::Args),
     /// Classify videos with a run.
     Predict(predict::Args),
+    /// Write a run's model for other programs: safetensors, PyTorch, ONNX.
+    Export(export::Args),
     /// List runs.
     Runs(runs::Args),
     /// Recompute every hash of a run folder.
@@ -97,6 +100,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Export(args) => export::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),

@@ -4,7 +4,9 @@ use crate::support::*;
 
 #[test]
 fn help_of_every_subcommand() {
-    let subcommands = ["run", "eval", "predict", "runs", "verify", "import"];
+    let subcommands = [
+        "run", "eval", "predict", "runs", "verify", "import", "export",
+    ];
     for name in subcommands {
         let output = ffn(&[name, "--help"]);
         expect(&output, 0);

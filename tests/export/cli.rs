@@ -1,0 +1,116 @@
+//! `ffn export` of a file of weights, through the binary.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ffn::exchange::write::{Notes, safetensors};
+use ffn::spec;
+
+use super::models::build;
+
+const TINY: &str = "fixtures/experiments/tiny.ron";
+
+/// `ffn export weights.safetensors --experiment TINY …` in `folder`.
+fn export(folder: &Path, flags: &str) -> Output {
+    let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join(TINY);
+    Command::new(env!("CARGO_BIN_EXE_ffn"))
+        .current_dir(folder)
+        .args(["export", "weights.safetensors", "--experiment"])
+        .arg(experiment)
+        .args(flags.split_whitespace())
+        .output()
+        .unwrap()
+}
+
+/// A folder with random weights of the tiny experiment.
+fn weights() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = spec::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(TINY)).unwrap();
+    let state = build(&loaded.experiment).state_dict();
+    let bytes = safetensors::encode(&state.entries(), &Notes::new()).unwrap();
+    std::fs::write(folder.path().join("weights.safetensors"), bytes).unwrap();
+    folder
+}
+
+/// What a person sees, without what changes with every build.
+fn seen(output: &Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8(text).unwrap();
+    let changes = |line: &&str| !line.starts_with("  size") && !line.starts_with("  sha256");
+    text.lines()
+        .filter(changes)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn every_format_says_what_it_holds() {
+    let folder = weights();
+    let mut text = String::new();
+    for flags in [
+        "--out model.safetensors",
+        "--out model.pth",
+        "--format pth --plain --out plain",
+        "--format onnx",
+        "--format onnx --frames 2",
+        "--format onnx --frames any --branch 2",
+    ] {
+        let output = export(folder.path(), flags);
+        assert!(output.status.success(), "{}", seen(&output));
+        text += &format!("$ ffn export {flags}\n{}\n", seen(&output));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    let folder = weights();
+    let mut text = String::new();
+    for (flags, code) in [
+        ("", 2),
+        ("--out model.bin", 2),
+        ("--format pth --frames 4", 2),
+        ("--format onnx --plain", 2),
+        ("--format onnx --branch 3", 2),
+        ("--format onnx --frames 0", 2),
+        ("--format onnx --frames some", 2),
+        ("--out weights.safetensors", 2),
+    ] {
+        let output = export(folder.path(), flags);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{flags}: {}",
+            seen(&output)
+        );
+        text += &format!("$ ffn export {flags}\n{}\n", seen(&output));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn an_export_has_the_same_bytes_again_and_replaces_only_by_force() {
+    let folder = weights();
+    for name in ["a.safetensors", "a.pth", "a.onnx"] {
+        let path = folder.path().join(name);
+        assert!(
+            export(folder.path(), &format!("--out {name}"))
+                .status
+                .success()
+        );
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(
+            export(folder.path(), &format!("--out {name}"))
+                .status
+                .code(),
+            Some(2)
+        );
+        std::fs::write(&path, b"old").unwrap();
+        assert!(
+            export(folder.path(), &format!("--out {name} --force"))
+                .status
+                .success()
+        );
+        assert!(std::fs::read(&path).unwrap() == bytes, "{name}");
+    }
+}
