@@ -1,5 +1,7 @@
 //! What is drawn for a training clip besides its frames: crop and flip, the same for every frame of every branch.
 
+use std::fmt;
+
 use super::crop::{candidate_offsets, candidate_sizes};
 use super::resize::Region;
 use super::transform;
@@ -67,6 +69,27 @@ impl Augmentation {
             transform::flip(&mut view);
         }
         view
+    }
+}
+
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.crop {
+            Crop::Region(Region {
+                x,
+                y,
+                width,
+                height,
+            }) => write!(f, "{width}×{height} pixels from ({x}, {y})")?,
+            Crop::Centre { short_side } => {
+                write!(f, "the centre at a shorter side of {short_side} pixels")?;
+            }
+        }
+        write!(f, " to {0}×{0}", self.size)?;
+        match self.flip {
+            true => f.write_str(", flipped"),
+            false => Ok(()),
+        }
     }
 }
 

@@ -16,8 +16,8 @@ pub struct TrainClip {
     pub pixels: Vec<Vec<u8>>,
     /// For each branch the frames that were taken.
     pub indices: Vec<Vec<usize>>,
-    /// Left and right were exchanged; the label may be another.
-    pub flipped: bool,
+    /// Where it was flipped, the label may be another.
+    pub augmentation: Augmentation,
 }
 
 /// Draws frames, crop and flip of a video for each of the ascending frame counts `branches`.
@@ -36,7 +36,7 @@ pub fn train(
     Ok(TrainClip {
         pixels: indices.iter().map(|clip| views.gather(clip)).collect(),
         indices,
-        flipped: augmentation.flip,
+        augmentation,
     })
 }
 
@@ -60,10 +60,7 @@ pub fn evaluate(
     frames: &[usize],
 ) -> Result<Vec<Vec<u8>>, VideoError> {
     let (video, count) = open(source)?;
-    let clips: Vec<Vec<Vec<usize>>> = frames
-        .iter()
-        .map(|&frames| sampling::evaluation(count, frames, eval.sampling, eval.short_videos))
-        .collect();
+    let clips = indices_of(count, eval, frames);
     let frames = Frames::decode(video, clips.iter().flatten().flatten())?;
     let scaled = transform::scaled_size(frames.size(), eval.short_side);
     let crops: Vec<Frames> = crop::evaluation_crops(scaled, evaluation_size(eval), eval.crops)
@@ -77,6 +74,22 @@ pub fn evaluate(
         pairs.collect::<Vec<_>>().concat()
     };
     Ok(clips.iter().map(views).collect())
+}
+
+/// For each frame count T of `frames` the frames of each temporal clip that [`evaluate`] takes.
+pub fn evaluation_indices(
+    source: &Source,
+    eval: &Eval,
+    frames: &[usize],
+) -> Result<Vec<Vec<Vec<usize>>>, VideoError> {
+    let (_, count) = open(source)?;
+    Ok(indices_of(count, eval, frames))
+}
+
+fn indices_of(frame_count: usize, eval: &Eval, frames: &[usize]) -> Vec<Vec<Vec<usize>>> {
+    let clips =
+        |&frames| sampling::evaluation(frame_count, frames, eval.sampling, eval.short_videos);
+    frames.iter().map(clips).collect()
 }
 
 fn open(source: &Source) -> Result<(Video, usize), VideoError> {

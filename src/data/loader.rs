@@ -58,14 +58,14 @@ pub fn steps_per_epoch(clips: usize, batch: usize) -> u64 {
 
 /// Training batches, from a first step to the end of training.
 pub struct TrainLoader {
-    clips: Prefetch<Outcome>,
+    clips: Prefetch<Prepared>,
     batch: usize,
     step: u64,
     failed: bool,
 }
 
 /// What became of a clip of a training batch.
-enum Outcome {
+pub enum Prepared {
     Clip {
         id: String,
         label: usize,
@@ -86,13 +86,13 @@ impl TrainLoader {
         first_step: u64,
     ) -> Self {
         let batch = experiment.train.batch;
-        let steps = steps_per_epoch(dataset.train.len(), batch) * experiment.train.epochs as u64;
+        let plan = TrainPlan::new(dataset, experiment);
+        let steps = plan.steps;
         let jobs = first_step.min(steps) * batch as u64..steps * batch as u64;
         let limits = Limits {
             workers,
             window: AHEAD * batch.max(workers),
         };
-        let plan = TrainPlan::new(dataset, experiment);
         Self {
             clips: Prefetch::start(jobs, limits, move |number| plan.clip(number)),
             batch,
@@ -106,7 +106,7 @@ impl TrainLoader {
         if self.failed {
             return None;
         }
-        let outcomes: Option<Result<Vec<Outcome>>> =
+        let outcomes: Option<Result<Vec<Prepared>>> =
             (0..self.batch).map(|_| self.clips.next()).collect();
         let batch = outcomes?.and_then(|outcomes| gather(self.step, outcomes));
         self.failed = batch.is_err();
@@ -128,7 +128,7 @@ fn report<T>(clips: &Prefetch<T>, batch: usize) -> LoaderReport {
 }
 
 /// Clips → batch: branch by branch, in each the clips one after another.
-fn gather(step: u64, outcomes: Vec<Outcome>) -> Result<TrainBatch> {
+pub fn gather(step: u64, outcomes: Vec<Prepared>) -> Result<TrainBatch> {
     let mut batch = TrainBatch {
         step,
         ids: Vec::new(),
@@ -139,8 +139,8 @@ fn gather(step: u64, outcomes: Vec<Outcome>) -> Result<TrainBatch> {
     let mut clips = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         match outcome {
-            Outcome::Skipped { id, reason } => batch.skipped.push((id, reason)),
-            Outcome::Clip { id, label, clip } => {
+            Prepared::Skipped { id, reason } => batch.skipped.push((id, reason)),
+            Prepared::Clip { id, label, clip } => {
                 batch.ids.push(id);
                 batch.labels.push(label);
                 clips.push(clip.pixels);
@@ -168,12 +168,13 @@ fn gather(step: u64, outcomes: Vec<Outcome>) -> Result<TrainBatch> {
 }
 
 /// What a worker needs to know to prepare any clip of the training.
-struct TrainPlan {
+pub struct TrainPlan {
     dataset: Arc<Dataset>,
     clips: TrainClips,
     branches: Vec<usize>,
     seed: u64,
     batch: u64,
+    steps: u64,
     unreadable: Unreadable,
     /// The label of each class's clips when they are flipped.
     flipped: Vec<usize>,
@@ -181,12 +182,14 @@ struct TrainPlan {
 }
 
 impl TrainPlan {
-    fn new(dataset: Arc<Dataset>, experiment: &Experiment) -> Self {
+    pub fn new(dataset: Arc<Dataset>, experiment: &Experiment) -> Self {
         let clips = experiment.train.clips.clone();
         Self {
             // `Dataset::open` refused a map that does not fit.
             flipped: flipped_labels(&clips.flip, &dataset.classes)
                 .unwrap_or_else(|_| (0..dataset.classes.len()).collect()),
+            steps: steps_per_epoch(dataset.train.len(), experiment.train.batch)
+                * experiment.train.epochs as u64,
             dataset,
             clips,
             branches: experiment.method.frames().to_vec(),
@@ -197,8 +200,19 @@ impl TrainPlan {
         }
     }
 
+    /// The clips of one step, as a [`TrainLoader`] prepares them; [`gather`] makes them a batch.
+    pub fn step(&self, step: u64) -> Result<Vec<Prepared>> {
+        if step >= self.steps {
+            let message = format!("the training has {} steps, and no step {step}", self.steps);
+            return Err(Error::new(Kind::Data, message));
+        }
+        let first = step * self.batch;
+        let numbers = first..first + self.batch;
+        numbers.map(|number| self.clip(number)).collect()
+    }
+
     /// Clip `number` of the training, counted through all batches from 0.
-    fn clip(&self, number: u64) -> Result<Outcome> {
+    fn clip(&self, number: u64) -> Result<Prepared> {
         let of_epoch = steps_per_epoch(self.dataset.train.len(), self.batch as usize) * self.batch;
         let (epoch, place) = (number / of_epoch, number % of_epoch);
         let index = self.order(epoch)[place as usize];
@@ -209,16 +223,16 @@ impl TrainPlan {
             sample: index as u64,
         };
         match clip::train(&sample.source, &self.clips, &self.branches, draw) {
-            Ok(clip) => Ok(Outcome::Clip {
+            Ok(clip) => Ok(Prepared::Clip {
                 id: sample.id.clone(),
-                label: match clip.flipped {
+                label: match clip.augmentation.flip {
                     true => self.flipped[sample.label],
                     false => sample.label,
                 },
                 clip,
             }),
             Err(error) if self.unreadable == Unreadable::Skip && error.is_of_the_video() => {
-                Ok(Outcome::Skipped {
+                Ok(Prepared::Skipped {
                     id: sample.id.clone(),
                     reason: error.to_string(),
                 })

@@ -21,4 +21,4 @@ pub mod stats;
 pub mod sheet;
 
 pub use dataset::{Dataset, Sample, Split};
-pub use loader::{EvalBatch, EvalLoader, LoaderReport, TrainBatch, TrainLoader};
+pub use loader::{EvalBatch, EvalLoader, LoaderReport, TrainBatch, TrainLoader, TrainPlan};

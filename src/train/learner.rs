@@ -43,20 +43,11 @@ impl Learner {
         batch: &TrainBatch,
     ) -> Result<Record> {
         let rate = schedule::rate(experiment, place.steps_per_epoch, place.step);
-        self.pixels.resize(batch.pixels.len(), 0.0);
-        let normalize = &experiment.train.clips.normalize;
-        normalize_into(&batch.pixels, normalize, &mut self.pixels);
-        let mut output = self.model.train_step(&StepInput {
-            pixels: &self.pixels,
-            labels: &batch.labels,
-            dropout: DropoutKey {
-                seed: experiment.seed,
-                step: place.step,
-            },
-        })?;
+        let input = input(experiment, batch, &mut self.pixels);
+        let output = self.model.train_step(&input)?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
-            let gradients = &mut output.gradients;
+            let gradients = &output.gradients;
             grad_norm = self.optimizer.step(&mut self.model, gradients, rate);
         }
         if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
@@ -81,6 +72,24 @@ impl Learner {
         branches
             .map(|(frames, logits)| (frames, accuracy(logits, labels, graph.classes)))
             .collect()
+    }
+}
+
+/// What a model reads in the step of a batch. `pixels`: where they are normalised.
+pub fn input<'a>(
+    experiment: &Experiment,
+    batch: &'a TrainBatch,
+    pixels: &'a mut Vec<f32>,
+) -> StepInput<'a> {
+    pixels.resize(batch.pixels.len(), 0.0);
+    normalize_into(&batch.pixels, &experiment.train.clips.normalize, pixels);
+    StepInput {
+        pixels,
+        labels: &batch.labels,
+        dropout: DropoutKey {
+            seed: experiment.seed,
+            step: batch.step,
+        },
     }
 }
 

@@ -37,6 +37,16 @@ struct Slot {
     velocity: Option<Vec<f32>>,
 }
 
+/// How one parameter is updated: the formula's numbers, multiplied out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rule<'a> {
+    pub parameter: &'a str,
+    pub frozen: bool,
+    pub rate: f32,
+    pub decay: f32,
+    pub momentum: f32,
+}
+
 /// The group of a kind of parameter.
 pub fn group(groups: &Groups, kind: ParamKind) -> Group {
     match kind {
@@ -102,9 +112,7 @@ impl Optimizer {
         if !norm.is_finite() {
             return norm;
         }
-        let scale = self
-            .clip
-            .map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0)) as f32;
+        let scale = self.scale(norm);
         for (index, (slot, gradient)) in self.slots.iter_mut().zip(gradients).enumerate() {
             if let Some(velocity) = &mut slot.velocity {
                 let rate = (lr * slot.rate) as f32;
@@ -121,7 +129,25 @@ impl Optimizer {
         norm
     }
 
-    fn total_norm(&self, gradients: &[Vec<f32>]) -> f64 {
+    /// The factor by which gradients of total norm `norm` are clipped.
+    pub fn scale(&self, norm: f64) -> f32 {
+        let clip = self.clip.map(|clip| (clip / (norm + 1e-6)).min(1.0));
+        clip.unwrap_or(1.0) as f32
+    }
+
+    /// What a step at the rate `lr` does with each parameter, in the graph's order.
+    pub fn rules(&self, lr: f64) -> impl Iterator<Item = Rule<'_>> {
+        self.slots.iter().map(move |slot| Rule {
+            parameter: &slot.name,
+            frozen: slot.velocity.is_none(),
+            rate: (lr * slot.rate) as f32,
+            decay: slot.decay,
+            momentum: self.momentum,
+        })
+    }
+
+    /// L2 norm over the gradients of all trained parameters.
+    pub fn total_norm(&self, gradients: &[Vec<f32>]) -> f64 {
         let trained = self.slots.iter().zip(gradients);
         let squares = trained
             .filter(|(slot, _)| slot.velocity.is_some())

@@ -115,7 +115,11 @@ fn train(found: &Found, place: usize, epoch: u64) -> Result<Shown> {
     let branches = experiment.method.frames();
     let clip = clip::train(&sample.source, &experiment.train.clips, branches, draw)
         .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
-    let flipped = if clip.flipped { ", flipped" } else { "" };
+    let flipped = if clip.augmentation.flip {
+        ", flipped"
+    } else {
+        ""
+    };
     let branches = clip
         .pixels
         .into_iter()
