@@ -29,6 +29,7 @@
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
+//! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
 //! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin
@@ -52,4 +53,5 @@ pub mod model;
 pub mod run;
 pub mod train;
 pub mod golden;
+pub mod why;
 pub mod cli;

@@ -15,6 +15,7 @@ mod export;
 mod runs;
 mod verify;
 mod import;
+mod why;
 mod results;
 mod table;
 
@@ -58,6 +59,8 @@ enum Command {
     Verify(verify::Args),
     /// Read weights of other programs, and say which tensor is which parameter.
     Import(import::Args),
+    /// Find the first place where two experiments or runs part, from cause to effect.
+    Why(why::Args),
     /// Hold the engine against golden cases.
     Golden(golden::Args),
 }
@@ -104,6 +107,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),
+        Command::Why(args) => why::run(args),
         Command::Golden(args) => golden::run(args),
     }
 }

@@ -40,7 +40,7 @@ pub struct SplitPins {
 }
 
 /// SHA-256 by name.
-type Hashes = BTreeMap<String, String>;
+pub type Hashes = BTreeMap<String, String>;
 
 /// A data set's pins and each video's hash, by id.
 pub struct Computed {
@@ -147,7 +147,7 @@ pub fn write(path: &Path, computed: &Computed) -> Result<()> {
 }
 
 /// The pinned hash of each video; `None` where the file of hashes is not there.
-fn read_sidecar(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
+pub fn pinned_hashes(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     let path = sidecar(path);
     if !path.exists() {
         return Ok(None);
@@ -225,7 +225,7 @@ pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Ve
             ));
         }
     }
-    match read_sidecar(path, pinned)? {
+    match pinned_hashes(path, pinned)? {
         Some(expected) => {
             differences.extend(hash_differences("videos", &expected, &computed.videos));
         }
@@ -329,7 +329,7 @@ mod tests {
         let (read_back, _) = read(&path).unwrap();
         assert_eq!(read_back, computed.pins);
         assert_eq!(
-            read_sidecar(&path, &read_back).unwrap().unwrap(),
+            pinned_hashes(&path, &read_back).unwrap().unwrap(),
             computed.videos
         );
         compare(&path, &read_back, &computed).unwrap();

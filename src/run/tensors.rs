@@ -20,7 +20,7 @@ pub fn encode_floats(tensors: &[Named]) -> Result<Vec<u8>> {
     write::safetensors::encode(&entries, &Notes::new())
 }
 
-/// What [`encode`] wrote, in the file's order.
+/// What [`encode`] wrote, by name.
 pub fn decode(path: &Path) -> Result<StateDict> {
     let bytes = files::read(path)?;
     let damaged = |what: String| {
@@ -49,6 +49,9 @@ pub fn decode(path: &Path) -> Result<StateDict> {
             (other, _) => return Err(damaged(format!("tensor `{name}` has type {other:?}"))),
         }
     }
+    // The reader goes through a hash map.
+    state.floats.sort_by(|a, b| a.0.cmp(&b.0));
+    state.counters.sort();
     Ok(state)
 }
 

@@ -52,6 +52,13 @@ pub fn diff(before: &Experiment, after: &Experiment) -> Vec<Difference> {
         .collect()
 }
 
+/// The path of every field of the canonical form, in its order.
+pub fn fields(experiment: &Experiment) -> Vec<String> {
+    let leaves = leaves(experiment).into_iter();
+    let paths = leaves.map(|(path, _)| path);
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
 /// The differences as lines with the changes below each other.
 pub fn table(differences: &[Difference]) -> String {
     let width = differences.iter().map(|d| d.path.len()).max().unwrap_or(0);

@@ -18,7 +18,7 @@ mod syntax;
 
 use std::path::{Path, PathBuf};
 
-pub use diff::{Difference, diff, table};
+pub use diff::{Difference, diff, fields, table};
 pub use experiment::*;
 pub use schema::schema;
 

@@ -1,0 +1,87 @@
+//! `ffn why`
+
+use std::path::PathBuf;
+
+use super::options::thread_count;
+use crate::base::{Error, Kind, Result};
+use crate::exec::{EngineKind, Executor};
+use crate::train::progress::Preparation;
+use crate::why::{Options, Pair, Report, Side, walk};
+
+/// Exit code 0 when nothing differs, 1 when something does.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An experiment file or a run folder.
+    #[arg(value_name = "A")]
+    a: PathBuf,
+
+    /// Another one.
+    #[arg(value_name = "B")]
+    b: PathBuf,
+
+    /// Training steps that are computed again.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    steps: u64,
+
+    /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+
+    /// Folder of B's data set where it is another copy.
+    #[arg(long, value_name = "DIR")]
+    data_root_b: Option<PathBuf>,
+
+    /// Look at data that are not the pinned ones, too.
+    #[arg(long)]
+    unpinned: bool,
+
+    /// What computes A; else the engine of the run, and of an experiment the compiled one. Two engines are compared by
+    /// the relative error of each tensor, one bit for bit.
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    engine_a: Option<EngineKind>,
+
+    /// What computes B.
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    engine_b: Option<EngineKind>,
+
+    /// Threads of the engine; 0: one for each core.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    threads: usize,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let sides = Pair::new(&args.a, &args.b).map(|path| Side::open(path));
+    let sides = Pair::new(sides.a?, sides.b?);
+    let report = replay(&args, &sides)?;
+    match args.json {
+        true => super::print_json(&report)?,
+        false => print!("{report}"),
+    }
+    match report.differs() {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Mismatch, "the two differ")),
+    }
+}
+
+fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
+    let preparation = Preparation::new();
+    let threads = thread_count(args.threads);
+    let engines = Pair::new(args.engine_a, args.engine_b).zip(sides.as_ref());
+    let executors = engines.map(|(asked, side)| Executor {
+        engine: asked.unwrap_or(side.engine()),
+        threads,
+    });
+    let root_b = args.data_root_b.as_ref().or(args.data_root.as_ref());
+    let options = Options {
+        steps: args.steps.max(1),
+        executors,
+        roots: Pair::new(args.data_root.clone(), root_b.cloned()),
+        unpinned: args.unpinned,
+        progress: &|name, done, total| preparation.tell(name, done, total),
+    };
+    walk(sides, &options)
+}

@@ -1,0 +1,192 @@
+//! Tensors side by side: whether they are equal, and where they are not.
+
+use std::fmt;
+
+use super::Pair;
+use crate::exec::EngineKind;
+
+/// Two engines sum in different orders: float32's rounding, amplified by a batch norm over few values. A mistake in an
+/// operation is larger by orders of magnitude.
+pub const ACTIVATIONS: f64 = 1e-4;
+
+/// The gradient of a divergence is the difference of two distributions that nearly agree at first, so that most of
+/// their digits cancel; so does the divergence itself.
+pub const GRADIENTS: f64 = 1e-2;
+
+/// How far the two sides may stray from each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Of activations, logits and weights.
+    pub activations: Measure,
+    /// Of loss terms, gradients and what follows from them.
+    pub gradients: Measure,
+}
+
+impl Tolerance {
+    /// One engine gives the same bits, two give nearly the same values.
+    pub fn between(engines: Pair<EngineKind>) -> Self {
+        let measure = |bound| match engines.a == engines.b {
+            true => Measure::Bits,
+            false => Measure::Relative(bound),
+        };
+        Self {
+            activations: measure(ACTIVATIONS),
+            gradients: measure(GRADIENTS),
+        }
+    }
+}
+
+/// When two tensors count as equal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Measure {
+    /// Bit for bit.
+    Bits,
+    /// ‖a − b‖ ≤ the bound · max(‖a‖, ‖b‖).
+    Relative(f64),
+}
+
+/// How two tensors of one shape part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    /// Where: of the first value that differs, or of the one that differs most.
+    pub index: usize,
+    pub a: f32,
+    pub b: f32,
+    /// Values that differ at all.
+    pub differing: usize,
+    pub values: usize,
+    /// ‖a − b‖ / max(‖a‖, ‖b‖)
+    pub error: f64,
+}
+
+impl Measure {
+    /// Compares values in order. Of different lengths only what both have is looked at.
+    pub fn apart(self, a: &[f32], b: &[f32]) -> Option<Apart> {
+        let pairs = || a.iter().zip(b).enumerate();
+        let differs = |(_, (a, b)): &(usize, (&f32, &f32))| a.to_bits() != b.to_bits();
+        let (first, _) = pairs().find(differs)?;
+        let error = relative_error(a, b);
+        let index = match self {
+            Measure::Bits => first,
+            Measure::Relative(bound) if error <= bound => return None,
+            Measure::Relative(_) => largest_difference(a, b),
+        };
+        Some(Apart {
+            index,
+            a: a.get(index).copied().unwrap_or(f32::NAN),
+            b: b.get(index).copied().unwrap_or(f32::NAN),
+            differing: pairs().filter(differs).count(),
+            values: a.len().min(b.len()),
+            error,
+        })
+    }
+
+    /// Whether two numbers are equal.
+    pub fn equal(self, a: f64, b: f64) -> bool {
+        match self {
+            Measure::Bits => a.to_bits() == b.to_bits(),
+            Measure::Relative(bound) => (a - b).abs() <= bound * a.abs().max(b.abs()),
+        }
+    }
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Apart {
+            differing,
+            values,
+            error,
+            ..
+        } = self;
+        write!(
+            f,
+            "{differing} of {values} values differ, relative error {error:.1e}"
+        )
+    }
+}
+
+/// ‖a − b‖ / max(‖a‖, ‖b‖), summed in float64; not a number where a value is none.
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    let of = |values: &[f32]| norm(&mut values.iter().map(|&v| f64::from(v)));
+    match difference {
+        0.0 => 0.0,
+        difference => difference / of(a).max(of(b)),
+    }
+}
+
+/// What is not a number is further off than any number.
+fn largest_difference(a: &[f32], b: &[f32]) -> usize {
+    let distance = |index: usize| {
+        let pair = a.get(index).zip(b.get(index));
+        let distance = pair.map_or(0.0, |(a, b)| (f64::from(*a) - f64::from(*b)).abs());
+        match distance.is_nan() {
+            true => f64::INFINITY,
+            false => distance,
+        }
+    };
+    let indices = 0..a.len().min(b.len());
+    let largest = indices.reduce(|best, next| match distance(next) > distance(best) {
+        true => next,
+        false => best,
+    });
+    largest.unwrap_or(0)
+}
+
+/// The place of element `index` in a row-major tensor: `[3, 0, 12]`; empty for a scalar.
+pub fn place(index: usize, shape: &[usize]) -> String {
+    let mut rest = index;
+    let mut place: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&size| {
+            let at = rest % size.max(1);
+            rest /= size.max(1);
+            at
+        })
+        .collect();
+    place.reverse();
+    match place.is_empty() {
+        true => String::new(),
+        false => format!("{place:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bits_part_where_numbers_do_not() {
+        let apart = Measure::Bits.apart(&[1.0, 0.0], &[1.0, -0.0]).unwrap();
+        assert_eq!((apart.index, apart.differing, apart.error), (1, 1, 0.0));
+        let nan = [f32::NAN];
+        assert_eq!(Measure::Bits.apart(&nan, &nan), None);
+        assert_eq!(Measure::Relative(0.1).apart(&[0.0], &[-0.0]), None);
+    }
+
+    #[test]
+    fn the_worst_value_is_shown_where_some_error_is_allowed() {
+        let (a, b) = ([1.0, 2.0, 4.0], [1.1, 2.0, 6.0]);
+        let apart = Measure::Relative(0.1).apart(&a, &b).unwrap();
+        assert_eq!((apart.index, apart.differing), (2, 2));
+        assert_eq!(Measure::Bits.apart(&a, &b).unwrap().index, 0);
+        assert_eq!(Measure::Relative(0.5).apart(&a, &b), None);
+        let apart = Measure::Relative(0.5).apart(&a, &[1.0, f32::NAN, 4.0]);
+        assert_eq!(apart.unwrap().index, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_place_leads_back_to_its_index(shape in proptest::collection::vec(1usize..5, 1..4), seed in 0usize..1000) {
+            let index = seed % shape.iter().product::<usize>();
+            let text = place(index, &shape);
+            let places = text.trim_matches(['[', ']']).split(", ");
+            let back = places.zip(&shape).fold(0, |sum, (at, size)| sum * size + at.parse::<usize>().unwrap());
+            prop_assert_eq!(back, index);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! One training step of both sides: activations, loss terms, gradients, the optimiser's numbers, the update.
+
+use std::collections::BTreeMap;
+
+use super::compare::{Measure, Tolerance, place};
+use super::replay::{Replayed, weights};
+use super::report::{Difference, Outcome, Stage};
+use super::{Halt, Pair, Walk};
+use crate::base::Result;
+use crate::data::TrainBatch;
+use crate::graph::{Graph, NodeId};
+use crate::model::{Model, Observation, StepInput, StepOutput};
+use crate::train::learner;
+use crate::train::optimizer::Rule;
+use crate::train::schedule;
+
+/// Bytes of activations that are held of each side at a time: what does not fit is computed again.
+const OBSERVED_BYTES: usize = 1 << 30;
+
+/// Computes and compares the step of two batches.
+pub fn walk(
+    both: &mut Pair<Replayed<'_>>,
+    batches: &Pair<TrainBatch>,
+    tolerance: Tolerance,
+    walk: &mut Walk,
+) -> Result<(), Halt> {
+    let step = batches.a.step;
+    let mut pixels = Pair::new(Vec::new(), Vec::new());
+    let inputs = both.as_ref().zip(batches.as_ref()).zip(pixels.as_mut());
+    let inputs =
+        inputs.map(|((side, batch), pixels)| learner::input(side.experiment, batch, pixels));
+    let outcome = activations(both, &inputs, tolerance.activations)?;
+    walk.note_step(Some(step), Stage::Activations, outcome)?;
+
+    let outputs = both.as_mut().zip(inputs.as_ref());
+    let outputs = outputs.map(|(side, input)| side.learner.model.train_step(input));
+    let outputs = outputs.both()?;
+    walk.note_step(
+        Some(step),
+        Stage::Loss,
+        losses(&outputs, tolerance.gradients),
+    )?;
+    let outcome = gradients(&both.a.learner.model, &outputs, tolerance.gradients);
+    walk.note_step(Some(step), Stage::Gradients, outcome)?;
+
+    let rates = both
+        .as_ref()
+        .map(|side| schedule::rate(side.experiment, side.steps_per_epoch, step));
+    let outcome = optimizers(both, &outputs, &rates, tolerance.gradients);
+    walk.note_step(Some(step), Stage::Optimizer, outcome)?;
+    let updates = both.as_mut().zip(outputs.as_ref()).zip(rates);
+    let norms = updates.map(|((side, output), rate)| {
+        let learner = &mut side.learner;
+        learner
+            .optimizer
+            .step(&mut learner.model, &output.gradients, rate)
+    });
+    let states = both.as_ref().map(|side| side.learner.model.state_dict());
+    let outcome = weights(&states, tolerance.gradients);
+    walk.note_step(Some(step), Stage::Update, outcome)?;
+    match norms.a.is_finite() {
+        true => Ok(()),
+        // Both have diverged, and alike: no later step is of any use.
+        false => Err(Halt::Parted),
+    }
+}
+
+/// A node by name, with its number in each graph that has it.
+struct Common {
+    name: String,
+    ids: Pair<Option<NodeId>>,
+}
+
+/// The nodes of both graphs in the order of a's; those of b alone behind the node that they follow in b.
+fn common_nodes(a: &Graph, b: &Graph) -> Vec<Common> {
+    let by_name = |graph: &Graph| -> BTreeMap<String, NodeId> {
+        let nodes = graph.nodes.iter().enumerate();
+        nodes.map(|(id, node)| (node.name.clone(), id)).collect()
+    };
+    let (in_a, in_b) = (by_name(a), by_name(b));
+    let mut nodes = Vec::new();
+    for (id, node) in a.nodes.iter().enumerate() {
+        let other = in_b.get(&node.name).copied();
+        nodes.push(Common {
+            name: node.name.clone(),
+            ids: Pair::new(Some(id), other),
+        });
+        let followers = b
+            .nodes
+            .iter()
+            .enumerate()
+            .skip(other.map_or(b.nodes.len(), |n| n + 1));
+        let alone = followers.take_while(|(_, node)| !in_a.contains_key(&node.name));
+        nodes.extend(alone.map(|(id, node)| Common {
+            name: node.name.clone(),
+            ids: Pair::new(None, Some(id)),
+        }));
+    }
+    nodes
+}
+
+fn activations(
+    both: &mut Pair<Replayed<'_>>,
+    inputs: &Pair<StepInput<'_>>,
+    measure: Measure,
+) -> Result<Outcome> {
+    let graphs = both.as_ref().map(|side| side.learner.model.graph().clone());
+    let nodes = common_nodes(&graphs.a, &graphs.b);
+    let mut values = 0;
+    for nodes in chunks(&nodes, &graphs.a, inputs.a.labels.len()) {
+        let observed = both.as_mut().zip(inputs.as_ref());
+        let observed = observed
+            .zip(ids(nodes))
+            .map(|((side, input), ids)| observe(&mut side.learner.model, input, &ids));
+        let observed = observed.both()?;
+        values += observed.a.iter().map(|o| o.values.len()).sum::<usize>();
+        if let Some(difference) = first_difference(nodes, &graphs, &observed, measure) {
+            return Ok(Outcome::Differs(vec![difference]));
+        }
+    }
+    Ok(Outcome::Same(format!(
+        "{} nodes, {values} values",
+        nodes.len()
+    )))
+}
+
+fn ids(nodes: &[Common]) -> Pair<Vec<NodeId>> {
+    Pair {
+        a: nodes.iter().filter_map(|node| node.ids.a).collect(),
+        b: nodes.iter().filter_map(|node| node.ids.b).collect(),
+    }
+}
+
+/// Cuts the nodes into parts whose outputs fit into [`OBSERVED_BYTES`], a node at least.
+fn chunks<'a>(nodes: &'a [Common], graph: &Graph, clips: usize) -> Vec<&'a [Common]> {
+    let frames = graph.branches.iter().sum::<usize>() * clips;
+    let bytes = |node: &Common| {
+        let shape = node
+            .ids
+            .a
+            .and_then(|id| graph.nodes.get(id))
+            .map(|n| n.shape);
+        shape.map_or(0, |shape| shape.count() * frames * size_of::<f32>())
+    };
+    let (mut parts, mut start, mut held) = (Vec::new(), 0, 0);
+    for (place, node) in nodes.iter().enumerate() {
+        if held + bytes(node) > OBSERVED_BYTES && place > start {
+            parts.extend(nodes.get(start..place));
+            (start, held) = (place, 0);
+        }
+        held += bytes(node);
+    }
+    parts.extend(nodes.get(start..));
+    parts
+}
+
+/// The outputs of some nodes in training. The model stays as it was.
+fn observe(model: &mut Model, input: &StepInput<'_>, nodes: &[NodeId]) -> Result<Vec<Observation>> {
+    let before = model.state_dict();
+    model.observe(nodes);
+    let passed = model.train_step(input).map(drop);
+    let observed = model.observations().to_vec();
+    model.observe(&[]);
+    model.load_state_dict(&before)?;
+    passed.map(|()| observed)
+}
+
+/// The first node, in the graph's order and the branches', that gives different values.
+fn first_difference(
+    nodes: &[Common],
+    graphs: &Pair<Graph>,
+    observed: &Pair<Vec<Observation>>,
+    measure: Measure,
+) -> Option<Difference> {
+    let of = |all: &'_ [Observation], name: &str| -> Vec<Observation> {
+        all.iter().filter(|o| o.node == name).cloned().collect()
+    };
+    let mut differences = nodes.iter().filter_map(|node| {
+        let segments = observed.as_ref().map(|all| of(all, &node.name));
+        let difference = node_difference(node, &segments, measure)?;
+        Some(
+            reads(node, graphs)
+                .into_iter()
+                .fold(difference, Difference::note),
+        )
+    });
+    differences.next()
+}
+
+fn node_difference(
+    node: &Common,
+    segments: &Pair<Vec<Observation>>,
+    measure: Measure,
+) -> Option<Difference> {
+    if node.ids.a.is_none() || node.ids.b.is_none() {
+        let shown = |id: Option<NodeId>| id.map_or("no such node", |_| "a node");
+        return Some(Difference::new(
+            &node.name,
+            shown(node.ids.a),
+            shown(node.ids.b),
+        ));
+    }
+    let mut pairs = segments.a.iter().zip(&segments.b);
+    pairs.find_map(|(a, b)| {
+        let branch = format!("{} at {} frames", node.name, a.frames);
+        if a.shape != b.shape {
+            let (a, b) = (format!("{:?}", a.shape), format!("{:?}", b.shape));
+            return Some(Difference::new(format!("shape of {branch}"), a, b));
+        }
+        let apart = measure.apart(&a.values, &b.values)?;
+        let place = format!("{branch} {}", place(apart.index, &a.shape));
+        Some(Difference::new(place, apart.a, apart.b).note(apart.to_string()))
+    })
+}
+
+/// Where a node reads something else in each graph, what.
+fn reads(node: &Common, graphs: &Pair<Graph>) -> Option<String> {
+    let inputs = |(graph, id): (&Graph, Option<NodeId>)| -> Option<String> {
+        let inputs = graph.nodes.get(id?)?.inputs.iter();
+        let names = inputs.filter_map(|&input| Some(graph.nodes.get(input)?.name.as_str()));
+        Some(names.collect::<Vec<_>>().join(", "))
+    };
+    let Pair { a, b } = graphs.as_ref().zip(node.ids).map(inputs);
+    let (a, b) = a.zip(b)?;
+    (a != b).then(|| format!("it reads {a} in a, {b} in b"))
+}
+
+fn losses(outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
+    let names = |output: &StepOutput| -> Vec<String> {
+        let terms = output.terms.iter();
+        terms.map(|(name, _)| name.clone()).collect()
+    };
+    let names = outputs.as_ref().map(names);
+    let difference = super::samples::first_apart(&names, "term").or_else(|| {
+        let total = |output: &StepOutput| ("total".to_owned(), output.total);
+        let terms = |output: &StepOutput| [output.terms.clone(), vec![total(output)]].concat();
+        let Pair { a, b } = outputs.as_ref().map(terms);
+        let mut pairs = a.into_iter().zip(b);
+        let ((name, a), (_, b)) = pairs.find(|(a, b)| !measure.equal(a.1, b.1))?;
+        Some(Difference::new(name, a, b))
+    });
+    Outcome::of(difference, || {
+        format!("{} = {}", names.a.join(" + "), outputs.a.total)
+    })
+}
+
+fn gradients(model: &Model, outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
+    let params = &model.graph().params;
+    let pairs = outputs.a.gradients.iter().zip(&outputs.b.gradients);
+    let mut differences = params.iter().zip(pairs).filter_map(|(param, (a, b))| {
+        let apart = measure.apart(a, b)?;
+        let place = format!("{}{}", param.name, place(apart.index, &param.shape));
+        Some(Difference::new(place, apart.a, apart.b).note(apart.to_string()))
+    });
+    Outcome::of(differences.next(), || {
+        format!("{} parameters", params.len())
+    })
+}
+
+/// The numbers of each parameter's update, then the factor by which all gradients are clipped.
+fn optimizers(
+    both: &Pair<Replayed<'_>>,
+    outputs: &Pair<StepOutput>,
+    rates: &Pair<f64>,
+    measure: Measure,
+) -> Outcome {
+    let optimizers = both.as_ref().map(|side| &side.learner.optimizer);
+    let rules = optimizers.zip(*rates);
+    let Pair { a, b } = rules.map(|(optimizer, rate)| optimizer.rules(rate).collect::<Vec<_>>());
+    let rule = a.iter().zip(&b).find_map(|(a, b)| rule_difference(a, b));
+    let norms = optimizers.zip(outputs.as_ref());
+    let norms = norms.map(|(optimizer, output)| optimizer.total_norm(&output.gradients));
+    let scales = optimizers.zip(norms);
+    let scales = scales.map(|(optimizer, norm)| optimizer.scale(norm));
+    let scaled = || {
+        let equal = measure.equal(f64::from(scales.a), f64::from(scales.b));
+        let difference = Difference::new("factor of the clipping", scales.a, scales.b);
+        (!equal).then(|| difference.note(format!("the norm of a's gradients is {}", norms.a)))
+    };
+    Outcome::of(rule.or_else(scaled), || {
+        format!(
+            "{} parameters; gradients of norm {:.3} times {}",
+            a.len(),
+            norms.a,
+            scales.a
+        )
+    })
+}
+
+fn rule_difference(a: &Rule<'_>, b: &Rule<'_>) -> Option<Difference> {
+    let numbers = |rule: &Rule<'_>| {
+        [
+            ("frozen", rule.frozen.to_string()),
+            ("learning rate", rule.rate.to_string()),
+            ("weight decay", rule.decay.to_string()),
+            ("momentum", rule.momentum.to_string()),
+        ]
+    };
+    let mut pairs = numbers(a).into_iter().zip(numbers(b));
+    let ((what, one), (_, other)) = pairs.find(|(a, b)| a != b)?;
+    Some(Difference::new(
+        format!("{what} of {}", a.parameter),
+        one,
+        other,
+    ))
+}

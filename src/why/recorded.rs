@@ -1,0 +1,142 @@
+//! What two runs left behind: the hash of the weights that they began with, metrics, checkpoints, predictions.
+
+use std::path::Path;
+
+use super::compare::Measure;
+use super::replay::weights;
+use super::report::{Difference, Outcome, Stage};
+use super::side::{Run, Side};
+use super::{Halt, Pair, Walk};
+use crate::base::{Result, files};
+use crate::run::checkpoint::{self, MODEL, MOMENTUM};
+use crate::run::folder::{EVAL, METRICS};
+use crate::run::metrics::{self, Record};
+use crate::run::tensors;
+
+pub fn walk(sides: &Pair<Side>, walk: &mut Walk) -> Result<(), Halt> {
+    let (Some(a), Some(b)) = (&sides.a.run, &sides.b.run) else {
+        return Ok(());
+    };
+    let runs = Pair::new(a, b);
+    walk.note(Stage::RecordedWeights, initial(&runs))?;
+    walk.note(Stage::RecordedMetrics, told(lines(&runs)))?;
+    walk.note(Stage::RecordedCheckpoints, told(checkpoints(&runs)))?;
+    walk.note(Stage::RecordedPredictions, told(predictions(&runs)))
+}
+
+/// A file that is damaged is no reason to keep the rest from the reader.
+fn told(outcome: Result<Outcome>) -> Outcome {
+    outcome.unwrap_or_else(|error| Outcome::NotCompared(error.message))
+}
+
+fn initial(runs: &Pair<&Run>) -> Outcome {
+    let Pair { a, b } = runs.map(|run| run.manifest.initial_weights.clone());
+    match a == b {
+        true => Outcome::Same(format!("SHA-256 {a}")),
+        false => {
+            let place = "SHA-256 of the weights before step 0";
+            Outcome::Differs(vec![Difference::new(place, a, b)])
+        }
+    }
+}
+
+/// The first step whose records part. A run that was stopped has fewer; that is no difference.
+fn lines(runs: &Pair<&Run>) -> Result<Outcome> {
+    let records = runs.map(|run| metrics::read(&run.folder.join(METRICS)));
+    let Pair { a, b } = records.both()?;
+    let difference = a
+        .iter()
+        .zip(&b)
+        .find_map(|(one, other)| record_difference(one, other));
+    Ok(Outcome::of(difference, || {
+        both_have(a.len(), b.len(), "steps")
+    }))
+}
+
+fn both_have(a: usize, b: usize, what: &str) -> String {
+    match a == b {
+        true => format!("{a} {what}"),
+        false => format!("{} {what}; a has {a}, b has {b}", a.min(b)),
+    }
+}
+
+fn record_difference(a: &Record, b: &Record) -> Option<Difference> {
+    let values = |record: &Record| -> Vec<(String, String)> {
+        let terms = record.terms.iter();
+        let terms = terms.map(|(name, value)| (name.clone(), value.to_string()));
+        let accuracy = record.accuracy.iter();
+        let accuracy = accuracy.map(|(t, value)| (format!("accuracy at {t}"), value.to_string()));
+        let mut all = vec![
+            ("learning rate".to_owned(), record.lr.to_string()),
+            ("clips left out".to_owned(), record.skipped.join(", ")),
+        ];
+        all.extend(terms);
+        all.push(("loss".to_owned(), record.loss.to_string()));
+        all.push(("gradient norm".to_owned(), record.grad_norm.to_string()));
+        all.extend(accuracy);
+        all
+    };
+    let (a_values, b_values) = (values(a), values(b));
+    let mut pairs = a_values.iter().zip(&b_values);
+    let (one, other) = pairs.find(|(a, b)| a != b)?;
+    let place = format!("step {}, {}", a.step, one.0);
+    Some(Difference::new(place, &one.1, &other.1))
+}
+
+/// Weights, then momentum, of every step of which both have a checkpoint.
+fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
+    let lists = runs.map(|run| checkpoint::list(&run.folder.checkpoints()));
+    let Pair { a, b } = lists.both()?;
+    let mut compared = Vec::new();
+    for (step, a) in &a {
+        let Some((_, b)) = b.iter().find(|(other, _)| other == step) else {
+            continue;
+        };
+        for file in [MODEL, MOMENTUM] {
+            let states = Pair::new(a, b).map(|place| tensors::decode(&place.join(file)));
+            if let Outcome::Differs(differences) = weights(&states.both()?, Measure::Bits) {
+                let at = |mut difference: Difference| {
+                    difference.place = format!("after step {step}, {file}: {}", difference.place);
+                    difference
+                };
+                return Ok(Outcome::Differs(differences.into_iter().map(at).collect()));
+            }
+        }
+        compared.push(step.to_string());
+    }
+    Ok(match compared.is_empty() {
+        true => Outcome::NotCompared("there is no step of which both have a checkpoint".into()),
+        false => Outcome::Same(format!(
+            "weights and momentum after step {}",
+            compared.join(", ")
+        )),
+    })
+}
+
+/// The first clip of which the two say something else, by frame count.
+fn predictions(runs: &Pair<&Run>) -> Result<Outcome> {
+    const SUFFIX: &str = ".predictions.jsonl";
+    let mut compared = (0, Vec::new());
+    let mut names = runs.a.folder.files()?;
+    names.retain(|name| name.starts_with(EVAL) && name.ends_with(SUFFIX));
+    for name in names {
+        let paths = runs.map(|run| run.folder.join(&name));
+        if !paths.b.exists() {
+            continue;
+        }
+        let read = |path: &Path| files::read_text(path);
+        let Pair { a, b } = paths.as_ref().map(|path| read(path)).both()?;
+        let frames = name.trim_end_matches(SUFFIX).to_owned();
+        let mut pairs = a.lines().zip(b.lines()).enumerate();
+        if let Some((line, (a, b))) = pairs.find(|(_, (a, b))| a != b) {
+            let place = format!("{frames}, line {}", line + 1);
+            return Ok(Outcome::Differs(vec![Difference::new(place, a, b)]));
+        }
+        compared.0 += a.lines().count();
+        compared.1.push(frames);
+    }
+    Ok(match compared.1.is_empty() {
+        true => Outcome::NotCompared("there is no frame count that both evaluated".into()),
+        false => Outcome::Same(format!("{} lines: {}", compared.0, compared.1.join(", "))),
+    })
+}

@@ -1,0 +1,153 @@
+//! Both sides computed again, side by side: samples, initial weights, training steps, evaluation of the first clip.
+
+use std::sync::Arc;
+
+use super::compare::{Measure, Tolerance, place};
+use super::report::{Difference, Outcome, Stage};
+use super::side::{Data, Side};
+use super::{Halt, Options, Pair, Walk, computed, evaluated, samples};
+use crate::base::{Error, Kind, Result};
+use crate::data::loader::steps_per_epoch;
+use crate::data::{Dataset, TrainPlan};
+use crate::model::{Model, StateDict};
+use crate::spec::Experiment;
+use crate::train::learner::Learner;
+use crate::train::schedule;
+
+/// One side while it is computed.
+pub struct Replayed<'a> {
+    pub experiment: &'a Experiment,
+    pub dataset: &'a Arc<Dataset>,
+    pub learner: Learner,
+    pub steps_per_epoch: u64,
+}
+
+/// Stages of the training steps that need a batch.
+const COMPUTED: [Stage; 6] = [
+    Stage::Activations,
+    Stage::Loss,
+    Stage::Gradients,
+    Stage::Optimizer,
+    Stage::Update,
+    Stage::Schedule,
+];
+
+pub fn walk(
+    sides: &Pair<Side>,
+    options: &Options<'_>,
+    data: &Data,
+    walk: &mut Walk,
+) -> Result<(), Halt> {
+    let plans = data.as_ref().map(|data| plans(sides, data));
+    let batches = match &plans {
+        Ok(plans) => samples::walk(plans, 0, walk)?,
+        Err(error) => {
+            walk.skip(&samples::STAGES, &error.message);
+            None
+        }
+    };
+    let models = sides.as_ref().zip(options.executors.as_ref());
+    let models = models.map(|(side, executor)| Model::new(&side.experiment, &side.base, *executor));
+    let models = match models.both() {
+        Ok(models) => models,
+        Err(error) => {
+            walk.skip(&[Stage::InitialWeights], &error.message);
+            walk.skip(&COMPUTED, "there is no model to compute");
+            return Ok(());
+        }
+    };
+    let states = models.as_ref().map(Model::state_dict);
+    let outcome = weights(&states, Measure::Bits);
+    walk.note(Stage::InitialWeights, outcome)?;
+    let (Ok(data), Ok(plans), Some(mut batches)) = (data, &plans, batches) else {
+        walk.skip(&COMPUTED, "there is no batch to compute");
+        return Ok(());
+    };
+    let mut both = sides.as_ref().zip(data.as_ref()).zip(models).map(replayed);
+    let tolerance = Tolerance::between(options.executors.map(|executor| executor.engine));
+    for step in 0..options.steps {
+        if step > 0 {
+            match samples::walk(plans, step, walk)? {
+                Some(next) => batches = next,
+                None => return Ok(()),
+            }
+        }
+        computed::walk(&mut both, &batches, tolerance, walk)?;
+    }
+    walk.note(Stage::Schedule, schedules(&both))?;
+    evaluated::walk(&mut both, tolerance.activations, walk)
+}
+
+fn plans(sides: &Pair<Side>, data: &Pair<Arc<Dataset>>) -> Pair<TrainPlan> {
+    let plan =
+        |(side, data): (&Side, &Arc<Dataset>)| TrainPlan::new(Arc::clone(data), &side.experiment);
+    sides.as_ref().zip(data.as_ref()).map(plan)
+}
+
+fn replayed<'a>(((side, dataset), model): ((&'a Side, &'a Arc<Dataset>), Model)) -> Replayed<'a> {
+    let experiment = &side.experiment;
+    Replayed {
+        experiment,
+        dataset,
+        learner: Learner::new(model, experiment),
+        steps_per_epoch: steps_per_epoch(dataset.train.len(), experiment.train.batch),
+    }
+}
+
+/// The first tensor of two states that differs, in the graph's order.
+pub fn weights(states: &Pair<StateDict>, measure: Measure) -> Outcome {
+    let names = |state: &StateDict| -> Vec<String> {
+        let floats = state.floats.iter();
+        floats
+            .map(|(name, shape, _)| format!("{name} {shape:?}"))
+            .collect()
+    };
+    let names = states.as_ref().map(names);
+    let difference = samples::first_apart(&names, "tensor").or_else(|| {
+        let pairs = states.a.floats.iter().zip(&states.b.floats);
+        let mut differences = pairs.filter_map(|((name, shape, a), (_, _, b))| {
+            let apart = measure.apart(a, b)?;
+            let place = format!("{name}{}", place(apart.index, shape));
+            Some(Difference::new(place, apart.a, apart.b).note(apart.to_string()))
+        });
+        differences.next()
+    });
+    let values = || states.a.floats.iter().map(|t| t.2.len()).sum::<usize>();
+    Outcome::of(difference, || {
+        format!("{} tensors, {} values", states.a.floats.len(), values())
+    })
+}
+
+/// The learning rate of every step: a formula, so that all of them are compared.
+fn schedules(both: &Pair<Replayed<'_>>) -> Outcome {
+    let steps = both
+        .as_ref()
+        .map(|side| side.steps_per_epoch * side.experiment.train.epochs as u64);
+    let rate =
+        |side: &Replayed<'_>, step| schedule::rate(side.experiment, side.steps_per_epoch, step);
+    let parting = (0..steps.a.min(steps.b))
+        .map(|step| (step, rate(&both.a, step), rate(&both.b, step)))
+        .find(|(_, a, b)| a.to_bits() != b.to_bits());
+    let difference = match parting {
+        Some((step, a, b)) => Some(Difference::new(
+            format!("learning rate of step {step}"),
+            a,
+            b,
+        )),
+        None if steps.a != steps.b => Some(Difference::new("steps", steps.a, steps.b)),
+        None => None,
+    };
+    Outcome::of(difference, || {
+        format!("learning rates of {} steps", steps.a)
+    })
+}
+
+/// That a side cannot be computed.
+pub fn untold(error: Error) -> Result<Outcome, Halt> {
+    match error.kind {
+        Kind::Data | Kind::Device | Kind::Usage | Kind::Diverged => {
+            Ok(Outcome::NotCompared(error.message))
+        }
+        _ => Err(Halt::Failed(error)),
+    }
+}

@@ -1,0 +1,187 @@
+//! What a training step sees: which clips, which of their frames, cut out how, and the bytes that come of it.
+
+use super::report::{Difference, Outcome, Stage};
+use super::{Halt, Pair, Walk};
+use crate::base::Result;
+use crate::data::clip::TrainClip;
+use crate::data::loader::{Prepared, gather};
+use crate::data::{TrainBatch, TrainPlan};
+
+/// The stages of this page.
+pub const STAGES: [Stage; 4] = [
+    Stage::SampleOrder,
+    Stage::FrameIndices,
+    Stage::Augmentation,
+    Stage::Pixels,
+];
+
+/// A clip that was prepared: (id, label, clip).
+type Clip<'a> = (&'a str, usize, &'a TrainClip);
+
+/// Prepares and compares a step's clips; both batches, or `None` where a video of one side cannot be read.
+pub fn walk(
+    plans: &Pair<TrainPlan>,
+    step: u64,
+    walk: &mut Walk,
+) -> Result<Option<Pair<TrainBatch>>, Halt> {
+    let prepared = match plans.as_ref().map(|plan| plan.step(step)).both() {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            walk.skip(&STAGES, &error.message);
+            return Ok(None);
+        }
+    };
+    walk.note_step(Some(step), Stage::SampleOrder, order(&prepared))?;
+    let clips = prepared.as_ref().map(|all| clips(all));
+    walk.note_step(Some(step), Stage::FrameIndices, indices(&clips))?;
+    walk.note_step(Some(step), Stage::Augmentation, augmentation(&clips))?;
+    walk.note_step(Some(step), Stage::Pixels, pixels(&clips))?;
+    let batches = prepared.map(|all| gather(step, all)).both()?;
+    Ok(Some(batches))
+}
+
+/// Clips that cannot be read take part in the order.
+fn order(prepared: &Pair<Vec<Prepared>>) -> Outcome {
+    let id = |clip: &Prepared| match clip {
+        Prepared::Clip { id, .. } => format!("`{id}`"),
+        Prepared::Skipped { id, reason } => format!("`{id}`, left out: {reason}"),
+    };
+    let ids = prepared.as_ref().map(|all| all.iter().map(id).collect());
+    Outcome::of(first_apart(&ids, "clip"), || {
+        format!("{} clips", ids.a.len())
+    })
+}
+
+fn clips(prepared: &[Prepared]) -> Vec<Clip<'_>> {
+    let read = prepared.iter().filter_map(|clip| match clip {
+        Prepared::Clip { id, label, clip } => Some((id.as_str(), *label, clip)),
+        Prepared::Skipped { .. } => None,
+    });
+    read.collect()
+}
+
+fn indices(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
+    let mut compared = 0;
+    let pairs = clips.a.iter().zip(&clips.b);
+    let mut differences = pairs.filter_map(|(a, b)| {
+        compared += a.2.indices.len();
+        clip_indices(a.0, &a.2.indices, &b.2.indices)
+    });
+    let first = differences.next();
+    Outcome::of(first, || {
+        format!("{compared} draws of {} clips", clips.a.len())
+    })
+}
+
+/// The first branch of a clip whose frames differ.
+fn clip_indices(id: &str, a: &[Vec<usize>], b: &[Vec<usize>]) -> Option<Difference> {
+    let branches = |all: &[Vec<usize>]| -> Vec<usize> { all.iter().map(Vec::len).collect() };
+    if branches(a) != branches(b) {
+        let (a, b) = (format!("{:?}", branches(a)), format!("{:?}", branches(b)));
+        return Some(Difference::new("frame counts of the branches", a, b));
+    }
+    let (a, b) = a.iter().zip(b).find(|(a, b)| a != b)?;
+    let place = format!("clip `{id}`, branch of {} frames", a.len());
+    Some(Difference::new(
+        place,
+        format!("frames {a:?}"),
+        format!("frames {b:?}"),
+    ))
+}
+
+fn augmentation(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
+    let drawn = |all: &Vec<Clip<'_>>| -> Vec<String> {
+        let drawn = all.iter();
+        drawn
+            .map(|(id, label, clip)| format!("`{id}`: {}, label {label}", clip.augmentation))
+            .collect()
+    };
+    let drawn = clips.as_ref().map(drawn);
+    Outcome::of(first_apart(&drawn, "clip"), || {
+        format!("crop, flip and label of {} clips", drawn.a.len())
+    })
+}
+
+fn pixels(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
+    let mut compared = 0;
+    let pairs = clips.a.iter().zip(&clips.b);
+    let mut differences = pairs.filter_map(|(a, b)| {
+        compared += a.2.pixels.iter().map(Vec::len).sum::<usize>();
+        let branches = a.2.pixels.iter().zip(&b.2.pixels).zip(&a.2.indices);
+        let mut parted =
+            branches.filter_map(|((one, other), frames)| bytes(a.0, one, other, frames));
+        parted.next()
+    });
+    let first = differences.next();
+    Outcome::of(first, || format!("{compared} bytes"))
+}
+
+/// The first byte that differs of a clip: `frames` equally many bytes, rows of red, green, blue.
+pub fn bytes(id: &str, a: &[u8], b: &[u8], frames: &[usize]) -> Option<Difference> {
+    if a.len() != b.len() {
+        let place = format!("clip `{id}`, {} frames", frames.len());
+        let (a, b) = (format!("{} bytes", a.len()), format!("{} bytes", b.len()));
+        return Some(Difference::new(place, a, b));
+    }
+    let first = a.iter().zip(b).position(|(a, b)| a != b)?;
+    let differing = a.iter().zip(b).filter(|(a, b)| a != b).count();
+    let of_frame = (a.len() / frames.len().max(1)).max(1);
+    let frame = frames.get(first / of_frame).copied().unwrap_or_default();
+    let channel = ["red", "green", "blue"][first % 3];
+    let pixel = first % of_frame / 3;
+    let place = format!(
+        "clip `{id}` at {} frames: frame {frame} of the video, {channel} of pixel {pixel}",
+        frames.len()
+    );
+    let value = |bytes: &[u8]| bytes.get(first).copied().unwrap_or_default();
+    let difference = Difference::new(place, value(a), value(b));
+    Some(difference.note(format!("{differing} of {} bytes differ", a.len())))
+}
+
+/// The first place where two lists part.
+pub fn first_apart(lists: &Pair<Vec<String>>, what: &str) -> Option<Difference> {
+    let place = (0..lists.a.len().max(lists.b.len()))
+        .find(|&place| lists.a.get(place) != lists.b.get(place))?;
+    let shown = |list: &Vec<String>| match list.get(place) {
+        Some(item) => item.clone(),
+        None => format!("none: there are {}", list.len()),
+    };
+    let Pair { a, b } = lists.as_ref().map(shown);
+    Some(Difference::new(format!("{what} {place}"), a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_part_at_the_first_item_or_at_the_end_of_the_shorter() {
+        let list = |items: &[&str]| items.iter().map(|i| i.to_string()).collect::<Vec<_>>();
+        let apart = |a: &[&str], b: &[&str]| {
+            let lists = Pair::new(list(a), list(b));
+            first_apart(&lists, "clip").map(|d| (d.place, d.a, d.b))
+        };
+        let three = |place: &str, a: &str, b: &str| Some((place.into(), a.into(), b.into()));
+        assert_eq!(apart(&["x", "y"], &["x", "y"]), None);
+        assert_eq!(apart(&["x", "y"], &["x", "z"]), three("clip 1", "y", "z"));
+        assert_eq!(
+            apart(&["x"], &["x", "z"]),
+            three("clip 1", "none: there are 1", "z")
+        );
+    }
+
+    #[test]
+    fn a_byte_is_told_by_frame_and_pixel() {
+        // Two frames of 2×2 pixels.
+        let a = [0; 24];
+        let mut b = a;
+        b[12 + 4] = 9;
+        let found = bytes("7", &a, &b, &[3, 8]).unwrap();
+        assert_eq!(
+            found.place,
+            "clip `7` at 2 frames: frame 8 of the video, green of pixel 1"
+        );
+        assert_eq!((found.a.as_str(), found.b.as_str()), ("0", "9"));
+        assert_eq!(bytes("7", &a, &a, &[3, 8]), None);
+    }
+}
