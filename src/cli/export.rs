@@ -7,19 +7,20 @@ use serde::Serialize;
 use super::eval;
 use crate::base::{Error, Kind, Result, files};
 use crate::data::clip::evaluation_size;
+use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::onnx::{self, Export, Frames};
+use crate::exchange::read;
 use crate::exchange::write::{Notes, pth, safetensors};
 use crate::exec::Executor;
 use crate::graph::Graph;
-use crate::model::{Model, StateDict};
+use crate::model::StateDict;
 use crate::run::provenance::Build;
 use crate::run::{Folder, tensors};
-use crate::spec::{self, Backbone, Eval, Experiment, Init};
+use crate::spec::{self, Backbone, Eval, Experiment};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folder, whose last checkpoint is taken; or, with --experiment, a safetensors file of weights under their
-    /// official names.
+    /// Run folder, whose last checkpoint is taken; or, with --experiment, a file of weights that `ffn import` reads.
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
@@ -174,17 +175,23 @@ impl Source {
         Ok(source)
     }
 
+    /// A file that `ffn import` reads.
     fn of_weights(path: &Path, experiment: &Path) -> Result<Self> {
-        let mut experiment = spec::load(experiment)?.experiment;
-        experiment.model.init = Init::Random;
-        let mut model = Model::new(&experiment, Path::new("."), Executor::compiled(1))?;
-        model.load_state_dict(&tensors::decode(path)?)?;
+        let experiment = spec::load(experiment)?.experiment;
+        let checkpoint = read::open(path)?;
+        let what = format!("checkpoint `{}`", path.display());
+        let graph = graph(&experiment)?;
+        let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &[])
+            .and_then(|mapping| mapping.load(false))
+            .map_err(|error| {
+                error.hint("`ffn import` takes what does not fit as it is, if it is told so")
+            })?;
+        let state = StateDict {
+            floats: mapping.floats,
+            counters: mapping.counters,
+        };
         let name = path.file_stem().unwrap_or(path.as_os_str());
-        Self::new(
-            name.to_string_lossy().into_owned(),
-            experiment,
-            model.state_dict(),
-        )
+        Self::new(name.to_string_lossy().into_owned(), experiment, state)
     }
 
     fn new(name: String, experiment: Experiment, state: StateDict) -> Result<Self> {
@@ -252,8 +259,7 @@ impl Source {
     }
 
     fn onnx(&self, frames: Option<Frames>, branch: Option<usize>) -> Result<Written> {
-        let size = evaluation_size(&self.experiment.eval);
-        let graph = Graph::build(&self.experiment, (size, size))?;
+        let graph = graph(&self.experiment)?;
         let largest = graph.branches.last().copied().unwrap_or(1);
         let frames = frames.unwrap_or(Frames::Fixed(largest));
         let branch = choose(&graph, frames, branch)?;
@@ -279,6 +285,12 @@ impl Source {
         );
         Ok(Written { bytes, holds })
     }
+}
+
+/// The graph that an evaluation runs.
+fn graph(experiment: &Experiment) -> Result<Graph> {
+    let size = evaluation_size(&experiment.eval);
+    Graph::build(experiment, (size, size))
 }
 
 /// Index of the branch asked for, or of the one that serves `frames`.

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use ffn::exchange::onnx::proto::ModelProto;
 use ffn::exchange::write::{Notes, safetensors};
 use ffn::spec;
+use prost::Message;
 
 use super::models::build;
 
@@ -86,6 +88,40 @@ fn flags_that_make_no_sense_are_refused() {
         text += &format!("$ ffn export {flags}\n{}\n", seen(&output));
     }
     insta::assert_snapshot!(text);
+}
+
+/// safetensors → PyTorch → ONNX is safetensors → ONNX, and `ffn import` gives the weights back, byte for byte.
+#[test]
+fn an_export_can_be_imported_and_exported_again() {
+    let folder = weights();
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    for flags in ["--out a.pth", "--format pth --plain --out b.pth"] {
+        assert!(export(folder.path(), flags).status.success());
+    }
+    assert!(export(folder.path(), "--out direct.onnx").status.success());
+    for name in ["a.pth", "b.pth"] {
+        let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join(TINY);
+        let ffn = |command: &str, out: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_ffn"))
+                .current_dir(folder.path())
+                .args([command, name, "--force", "--out", out, "--experiment"])
+                .arg(&experiment)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", seen(&output));
+        };
+        ffn("import", "back.safetensors");
+        assert!(
+            bytes("back.safetensors") == bytes("weights.safetensors"),
+            "{name}"
+        );
+        ffn("export", "again.onnx");
+        let nodes = |name: &str| ModelProto::decode(&bytes(name)[..]).unwrap().graph;
+        assert!(nodes("again.onnx").unwrap().node == nodes("direct.onnx").unwrap().node);
+        assert!(
+            nodes("again.onnx").unwrap().initializer == nodes("direct.onnx").unwrap().initializer
+        );
+    }
 }
 
 #[test]

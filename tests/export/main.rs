@@ -8,3 +8,4 @@ mod models;
 mod onnx;
 mod peer;
 mod pth;
+mod round_trip;
