@@ -1,32 +1,45 @@
-//! `case.json`: the raw type that mirrors the file, and what it means. Anything unknown is refused.
+//! What a `case.json` means. Anything unknown or out of range is refused before anything is computed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::experiment::{Network, Training};
+use super::experiment::{Network, Training, experiment, held_still};
+use super::raw::{MethodName, Mode, Raw, ReferenceError, Source, in_bundle};
 use super::tensors::{damaged, read_json};
 use crate::base::Result;
-use crate::spec::{Alteration, Backbone, Distillation, Ffn, Method, Norms, ShiftSegments};
+use crate::spec::{self, Alteration, Distillation, Experiment, Ffn, Method, Norms, ShiftSegments};
 
-/// Largest number of input values of one branch: 4 GiB of float32. A larger case is a typing error.
-const MAX_INPUT: usize = 1 << 30;
-/// Largest number of classes and frames, for the same reason.
+/// Largest number of input values of one branch, 256 MiB of float32: 400 pictures of 224 × 224. More is a typing error.
+const MAX_INPUT: usize = 1 << 26;
+/// Largest number of classes, clips and steps, for the same reason.
 const MAX_COUNT: usize = 1 << 16;
+/// Frames of a clip, as in the experiment language.
+const MAX_FRAMES: usize = 1024;
+/// Heights and widths, as in the experiment language.
+const PIXELS: std::ops::RangeInclusive<usize> = 16..=4096;
+/// A reference whose own float32 strays this far fixes nothing: eight times that, and zeros would pass.
+const MAX_REFERENCE_ERROR: f64 = 0.125;
 
 /// A case that makes sense.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
     pub name: String,
-    pub network: Network,
+    /// Network, objective and optimiser; no dropout, a constant rate.
+    pub experiment: Experiment,
+    /// Clips.
     pub batch: usize,
-    /// Frame counts that are run, as the file lists them.
+    /// Height and width of a frame.
+    pub size: usize,
+    /// Frame counts that are run, ascending.
     pub frames: Vec<usize>,
     /// `None` for an evaluation.
     pub steps: Option<Steps>,
-    /// Relative L2 error of the reference's own float32, for each group.
-    pub reference: BTreeMap<String, f64>,
+    /// Nodes of the graph whose outputs are compared too.
+    pub taps: Vec<String>,
+    pub weights: Source,
+    pub inputs: Source,
+    /// Of the reference's own float32, for each group.
+    pub reference: BTreeMap<String, ReferenceError>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,158 +48,154 @@ pub struct Steps {
     pub labels: Vec<usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    name: String,
-    mode: Mode,
-    method: MethodName,
-    arch: Arch,
-    classes: usize,
-    batch: usize,
-    height: usize,
-    width: usize,
-    frames: Vec<usize>,
-    branches: Vec<usize>,
-    shift_segments: String,
-    #[serde(rename = "weights")]
-    _weights: Values,
-    #[serde(rename = "inputs")]
-    _inputs: Values,
-    dropout: Option<f64>,
-    steps: Option<u64>,
-    labels: Option<Vec<usize>>,
-    lambda: Option<f64>,
-    optimizer: Option<RawOptimizer>,
-    reference_f32_error: BTreeMap<String, RawError>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Mode {
-    Eval,
-    Train,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum MethodName {
-    Tsm,
-    Ffn,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    ResNet18,
-    ResNet34,
-    ResNet50,
-    ResNet101,
-}
-
-impl Arch {
-    pub fn backbone(self) -> Backbone {
-        match self {
-            Arch::ResNet18 => Backbone::ResNet18,
-            Arch::ResNet34 => Backbone::ResNet34,
-            Arch::ResNet50 => Backbone::ResNet50,
-            Arch::ResNet101 => Backbone::ResNet101,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-enum Values {
-    #[serde(rename = "procedural-v1")]
-    ProceduralV1,
-}
-
-#[derive(Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
-struct RawOptimizer {
-    lr: f64,
-    momentum: f64,
-    weight_decay: f64,
-    clip_norm: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawError {
-    rel_l2: f64,
-    #[serde(rename = "max_abs")]
-    _max_abs: f64,
-}
-
 impl Case {
+    /// Reads a case and the experiment that it names, which is in the same folder.
     pub fn read(path: &Path) -> Result<Self> {
         let raw: Raw = read_json(path)?;
-        resolve(raw).map_err(|what| damaged(path, &what))
+        let refused = |what: String| damaged(path, &what);
+        check_sizes(&raw).map_err(refused)?;
+        let training = [
+            ("steps", raw.steps.is_some()),
+            ("labels", raw.labels.is_some()),
+        ];
+        only_in_training(&raw, &training).map_err(refused)?;
+        check_reference(&raw.reference_f32_error).map_err(refused)?;
+        let experiment = match &raw.experiment {
+            Some(file) => {
+                check_left_to_experiment(&raw).map_err(refused)?;
+                let file = in_bundle(file).map_err(refused)?;
+                let folder = path.parent().unwrap_or(Path::new(""));
+                held_still(spec::load(&folder.join(file))?.experiment, raw.height)
+            }
+            None => named(&raw).map_err(refused)?,
+        };
+        resolve(raw, experiment).map_err(refused)
     }
 }
 
-/// The rules across fields; the error says which is broken.
-fn resolve(raw: Raw) -> Result<Case, String> {
-    check_sizes(&raw)?;
-    let method = method(&raw)?;
-    let training = training(&raw)?;
+fn resolve(raw: Raw, experiment: Experiment) -> Result<Case, String> {
     let steps = match raw.mode {
         Mode::Eval => None,
-        Mode::Train => Some(steps(&raw)?),
+        Mode::Train => Some(steps(&raw, &experiment)?),
     };
     Ok(Case {
-        network: Network {
-            method,
-            backbone: raw.arch.backbone(),
-            classes: raw.classes,
-            size: raw.height,
-            training,
-        },
         name: raw.name,
+        experiment,
         batch: raw.batch,
+        size: raw.height,
         frames: raw.frames,
         steps,
-        reference: raw
-            .reference_f32_error
-            .into_iter()
-            .map(|(group, error)| (group, error.rel_l2))
-            .collect(),
+        taps: raw.taps,
+        weights: raw.weights,
+        inputs: raw.inputs,
+        reference: raw.reference_f32_error,
     })
 }
 
 fn check_sizes(raw: &Raw) -> Result<(), String> {
-    if raw.height != raw.width || raw.height == 0 {
+    if raw.name.is_empty() || raw.name.len() > 100 || raw.name.chars().any(char::is_control) {
+        return Err("name must be 1 to 100 printable characters".to_owned());
+    }
+    if raw.height != raw.width {
         return Err(format!(
-            "height {} and width {} must be equal and above 0",
+            "height {} and width {} must be equal: only square pictures are known",
             raw.height, raw.width
         ));
     }
-    if raw.batch == 0 || raw.classes == 0 || raw.classes > MAX_COUNT {
-        return Err(format!(
-            "batch must be above 0 and classes in 1..={MAX_COUNT}"
-        ));
-    }
-    for (field, counts) in [("frames", &raw.frames), ("branches", &raw.branches)] {
-        let ascending = counts.windows(2).all(|pair| pair[0] < pair[1]);
-        if counts.is_empty() || !ascending || counts[0] == 0 {
-            return Err(format!(
-                "{field} must be ascending and above 0, found {counts:?}"
-            ));
-        }
-    }
-    let largest = raw.frames.iter().chain(&raw.branches).max().copied();
+    within("height", raw.height, PIXELS)?;
+    within("batch", raw.batch, 1..=MAX_COUNT)?;
+    within("classes", raw.classes.unwrap_or(1), 1..=MAX_COUNT)?;
+    frame_counts("frames", &raw.frames)?;
+    let branches = raw.branches.as_deref();
+    branches.map_or(Ok(()), |counts| frame_counts("branches", counts))?;
+    let largest = raw.frames.iter().chain(branches.unwrap_or_default()).max();
     let values = [raw.batch, raw.height, raw.width, 3]
         .iter()
-        .try_fold(largest.unwrap_or(1), |product, &n| product.checked_mul(n));
+        .try_fold(largest.copied().unwrap_or(1), |product, &n| {
+            product.checked_mul(n)
+        });
     match values {
         Some(values) if values <= MAX_INPUT => Ok(()),
         _ => Err(format!("an input has more than {MAX_INPUT} values")),
     }
 }
 
+fn within(field: &str, value: usize, range: std::ops::RangeInclusive<usize>) -> Result<(), String> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(format!(
+            "{field} must be in {}..={}, found {value}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+fn frame_counts(field: &str, counts: &[usize]) -> Result<(), String> {
+    let ascending = counts.windows(2).all(|pair| pair[0] < pair[1]);
+    let (first, last) = (counts.first(), counts.last());
+    match first.is_some_and(|&n| n > 0) && last.is_some_and(|&n| n <= MAX_FRAMES) && ascending {
+        true => Ok(()),
+        false => Err(format!(
+            "{field} must be one or more numbers from 1 to {MAX_FRAMES}, ascending"
+        )),
+    }
+}
+
+fn check_reference(errors: &BTreeMap<String, ReferenceError>) -> Result<(), String> {
+    let usable = |error: &ReferenceError| (0.0..MAX_REFERENCE_ERROR).contains(&error.rel_l2);
+    match errors.iter().find(|(_, error)| !usable(error)) {
+        None => Ok(()),
+        Some((group, error)) => Err(format!(
+            "rel_l2 of `{}` must be in 0..{MAX_REFERENCE_ERROR}, found {}: a reference that strays as far in float32 fixes nothing",
+            group.escape_default(),
+            error.rel_l2
+        )),
+    }
+}
+
+/// A case that names an experiment leaves to it what the experiment says.
+fn check_left_to_experiment(raw: &Raw) -> Result<(), String> {
+    let fields = [
+        ("method", raw.method.is_some()),
+        ("arch", raw.arch.is_some()),
+        ("classes", raw.classes.is_some()),
+        ("branches", raw.branches.is_some()),
+        ("shift_segments", raw.shift_segments.is_some()),
+        ("dropout", raw.dropout.is_some()),
+        ("lambda", raw.lambda.is_some()),
+        ("optimizer", raw.optimizer.is_some()),
+    ];
+    match fields.iter().find(|(_, there)| *there) {
+        None => Ok(()),
+        Some((field, _)) => Err(format!(
+            "a case with the field `experiment` has no field `{field}`"
+        )),
+    }
+}
+
+/// The experiment that the fields of a case stand for.
+fn named(raw: &Raw) -> Result<Experiment, String> {
+    let network = Network {
+        method: method(raw)?,
+        backbone: needed("arch", raw.arch)?.backbone(),
+        classes: needed("classes", raw.classes)?,
+        size: raw.height,
+        training: training(raw)?,
+    };
+    Ok(experiment(&network))
+}
+
+fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
+    value.ok_or_else(|| {
+        format!("the field `{field}` is missing; a case names an experiment, or has this field")
+    })
+}
+
 fn method(raw: &Raw) -> Result<Method, String> {
-    let segments = shift_segments(&raw.shift_segments)?;
-    match (raw.method, raw.branches.as_slice()) {
+    let segments = shift_segments(&needed("shift_segments", raw.shift_segments.clone())?)?;
+    let branches = needed("branches", raw.branches.clone())?;
+    match (needed("method", raw.method)?, branches.as_slice()) {
         (MethodName::Tsm, &[frames]) if segments == ShiftSegments::PerBranch => {
             Ok(Method::Vanilla { frames })
         }
@@ -199,7 +208,7 @@ fn method(raw: &Raw) -> Result<Method, String> {
         (MethodName::Ffn, [_]) => Err("method ffn needs two branches or more".to_owned()),
         (MethodName::Ffn, branches) => Ok(Method::Ffn(Ffn {
             frames: branches.to_vec(),
-            lambda: raw.lambda.unwrap_or(1.0),
+            lambda: number("lambda", raw.lambda.unwrap_or(1.0), 0.0, 1000.0)?,
             alteration: Alteration::KaimingFanOut,
             norms: Norms::Private,
             distillation: Distillation::FromLargest,
@@ -212,58 +221,102 @@ fn shift_segments(text: &str) -> Result<ShiftSegments, String> {
     let shared = text.strip_prefix("shared_").map(str::parse::<usize>);
     match shared {
         _ if text == "per_branch" => Ok(ShiftSegments::PerBranch),
-        Some(Ok(frames)) if frames > 0 => Ok(ShiftSegments::Shared(frames)),
+        Some(Ok(frames)) if (1..=MAX_FRAMES).contains(&frames) => Ok(ShiftSegments::Shared(frames)),
         _ => Err(format!(
-            "unknown shift_segments `{text}`, expected `per_branch` or `shared_N` such as `shared_16`"
+            "unknown shift_segments `{}`, expected `per_branch` or `shared_N` such as `shared_16`",
+            text.escape_default()
         )),
     }
 }
 
-/// Each of the fields that only training has, or the name of the first that is missing or too many.
+fn number(field: &str, value: f64, least: f64, most: f64) -> Result<f64, String> {
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(format!(
+            "{field} must be in {least}..={most}, found {value}"
+        )),
+    }
+}
+
+/// What training adds, or the name of the first field that is missing or too many.
 fn training(raw: &Raw) -> Result<Option<Training>, String> {
     let fields = [
         ("dropout", raw.dropout.is_some()),
-        ("steps", raw.steps.is_some()),
-        ("labels", raw.labels.is_some()),
         ("lambda", raw.lambda.is_some()),
         ("optimizer", raw.optimizer.is_some()),
     ];
-    let train = raw.mode == Mode::Train;
-    if let Some((field, there)) = fields.iter().find(|(_, there)| *there != train) {
-        return Err(match there {
-            true => format!("mode eval has no field `{field}`"),
-            false => format!("mode train needs the field `{field}`"),
-        });
+    only_in_training(raw, &fields)?;
+    if raw.dropout.is_some_and(|dropout| dropout != 0.0) {
+        return Err("dropout must be 0: nobody else's random numbers can be repeated".to_owned());
     }
-    Ok(raw.optimizer.clone().map(|optimizer| Training {
+    let Some(optimizer) = &raw.optimizer else {
+        return Ok(None);
+    };
+    let clip_norm = optimizer.clip_norm;
+    Ok(Some(Training {
         batch: raw.batch,
-        lr: optimizer.lr,
-        momentum: optimizer.momentum,
-        weight_decay: optimizer.weight_decay,
-        clip_norm: optimizer.clip_norm,
+        lr: number("lr", optimizer.lr, 0.0, 100.0)?,
+        momentum: number("momentum", optimizer.momentum, 0.0, 1.0)?,
+        weight_decay: number("weight_decay", optimizer.weight_decay, 0.0, 1.0)?,
+        clip_norm: clip_norm
+            .map(|norm| number("clip_norm", norm, f64::MIN_POSITIVE, 1e9))
+            .transpose()?,
     }))
 }
 
-fn steps(raw: &Raw) -> Result<Steps, String> {
-    if raw.dropout != Some(0.0) {
-        return Err("dropout must be 0: nobody else's random numbers can be repeated".to_owned());
+/// `fields`: name, and whether the case has it.
+fn only_in_training(raw: &Raw, fields: &[(&str, bool)]) -> Result<(), String> {
+    let train = raw.mode == Mode::Train;
+    match fields.iter().find(|(_, there)| *there != train) {
+        None => Ok(()),
+        Some((field, true)) => Err(format!("mode eval has no field `{field}`")),
+        Some((field, false)) => Err(format!("mode train needs the field `{field}`")),
     }
-    if raw.frames != raw.branches {
+}
+
+fn steps(raw: &Raw, experiment: &Experiment) -> Result<Steps, String> {
+    let branches = experiment.method.frames();
+    if raw.frames != branches {
         return Err(format!(
-            "training runs every branch: frames {:?} must be branches {:?}",
-            raw.frames, raw.branches
+            "training runs every branch: frames {:?} must be branches {branches:?}",
+            raw.frames
         ));
     }
+    let classes = experiment.data.class_count();
     let labels = raw.labels.clone().unwrap_or_default();
-    if labels.len() != raw.batch || labels.iter().any(|&label| label >= raw.classes) {
+    if labels.len() != raw.batch || labels.iter().any(|&label| label >= classes) {
         return Err(format!(
-            "labels must be {} numbers below {}, found {labels:?}",
-            raw.batch, raw.classes
+            "labels must be {} numbers below {classes}",
+            raw.batch
         ));
     }
+    shared_out(raw.batch, experiment)?;
     let count = raw.steps.unwrap_or(0);
-    if count == 0 || count > MAX_COUNT as u64 {
-        return Err(format!("steps must be in 1..={MAX_COUNT}, found {count}"));
+    match (1..=MAX_COUNT as u64).contains(&count) {
+        true => Ok(Steps { count, labels }),
+        false => Err(format!("steps must be in 1..={MAX_COUNT}, found {count}")),
     }
-    Ok(Steps { count, labels })
+}
+
+/// Whether a training batch falls into the groups that share statistics, and those in which the shift works.
+pub fn shared_out(batch: usize, experiment: &Experiment) -> Result<(), String> {
+    if let Some(clips) = experiment.train.norm_clips
+        && !batch.is_multiple_of(clips)
+    {
+        return Err(format!(
+            "norms see groups of {clips} clips, and a batch of {batch} does not fall into them"
+        ));
+    }
+    let Method::Ffn(ffn) = &experiment.method else {
+        return Ok(());
+    };
+    let ShiftSegments::Shared(group) = ffn.shift_segments else {
+        return Ok(());
+    };
+    match ffn.frames.iter().find(|&&t| (batch * t) % group != 0) {
+        None => Ok(()),
+        Some(frames) => Err(format!(
+            "the shift works in groups of {group} frames, and {batch} clips of {frames} frames do not fall into them"
+        )),
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::raw::ReferenceError;
+use super::taps;
 use super::tensors::Tensors;
 
 /// A group may stray this many times as far as the reference's own float32 does. Two float32 computations that sum in
@@ -55,22 +57,52 @@ pub struct Comparison {
     pub mismatches: Vec<String>,
 }
 
+/// What a comparison is made by.
+#[derive(Clone, Copy)]
+pub enum Rule<'a> {
+    /// Every value must be equal, every shape the same.
+    Exact,
+    /// Within a multiple of the reference's own error. In a shape, 1s at the end do not count.
+    Reference {
+        /// For each group.
+        errors: &'a BTreeMap<String, ReferenceError>,
+        /// Nodes that are tapped, in the order in which they are shown.
+        taps: &'a [String],
+    },
+}
+
+impl Rule<'_> {
+    fn same_shape(self, a: &[usize], b: &[usize]) -> bool {
+        match self {
+            Rule::Exact => a == b,
+            Rule::Reference { .. } => trimmed(a) == trimmed(b),
+        }
+    }
+
+    fn error(self, group: &str) -> Option<f64> {
+        match self {
+            Rule::Exact => None,
+            Rule::Reference { errors, .. } => Some(errors.get(group).map_or(0.0, |e| e.rel_l2)),
+        }
+    }
+}
+
+fn trimmed(shape: &[usize]) -> &[usize] {
+    let ones = shape.iter().rev().take_while(|&&n| n == 1).count();
+    &shape[..shape.len() - ones]
+}
+
 impl Comparison {
-    /// `reference`: error of the reference for each group; `None`: every value must be equal.
-    pub fn new(
-        name: &str,
-        expected: &Tensors,
-        computed: &Tensors,
-        reference: Option<&BTreeMap<String, f64>>,
-    ) -> Self {
+    pub fn new(name: &str, expected: &Tensors, computed: &Tensors, rule: Rule<'_>) -> Self {
         let mut mismatches = Vec::new();
-        let mut sums: BTreeMap<Vec<Part<'_>>, Sum<'_>> = BTreeMap::new();
+        let mut sums: BTreeMap<Place<'_>, Sum<'_>> = BTreeMap::new();
         for (name, expected) in expected {
             let Some(computed) = computed.get(name) else {
+                let name = name.escape_default();
                 mismatches.push(format!("missing: {name} is expected and was not computed"));
                 continue;
             };
-            if computed.shape != expected.shape {
+            if !rule.same_shape(&computed.shape, &expected.shape) {
                 mismatches.push(format!(
                     "shape: {name} is expected to be {:?} and is {:?}",
                     expected.shape, computed.shape
@@ -79,7 +111,7 @@ impl Comparison {
             }
             let group = group_of(name);
             let sum = sums
-                .entry(natural(group))
+                .entry(place(group, rule))
                 .or_insert_with(|| Sum::new(group));
             sum.add(name, &expected.values, &computed.values);
         }
@@ -88,7 +120,7 @@ impl Comparison {
                 "left over: {name} was computed and is not expected"
             ));
         }
-        let groups = sums.into_values().map(|sum| sum.finish(reference));
+        let groups = sums.into_values().map(|sum| sum.finish(rule));
         Self {
             name: name.to_owned(),
             groups: groups.collect(),
@@ -152,7 +184,7 @@ impl<'a> Sum<'a> {
         }
     }
 
-    fn finish(self, reference: Option<&BTreeMap<String, f64>>) -> Group {
+    fn finish(self, rule: Rule<'_>) -> Group {
         let error = match self.difference {
             0.0 => 0.0,
             difference => (difference / self.size).sqrt(),
@@ -161,7 +193,7 @@ impl<'a> Sum<'a> {
             name: self.group.to_owned(),
             values: self.values,
             error,
-            reference: reference.map(|errors| errors.get(self.group).copied().unwrap_or(0.0)),
+            reference: rule.error(self.group),
             worst: self.worst.map(|(_, worst)| worst),
         }
     }
@@ -174,12 +206,23 @@ enum Part<'a> {
     Text(&'a str),
 }
 
-fn natural(name: &str) -> Vec<Part<'_>> {
-    let parts = name.split('.').map(|part| match part.parse() {
+/// Where a group stands in the table; the name itself keeps apart what looks alike, such as `logits.4` and `logits.04`.
+type Place<'a> = (Vec<Part<'a>>, &'a str);
+
+/// Numbers by their size, taps in their own order.
+fn place<'a>(group: &'a str, rule: Rule<'_>) -> Place<'a> {
+    let (before, tap) = match (taps::split(group), rule) {
+        (Some((before, node)), Rule::Reference { taps, .. }) => {
+            (before, taps.iter().position(|tap| tap == node))
+        }
+        _ => (group, None),
+    };
+    let parts = before.split('.').map(|part| match part.parse() {
         Ok(number) => Part::Number(number),
         Err(_) => Part::Text(part),
     });
-    parts.collect()
+    let tap = tap.map(|index| Part::Number(index as u64));
+    (parts.chain(tap).collect(), group)
 }
 
 const HEADER: [&str; 7] = [
@@ -263,20 +306,24 @@ mod tests {
         named.collect()
     }
 
-    fn reference(errors: &[(&str, f64)]) -> BTreeMap<String, f64> {
-        errors.iter().map(|(n, e)| ((*n).to_owned(), *e)).collect()
+    fn compare(expected: &Tensors, computed: &Tensors, errors: &[(&str, f64)]) -> Comparison {
+        let error = |rel_l2| ReferenceError {
+            rel_l2,
+            max_abs: 0.0,
+        };
+        let errors = errors.iter().map(|&(n, e)| (n.to_owned(), error(e)));
+        let rule = Rule::Reference {
+            errors: &errors.collect(),
+            taps: &["second".to_owned(), "first".to_owned()],
+        };
+        Comparison::new("case", expected, computed, rule)
     }
 
     #[test]
     fn groups_gather_names_up_to_the_first_slash() {
         let expected = tensors(&[("step0.grad/a", &[3.0]), ("step0.grad/b", &[4.0])]);
         let computed = tensors(&[("step0.grad/a", &[3.0]), ("step0.grad/b", &[4.5])]);
-        let found = Comparison::new(
-            "case",
-            &expected,
-            &computed,
-            Some(&reference(&[("step0.grad", 0.02)])),
-        );
+        let found = compare(&expected, &computed, &[("step0.grad", 0.02)]);
         assert_eq!(found.groups.len(), 1);
         assert_eq!(found.groups[0].error, 0.1);
         assert_eq!(found.groups[0].tolerance(), 0.16);
@@ -285,23 +332,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_fails() {
-        let found = Comparison::new(
-            "case",
-            &tensors(&[("a", &[1.0])]),
-            &tensors(&[("a", &[f32::NAN])]),
-            Some(&reference(&[("a", 1e9)])),
-        );
+        let (expected, computed) = (tensors(&[("a", &[1.0])]), tensors(&[("a", &[f32::NAN])]));
+        let found = compare(&expected, &computed, &[("a", 1e9)]);
         assert!(!found.passes());
     }
 
     #[test]
     fn a_zero_that_is_not_zero_fails() {
-        let found = Comparison::new(
-            "case",
-            &tensors(&[("a", &[0.0])]),
-            &tensors(&[("a", &[1e-9])]),
-            Some(&reference(&[])),
-        );
+        let (expected, computed) = (tensors(&[("a", &[0.0])]), tensors(&[("a", &[1e-9])]));
+        let found = compare(&expected, &computed, &[]);
         assert!(!found.passes());
     }
 
@@ -319,9 +358,46 @@ mod tests {
             ("a", &[1.0]),
             ("c", &[1.0, 1.0]),
         ]);
-        let errors = reference(&[("logits.4", 1e-7), ("logits.16", 4e-7)]);
-        let found = Comparison::new("case", &expected, &computed, Some(&errors));
+        let errors = [("logits.4", 1e-7), ("logits.16", 4e-7)];
+        let found = compare(&expected, &computed, &errors);
         assert_eq!(found.failures(), 4);
         insta::assert_snapshot!(found);
+    }
+
+    #[test]
+    fn taps_keep_their_order_and_alike_names_apart() {
+        let names = [
+            "tap.4.first",
+            "tap.4.second",
+            "tap.16.first",
+            "logits.4",
+            "logits.04",
+        ];
+        let values = names.map(|name| (name, &[1.0][..]));
+        let found = compare(&tensors(&values), &tensors(&values), &[]);
+        let order: Vec<&str> = found.groups.iter().map(|g| g.name.as_str()).collect();
+        let expected = [
+            "logits.04",
+            "logits.4",
+            "tap.4.second",
+            "tap.4.first",
+            "tap.16.first",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn ones_at_the_end_of_a_shape_count_only_where_all_must_be_equal() {
+        let tensor = |shape: &[usize]| {
+            let tensor = Tensor {
+                shape: shape.to_vec(),
+                values: vec![1.0; 2],
+            };
+            Tensors::from([("a".to_owned(), tensor)])
+        };
+        assert!(compare(&tensor(&[2]), &tensor(&[2, 1, 1]), &[]).passes());
+        assert!(!compare(&tensor(&[2]), &tensor(&[1, 2]), &[]).passes());
+        let exact = Comparison::new("case", &tensor(&[2]), &tensor(&[2, 1]), Rule::Exact);
+        assert!(!exact.passes());
     }
 }

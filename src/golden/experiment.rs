@@ -1,5 +1,5 @@
-//! The experiment that a golden case stands for: nothing of it is read from a file, so that everything a case does not
-//! name has the official code's value.
+//! The experiment that a golden case runs: one whose every field the case names or that has the official code's value, or
+//! a person's own, held still.
 
 use crate::spec::*;
 
@@ -53,14 +53,7 @@ pub fn experiment(network: &Network) -> Experiment {
         }),
         train: train(network),
         optimizer: sgd(network.training.as_ref()),
-        schedule: Schedule {
-            shape: ScheduleShape::MultiStep {
-                milestones: Vec::new(),
-                gamma: 1.0,
-            },
-            warmup: None,
-            step: ScheduleStep::Epoch,
-        },
+        schedule: constant_rate(),
         eval: Eval {
             frames: network.method.frames().to_vec(),
             sampling: EvalSampling::Centre,
@@ -72,6 +65,31 @@ pub fn experiment(network: &Network) -> Experiment {
             batch: 1,
             every: 0,
         },
+    }
+}
+
+/// A person's experiment as a case runs it: its network, objective and optimiser, at pictures of `size`. There is no
+/// dropout, for nobody else's random numbers can be repeated; the rate is constant, for a case has no epochs; and the
+/// case says which weights and inputs there are.
+pub fn held_still(mut experiment: Experiment, size: usize) -> Experiment {
+    experiment.model.dropout = 0.0;
+    experiment.model.init = Init::Random;
+    experiment.schedule = constant_rate();
+    experiment.train.clips.size = size;
+    experiment.eval.crops = Crops::One;
+    experiment.eval.short_side = size;
+    experiment.eval.size = size;
+    experiment
+}
+
+fn constant_rate() -> Schedule {
+    Schedule {
+        shape: ScheduleShape::MultiStep {
+            milestones: Vec::new(),
+            gamma: 1.0,
+        },
+        warmup: None,
+        step: ScheduleStep::Epoch,
     }
 }
 

@@ -1,21 +1,31 @@
-//! Golden cases: what the official code computes, held against this program's.
+//! Golden bundles: what another program computed, or an earlier version of this one, held against what is computed now.
 //!
-//! The format of a bundle is `golden/README.md`. A model case runs through the same [`crate::model::Model`] and
+//! The format of a bundle is in the book, `book/src/golden.md`. A model case runs through the same [`crate::model::Model`] and
 //! [`crate::train::Optimizer`] as a training run; nothing is implemented a second time here but the procedural weights.
 
+mod raw;
 mod case;
-mod compare;
 mod experiment;
-mod network;
-mod official_names;
-mod preprocess;
+mod source;
 mod procedural;
 mod tensors;
+mod taps;
+mod network;
+mod compute;
+mod compare;
+mod record;
+mod official_names;
+mod preprocess;
 
 use std::path::{Path, PathBuf};
 
-pub use compare::{Comparison, FACTOR, FLOOR, Group, Worst};
+pub use case::{Case, Steps};
+pub use compare::{Comparison, FACTOR, FLOOR, Group, Rule, Worst};
 pub use experiment::{Network, Training, experiment};
+pub use network::Bundle as ModelBundle;
+pub use raw::{ReferenceError, Source};
+pub use record::{Recipe, Recorded, record};
+pub use tensors::{Tensor, Tensors};
 
 use crate::base::{Error, Kind, Result};
 use crate::exec::Executor;
@@ -37,7 +47,7 @@ pub fn open(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
             let message = format!("`{}` holds no golden bundle", path.display());
             return Err(Error::new(Kind::Data, message).hint(
                 "a bundle is a folder with case.json and expected.safetensors, a folder with cases.json, \
-                 or a file state_dict_names.json; golden/README.md describes them",
+                 or a file state_dict_names.json; book/src/golden.md describes them",
             ));
         }
         bundles.extend(found);

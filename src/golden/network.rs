@@ -1,150 +1,124 @@
-//! A model case: procedural weights and inputs through the model, in evaluation or for whole training steps.
+//! A model bundle: a case, the tensors that it expects, and the model that computes them.
 
 use std::path::{Path, PathBuf};
 
-use super::case::{Case, Steps};
-use super::compare::{Comparison, group_of};
-use super::experiment::experiment;
-use super::procedural;
-use super::tensors::{self, Tensor, Tensors, damaged};
+use super::case::Case;
+use super::compare::{Comparison, Rule, group_of};
+use super::compute::compute;
+use super::source::{self, Inputs};
+use super::taps;
+use super::tensors::{self, Tensors, damaged};
 use crate::base::Result;
-use crate::exec::{DropoutKey, Executor};
-use crate::model::{Model, StepInput, StepOutput};
-use crate::spec::Experiment;
-use crate::train::{Optimizer, schedule};
+use crate::exec::Executor;
+use crate::graph::{Graph, NodeId};
+use crate::model::Model;
+use crate::program::batch::{every_branch, served};
+use crate::program::{TrainOptions, compile_eval, compile_train};
 
 pub const CASE: &str = "case.json";
 pub const EXPECTED: &str = "expected.safetensors";
-/// How many values of a tensor a case holds.
-const HEAD: usize = 8;
+/// Bytes that the compiled engine may take for a case: four clips of a flexible ResNet-50 at 224 × 224 in training.
+const MAX_MEMORY: usize = 8 << 30;
 
+/// A bundle of a model; the expected tensors have been read, nothing has been computed.
 pub struct Bundle {
-    case: Case,
-    expected: Tensors,
+    pub case: Case,
+    pub expected: Tensors,
+    folder: PathBuf,
 }
 
 impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
-        let case = Case::read(&folder.join(CASE))?;
+        let path = folder.join(CASE);
+        let case = Case::read(&path)?;
+        check_cost(&case).map_err(|what| damaged(&path, &what))?;
         let expected = tensors::read(&folder.join(EXPECTED))?;
-        let path: PathBuf = folder.join(CASE);
-        for name in expected.keys() {
-            if !case.reference.contains_key(group_of(name)) {
-                let group = group_of(name);
-                return Err(damaged(
-                    &path,
-                    &format!("reference_f32_error has no group `{group}`"),
-                ));
-            }
-        }
-        for group in case.reference.keys() {
-            if !expected.keys().any(|name| group_of(name) == group) {
-                let what =
-                    format!("reference_f32_error has a group `{group}` that {EXPECTED} lacks");
-                return Err(damaged(&path, &what));
-            }
-        }
-        Ok(Self { case, expected })
+        check_groups(&case, &expected).map_err(|what| damaged(&path, &what))?;
+        Ok(Self {
+            case,
+            expected,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The case's model with the case's weights; it observes the case's taps.
+    pub fn model(&self, executor: Executor) -> Result<Model> {
+        let mut model = Model::new(&self.case.experiment, &self.folder, executor)?;
+        source::set_weights(&mut model, &self.case.weights, &self.folder)?;
+        let path = self.folder.join(CASE);
+        let nodes = taps::nodes(model.graph(), &self.case.taps);
+        model.observe(&nodes.map_err(|what| damaged(&path, &what))?);
+        Ok(model)
+    }
+
+    /// What the bundle fixes, as this program computes it.
+    pub fn compute(&self, executor: Executor) -> Result<Tensors> {
+        let inputs = Inputs::open(&self.case, &self.folder)?;
+        compute(&self.case, &inputs, &mut self.model(executor)?)
     }
 
     pub fn verify(&self, executor: Executor) -> Result<Comparison> {
-        let experiment = experiment(&self.case.network);
-        let mut model = Model::new(&experiment, Path::new("."), executor)?;
-        set_procedural_weights(&mut model)?;
-        let computed = match &self.case.steps {
-            None => evaluate(&self.case, &mut model)?,
-            Some(steps) => train(&self.case, steps, &experiment, &mut model)?,
+        Ok(self.compare(&self.compute(executor)?))
+    }
+
+    /// What was computed beside what is expected.
+    pub fn compare(&self, computed: &Tensors) -> Comparison {
+        let rule = Rule::Reference {
+            errors: &self.case.reference,
+            taps: &self.case.taps,
         };
-        Ok(Comparison::new(
-            &self.case.name,
-            &self.expected,
-            &computed,
-            Some(&self.case.reference),
-        ))
+        let name = &self.case.name;
+        Comparison::new(name, &self.expected, computed, rule)
     }
 }
 
-fn set_procedural_weights(model: &mut Model) -> Result<()> {
-    let mut state = model.state_dict();
-    for (name, shape, values) in &mut state.floats {
-        *values = procedural::weight(name, shape);
+/// Every group of tensors has a reference error, and every reference error a group.
+fn check_groups(case: &Case, expected: &Tensors) -> Result<(), String> {
+    for name in expected.keys() {
+        let group = group_of(name);
+        if !case.reference.contains_key(group) {
+            let group = group.escape_default();
+            return Err(format!("reference_f32_error has no group `{group}`"));
+        }
     }
-    model.load_state_dict(&state)
-}
-
-fn evaluate(case: &Case, model: &mut Model) -> Result<Tensors> {
-    let mut computed = Tensors::new();
-    for &frames in &case.frames {
-        let name = format!("input.{frames}");
-        let pixels = procedural::input(&name, case.batch * frames, case.network.size);
-        let logits = model.evaluate(frames, case.batch, &pixels)?;
-        let shape = vec![case.batch, case.network.classes];
-        computed.insert(format!("logits.{frames}"), Tensor::new(shape, &logits));
-    }
-    Ok(computed)
-}
-
-fn train(
-    case: &Case,
-    steps: &Steps,
-    experiment: &Experiment,
-    model: &mut Model,
-) -> Result<Tensors> {
-    let mut optimizer = Optimizer::new(model.graph(), experiment);
-    let mut computed = Tensors::new();
-    for step in 0..steps.count {
-        let inputs = case.frames.iter().map(|&frames| {
-            let name = format!("input.{frames}.step{step}");
-            procedural::input(&name, case.batch * frames, case.network.size)
-        });
-        let pixels: Vec<Vec<f32>> = inputs.collect();
-        let output = model.train_step(&StepInput {
-            pixels: &pixels.concat(),
-            labels: &steps.labels,
-            dropout: DropoutKey { seed: 0, step },
-        })?;
-        let rate = schedule::rate(experiment, steps.count, step);
-        let norm = optimizer.step(model, &output.gradients, rate);
-        record_step(&mut computed, &format!("step{step}"), case, model, &output);
-        computed.insert(format!("step{step}.grad_norm.total"), Tensor::scalar(norm));
-    }
-    for (name, _, values) in model.state_dict().floats {
-        record_tensor(&mut computed, "after", "after_norm", &name, &values);
-    }
-    Ok(computed)
-}
-
-fn record_step(
-    computed: &mut Tensors,
-    step: &str,
-    case: &Case,
-    model: &Model,
-    output: &StepOutput,
-) {
-    for (frames, logits) in case.frames.iter().zip(&output.logits) {
-        let shape = vec![case.batch, case.network.classes];
-        computed.insert(
-            format!("{step}.logits.{frames}"),
-            Tensor::new(shape, logits),
-        );
-    }
-    for (term, value) in &output.terms {
-        computed.insert(format!("{step}.loss.{term}"), Tensor::scalar(*value));
-    }
-    computed.insert(format!("{step}.loss.total"), Tensor::scalar(output.total));
-    let (head, norm) = (format!("{step}.grad_head"), format!("{step}.grad_norm"));
-    for (param, gradient) in model.graph().params.iter().zip(&output.gradients) {
-        record_tensor(computed, &head, &norm, &param.name, gradient);
+    let spare = |group: &&String| !expected.keys().any(|name| group_of(name) == *group);
+    match case.reference.keys().find(spare) {
+        None => Ok(()),
+        Some(group) => Err(format!(
+            "reference_f32_error has a group `{}` that {EXPECTED} lacks",
+            group.escape_default()
+        )),
     }
 }
 
-/// The first values of a tensor and its L2 norm.
-fn record_tensor(computed: &mut Tensors, head: &str, norm: &str, name: &str, values: &[f32]) {
-    let first = &values[..values.len().min(HEAD)];
-    let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
-    computed.insert(
-        format!("{head}/{name}"),
-        Tensor::new(vec![first.len()], first),
-    );
-    computed.insert(format!("{norm}/{name}"), Tensor::scalar(square.sqrt()));
+/// Refuses what this machine could not hold, before anything is allocated, and taps that the network does not have.
+pub fn check_cost(case: &Case) -> Result<(), String> {
+    let text = |error: crate::base::Error| error.message;
+    let graph = Graph::build(&case.experiment, (case.size, case.size)).map_err(text)?;
+    let observed = taps::nodes(&graph, &case.taps)?;
+    // Twice in the model; in training also as gradients and momentum.
+    let copies = if case.steps.is_some() { 4 } else { 2 };
+    let parameters = copies * graph.parameter_count() * size_of::<f32>();
+    let bytes = parameters.saturating_add(arena(case, &graph, &observed).map_err(text)?);
+    match bytes <= MAX_MEMORY {
+        true => Ok(()),
+        false => Err(format!(
+            "the case needs {:.1} GiB of memory, at most {} are allowed; fewer clips or smaller pictures show the same",
+            bytes as f64 / (1u64 << 30) as f64,
+            MAX_MEMORY >> 30
+        )),
+    }
+}
+
+fn arena(case: &Case, graph: &Graph, observed: &[NodeId]) -> Result<usize> {
+    if case.steps.is_some() {
+        let options = TrainOptions::of(&case.experiment);
+        let segments = every_branch(graph, case.batch);
+        return Ok(compile_train(graph, &segments, &options, observed)?.memory(1));
+    }
+    let memory = case.frames.iter().map(|&frames| {
+        let segment = served(graph, frames, case.batch);
+        Ok(compile_eval(graph, &[segment], observed)?.memory(1))
+    });
+    memory.sum()
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::case::Arch;
-use super::compare::Comparison;
+use super::compare::{Comparison, Rule};
 use super::experiment::{Network, experiment};
+use super::raw::Arch;
 use super::tensors::{Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
 use crate::graph::Graph;
@@ -52,7 +52,12 @@ impl Bundle {
             let named = tensors.iter();
             named.map(move |(name, shape)| (format!("{model}/{name}"), nameplate(shape.clone())))
         });
-        Ok(Comparison::new(FILE, &expected.collect(), &computed, None))
+        Ok(Comparison::new(
+            FILE,
+            &expected.collect(),
+            &computed,
+            Rule::Exact,
+        ))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::compare::Comparison;
+use super::compare::{Comparison, Rule};
 use super::experiment::NORMALIZE;
 use super::tensors::{self, Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
@@ -126,7 +126,7 @@ impl Bundle {
             "preprocess",
             &self.expected,
             &computed,
-            None,
+            Rule::Exact,
         ))
     }
 

@@ -58,13 +58,19 @@ fn scale(name: &str, shape: &[usize]) -> Scale {
 }
 
 /// An input of shape (clips, frames, 3, size, size), laid out as this program reads pixels: (clips·frames, size, size, 3).
-pub fn input(name: &str, frames: usize, size: usize) -> Vec<f32> {
+pub fn input(name: &str, pictures: usize, size: usize) -> Vec<f32> {
     let scale = 3f64.sqrt() as f32;
-    let mut pixels = vec![0.0; frames * size * size * 3];
-    for (index, v) in raw(name, pixels.len()).enumerate() {
+    let planes = raw(name, pictures * size * size * 3).map(|v| v * scale);
+    channels_last(planes, pictures, size)
+}
+
+/// Pictures of three planes each → pictures of pixels.
+pub fn channels_last(planes: impl Iterator<Item = f32>, pictures: usize, size: usize) -> Vec<f32> {
+    let mut pixels = vec![0.0; pictures * size * size * 3];
+    for (index, value) in planes.enumerate() {
         let (plane, pixel) = (index / (size * size), index % (size * size));
-        let (frame, channel) = (plane / 3, plane % 3);
-        pixels[(frame * size * size + pixel) * 3 + channel] = v * scale;
+        let (picture, channel) = (plane / 3, plane % 3);
+        pixels[(picture * size * size + pixel) * 3 + channel] = value;
     }
     pixels
 }

@@ -1,32 +1,16 @@
-//! `ffn golden`
+//! `ffn golden verify`
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::options::thread_count;
 use crate::base::{Error, Kind, Result};
+use crate::cli::options::thread_count;
 use crate::exec::{EngineKind, Executor};
 use crate::golden;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// Compute golden bundles and compare, group by group.
-    ///
-    /// Prints each group's relative L2 error, the error that the reference itself makes in float32, their ratio and the
-    /// tolerance. Exits with 1 when a group exceeds its tolerance or a name is missing or left over, with 4 when a bundle
-    /// cannot be read.
-    Verify(Verify),
-}
-
-#[derive(Debug, clap::Args)]
-struct Verify {
-    /// Bundles, or folders of bundles, in the format of golden/README.md.
+    /// Bundles, or folders of bundles.
     #[arg(required = true, value_name = "DIR")]
     paths: Vec<PathBuf>,
 
@@ -40,13 +24,12 @@ struct Verify {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let Command::Verify(verify) = args.command;
     let begun = Instant::now();
     let executor = Executor {
-        engine: verify.engine,
-        threads: thread_count(verify.threads),
+        engine: args.engine,
+        threads: thread_count(args.threads),
     };
-    let bundles = golden::open(&verify.paths)?;
+    let bundles = golden::open(&args.paths)?;
     let (mut groups, mut failures) = (0, 0);
     for bundle in &bundles {
         let comparison = bundle.verify(executor)?;

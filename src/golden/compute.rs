@@ -1,0 +1,100 @@
+//! Everything that a case fixes, computed by a model: in evaluation, or in whole training steps.
+
+use super::case::{Case, Steps};
+use super::source::{Inputs, input_name};
+use super::taps;
+use super::tensors::{Tensor, Tensors};
+use crate::base::Result;
+use crate::exec::DropoutKey;
+use crate::model::{Model, StepInput, StepOutput};
+use crate::train::{Optimizer, schedule};
+
+/// How many values of a gradient or parameter a bundle holds.
+const HEAD: usize = 8;
+
+/// The tensors of `expected.safetensors`. The model has the case's weights and observes its taps.
+pub fn compute(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+    match &case.steps {
+        None => evaluate(case, inputs, model),
+        Some(steps) => train(case, steps, inputs, model),
+    }
+}
+
+fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+    let mut computed = Tensors::new();
+    for &frames in &case.frames {
+        let pixels = inputs.pixels(&input_name(frames, None), frames)?;
+        let logits = model.evaluate(frames, case.batch, &pixels)?;
+        let shape = vec![case.batch, model.graph().classes];
+        computed.insert(format!("logits.{frames}"), Tensor::new(shape, &logits));
+        record_taps(&mut computed, "", model);
+    }
+    Ok(computed)
+}
+
+fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+    let mut optimizer = Optimizer::new(model.graph(), &case.experiment);
+    let mut computed = Tensors::new();
+    for step in 0..steps.count {
+        let pixels = case.frames.iter().map(|&frames| {
+            let name = input_name(frames, Some(step));
+            inputs.pixels(&name, frames)
+        });
+        let pixels: Vec<Vec<f32>> = pixels.collect::<Result<_>>()?;
+        let output = model.train_step(&StepInput {
+            pixels: &pixels.concat(),
+            labels: &steps.labels,
+            dropout: DropoutKey { seed: 0, step },
+        })?;
+        let rate = schedule::rate(&case.experiment, steps.count, step);
+        let norm = optimizer.step(model, &output.gradients, rate);
+        let step = format!("step{step}.");
+        record_step(&mut computed, &step, case, model, &output);
+        record_taps(&mut computed, &step, model);
+        computed.insert(format!("{step}grad_norm.total"), Tensor::scalar(norm));
+    }
+    for (name, _, values) in model.state_dict().floats {
+        record_tensor(&mut computed, "after", "after_norm", &name, &values);
+    }
+    Ok(computed)
+}
+
+fn record_step(
+    computed: &mut Tensors,
+    step: &str,
+    case: &Case,
+    model: &Model,
+    output: &StepOutput,
+) {
+    for (frames, logits) in case.frames.iter().zip(&output.logits) {
+        let shape = vec![case.batch, model.graph().classes];
+        computed.insert(format!("{step}logits.{frames}"), Tensor::new(shape, logits));
+    }
+    for (term, value) in &output.terms {
+        computed.insert(format!("{step}loss.{term}"), Tensor::scalar(*value));
+    }
+    computed.insert(format!("{step}loss.total"), Tensor::scalar(output.total));
+    let (head, norm) = (format!("{step}grad_head"), format!("{step}grad_norm"));
+    for (param, gradient) in model.graph().params.iter().zip(&output.gradients) {
+        record_tensor(computed, &head, &norm, &param.name, gradient);
+    }
+}
+
+fn record_taps(computed: &mut Tensors, step: &str, model: &Model) {
+    for observation in model.observations() {
+        let name = taps::name(step, observation.frames, &observation.node);
+        let tensor = Tensor::new(observation.shape.clone(), &observation.values);
+        computed.insert(name, tensor);
+    }
+}
+
+/// The first values of a tensor and its L2 norm.
+fn record_tensor(computed: &mut Tensors, head: &str, norm: &str, name: &str, values: &[f32]) {
+    let first = &values[..values.len().min(HEAD)];
+    let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
+    computed.insert(
+        format!("{head}/{name}"),
+        Tensor::new(vec![first.len()], first),
+    );
+    computed.insert(format!("{norm}/{name}"), Tensor::scalar(square.sqrt()));
+}

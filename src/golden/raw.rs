@@ -1,0 +1,171 @@
+//! The raw type that mirrors `case.json`, field by field, for reading and for writing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Backbone;
+
+/// Fields that a case leaves out are `None`; which may be left out when is a matter of [`super::case`].
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    pub name: String,
+    pub mode: Mode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<MethodName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub frames: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branches: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift_segments: Option<String>,
+    pub weights: Source,
+    pub inputs: Source,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
+    pub reference_f32_error: BTreeMap<String, ReferenceError>,
+}
+
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Eval,
+    Train,
+}
+
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodName {
+    Tsm,
+    Ffn,
+}
+
+#[derive(Debug, Deserialize, Serialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNet101,
+}
+
+impl Arch {
+    pub fn backbone(self) -> Backbone {
+        match self {
+            Arch::ResNet18 => Backbone::ResNet18,
+            Arch::ResNet34 => Backbone::ResNet34,
+            Arch::ResNet50 => Backbone::ResNet50,
+            Arch::ResNet101 => Backbone::ResNet101,
+        }
+    }
+}
+
+/// The optimiser of a case that names no experiment.
+#[derive(Debug, Deserialize, Serialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub struct Optimizer {
+    pub lr: f64,
+    pub momentum: f64,
+    pub weight_decay: f64,
+    pub clip_norm: Option<f64>,
+}
+
+/// How far float32 strays from the expected values of a group.
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceError {
+    pub rel_l2: f64,
+    pub max_abs: f64,
+}
+
+/// Where weights or inputs come from.
+#[derive(Debug, Deserialize, Serialize, Clone, PartialEq, Eq)]
+#[serde(try_from = "String", into = "String")]
+pub enum Source {
+    /// Functions of the tensors' names.
+    ProceduralV1,
+    /// A safetensors file in the bundle's folder.
+    File(String),
+}
+
+const PROCEDURAL_V1: &str = "procedural-v1";
+
+impl TryFrom<String> for Source {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            PROCEDURAL_V1 => Ok(Self::ProceduralV1),
+            name if name.ends_with(".safetensors") => in_bundle(name).map(Self::File),
+            other => Err(format!(
+                "unknown source `{}`, expected `{PROCEDURAL_V1}` or a file of the bundle such as `weights.safetensors`",
+                other.escape_default()
+            )),
+        }
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::ProceduralV1 => PROCEDURAL_V1.to_owned(),
+            Source::File(name) => name,
+        }
+    }
+}
+
+/// A file's name, if it can only be that of a file in the bundle's own folder.
+pub fn in_bundle(name: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "`{}` is no name of a file in the bundle: letters, digits, `_`, `-` and `.`",
+            name.escape_default()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_procedural_or_a_file_of_the_bundle() {
+        let source = |text: &str| Source::try_from(text.to_owned());
+        assert_eq!(source("procedural-v1"), Ok(Source::ProceduralV1));
+        let file = "weights_2.safetensors";
+        assert_eq!(source(file), Ok(Source::File(file.to_owned())));
+        for text in [
+            "",
+            "procedural-v2",
+            "weights.bin",
+            "../weights.safetensors",
+            "/etc/weights.safetensors",
+            "a\\b.safetensors",
+            ".safetensors",
+            "C:x.safetensors",
+        ] {
+            assert!(source(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Weights and inputs of a case, from their names or from files of the bundle.
+
+use std::path::{Path, PathBuf};
+
+use super::case::Case;
+use super::procedural;
+use super::raw::Source;
+use super::tensors::{self, Tensor, Tensors, damaged};
+use crate::base::Result;
+use crate::model::Model;
+use crate::model::state::{Mistakes, Named};
+
+/// Gives a model the weights of a case: every tensor under its official name, none missing and none left over. What a
+/// file counts, `num_batches_tracked`, changes no value and may be missing.
+pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<()> {
+    let mut state = model.state_dict();
+    let Source::File(file) = source else {
+        for (name, shape, values) in &mut state.floats {
+            *values = procedural::weight(name, shape);
+        }
+        return model.load_state_dict(&state);
+    };
+    let path = folder.join(file);
+    let mut stored = tensors::read(&path)?;
+    for (name, count) in &mut state.counters {
+        if let Some(counter) = stored.remove(name) {
+            *count = counter.values.first().map_or(0, |&value| value as u64);
+        }
+    }
+    state.floats = stored.into_iter().map(named).collect();
+    model
+        .load_state_dict(&state)
+        .map_err(|error| damaged(&path, &error.message))
+}
+
+/// In float32, whatever the file has.
+fn named((name, tensor): (String, Tensor)) -> Named {
+    let values = tensor.values.iter().map(|&v| v as f32).collect();
+    (name, tensor.shape, values)
+}
+
+/// Inputs by name: `input.T` in evaluation, `input.T.step{s}` in training.
+pub struct Inputs<'a> {
+    case: &'a Case,
+    /// Where they come from a file: its path and its tensors.
+    file: Option<(PathBuf, Tensors)>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Every input of the case is there with its shape, and nothing is left over.
+    pub fn open(case: &'a Case, folder: &Path) -> Result<Self> {
+        let Source::File(name) = &case.inputs else {
+            return Ok(Self { case, file: None });
+        };
+        let path = folder.join(name);
+        let tensors = tensors::read(&path)?;
+        check(case, &tensors).map_err(|error| damaged(&path, &error.message))?;
+        Ok(Self {
+            case,
+            file: Some((path, tensors)),
+        })
+    }
+
+    /// Pixels as a model takes them: frames one after another, NHWC.
+    pub fn pixels(&self, name: &str, frames: usize) -> Result<Vec<f32>> {
+        let (pictures, size) = (self.case.batch * frames, self.case.size);
+        let Some((path, tensors)) = &self.file else {
+            return Ok(procedural::input(name, pictures, size));
+        };
+        let tensor = tensors.get(name);
+        let tensor = tensor.ok_or_else(|| damaged(path, &format!("`{name}` is missing")))?;
+        let planes = tensor.values.iter().map(|&v| v as f32);
+        Ok(procedural::channels_last(planes, pictures, size))
+    }
+}
+
+/// The name of an input. `step`: `None` in evaluation.
+pub fn input_name(frames: usize, step: Option<u64>) -> String {
+    match step {
+        None => format!("input.{frames}"),
+        Some(step) => format!("input.{frames}.step{step}"),
+    }
+}
+
+fn check(case: &Case, found: &Tensors) -> Result<()> {
+    let mut mistakes = Mistakes::default();
+    let mut expected = std::collections::BTreeSet::new();
+    let steps: Vec<Option<u64>> = match &case.steps {
+        None => vec![None],
+        Some(steps) => (0..steps.count).map(Some).collect(),
+    };
+    for step in steps {
+        for &frames in &case.frames {
+            let (name, size) = (input_name(frames, step), case.size);
+            let shape = [case.batch, frames, 3, size, size];
+            match found.get(&name) {
+                None => mistakes.add("missing", &name),
+                Some(tensor) if tensor.shape != shape => {
+                    let text = format!("{name}: expected {shape:?}, found {:?}", tensor.shape);
+                    mistakes.add("shape", &text);
+                }
+                Some(_) => {}
+            }
+            expected.insert(name);
+        }
+    }
+    for name in found.keys().filter(|name| !expected.contains(*name)) {
+        mistakes.add("unexpected", &name.escape_default().to_string());
+    }
+    mistakes.into_result(crate::base::Kind::Data, "file of inputs")
+}
