@@ -11,6 +11,7 @@ book/src/golden_walkthrough.md shows.
 import argparse
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -82,15 +83,15 @@ def read_input(case, folder, name, frames):
 class Taps:
     """Outputs of the nodes that a case names: those of the modules of that name, of the branch's own where it has one."""
 
-    def __init__(self, net, nodes, branches):
-        self.outputs, self.hooks = {}, []
-        modules = dict(net.named_modules())
-        for node in nodes:
-            own = [name for name in [node, *(f"{node}_{frames}" for frames in branches)] if name in modules]
+    def __init__(self, net, case):
+        self.outputs, modules = {}, dict(net.named_modules())
+        for node in case.get("taps", []):
+            names = [node, *(f"{node}_{frames}" for frames in case.get("branches", []))]
+            own = [modules[name] for name in names if name in modules]
             if not own:
                 sys.exit(f"error: the network has no module `{node}`")
-            for name in own:
-                self.hooks.append(modules[name].register_forward_hook(self.keep(node)))
+            for module in own:
+                module.register_forward_hook(self.keep(node))
 
     def keep(self, node):
         return lambda module, inputs, output: self.outputs.update({node: output.detach().clone()})
@@ -102,7 +103,7 @@ class Taps:
 
 
 def evaluate(net, case, folder, dtype):
-    taps, values = Taps(net, case.get("taps", []), case["branches"]), {}
+    taps, values = Taps(net, case), {}
     net.eval()
     for frames in case["frames"]:
         with torch.no_grad():
@@ -140,7 +141,7 @@ def head_and_norm(head, norm, name, tensor):
 
 def train(net, case, folder, dtype):
     net.train()
-    taps, values = Taps(net, case.get("taps", []), case["branches"]), {}
+    taps, values = Taps(net, case), {}
     labels, sgd = torch.tensor(case["labels"]), optimizer(net, case["optimizer"])
     shared = case["shift_segments"].removeprefix("shared_")
     for step in range(case["steps"]):
@@ -165,8 +166,17 @@ def train(net, case, folder, dtype):
     return values
 
 
+# What the experiment language takes for granted where a case names an experiment.
+TRAINING = {
+    "shift_segments": "per_branch",
+    "lambda": 1.0,
+    "optimizer": {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "clip_norm": 20.0},
+}
+
+
 def compute(build, case, folder, weights, dtype=torch.float64):
     """Every value that the case fixes; scalars have shape (1)."""
+    case = TRAINING | case
     net = build(case).to(dtype)
     set_weights(net, weights)
     values = (train if case["mode"] == "train" else evaluate)(net, case, folder, dtype)
@@ -191,11 +201,15 @@ def group_errors(expected, found):
 
 
 def write(build, case, arguments):
-    """Where the weights are a file, it gets those that `build` gave the network."""
+    """Where the weights are a file, it gets those that `build` gave the network. A checkpoint beside the bundle has to be
+    imported into it."""
     out, weights = arguments.out, None
     out.mkdir(parents=True, exist_ok=True)
+    if "experiment" in case:
+        shutil.copy(arguments.case.parent / case["experiment"], out)
     if arguments.checkpoint:
-        case["weights"] = "weights.safetensors"
+        inside = arguments.checkpoint.parent.resolve() == out.resolve()
+        case["weights"] = arguments.checkpoint.name if inside else "weights.safetensors"
     if case["weights"] != "procedural-v1":
         net = build(case)
         weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
@@ -221,7 +235,7 @@ def write_checkpoint(net, case, arguments):
         "best_prec1": 61.86,
     }
     torch.save(checkpoint, arguments.checkpoint, _use_new_zipfile_serialization=not arguments.legacy)
-    print(f"{arguments.checkpoint}: {len(checkpoint['state_dict'])} tensors, to be imported as {arguments.out / case['weights']}")
+    print(f"{arguments.checkpoint}: {len(checkpoint['state_dict'])} tensors, the weights of {arguments.out / case['weights']}")
 
 
 def check(build, folder, tolerance=1e-7):

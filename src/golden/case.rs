@@ -313,7 +313,11 @@ pub fn shared_out(batch: usize, experiment: &Experiment) -> Result<(), String> {
     let ShiftSegments::Shared(group) = ffn.shift_segments else {
         return Ok(());
     };
-    match ffn.frames.iter().find(|&&t| (batch * t) % group != 0) {
+    match ffn
+        .frames
+        .iter()
+        .find(|&&t| !(batch * t).is_multiple_of(group))
+    {
         None => Ok(()),
         Some(frames) => Err(format!(
             "the shift works in groups of {group} frames, and {batch} clips of {frames} frames do not fall into them"

@@ -103,9 +103,12 @@ pub struct ReferenceError {
 pub enum Source {
     /// Functions of the tensors' names.
     ProceduralV1,
-    /// A safetensors file in the bundle's folder.
+    /// A file in the bundle's folder: safetensors; for weights also a PyTorch checkpoint.
     File(String),
 }
+
+/// How names of files with tensors end; what is inside is told by the file itself.
+const ENDINGS: [&str; 3] = [".safetensors", ".pth", ".pth.tar"];
 
 const PROCEDURAL_V1: &str = "procedural-v1";
 
@@ -115,7 +118,9 @@ impl TryFrom<String> for Source {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             PROCEDURAL_V1 => Ok(Self::ProceduralV1),
-            name if name.ends_with(".safetensors") => in_bundle(name).map(Self::File),
+            name if ENDINGS.iter().any(|end| name.ends_with(end)) => {
+                in_bundle(name).map(Self::File)
+            }
             other => Err(format!(
                 "unknown source `{}`, expected `{PROCEDURAL_V1}` or a file of the bundle such as `weights.safetensors`",
                 other.escape_default()
@@ -153,8 +158,9 @@ mod tests {
     fn a_source_is_procedural_or_a_file_of_the_bundle() {
         let source = |text: &str| Source::try_from(text.to_owned());
         assert_eq!(source("procedural-v1"), Ok(Source::ProceduralV1));
-        let file = "weights_2.safetensors";
-        assert_eq!(source(file), Ok(Source::File(file.to_owned())));
+        for file in ["weights_2.safetensors", "best.pth", "ckpt.best.pth.tar"] {
+            assert_eq!(source(file), Ok(Source::File(file.to_owned())));
+        }
         for text in [
             "",
             "procedural-v2",

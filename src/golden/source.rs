@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use super::case::Case;
 use super::procedural;
 use super::raw::Source;
-use super::tensors::{self, Tensor, Tensors, damaged};
-use crate::base::Result;
+use super::tensors::{self, Tensors, damaged};
+use crate::base::{Kind, Mistakes, Result};
+use crate::exchange::read;
 use crate::model::Model;
-use crate::model::state::{Mistakes, Named};
+use crate::model::state::Named;
 
 /// Gives a model the weights of a case: every tensor under its official name, none missing and none left over. What a
 /// file counts, `num_batches_tracked`, changes no value and may be missing.
@@ -21,22 +22,31 @@ pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<
         return model.load_state_dict(&state);
     };
     let path = folder.join(file);
-    let mut stored = tensors::read(&path)?;
-    for (name, count) in &mut state.counters {
-        if let Some(counter) = stored.remove(name) {
-            *count = counter.values.first().map_or(0, |&value| value as u64);
+    state.floats = Vec::new();
+    for tensor in read::open(&path)?.tensors {
+        let counter = state
+            .counters
+            .iter_mut()
+            .find(|(name, _)| *name == tensor.name);
+        match (counter, tensor.integer()) {
+            (Some((_, count)), Some(value)) => *count = value.max(0) as u64,
+            _ => state
+                .floats
+                .push(named(tensor).map_err(|what| damaged(&path, &what))?),
         }
     }
-    state.floats = stored.into_iter().map(named).collect();
     model
         .load_state_dict(&state)
         .map_err(|error| damaged(&path, &error.message))
 }
 
 /// In float32, whatever the file has.
-fn named((name, tensor): (String, Tensor)) -> Named {
-    let values = tensor.values.iter().map(|&v| v as f32).collect();
-    (name, tensor.shape, values)
+fn named(tensor: read::Tensor) -> Result<Named, String> {
+    let Some(floats) = tensor.floats() else {
+        let (name, dtype) = (&tensor.name, tensor.dtype.name());
+        return Err(format!("`{name}` is {dtype}, expected floating point"));
+    };
+    Ok((tensor.name, tensor.shape, floats.values))
 }
 
 /// Inputs by name: `input.T` in evaluation, `input.T.step{s}` in training.
@@ -107,5 +117,5 @@ fn check(case: &Case, found: &Tensors) -> Result<()> {
     for name in found.keys().filter(|name| !expected.contains(*name)) {
         mistakes.add("unexpected", &name.escape_default().to_string());
     }
-    mistakes.into_result(crate::base::Kind::Data, "file of inputs")
+    mistakes.into_result(Kind::Data, "file of inputs")
 }
