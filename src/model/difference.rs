@@ -65,30 +65,30 @@ fn values(found: &Observation, expected: &Observation, tolerance: f64) -> Option
     if error <= tolerance {
         return None;
     }
-    let pairs = found.values.iter().zip(&expected.values);
-    let apart = |&(_, (f, e)): &(usize, (&f32, &f32))| {
-        let distance = (f - e).abs();
-        if distance.is_nan() {
-            f32::INFINITY
-        } else {
-            distance
-        }
-    };
-    let furthest = pairs
-        .enumerate()
-        .max_by(|a, b| apart(a).total_cmp(&apart(b)));
-    let (index, (&found_value, &expected_value)) = furthest?;
+    let index = furthest(&found.values, &expected.values);
+    let value = |of: &Observation| of.values.get(index).copied().unwrap_or(f32::NAN);
     Some(Difference::Values {
         place: Place::of(expected),
         error,
         index: coordinates(index, &expected.shape),
-        found: found_value,
-        expected: expected_value,
+        found: value(found),
+        expected: value(expected),
     })
 }
 
+/// Where two tensors are furthest apart; what is not a number is further than any number.
+pub fn furthest(a: &[f32], b: &[f32]) -> usize {
+    let distance = |(a, b): (&f32, &f32)| match (a - b).abs() {
+        distance if distance.is_nan() => f32::INFINITY,
+        distance => distance,
+    };
+    let distances = a.iter().zip(b).map(distance).enumerate();
+    let furthest = distances.max_by(|one, other| one.1.total_cmp(&other.1));
+    furthest.map_or(0, |(index, _)| index)
+}
+
 /// ‖a − b‖ / ‖b‖; 0 where both are zero, infinite where b alone is or a value is no number.
-fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+pub fn relative_error(a: &[f32], b: &[f32]) -> f64 {
     let square = |v: f64| v * v;
     let pairs = a.iter().zip(b);
     let apart: f64 = pairs
@@ -103,7 +103,7 @@ fn relative_error(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// A row-major index as one coordinate for each dimension.
-fn coordinates(index: usize, shape: &[usize]) -> Vec<usize> {
+pub fn coordinates(index: usize, shape: &[usize]) -> Vec<usize> {
     let mut rest = index;
     let mut coordinates: Vec<usize> = shape
         .iter()

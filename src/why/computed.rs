@@ -35,6 +35,8 @@ pub fn walk(
     let outputs = both.as_mut().zip(inputs.as_ref());
     let outputs = outputs.map(|(side, input)| side.learner.model.train_step(input));
     let outputs = outputs.both()?;
+    walk.losses
+        .push(outputs.as_ref().map(|output| output.total));
     walk.note_step(
         Some(step),
         Stage::Loss,
@@ -114,7 +116,7 @@ fn activations(
             .map(|((side, input), ids)| observe(&mut side.learner.model, input, &ids));
         let observed = observed.both()?;
         values += observed.a.iter().map(|o| o.values.len()).sum::<usize>();
-        if let Some(difference) = first_difference(nodes, &graphs, &observed, measure) {
+        if let Some(difference) = first_node(nodes, &graphs, &observed, measure) {
             return Ok(Outcome::Differs(vec![difference]));
         }
     }
@@ -166,7 +168,7 @@ fn observe(model: &mut Model, input: &StepInput<'_>, nodes: &[NodeId]) -> Result
 }
 
 /// The first node, in the graph's order and the branches', that gives different values.
-fn first_difference(
+fn first_node(
     nodes: &[Common],
     graphs: &Pair<Graph>,
     observed: &Pair<Vec<Observation>>,

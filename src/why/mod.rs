@@ -84,6 +84,7 @@ impl<T> Pair<Result<T>> {
 pub fn walk(sides: &Pair<Side>, options: &Options<'_>) -> Result<Report> {
     let mut walk = Walk {
         report: Report::new(sides.a.describe(), sides.b.describe()),
+        losses: Vec::new(),
     };
     match stages(sides, options, &mut walk) {
         Ok(()) | Err(Halt::Parted) => {}
@@ -104,6 +105,8 @@ fn stages(sides: &Pair<Side>, options: &Options<'_>, walk: &mut Walk) -> Result<
 /// The report while it grows.
 struct Walk {
     report: Report,
+    /// Of the steps that were computed again.
+    losses: Vec<Pair<f64>>,
 }
 
 /// Why the walk ends.

@@ -19,7 +19,7 @@ pub fn walk(sides: &Pair<Side>, walk: &mut Walk) -> Result<(), Halt> {
     };
     let runs = Pair::new(a, b);
     walk.note(Stage::RecordedWeights, initial(&runs))?;
-    walk.note(Stage::RecordedMetrics, told(lines(&runs)))?;
+    walk.note(Stage::RecordedMetrics, told(lines(&runs, &walk.losses)))?;
     walk.note(Stage::RecordedCheckpoints, told(checkpoints(&runs)))?;
     walk.note(Stage::RecordedPredictions, told(predictions(&runs)))
 }
@@ -41,13 +41,13 @@ fn initial(runs: &Pair<&Run>) -> Outcome {
 }
 
 /// The first step whose records part. A run that was stopped has fewer; that is no difference.
-fn lines(runs: &Pair<&Run>) -> Result<Outcome> {
+fn lines(runs: &Pair<&Run>, losses: &[Pair<f64>]) -> Result<Outcome> {
     let records = runs.map(|run| metrics::read(&run.folder.join(METRICS)));
     let Pair { a, b } = records.both()?;
     let difference = a
         .iter()
         .zip(&b)
-        .find_map(|(one, other)| record_difference(one, other));
+        .find_map(|(one, other)| record_difference(one, other, losses));
     Ok(Outcome::of(difference, || {
         both_have(a.len(), b.len(), "steps")
     }))
@@ -60,7 +60,7 @@ fn both_have(a: usize, b: usize, what: &str) -> String {
     }
 }
 
-fn record_difference(a: &Record, b: &Record) -> Option<Difference> {
+fn record_difference(a: &Record, b: &Record, losses: &[Pair<f64>]) -> Option<Difference> {
     let values = |record: &Record| -> Vec<(String, String)> {
         let terms = record.terms.iter();
         let terms = terms.map(|(name, value)| (name.clone(), value.to_string()));
@@ -80,7 +80,27 @@ fn record_difference(a: &Record, b: &Record) -> Option<Difference> {
     let mut pairs = a_values.iter().zip(&b_values);
     let (one, other) = pairs.find(|(a, b)| a != b)?;
     let place = format!("step {}, {}", a.step, one.0);
-    Some(Difference::new(place, &one.1, &other.1))
+    let difference = Difference::new(place, &one.1, &other.1);
+    let computed = losses.get(a.step as usize);
+    Some(match computed.map(|losses| computed_here(losses, a, b)) {
+        Some(note) => difference.note(note),
+        None => difference,
+    })
+}
+
+/// Whose record is what a step gives on this machine, now.
+fn computed_here(losses: &Pair<f64>, a: &Record, b: &Record) -> String {
+    let agree = (losses.a == a.loss, losses.b == b.loss);
+    let who = match agree {
+        (true, true) => "as both recorded",
+        (true, false) => "as a recorded, and not b",
+        (false, true) => "as b recorded, and not a",
+        (false, false) => "as neither recorded",
+    };
+    format!(
+        "computed here, the loss of this step is {}, {who}",
+        losses.a
+    )
 }
 
 /// Weights, then momentum, of every step of which both have a checkpoint.

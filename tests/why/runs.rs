@@ -322,3 +322,17 @@ fn two_engines_agree_but_for_rounding() {
     assert_eq!(found[0].1["place"], "engine of this comparison");
     assert!(report.same().contains(&"evaluation_logits".to_owned()));
 }
+
+/// Which of two records is the right one, this machine can say of the steps that it computes again.
+#[test]
+fn a_replay_tells_whose_record_is_right() {
+    let (code, report) = against_edited(|run| {
+        edit(&run.join("metrics.jsonl"), "\"loss\":2.0", "\"loss\":2.1");
+    });
+    assert_eq!(code, 1);
+    let found = report.differing();
+    let (stage, difference) = found.last().unwrap();
+    assert_eq!(stage, "recorded_metrics");
+    let note = difference["notes"][0].as_str().unwrap();
+    assert!(note.ends_with("as a recorded, and not b"), "{note}");
+}
