@@ -8,12 +8,13 @@ use super::results;
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::OpenOptions;
+use crate::exchange::read;
 use crate::exec::Executor;
 use crate::model::Model;
 use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
-use crate::spec::{Experiment, Init};
+use crate::spec::{self, Experiment, Init};
 use crate::train::checkpoint;
 use crate::train::evaluate::{Evaluated, Evaluation};
 use crate::train::progress::{Preparation, Progress};
@@ -23,9 +24,13 @@ const MAX_FRAMES: usize = 1024;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folder.
+    /// Run folder; with --weights, an experiment file.
     #[arg(value_name = "RUN")]
     run: PathBuf,
+
+    /// Evaluate the experiment with these weights: a checkpoint that `ffn import` reads, which fits without waiving.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "experiments"])]
+    weights: Option<PathBuf>,
 
     /// Frame counts; one without a branch of its own takes the nearest branch, ties to the larger.
     /// Without it, those of the experiment.
@@ -51,46 +56,107 @@ pub struct Args {
     machine: MachineOptions,
 }
 
+/// What is evaluated.
+struct Subject {
+    /// For the table.
+    name: String,
+    experiment: Experiment,
+    frames: Vec<usize>,
+    dataset: Arc<Dataset>,
+    model: Model,
+    /// Training steps that the model has had; 0 where nobody knows.
+    step: u64,
+}
+
 pub fn run(args: Args) -> Result<()> {
-    let folder = Folder::at(&args.run);
-    let manifest = folder.manifest()?;
-    if args.save && !manifest.finished {
-        return Err(Error::new(
-            Kind::Usage,
-            "--save is for finished runs: the result of one that still trains would not be its result",
-        ));
-    }
-    if args.save {
-        manifest.check_engine(args.machine.engine)?;
-    }
-    let experiment = folder.experiment()?;
-    let frames = frame_counts(&args.frames, &experiment)?;
-    let dataset = open(&args, &folder, &experiment)?;
-    manifest.check_data(&DataIdentity::of(&dataset))?;
-    let (mut model, step) = load(&folder, &experiment, args.machine.executor())?;
-    let mut progress = Progress::new();
-    progress.evaluate(dataset.validation.len(), &frames);
-    let evaluation = Evaluation {
-        experiment: &experiment,
-        dataset: &dataset,
-        frames: &frames,
-        workers: options::thread_count(args.machine.workers),
-        step,
+    let mut subject = match &args.weights {
+        None => Subject::of_run(&args)?,
+        Some(weights) => Subject::of_weights(&args, weights)?,
     };
-    let evaluated = evaluation.run(&mut model, &mut |done| {
-        progress.evaluated(done);
-        Ok(())
-    });
-    progress.clear();
-    let evaluated = evaluated?;
+    let evaluated = subject.evaluate(options::thread_count(args.machine.workers))?;
     if args.save {
-        save(&folder, &evaluated)?;
+        save(&Folder::at(&args.run), &evaluated)?;
     }
-    print(
-        &args,
-        &folder,
-        evaluated.into_iter().map(|e| e.summary).collect(),
-    )
+    let summaries: Vec<Summary> = evaluated.into_iter().map(|e| e.summary).collect();
+    if args.json {
+        return super::print_json(&summaries);
+    }
+    let rows = summaries.iter();
+    let rows: Vec<_> = rows.map(|s| results::row(&subject.name, s)).collect();
+    print!("{}", results::table(&rows));
+    Ok(())
+}
+
+impl Subject {
+    fn of_run(args: &Args) -> Result<Self> {
+        let folder = Folder::at(&args.run);
+        let manifest = folder.manifest()?;
+        if args.save && !manifest.finished {
+            return Err(Error::new(
+                Kind::Usage,
+                "--save is for finished runs: the result of one that still trains would not be its result",
+            ));
+        }
+        if args.save {
+            manifest.check_engine(args.machine.engine)?;
+        }
+        let experiment = folder.experiment()?;
+        let frames = frame_counts(&args.frames, &experiment)?;
+        let base = experiment_folder(args, &folder)?;
+        let dataset = open(&args.data, &experiment, &base)?;
+        manifest.check_data(&DataIdentity::of(&dataset))?;
+        let (model, step) = load(&folder, &experiment, args.machine.executor())?;
+        Ok(Self {
+            name: folder.name(),
+            experiment,
+            frames,
+            dataset,
+            model,
+            step,
+        })
+    }
+
+    fn of_weights(args: &Args, weights: &Path) -> Result<Self> {
+        let loaded = spec::load(&args.run)?;
+        let mut experiment = loaded.experiment;
+        let frames = frame_counts(&args.frames, &experiment)?;
+        let checkpoint = read::open(weights)?;
+        // Nothing of what the training would begin with stays.
+        experiment.model.init = Init::Random;
+        let mut model = Model::new(&experiment, &loaded.base, args.machine.executor())?;
+        let what = format!("checkpoint `{}`", weights.display());
+        model.load_checkpoint(&what, &checkpoint)?;
+        Ok(Self {
+            name: weights
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            dataset: open(&args.data, &experiment, &loaded.base)?,
+            experiment,
+            frames,
+            model,
+            step: 0,
+        })
+    }
+
+    fn evaluate(&mut self, workers: usize) -> Result<Vec<Evaluated>> {
+        let mut progress = Progress::new();
+        progress.evaluate(self.dataset.validation.len(), &self.frames);
+        let evaluation = Evaluation {
+            experiment: &self.experiment,
+            dataset: &self.dataset,
+            frames: &self.frames,
+            workers,
+            step: self.step,
+        };
+        let evaluated = evaluation.run(&mut self.model, &mut |done| {
+            progress.evaluated(done);
+            Ok(())
+        });
+        progress.clear();
+        evaluated
+    }
 }
 
 /// The model of a run with the weights of its last checkpoint, and the steps that they have had.
@@ -125,29 +191,34 @@ pub fn check_frames(frames: usize) -> Result<usize> {
     }
 }
 
-fn open(args: &Args, folder: &Folder, experiment: &Experiment) -> Result<Arc<Dataset>> {
+/// The folder of the experiment file that a run was made from.
+fn experiment_folder(args: &Args, folder: &Folder) -> Result<PathBuf> {
     let base = match (&args.experiments, folder.history()?.processes.last()) {
         (Some(base), _) => base.clone(),
         (None, Some(process)) => process.experiment_folder.clone(),
         (None, None) => PathBuf::new(),
     };
-    if !Path::new(".").join(&base).is_dir() {
-        return Err(Error::new(
+    match Path::new(".").join(&base).is_dir() {
+        true => Ok(base),
+        false => Err(Error::new(
             Kind::Usage,
             format!(
                 "the folder of the experiment file, `{}`, is not there",
                 base.display()
             ),
         )
-        .hint("--experiments DIR says where it is; the pins are in it"));
+        .hint("--experiments DIR says where it is; the pins are in it")),
     }
+}
+
+fn open(data: &DataOptions, experiment: &Experiment, base: &Path) -> Result<Arc<Dataset>> {
     let preparation = Preparation::new();
     let dataset = Dataset::open(
         experiment,
         &OpenOptions {
-            root: args.data.data_root.clone(),
-            base: &base,
-            unpinned: args.data.unpinned,
+            root: data.data_root.clone(),
+            base,
+            unpinned: data.unpinned,
             progress: &|name, done, total| preparation.tell(name, done, total),
         },
     )?;
@@ -163,17 +234,4 @@ fn save(folder: &Folder, evaluated: &[Evaluated]) -> Result<()> {
     }
     finish::list_results(folder, &mut folder.manifest()?)?;
     finish::list_records(folder, &mut folder.history()?)
-}
-
-fn print(args: &Args, folder: &Folder, summaries: Vec<Summary>) -> Result<()> {
-    if args.json {
-        return super::print_json(&summaries);
-    }
-    let name = folder.name();
-    let rows: Vec<_> = summaries
-        .iter()
-        .map(|summary| results::row(&name, summary))
-        .collect();
-    print!("{}", results::table(&rows));
-    Ok(())
 }

@@ -47,7 +47,7 @@ enum Command {
     Data(data::Args),
     /// Train and evaluate experiments.
     Run(run::Args),
-    /// Evaluate a run at other frame counts.
+    /// Evaluate a run, or weights of another program, at any frame counts.
     Eval(eval::Args),
     /// Classify videos with a run.
     Predict(predict::Args),

@@ -148,6 +148,15 @@ impl<'a> Mapping<'a> {
         self.rows.iter().filter(|row| row.source.is_none())
     }
 
+    /// An error unless the file gives every tensor of ours; counters, which nothing is computed from, may be absent.
+    pub fn check_whole(&self, what: &str) -> Result<()> {
+        let mut mistakes = Mistakes::default();
+        for row in self.absent().filter(|row| row.wanted.role != Role::Counter) {
+            mistakes.add("missing", &row.wanted.name);
+        }
+        mistakes.into_result(Kind::Data, what)
+    }
+
     /// The values of every tensor that the file gives. NaN and infinity are an error that names the tensors, unless
     /// they are allowed: no logit that such a model computes means anything, so nobody wants them without knowing.
     pub fn load(&self, allow_non_finite: bool) -> Result<Loaded> {

@@ -25,6 +25,8 @@ use self::parameters::Parameters;
 use self::trunk::{Plan, Trunk};
 use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
+use crate::exchange::mapping::{Mapping, Purpose};
+use crate::exchange::read::Checkpoint;
 use crate::exec::{DropoutKey, Executor, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::program::batch::served;
@@ -196,6 +198,21 @@ impl Model {
             batches,
         };
         Ok(())
+    }
+
+    /// Every parameter and statistic from a checkpoint of another program; `what` is for the message. Counters that it
+    /// lacks stay.
+    pub fn load_checkpoint(&mut self, what: &str, checkpoint: &Checkpoint) -> Result<()> {
+        let graph = self.graph();
+        let mapping = Mapping::new(what, graph, checkpoint, Purpose::Whole, &[])?;
+        mapping.check_whole(what)?;
+        let loaded = mapping.load(false)?;
+        let (floats, mut counters) = (loaded.floats, loaded.counters);
+        if counters.is_empty() {
+            let own = self.counter_names().zip(self.statistics.batches.clone());
+            counters = own.collect();
+        }
+        self.load_state_dict(&StateDict { floats, counters })
     }
 
     fn counter_names(&self) -> impl Iterator<Item = String> {

@@ -312,3 +312,42 @@ fn mixed_precision_is_told_to_be_float32_on_the_cpu() {
     let manifest = std::fs::read_to_string(only_run(&out).join("manifest.json")).unwrap();
     assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Float32\""));
 }
+
+/// The weights of a run as if they came from elsewhere: the same result as the run's own.
+#[test]
+fn weights_of_another_program_are_evaluated_as_a_run_is() {
+    let run = undisturbed();
+    let checkpoint = std::fs::read_dir(run.join("checkpoints"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let model = checkpoint.path().join("model.safetensors");
+    let summaries = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let output = ffn(arguments);
+        expect(&output, 0);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let mut expected = summaries(&["eval", text(run), "--frames", "2,3,4,6", "--json"]);
+    // Nobody knows how long the weights of a file were trained.
+    expected
+        .iter_mut()
+        .for_each(|summary| summary["step"] = 0.into());
+    let flags = ["--weights", text(&model), "--frames", "2,3,4,6", "--json"];
+    assert_eq!(summaries(&[&["eval", TINY], &flags[..]].concat()), expected);
+
+    let table = ffn(&["eval", TINY, "--weights", text(&model), "--frames", "4"]);
+    assert!(
+        stdout(&table).contains("\nmodel.safetensors"),
+        "{}",
+        stdout(&table)
+    );
+    let momentum = checkpoint.path().join("momentum.safetensors");
+    let refused = ffn(&["eval", TINY, "--weights", text(&momentum)]);
+    expect(&refused, 4);
+    assert!(
+        stderr(&refused).contains("missing    base_model.bn1_2.running_mean"),
+        "{}",
+        stderr(&refused)
+    );
+}
