@@ -26,13 +26,9 @@ impl<'a> Input<'a> {
 
     pub fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let taken = rest.get(..count).ok_or_else(|| {
-            let position = self.position;
-            let left = rest.len();
-            fault(format!(
-                "pickle, byte {position}: {count} bytes expected, {left} left"
-            ))
-        })?;
+        let taken = rest
+            .get(..count)
+            .ok_or_else(|| fault(format!("{count} bytes expected, {} left", rest.len())))?;
         self.position += count;
         Ok(taken)
     }

@@ -40,16 +40,15 @@ pub fn load(bytes: &[u8]) -> Result<(Pickle<'_>, usize)> {
         memo: HashMap::new(),
         spent: 0,
     };
-    while let Some(op) = machine.input.operation()? {
-        machine.step(op).map_err(|error| {
-            let place = machine.input.position();
-            let message = format!("pickle, byte {place}: {}", error.message);
-            Error { message, ..error }
-        })?;
-    }
+    let ran = machine.run();
     let end = machine.input.position();
-    machine.pickle.root = machine.pop()?;
-    Ok((machine.pickle, end))
+    match ran {
+        Ok(()) => Ok((machine.pickle, end)),
+        Err(error) => {
+            let message = format!("pickle, byte {end}: {}", error.message);
+            Err(Error { message, ..error })
+        }
+    }
 }
 
 struct Machine<'a> {
@@ -64,6 +63,14 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
+    fn run(&mut self) -> Result<()> {
+        while let Some(op) = self.input.operation()? {
+            self.step(op)?;
+        }
+        self.pickle.root = self.pop()?;
+        Ok(())
+    }
+
     fn step(&mut self, op: u8) -> Result<()> {
         let known = self.scalar(op)? || self.container(op)? || self.memory(op)?;
         match known || self.name(op)? || self.instance(op)? {
