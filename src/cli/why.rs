@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::options::thread_count;
 use crate::base::{Error, Kind, Result};
 use crate::exec::{EngineKind, Executor};
+use crate::golden::CASE;
 use crate::train::progress::Preparation;
-use crate::why::{Options, Pair, Report, Side, walk};
+use crate::why::{Options, Pair, Report, Side, bundle, walk};
 
 /// Exit code 0 when nothing differs, 1 when something does.
 #[derive(Debug, clap::Args)]
@@ -15,7 +16,7 @@ pub struct Args {
     #[arg(value_name = "A")]
     a: PathBuf,
 
-    /// Another one.
+    /// Another one, or a golden bundle: A then computes with the bundle's weights and inputs.
     #[arg(value_name = "B")]
     b: PathBuf,
 
@@ -54,9 +55,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let sides = Pair::new(&args.a, &args.b).map(|path| Side::open(path));
-    let sides = Pair::new(sides.a?, sides.b?);
-    let report = replay(&args, &sides)?;
+    let a = Side::open(&args.a)?;
+    let report = match args.b.join(CASE).exists() {
+        true => bundle::walk(&a, &args.b, executor(&args, args.engine_a, &a))?,
+        false => replay(&args, &Pair::new(a, Side::open(&args.b)?))?,
+    };
     match args.json {
         true => super::print_json(&report)?,
         false => print!("{report}"),
@@ -69,12 +72,8 @@ pub fn run(args: Args) -> Result<()> {
 
 fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
     let preparation = Preparation::new();
-    let threads = thread_count(args.threads);
     let engines = Pair::new(args.engine_a, args.engine_b).zip(sides.as_ref());
-    let executors = engines.map(|(asked, side)| Executor {
-        engine: asked.unwrap_or(side.engine()),
-        threads,
-    });
+    let executors = engines.map(|(asked, side)| executor(args, asked, side));
     let root_b = args.data_root_b.as_ref().or(args.data_root.as_ref());
     let options = Options {
         steps: args.steps.max(1),
@@ -84,4 +83,11 @@ fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
         progress: &|name, done, total| preparation.tell(name, done, total),
     };
     walk(sides, &options)
+}
+
+fn executor(args: &Args, asked: Option<EngineKind>, side: &Side) -> Executor {
+    Executor {
+        engine: asked.unwrap_or(side.engine()),
+        threads: thread_count(args.threads),
+    }
 }

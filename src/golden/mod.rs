@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 pub use case::{Case, Steps};
 pub use compare::{Comparison, FACTOR, FLOOR, Group, Rule, Worst};
-pub use experiment::{Network, Training, experiment};
-pub use network::Bundle as ModelBundle;
+pub use experiment::{Network, Training, experiment, held_still};
+pub use network::{Bundle as ModelBundle, CASE};
 pub use raw::{ReferenceError, Source};
 pub use record::{Recipe, Recorded, record};
 pub use tensors::{Tensor, Tensors};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::case::Case;
 use super::compare::{Comparison, Rule, group_of};
 use super::compute::compute;
+use super::experiment::held_still;
 use super::source::{self, Inputs};
 use super::taps;
 use super::tensors::{self, Tensors, damaged};
@@ -14,6 +15,7 @@ use crate::graph::{Graph, NodeId};
 use crate::model::Model;
 use crate::program::batch::{every_branch, served};
 use crate::program::{TrainOptions, compile_eval, compile_train};
+use crate::spec::Experiment;
 
 pub const CASE: &str = "case.json";
 pub const EXPECTED: &str = "expected.safetensors";
@@ -49,6 +51,14 @@ impl Bundle {
         let nodes = taps::nodes(model.graph(), &self.case.taps);
         model.observe(&nodes.map_err(|what| damaged(&path, &what))?);
         Ok(model)
+    }
+
+    /// The same weights, inputs and expectations, computed as another experiment says, held still.
+    pub fn with_experiment(mut self, experiment: Experiment) -> Result<Self> {
+        self.case.experiment = held_still(experiment, self.case.size);
+        let path = self.folder.join(CASE);
+        check_cost(&self.case).map_err(|what| damaged(&path, &what))?;
+        Ok(self)
     }
 
     /// What the bundle fixes, as this program computes it.

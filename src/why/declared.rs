@@ -19,13 +19,21 @@ pub fn walk(sides: &Pair<Side>, options: &Options<'_>, walk: &mut Walk) -> Resul
     walk.note(Stage::Data, data(sides))
 }
 
-/// Every field that differs, with the named difference that it is.
 fn experiment(sides: &Pair<Side>) -> Outcome {
     let (a, b) = (&sides.a.experiment, &sides.b.experiment);
-    let value = |value: Option<String>| value.unwrap_or("(none)".to_owned());
-    let differences = spec::diff(a, b).into_iter().map(|field| {
+    fields_outcome(&spec::diff(a, b), || {
+        let identity = a.identity();
+        let identity = identity.get(..8).unwrap_or_default();
+        format!("{} fields, identity {identity}", spec::fields(a).len())
+    })
+}
+
+/// Every field that differs, with the named difference that it is.
+pub fn fields_outcome(fields: &[spec::Difference], compared: impl FnOnce() -> String) -> Outcome {
+    let value = |value: &Option<String>| value.clone().unwrap_or("(none)".to_owned());
+    let differences = fields.iter().map(|field| {
         let named = fields::named_difference(&field.path).copied();
-        let difference = Difference::new(field.path, value(field.before), value(field.after));
+        let difference = Difference::new(&field.path, value(&field.before), value(&field.after));
         Difference {
             named,
             ..difference
@@ -33,11 +41,7 @@ fn experiment(sides: &Pair<Side>) -> Outcome {
     });
     let differences: Vec<Difference> = differences.collect();
     match differences.is_empty() {
-        true => Outcome::Same(format!(
-            "{} fields, identity {}",
-            spec::fields(a).len(),
-            a.identity().get(..8).unwrap_or_default()
-        )),
+        true => Outcome::Same(compared()),
         false => Outcome::Differs(differences),
     }
 }
@@ -166,11 +170,16 @@ fn differing_video(sides: &Pair<Side>) -> Result<Option<String>> {
 pub fn explain(sides: &Pair<Side>, report: &Report) -> Vec<String> {
     let fields = spec::diff(&sides.a.experiment, &sides.b.experiment);
     let mut sentences = damage(sides);
-    match report.effect() {
-        Some(effect) => sentences.push(origin(effect, report, &fields)),
-        None => sentences.extend(no_effect(report, &fields)),
-    }
+    sentences.extend(explain_fields(report, &fields));
     sentences
+}
+
+/// [`explain`] by the fields that differ alone.
+pub fn explain_fields(report: &Report, fields: &[spec::Difference]) -> Vec<String> {
+    match report.effect() {
+        Some(effect) => vec![origin(effect, report, fields)],
+        None => no_effect(report, fields).into_iter().collect(),
+    }
 }
 
 /// Where an effect comes from, in a sentence.

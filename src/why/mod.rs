@@ -4,9 +4,12 @@
 //! compared whole; then both are computed again, step by step and stage by stage ([`replay`]), until two values part.
 //! Where they do not, or cannot be computed here, what two runs left behind is compared ([`recorded`]).
 //!
+//! Against a golden bundle the experiment computes with the bundle's weights and inputs ([`bundle`]).
+//!
 //! Two sides that compute with the same engine must agree bit for bit; between engines [`compare::Tolerance`] says how
 //! far a tensor may stray.
 
+pub mod bundle;
 pub mod compare;
 mod computed;
 mod declared;
@@ -82,10 +85,7 @@ impl<T> Pair<Result<T>> {
 
 /// Compares stage by stage, until two values part.
 pub fn walk(sides: &Pair<Side>, options: &Options<'_>) -> Result<Report> {
-    let mut walk = Walk {
-        report: Report::new(sides.a.describe(), sides.b.describe()),
-        losses: Vec::new(),
-    };
+    let mut walk = Walk::new(Report::new(sides.a.describe(), sides.b.describe()));
     match stages(sides, options, &mut walk) {
         Ok(()) | Err(Halt::Parted) => {}
         Err(Halt::Failed(error)) => return Err(error),
@@ -123,6 +123,13 @@ impl From<Error> for Halt {
 }
 
 impl Walk {
+    fn new(report: Report) -> Self {
+        Self {
+            report,
+            losses: Vec::new(),
+        }
+    }
+
     /// Notes a stage; an effect ends the walk.
     fn note(&mut self, stage: Stage, outcome: Outcome) -> Result<(), Halt> {
         self.note_step(None, stage, outcome)

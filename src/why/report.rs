@@ -44,7 +44,7 @@ pub enum Stage {
     RecordedMetrics,
     RecordedCheckpoints,
     RecordedPredictions,
-    /// Only against a golden bundle: the values that it holds, in the order of computation.
+    /// Only against a golden bundle: the names and shapes of its tensors.
     Bundle,
 }
 

@@ -1,5 +1,6 @@
 //! `ffn why`: two experiments or runs are told apart by the first place where they part.
 
+mod bundles;
 mod named;
 mod runs;
 mod support;
