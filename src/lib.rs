@@ -23,9 +23,9 @@
 //! | [`data`] | lists, pins, videos | [`data::TrainBatch`] and [`data::EvalBatch`]: bytes of all frame counts from one decode |
 //! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
 //! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
-//! | [`exec`] | a program, parameters, pixels | logits and gradients |
+//! | [`exec`] | a program, parameters, pixels | logits and gradients; [`exec::dfdx`] interprets the graph itself, as the reference |
 //! | [`exchange`] | weights, graphs | files of other programs: safetensors, PyTorch checkpoints, ONNX |
-//! | [`model`] | all of these | the dfdx module: the trunk is one operation on dfdx's tape, the objective is dfdx |
+//! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
@@ -34,8 +34,8 @@
 //!
 //! # Where to begin
 //! - *The paper in code*: `graph/flexible.rs` (private norms, alteration), `model/objective.rs` (equation 4),
-//!   `exec/cpu/shift.rs` (the temporal shift).
-//! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk.rs` →
+//!   `exec/dfdx/ops.rs` (the temporal shift, every layer).
+//! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk/compiled.rs` →
 //!   [`exec::cpu::Engine::forward`].
 //! - *A new field of the language*: the raw type in `spec/raw.rs`, its default in `spec/resolve.rs`, its rules in
 //!   `spec/rules.rs`; `ffn schema` and its test say what else changed.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ffn::exec::{EngineKind, Executor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -14,8 +15,13 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn assert_agrees(name: &str) {
+    assert_agrees_on(EngineKind::Compiled, name);
+}
+
+fn assert_agrees_on(engine: EngineKind, name: &str) {
+    let executor = Executor { engine, threads: 2 };
     for bundle in ffn::golden::open(&[golden(name)]).unwrap() {
-        let comparison = bundle.verify(ffn::exec::Executor::compiled(2)).unwrap();
+        let comparison = bundle.verify(executor).unwrap();
         assert!(comparison.passes(), "\n{comparison}");
     }
 }
@@ -48,6 +54,16 @@ fn ffn_r18_train_agrees() {
 #[test]
 fn ffn_r50_train_agrees() {
     assert_agrees("ffn_r50_train");
+}
+
+#[test]
+fn ffn_r18_eval_agrees_on_the_dfdx_engine() {
+    assert_agrees_on(EngineKind::Dfdx, "ffn_r18_eval");
+}
+
+#[test]
+fn tsm_r18_train_agrees_on_the_dfdx_engine_in_float64() {
+    assert_agrees_on(EngineKind::DfdxF64, "tsm_r18_train");
 }
 
 #[test]

@@ -169,3 +169,16 @@ fn changed_metrics_are_refused() {
         stderr(&output)
     );
 }
+
+/// Another engine would go on with other last bits.
+#[test]
+fn a_run_of_another_engine_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path();
+    expect(&run_tiny(out, &["--max-minutes", "0"]), 75);
+    let refused = run_tiny(out, &["--engine", "dfdx"]);
+    expect(&refused, 5);
+    insta::assert_snapshot!(stderr(&refused));
+    expect(&run_tiny(out, &[]), 0);
+    expect(&run_tiny(out, &["--engine", "dfdx"]), 5);
+}

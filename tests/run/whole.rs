@@ -351,3 +351,41 @@ fn weights_of_another_program_are_evaluated_as_a_run_is() {
         stderr(&refused)
     );
 }
+
+/// The reference trains, stops, goes on and evaluates like any engine, and its results are nearly those of the compiled.
+#[test]
+fn the_dfdx_engine_goes_the_whole_way() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path();
+    expect(
+        &run_tiny(out, &["--engine", "dfdx", "--max-minutes", "0"]),
+        75,
+    );
+    expect(&run_tiny(out, &["--engine", "dfdx"]), 0);
+    let run = only_run(out);
+    let manifest = std::fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"engine\": \"dfdx\""));
+    let first_loss = |run: &Path| -> f64 {
+        let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+        record["loss"].as_f64().unwrap()
+    };
+    let (compiled, dfdx) = (first_loss(undisturbed()), first_loss(&run));
+    assert!((compiled - dfdx).abs() < 1e-5, "{compiled} {dfdx}");
+}
+
+/// A run of any engine is evaluated by any, but only its own keeps the result.
+#[test]
+fn a_run_is_evaluated_by_another_engine() {
+    let run = text(undisturbed());
+    let evaluated = |engine: &str| {
+        let output = ffn(&["eval", run, "--engine", engine]);
+        expect(&output, 0);
+        stdout(&output)
+    };
+    assert_eq!(evaluated("dfdx-f64"), evaluated("compiled"));
+    let refused = ffn(&["eval", run, "--engine", "dfdx", "--save"]);
+    expect(&refused, 5);
+    assert!(stderr(&refused).contains("the engine `compiled`, and `dfdx` is asked for"));
+}

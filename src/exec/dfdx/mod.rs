@@ -8,11 +8,15 @@
 //! row-major order, the frames of a clip one after another, then the next clip. What looks at neighbours in space or
 //! time gathers rows ([`gather`]); everything else is a product of matrices or goes value by value.
 //!
+//! Check: `cargo test --test oracle`, `ffn golden verify --engine dfdx-f64 golden`.
+//!
 //! [`Real`] is float32 or float64. What comes in (parameters, running statistics, pixels) is float32 in both.
 
 mod gather;
 mod norm;
 mod ops;
+#[cfg(test)]
+mod tests;
 
 use dfdx::prelude::*;
 

@@ -119,16 +119,22 @@ impl<E: Real> Trunk for Interpreted<E> {
     ) -> Result<Vec<f32>> {
         self.prepare_eval(batch)?;
         let plan = Rc::clone(&self.plan);
+        let leaves = leaves::<E>(&parameters.values())?;
+        // A clip at a time: they do not meet, and what a pass keeps is large.
         let pass = Pass {
             graph: &plan.evaluation,
-            segment: batch,
+            segment: Segment { clips: 1, ..batch },
             training: None,
             observed: &self.observed,
         };
-        let leaves = leaves::<E>(&parameters.values())?;
-        let output = pass.forward::<E, NoneTape>(&leaves, statistics, pixels)?;
-        self.observations = self.in_order(pass.graph, &[(batch, output.observed)]);
-        Ok(rounded(output.logits.as_vec()))
+        let (mut logits, mut observed) = (Vec::new(), Observed::new());
+        for clip in pixels.chunks_exact(pixels.len() / batch.clips) {
+            let output = pass.forward::<E, NoneTape>(&leaves, statistics, clip)?;
+            logits.extend(rounded(output.logits.as_vec()));
+            append(&mut observed, output.observed);
+        }
+        self.observations = self.in_order(pass.graph, &[(batch, observed)]);
+        Ok(logits)
     }
 
     fn observations(&self) -> &[Observation] {
@@ -138,6 +144,17 @@ impl<E: Real> Trunk for Interpreted<E> {
     /// Every pass frees what it took.
     fn memory(&self) -> usize {
         0
+    }
+}
+
+/// Puts a clip's outputs behind those of the clips before it.
+fn append(observed: &mut Observed, clip: Observed) {
+    if observed.is_empty() {
+        *observed = clip;
+        return;
+    }
+    for ((_, all), (_, values)) in observed.iter_mut().zip(clip) {
+        all.extend(values);
     }
 }
 
