@@ -55,3 +55,70 @@ fn json_has_everything() {
     assert_eq!(plan["groups"].as_array().unwrap().len(), 161);
     assert!(plan["layers"].as_array().unwrap().len() > 161);
 }
+
+/// The tiny experiment with some of its text replaced.
+fn changed(changes: &[(&str, &str)]) -> (tempfile::TempDir, String) {
+    let mut text = std::fs::read_to_string("fixtures/experiments/tiny.ron").unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("experiment.ron");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+/// `eval.batch` counts views; whole clips run, and no more than there are.
+#[test]
+fn evaluation_is_planned_as_it_runs() {
+    let planned = |to: &str| {
+        let (_folder, file) = changed(&[("batch: 4, every", &format!("{to}, every"))]);
+        let text = plan(&[&file]);
+        let memory = text.lines().filter(|line| line.starts_with("evaluation"));
+        let what = memory.map(|line| line.split("  ").next().unwrap());
+        format!("{to}\n{}\n", what.collect::<Vec<_>>().join("\n"))
+    };
+    let cases = [
+        "batch: 4",
+        "batch: 100",
+        "batch: 7, crops: Three",
+        "batch: 7, crops: Three, sampling: Dense(window: 8, clips: 5)",
+    ];
+    insta::assert_snapshot!(cases.map(planned).join("\n"));
+}
+
+/// Legal each for itself, and together more than can be counted.
+#[test]
+fn sizes_beyond_any_machine_are_an_error() {
+    let every: Vec<usize> = (1..=1024).collect();
+    let every = format!("frames: {every:?}");
+    let clips = ("train: 24", "train: 1000000");
+    let wide = (
+        "blocks: [1, 1], width: 8",
+        "blocks: [1, 1, 1, 1, 1, 1], width: 1024",
+    );
+    let cases: [&[(&str, &str)]; 3] = [
+        &[
+            clips,
+            ("batch: 8", "batch: 65536"),
+            ("frames: [2, 4]", &every),
+        ],
+        &[clips, ("batch: 8", "batch: 65536"), wide],
+        &[
+            wide,
+            ("short_side: 24, size: 24", "short_side: 4096, size: 4096"),
+        ],
+    ];
+    for changes in cases {
+        let (_folder, file) = changed(changes);
+        let output = Command::new(env!("CARGO_BIN_EXE_ffn"))
+            .args(["plan", &file])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{changes:?}: {error}");
+        assert!(error.contains("a program has at most"), "{error}");
+    }
+}

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::table;
 use crate::base::Result;
-use crate::data::clip::evaluation_size;
+use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
@@ -101,10 +101,13 @@ struct Training {
     memory: Memory,
 }
 
+/// One forward pass.
 #[derive(Debug, Serialize)]
 struct Evaluation {
     frames: usize,
-    batch: usize,
+    clips: usize,
+    /// Of each clip.
+    views: usize,
     memory: Memory,
 }
 
@@ -143,7 +146,7 @@ impl Plan {
             summary: experiment.summary(),
             parameters: parameters(&graph),
             parameter_count: graph.parameter_count(),
-            forward: forward(experiment, &evaluation_graph),
+            forward: forward(experiment, &evaluation_graph)?,
             training: training(experiment, &graph)?,
             evaluation: evaluation
                 .map(|&frames| evaluate(experiment, &evaluation_graph, frames))
@@ -220,7 +223,15 @@ impl Plan {
         let what = format!("training, {} clips", training.batch);
         rows.push(row(what, &training.memory));
         rows.extend(self.evaluation.iter().map(|of| {
-            let what = format!("evaluation, {} clips of {} frames", of.batch, of.frames);
+            let views = match of.views {
+                1 => String::new(),
+                views => format!(", {views} views each"),
+            };
+            let clips = match of.clips {
+                1 => "1 clip".to_owned(),
+                clips => format!("{clips} clips"),
+            };
+            let what = format!("evaluation, {clips} of {} frames{views}", of.frames);
             row(what, &of.memory)
         }));
         table::render(&["memory", "MB", "+ MB a thread"], &rows)
@@ -279,16 +290,19 @@ fn parameters(graph: &Graph) -> Vec<ParametersOfKind> {
 }
 
 /// Every frame count that is trained or evaluated.
-fn forward(experiment: &Experiment, graph: &Graph) -> Vec<Forward> {
+fn forward(experiment: &Experiment, graph: &Graph) -> Result<Vec<Forward>> {
     let trained = experiment.method.frames();
     let mut frames = [trained, &experiment.eval.frames].concat();
     frames.sort_unstable();
     frames.dedup();
-    let of = |frames: usize| Forward {
-        frames,
-        branch: graph.branches[graph.branch_for(frames)],
-        trained: trained.contains(&frames),
-        multiply_adds: graph.clip_multiply_adds(frames),
+    let of = |frames: usize| {
+        graph.check_size(frames)?;
+        Ok(Forward {
+            frames,
+            branch: graph.branches[graph.branch_for(frames)],
+            trained: trained.contains(&frames),
+            multiply_adds: graph.clip_multiply_adds(frames),
+        })
     };
     frames.into_iter().map(of).collect()
 }
@@ -311,11 +325,14 @@ fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
 }
 
 fn evaluate(experiment: &Experiment, graph: &Graph, frames: usize) -> Result<Evaluation> {
-    let batch = experiment.eval.batch;
-    let program = compile_eval(graph, &[served(graph, frames, batch)], &[])?;
+    let eval = &experiment.eval;
+    let most = validation_clips(&experiment.data).unwrap_or(usize::MAX);
+    let (clips, views) = (evaluation_batch(eval).min(most), evaluation_views(eval));
+    let program = compile_eval(graph, &[served(graph, frames, clips * views)], &[])?;
     Ok(Evaluation {
         frames,
-        batch,
+        clips,
+        views,
         memory: memory(&program),
     })
 }
@@ -326,6 +343,15 @@ fn training_clips(data: &Data) -> Option<usize> {
         Data::SomethingV2(data) => Some(data.train_count),
         Data::FrameFolders(data) => data.train_count,
         Data::Miniature(data) => Some(data.train),
+    }
+}
+
+/// Clips of the validation split as far as the experiment says.
+fn validation_clips(data: &Data) -> Option<usize> {
+    match data {
+        Data::SomethingV2(data) => Some(data.validation_count),
+        Data::FrameFolders(data) => data.validation_count,
+        Data::Miniature(data) => Some(data.validation),
     }
 }
 

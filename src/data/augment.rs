@@ -8,7 +8,7 @@ use super::transform;
 use super::video::Picture;
 use crate::base::rng::Stream;
 use crate::base::{Error, Kind, Result};
-use crate::spec::{Flip, TrainClips, TrainCrop};
+use crate::spec::{Crops, Flip, TrainClips, TrainCrop};
 
 /// How the pictures of one training clip become the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +140,22 @@ fn label_of(name: &str, classes: &[String]) -> Result<usize> {
     })
 }
 
-fn refuse_directions(classes: &[String]) -> Result<()> {
-    let directed = classes.iter().find(|class| {
+/// Refuses an evaluation that flips crops where classes tell left from right; a flip map without pairs says that none does.
+pub fn check_crops(flip: &Flip, crops: Crops, classes: &[String]) -> Result<()> {
+    let none_changes = matches!(flip, Flip::Mapped { classes } if classes.is_empty());
+    match directed(classes) {
+        Some(class) if crops == Crops::Ten && !none_changes => Err(Error::new(
+            Kind::Experiment,
+            format!("five of ten crops are flipped, and a flip would make clips of `{class}` show another class"),
+        )
+        .hint("write `crops: Three`, which flips nothing; or `flip: Mapped(classes: [])` for the training, if no class changes")),
+        _ => Ok(()),
+    }
+}
+
+/// A class whose name tells left from right.
+fn directed(classes: &[String]) -> Option<&String> {
+    classes.iter().find(|class| {
         class.split(|c: char| !c.is_alphanumeric()).any(|word| {
             [
                 "left",
@@ -152,8 +166,11 @@ fn refuse_directions(classes: &[String]) -> Result<()> {
             ]
             .contains(&word.to_lowercase().as_str())
         })
-    });
-    match directed {
+    })
+}
+
+fn refuse_directions(classes: &[String]) -> Result<()> {
+    match directed(classes) {
         None => Ok(()),
         Some(class) => Err(Error::new(
             Kind::Experiment,
@@ -199,6 +216,21 @@ mod tests {
         );
         let twice = mapped(&[("Moving left", "Moving right"), ("Moving left", "Falling")]);
         insta::assert_snapshot!("flip_of_a_class_twice", message(twice));
+    }
+
+    #[test]
+    fn an_empty_map_says_that_no_class_changes() {
+        assert_eq!(flipped_labels(&mapped(&[]), &classes()).unwrap(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn flipped_crops_are_refused_where_classes_have_directions() {
+        let check = |flip, crops, classes: &[String]| check_crops(&flip, crops, classes);
+        let message = check(Flip::Off, Crops::Ten, &classes()).unwrap_err();
+        insta::assert_snapshot!("ten_crops_of_directions", message.to_string());
+        check(Flip::Off, Crops::Three, &classes()).unwrap();
+        check(Flip::Off, Crops::Ten, &["Falling".to_owned()]).unwrap();
+        check(mapped(&[]), Crops::Ten, &classes()).unwrap();
     }
 
     #[test]

@@ -45,6 +45,11 @@ pub fn evaluation_views(eval: &Eval) -> usize {
     sampling::evaluation_clips(eval.sampling) * crop::evaluation_crop_count(eval.crops)
 }
 
+/// Clips of one forward pass in evaluation: as many as `eval.batch` holds with all their views, and at least one.
+pub fn evaluation_batch(eval: &Eval) -> usize {
+    (eval.batch / evaluation_views(eval).max(1)).max(1)
+}
+
 /// Height and width of a view in evaluation: three crops are of the full shorter side.
 pub fn evaluation_size(eval: &Eval) -> usize {
     match eval.crops {

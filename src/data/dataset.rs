@@ -103,7 +103,9 @@ impl Dataset {
                 something_v2::read(&root, expected)?
             }
         };
-        augment::flipped_labels(&experiment.train.clips.flip, &classes)?;
+        let flip = &experiment.train.clips.flip;
+        augment::flipped_labels(flip, &classes)?;
+        augment::check_crops(flip, experiment.eval.crops, &classes)?;
         Ok(Self {
             root,
             classes,

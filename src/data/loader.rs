@@ -284,7 +284,7 @@ impl EvalLoader {
         let frames = frames.to_vec();
         let views = clip::evaluation_views(&eval);
         let size = clip::evaluation_size(&eval);
-        let batch = (eval.batch / views.max(1)).max(1);
+        let batch = clip::evaluation_batch(&eval);
         let limits = Limits {
             workers,
             window: AHEAD * batch.max(workers),

@@ -12,7 +12,7 @@ pub mod verify;
 pub use flexible::frame_flexible;
 pub use op::{Conv, NormParams, Op, Role, Shape};
 
-use crate::base::Result;
+use crate::base::{Error, Kind, Result};
 use crate::spec::{Experiment, Method};
 
 /// What a parameter is, for its optimiser group and its initial value.
@@ -75,6 +75,11 @@ pub struct Stat {
     pub channels: usize,
 }
 
+/// Frames of one batch; a step of the paper has 896.
+const MAX_FRAMES: usize = 1 << 22;
+/// Values of all nodes in one batch: 4 TiB as float32.
+const MAX_VALUES: u128 = 1 << 40;
+
 /// Index of a node in its graph; inputs come before the nodes that read them.
 pub type NodeId = usize;
 /// Index into [`Graph::params`].
@@ -135,6 +140,27 @@ impl Graph {
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
         self.params.iter().map(Param::count).sum()
+    }
+
+    /// Refuses more frames than any program can be planned for: all that is counted afterwards, bytes and multiply-adds,
+    /// stays far below 2^64.
+    pub fn check_size(&self, frames: usize) -> Result<()> {
+        let of_frame: u128 = self
+            .nodes
+            .iter()
+            .map(|node| node.shape.count() as u128)
+            .sum();
+        let values = of_frame * frames as u128;
+        if frames <= MAX_FRAMES && values <= MAX_VALUES {
+            return Ok(());
+        }
+        let (height, width) = self.input;
+        let message = format!(
+            "{frames} frames of {height}×{width} pixels give {values} values in all layers; \
+             a program has at most {MAX_FRAMES} frames and {MAX_VALUES} values"
+        );
+        Err(Error::new(Kind::Experiment, message)
+            .hint("take fewer clips, fewer frames or smaller pictures"))
     }
 
     /// Multiply-adds of a node for one frame. Convolutions and the classifier count, as is usual; the rest is zero.

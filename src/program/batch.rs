@@ -109,6 +109,8 @@ impl Batch {
         norm_clips: Option<usize>,
         period: impl Fn(&Segment) -> usize,
     ) -> Result<Self> {
+        let frames = segments.iter().map(|s| s.clips.saturating_mul(s.frames));
+        graph.check_size(frames.fold(0, usize::saturating_add))?;
         let mut batch = Self {
             segments: segments.to_vec(),
             frames: 0,

@@ -10,19 +10,42 @@ pub fn experiment() -> impl Strategy<Value = Experiment> {
         let parts = (model(), method(), data(), train(epochs, batch));
         let rest = (optimizer(), schedule(epochs), eval());
         ("[a-z][a-z0-9_.-]{0,20}", any::<u64>(), parts, rest).prop_map(
-            |(name, seed, (model, method, data, train), (optimizer, schedule, eval))| Experiment {
-                name,
-                seed,
-                model,
-                method,
-                data,
-                train,
-                optimizer,
-                schedule,
-                eval,
+            |(name, seed, (model, method, mut data, train), (optimizer, schedule, eval))| {
+                leave_nothing_out_of_shared_segments(&method, &mut data);
+                Experiment {
+                    name,
+                    seed,
+                    model,
+                    method,
+                    data,
+                    train,
+                    optimizer,
+                    schedule,
+                    eval,
+                }
             },
         )
     })
+}
+
+/// A shortened step must fall into whole groups too.
+fn leave_nothing_out_of_shared_segments(method: &Method, data: &mut Data) {
+    let Method::Ffn(Ffn {
+        frames,
+        shift_segments: ShiftSegments::Shared(group),
+        ..
+    }) = method
+    else {
+        return;
+    };
+    let unreadable = match data {
+        Data::SomethingV2(data) => &mut data.unreadable,
+        Data::FrameFolders(data) => &mut data.unreadable,
+        Data::Miniature(_) => return,
+    };
+    if frames.iter().any(|frames| frames % group != 0) {
+        *unreadable = Unreadable::Fail;
+    }
 }
 
 fn model() -> impl Strategy<Value = Model> {

@@ -122,26 +122,40 @@ fn directions(experiment: &Experiment, findings: &mut Findings) {
                 .at("data", why)
                 .hint("`flip: Off`, or `flip: Mapped(classes: [(\"…left…\", \"…right…\")])`");
         }
+        Flip::Mapped { classes } if classes.is_empty() && sensitive => {
+            findings
+                .mistake("the map of flipped classes is empty, and clips are flipped")
+                .at("train.clips.flip.classes", "no class changes")
+                .at("data", why)
+                .hint("`flip: Off`, or the pairs of classes that a flip exchanges");
+        }
         Flip::Mapped { classes } => flip_map(classes, findings),
         Flip::Random | Flip::Off => {}
     }
-    if sensitive && experiment.eval.crops == Crops::Ten {
+    if experiment.eval.crops == Crops::Ten {
+        ten_crops(experiment, sensitive.then_some(("data", why)), findings);
+    }
+}
+
+/// A mirrored crop is scored with the label of the clip.
+fn ten_crops(experiment: &Experiment, declared: Option<(&str, &str)>, findings: &mut Findings) {
+    let mapped = match &experiment.train.clips.flip {
+        Flip::Mapped { classes } if !classes.is_empty() => {
+            Some(("train.clips.flip.classes", "classes that a flip exchanges"))
+        }
+        _ => None,
+    };
+    if let Some((path, what)) = declared.or(mapped) {
         findings
             .mistake("five of ten crops are flipped, and would be scored with wrong labels")
             .at("eval.crops", "exchanges left and right")
-            .at("data", why)
+            .at(path, what)
             .hint("`crops: Three` flips nothing");
     }
 }
 
 fn flip_map(classes: &[(String, String)], findings: &mut Findings) {
     let path = "train.clips.flip.classes";
-    if classes.is_empty() {
-        findings
-            .mistake("the map of flipped classes is empty")
-            .at(path, "no class changes")
-            .hint("where no class is sensitive to directions: `flip: Random`");
-    }
     let mut seen = std::collections::BTreeSet::new();
     for (i, (a, b)) in classes.iter().enumerate() {
         let at = format!("{path}[{i}]");

@@ -14,7 +14,10 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     init(experiment, findings);
     match &experiment.method {
         Method::Vanilla { frames } => findings.whole("method.frames", *frames, FRAMES),
-        Method::Ffn(ffn) => flexible(ffn, experiment.train.batch, findings),
+        Method::Ffn(ffn) => {
+            flexible(ffn, experiment.train.batch, findings);
+            shortened_steps(ffn, experiment.data.unreadable(), findings);
+        }
     }
 }
 
@@ -128,9 +131,29 @@ fn flexible(ffn: &Ffn, batch: usize, findings: &mut Findings) {
     }
 }
 
+const SHIFT_SEGMENTS: &str = "method.shift_segments";
+
+/// A step that leaves a video out must fall into whole groups too, however many clips are left.
+fn shortened_steps(ffn: &Ffn, unreadable: Unreadable, findings: &mut Findings) {
+    let (Unreadable::Skip, ShiftSegments::Shared(group)) = (unreadable, ffn.shift_segments) else {
+        return;
+    };
+    let cut = |&(_, frames): &(usize, &usize)| frames.checked_rem(group).unwrap_or(0) != 0;
+    if let Some((i, frames)) = ffn.frames.iter().enumerate().find(cut) {
+        findings
+            .mistake(format!(
+                "a step with a clip of {frames} frames left out does not fall into groups of {group}"
+            ))
+            .at("data.unreadable", "leaves clips out")
+            .at(SHIFT_SEGMENTS, format!("groups of {group} frames"))
+            .at(format!("method.frames[{i}]"), format!("{frames} frames in a clip"))
+            .hint("`unreadable: Fail`, or `shift_segments: PerBranch`");
+    }
+}
+
 /// The batch of every branch must fall into whole groups.
 fn shared_segments(group: usize, frames: &[usize], batch: usize, findings: &mut Findings) {
-    let path = "method.shift_segments";
+    let path = SHIFT_SEGMENTS;
     findings.whole(path, group, FRAMES);
     for (i, &count) in frames.iter().enumerate() {
         let rest = batch.saturating_mul(count).checked_rem(group).unwrap_or(0);
