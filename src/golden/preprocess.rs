@@ -24,6 +24,11 @@ const SCALES: [f64; 4] = [1.0, 0.875, 0.75, 0.66];
 const MAX_DISTORTION: usize = 1;
 const MORE_FIXED: bool = true;
 
+/// Height and width of pictures.
+const MAX_SIDE: usize = 4096;
+/// Frames of a clip.
+const MAX_FRAMES: usize = 1024;
+
 pub struct Bundle {
     cases: Cases,
     boxes: Vec<Boxes>,
@@ -109,6 +114,7 @@ impl Bundle {
             pictures.insert(name.clone(), picture);
         }
         check_geometry(&cases).map_err(|what| damaged(&folder.join(CASES), &what))?;
+        check_boxes(&boxes).map_err(|what| damaged(&folder.join(BOXES), &what))?;
         let mut bundle = Self {
             frames: read_indices(&folder.join(INDICES))?,
             expected: Tensors::new(),
@@ -221,11 +227,21 @@ impl Boxes {
     }
 }
 
-/// What would make the transforms panic.
+/// What would make the transforms panic, or take more memory than any picture needs.
 fn check_geometry(cases: &Cases) -> Result<(), String> {
     for case in &cases.eval {
         if case.crop == 0 || case.crop > case.scale {
             return Err(format!("{}: crop must be in 1..={}", case.name, case.scale));
+        }
+        let (short, long) = (
+            case.width.min(case.height).max(1),
+            case.width.max(case.height),
+        );
+        if case.scale.saturating_mul(long) / short > MAX_SIDE {
+            return Err(format!(
+                "{}: no side may have more than {MAX_SIDE} pixels after resizing",
+                case.name
+            ));
         }
     }
     for case in &cases.multi_scale_crop {
@@ -233,14 +249,28 @@ fn check_geometry(cases: &Cases) -> Result<(), String> {
         let [x, y, width, height] = case.box_xywh;
         let ends = (x.checked_add(width), y.checked_add(height));
         let inside = matches!(ends, (Some(_), Some(_))) && region.fits(case.width, case.height);
-        if !inside || width == 0 || height == 0 || case.size == 0 {
+        if !inside || width == 0 || height == 0 {
             return Err(format!(
                 "{}: the box must lie inside the picture",
                 case.name
             ));
         }
+        if !(1..=MAX_SIDE).contains(&case.size) {
+            return Err(format!("{}: size must be in 1..={MAX_SIDE}", case.name));
+        }
     }
     Ok(())
+}
+
+fn check_boxes(boxes: &[Boxes]) -> Result<(), String> {
+    let sides = boxes.iter().flat_map(|b| [b.width, b.height, b.size]);
+    match sides
+        .into_iter()
+        .find(|side| !(1..=MAX_SIDE).contains(side))
+    {
+        None => Ok(()),
+        Some(side) => Err(format!("a side must be in 1..={MAX_SIDE}, found {side}")),
+    }
 }
 
 /// Moves `NAME.image` out: (height, width, 3) bytes.
@@ -274,11 +304,13 @@ fn read_indices(path: &Path) -> Result<Vec<FrameCase>> {
             .split_once('/')
             .and_then(|(frames, count)| Some((frames.parse().ok()?, count.parse().ok()?)));
         match numbers {
-            Some((frames, count)) if frames > 0 && count > 0 && frames < 1 << 16 => Ok(FrameCase {
-                frames,
-                count,
-                indices,
-            }),
+            Some((frames, count)) if (1..=MAX_FRAMES).contains(&frames) && count > 0 => {
+                Ok(FrameCase {
+                    frames,
+                    count,
+                    indices,
+                })
+            }
             _ => Err(damaged(path, &format!("`{key}` is not segments/frames"))),
         }
     });

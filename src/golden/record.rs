@@ -65,7 +65,12 @@ pub fn record(recipe: &Recipe, out: &Path, update: bool) -> Result<Recorded> {
         .prefix(files::TEMPORARY)
         .tempdir_in(parent)
         .map_err(|e| Error::io("write into", parent, &e))?;
-    let comparison = write(recipe, draft.path())?;
+    let comparison = write(recipe, draft.path()).map_err(|error| {
+        // Nobody has seen the draft: the bundle is what a person asked for.
+        let (draft, out) = (draft.path().display().to_string(), out.display());
+        let message = error.message.replace(&draft, &out.to_string());
+        Error { message, ..error }
+    })?;
     let files = place(draft.path(), out)?;
     Ok(Recorded { files, comparison })
 }

@@ -389,3 +389,24 @@ fn a_run_is_evaluated_by_another_engine() {
     expect(&refused, 5);
     assert!(stderr(&refused).contains("the engine `compiled`, and `dfdx` is asked for"));
 }
+
+/// A golden bundle of a trained model: its weights go into the bundle, which then needs the run no more.
+#[test]
+fn a_runs_model_can_be_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let (run, out) = (text(undisturbed()), text(&bundle));
+    expect(&ffn(&["golden", "record", run, "--out", out]), 0);
+    let weights = std::fs::read(bundle.join("weights.safetensors")).unwrap();
+    let checkpoints = std::fs::read_dir(undisturbed().join("checkpoints")).unwrap();
+    let last = checkpoints.map(|c| c.unwrap().path()).max().unwrap();
+    assert_eq!(
+        weights,
+        std::fs::read(last.join("model.safetensors")).unwrap()
+    );
+    expect(&ffn(&["golden", "verify", out]), 0);
+
+    let unfit = ffn(&["golden", "record", text(folder.path()), "--out", "nowhere"]);
+    expect(&unfit, 5);
+    assert!(stderr(&unfit).contains("is not a run folder"));
+}
