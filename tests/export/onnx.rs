@@ -185,18 +185,19 @@ fn the_same_model_has_the_same_bytes() {
 }
 
 #[test]
-fn weights_of_another_model_are_refused() {
+fn weights_of_another_model_and_unknown_branches_are_refused() {
     let vanilla = build(&of(vanilla(4), small().model.backbone, 12));
-    let error = onnx::encode(&Export {
-        name: "test",
-        graph: &graph(&small()),
-        entries: &vanilla.state_dict().entries(),
-        branch: 0,
-        frames: Frames::Any,
-        notes: &Notes::new(),
-    });
-    assert_eq!(
-        error.unwrap_err().message,
-        "the weights lack `base_model.bn1_2.weight`"
-    );
+    let refused = |branch| {
+        let export = onnx::encode(&Export {
+            name: "test",
+            graph: &graph(&small()),
+            entries: &vanilla.state_dict().entries(),
+            branch,
+            frames: Frames::Any,
+            notes: &Notes::new(),
+        });
+        export.unwrap_err().message
+    };
+    assert_eq!(refused(0), "the weights lack `base_model.bn1_2.weight`");
+    assert_eq!(refused(2), "there is no branch number 2");
 }

@@ -30,6 +30,16 @@ struct Emitter<'a> {
     values: Vec<Option<String>>,
 }
 
+/// A convolution and what is folded into it.
+struct Around {
+    /// The node that it reads in the end.
+    input: NodeId,
+    alteration: Option<ParamId>,
+    norm: Option<NormParams>,
+    /// The node whose value it gives.
+    output: NodeId,
+}
+
 impl<'a> Emitter<'a> {
     fn new(export: &Export<'a>) -> Self {
         Self {
@@ -89,37 +99,28 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// A convolution with the alteration in front of it and the norm behind it.
+    /// A convolution with everything folded that stands around it.
     fn conv(&mut self, id: NodeId, node: &Node, conv: &Conv) -> Result<()> {
-        let before = &self.graph.nodes[node.inputs[0]];
-        let (x, alteration) = match &before.op {
-            Op::Alter(weights) => (before.inputs[0], Some(self.of_branch(weights))),
-            _ => (node.inputs[0], None),
-        };
-        let (last, norm) = match self
-            .only_reader(id)
-            .map(|id| (id, &self.graph.nodes[id].op))
-        {
-            Some((reader, Op::Norm(norms))) => (reader, Some(self.of_branch(norms))),
-            _ => (id, None),
-        };
-        let param = &self.graph.params[conv.weight];
+        let around = self.around(id, node);
         let (weight, bias) = Convolution {
             weight: self.weights.param(conv.weight)?,
-            inputs: self.graph.nodes[x].shape.channels,
+            inputs: self.graph.nodes[around.input].shape.channels,
             taps: conv.kernel * conv.kernel,
-            alteration: alteration.map(|id| self.weights.param(id)).transpose()?,
-            norm: norm.map(|norm| self.weights.norm(norm)).transpose()?,
+            alteration: around
+                .alteration
+                .map(|id| self.weights.param(id))
+                .transpose()?,
+            norm: around
+                .norm
+                .map(|norm| self.weights.norm(norm))
+                .transpose()?,
         }
         .fold();
 
-        let name = &self.graph.nodes[last].name;
-        let (w, b) = (
-            format!("{}.weight", node.name),
-            format!("{}.bias", node.name),
-        );
-        self.out.floats(&w, &param.shape, &weight);
-        let x = self.value(x)?;
+        let [w, b] = ["weight", "bias"].map(|part| format!("{}.{part}", node.name));
+        let shape = &self.graph.params[conv.weight].shape;
+        self.out.floats(&w, shape, &weight);
+        let x = self.value(around.input)?;
         let mut inputs = vec![x.as_str(), w.as_str()];
         if let Some(bias) = bias {
             self.out.floats(&b, &[node.shape.channels], &bias);
@@ -127,7 +128,7 @@ impl<'a> Emitter<'a> {
         }
         self.out.node(&Call {
             op: "Conv",
-            name,
+            name: &self.graph.nodes[around.output].name,
             inputs: &inputs,
             attributes: &[
                 Attribute::Ints("kernel_shape", &[conv.kernel; 2]),
@@ -135,8 +136,28 @@ impl<'a> Emitter<'a> {
                 Attribute::Ints("strides", &[conv.stride; 2]),
             ],
         });
-        self.gives(last);
+        self.gives(around.output);
         Ok(())
+    }
+
+    /// What is folded into convolution `id`: the alteration that it reads, the norm that alone reads it.
+    fn around(&self, id: NodeId, node: &Node) -> Around {
+        let before = &self.graph.nodes[node.inputs[0]];
+        let (input, alteration) = match &before.op {
+            Op::Alter(weights) => (before.inputs[0], Some(self.of_branch(weights))),
+            _ => (node.inputs[0], None),
+        };
+        let reader = self.only_reader(id).unwrap_or(id);
+        let (output, norm) = match &self.graph.nodes[reader].op {
+            Op::Norm(norms) => (reader, Some(self.of_branch(norms))),
+            _ => (id, None),
+        };
+        Around {
+            input,
+            alteration,
+            norm,
+            output,
+        }
     }
 
     /// A norm that does not follow a convolution.

@@ -7,7 +7,7 @@
 //!
 //! The number of clips is open; T is a number, or open too ([`Frames`]). H and W are those of the evaluation.
 //!
-//! Batch norm and alteration are folded into the convolutions ([`weights`]). A norm that does not follow its
+//! Batch norm and alteration are folded into the convolutions (`weights`). A norm that does not follow its
 //! convolution directly (the shift "after the first convolution" stands between) stays a `BatchNormalization`. The
 //! shift is `Slice`, `Pad` and `Concat`; everything else is the operator of its name. A value is called after the node
 //! of our graph that gives it, so that intermediate values can be compared by name.
@@ -22,7 +22,7 @@ mod weights;
 use prost::Message;
 
 use self::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
-use crate::base::Result;
+use crate::base::{Error, Kind, Result};
 use crate::exchange::write::{Entry, Notes};
 use crate::graph::Graph;
 
@@ -74,13 +74,17 @@ pub struct Export<'a> {
     pub notes: &'a Notes,
 }
 
-/// The file's bytes. Fails where the weights are not those of the graph.
+/// The file's bytes. Fails where the weights are not those of the graph, or there is no such branch.
 pub fn encode(export: &Export<'_>) -> Result<Vec<u8>> {
     Ok(model(export)?.encode_to_vec())
 }
 
 /// The model as messages.
 pub fn model(export: &Export<'_>) -> Result<ModelProto> {
+    if export.branch >= export.graph.branches.len() {
+        let message = format!("there is no branch number {}", export.branch);
+        return Err(Error::new(Kind::Usage, message));
+    }
     let notes = export.notes.iter();
     let notes = notes.map(|(key, value)| StringStringEntryProto {
         key: key.clone(),
