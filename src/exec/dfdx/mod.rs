@@ -6,7 +6,7 @@
 //!
 //! An activation is a matrix of *rows*: a row for each pixel, a column for each channel; the pixels of a frame in
 //! row-major order, the frames of a clip one after another, then the next clip. What looks at neighbours in space or
-//! time gathers rows ([`gather`]); everything else is a product of matrices or goes value by value.
+//! time gathers rows (`gather`); everything else is a product of matrices or goes value by value.
 //!
 //! Check: `cargo test --test oracle`, `ffn golden verify --engine dfdx-f64 golden`.
 //!
@@ -23,6 +23,7 @@ use dfdx::prelude::*;
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, Node, NodeId, NormParams, Op, ParamId, Shape as FrameShape};
+use crate::program::Batch;
 use crate::spec::{FrozenNorms, ShiftSegments};
 
 /// What the numbers are: float32 or float64, and the device on which dfdx has all operations for them.
@@ -109,6 +110,7 @@ impl Pass<'_> {
         statistics: &mut Statistics,
         pixels: &[f32],
     ) -> Result<Output<E, T>> {
+        self.check(leaves, statistics, pixels)?;
         let interpreter = Interpreter {
             pass: self,
             leaves,
@@ -118,6 +120,36 @@ impl Pass<'_> {
             tape: T::default(),
         };
         interpreter.run().map_err(failed)
+    }
+
+    /// What comes in must be that of the graph and the segment: dfdx has no other answer to wrong sizes than to panic.
+    fn check<E: Real>(
+        &self,
+        leaves: &[Vector<E>],
+        statistics: &Statistics,
+        pixels: &[f32],
+    ) -> Result<()> {
+        let (graph, segments) = (self.graph, [self.segment]);
+        let batch = match self.training {
+            Some(training) => Batch::train(graph, &segments, training.options)?,
+            None => Batch::eval(graph, &segments)?,
+        };
+        let channels = || graph.stats.iter().map(|stat| stat.channels);
+        let params = graph.params.iter().map(|param| param.count());
+        let wrong = if !leaves.iter().map(|leaf| leaf.shape().0).eq(params) {
+            "parameters"
+        } else if !statistics.mean.iter().map(Vec::len).eq(channels())
+            || !statistics.var.iter().map(Vec::len).eq(channels())
+            || statistics.batches.len() != graph.stats.len()
+        {
+            "running statistics"
+        } else if pixels.len() != batch.frames * graph.nodes[0].shape.count() {
+            "pixels"
+        } else {
+            return Ok(());
+        };
+        let message = format!("the {wrong} are not as many as the network has");
+        Err(Error::new(Kind::Usage, message))
     }
 }
 

@@ -3,10 +3,11 @@
 use dfdx::prelude::*;
 
 use super::gather::Windows;
-use super::{Rows, Vector, norm, ops};
+use super::{Pass, Rows, Vector, leaves, norm, ops};
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::DropoutKey;
-use crate::graph::Shape as FrameShape;
+use crate::exec::{DropoutKey, Segment, Statistics};
+use crate::graph::{Shape as FrameShape, resnet};
+use crate::spec::{Backbone, Shift, ShiftPlace};
 
 fn rows<const N: usize>(values: [f64; N], columns: usize) -> Rows<f64> {
     Cpu::default().tensor_from_vec(values.to_vec(), (N / columns, columns))
@@ -121,4 +122,50 @@ fn dropout_by_the_stream_of_step_and_branch() {
     let mut stream = Stream::new(3, Purpose::Dropout, &[5, 8]);
     let mut expected = || if stream.uniform() < 0.5 { 0.0 } else { 2.0 };
     assert!(y.as_vec().iter().all(|&y| y == expected()));
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let graph = resnet::tsm(&resnet::Tsm {
+        backbone: &Backbone::ResNet18,
+        shift: &Shift {
+            div: 8,
+            place: ShiftPlace::ResidualInput,
+        },
+        classes: 2,
+        frames: 1,
+        input: (32, 32),
+    });
+    let graph = graph.unwrap();
+    let params: Vec<Vec<f32>> = graph.params.iter().map(|p| vec![0.0; p.count()]).collect();
+    let refused = |params: &[Vec<f32>], pixels: usize, clips: usize| {
+        let pass = Pass {
+            graph: &graph,
+            segment: Segment {
+                branch: 0,
+                frames: 1,
+                clips,
+            },
+            training: None,
+            observed: &[],
+        };
+        let mut statistics = Statistics::initial(&graph);
+        let leaves = leaves::<f32>(params).unwrap();
+        let output = pass.forward::<f32, NoneTape>(&leaves, &mut statistics, &vec![0.0; pixels]);
+        output.err().map(|error| error.message).unwrap_or_default()
+    };
+    let frame = 3 * 32 * 32;
+    assert_eq!(refused(&params, frame, 1), "");
+    assert_eq!(
+        refused(&params, frame, 2),
+        "the pixels are not as many as the network has"
+    );
+    assert_eq!(
+        refused(&params[1..], frame, 1),
+        "the parameters are not as many as the network has"
+    );
+    assert_eq!(
+        refused(&params, 0, 0),
+        "0 clips of 1 frames for branch 0 make no batch"
+    );
 }
