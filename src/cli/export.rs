@@ -182,7 +182,10 @@ impl Source {
         let what = format!("checkpoint `{}`", path.display());
         let graph = graph(&experiment)?;
         let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &[])
-            .and_then(|mapping| mapping.load(false))
+            .and_then(|mapping| {
+                mapping.check_whole(&what)?;
+                mapping.load(false)
+            })
             .map_err(|error| {
                 error.hint("`ffn import` takes what does not fit as it is, if it is told so")
             })?;

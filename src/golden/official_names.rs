@@ -11,6 +11,7 @@ use super::experiment::{Network, experiment};
 use super::raw::Arch;
 use super::tensors::{Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
+use crate::exchange::mapping::{Wanted, wanted};
 use crate::graph::Graph;
 use crate::spec::{Alteration, Distillation, Ffn, Method, Norms, ShiftSegments};
 
@@ -44,7 +45,7 @@ impl Bundle {
         let mut computed = Tensors::new();
         for (model, network) in &self.networks {
             let graph = Graph::build(&experiment(network), (network.size, network.size))?;
-            for (name, shape) in names(&graph) {
+            for Wanted { name, shape, .. } in wanted(&graph) {
                 computed.insert(format!("{model}/{name}"), nameplate(shape));
             }
         }
@@ -67,23 +68,6 @@ fn nameplate(shape: Vec<usize>) -> Tensor {
         shape,
         values: vec![0.0],
     }
-}
-
-/// Names and shapes of a whole checkpoint, counters included.
-fn names(graph: &Graph) -> Vec<(String, Vec<usize>)> {
-    let params = graph
-        .params
-        .iter()
-        .map(|p| (p.name.clone(), p.shape.clone()));
-    let stats = graph.stats.iter().flat_map(|stat| {
-        let of = |kind: &str, shape| (format!("{}.{kind}", stat.name), shape);
-        [
-            of("running_mean", vec![stat.channels]),
-            of("running_var", vec![stat.channels]),
-            of("num_batches_tracked", vec![]),
-        ]
-    });
-    params.chain(stats).collect()
 }
 
 /// The network behind a name such as `ffn_resnet50`.

@@ -9,44 +9,25 @@ use super::tensors::{self, Tensors, damaged};
 use crate::base::{Kind, Mistakes, Result};
 use crate::exchange::read;
 use crate::model::Model;
-use crate::model::state::Named;
 
-/// Gives a model the weights of a case: every tensor under its official name, none missing and none left over. What a
+/// Gives a model the weights of a case, from a file by the rules of `ffn import`: none missing and none left over. What a
 /// file counts, `num_batches_tracked`, changes no value and may be missing.
 pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<()> {
-    let mut state = model.state_dict();
-    let Source::File(file) = source else {
-        for (name, shape, values) in &mut state.floats {
-            *values = procedural::weight(name, shape);
+    match source {
+        Source::File(file) => {
+            let path = folder.join(file);
+            let checkpoint = read::open(&path)?;
+            let loaded = model.load_checkpoint("file of weights", &checkpoint);
+            loaded.map_err(|error| damaged(&path, &error.message))
         }
-        return model.load_state_dict(&state);
-    };
-    let path = folder.join(file);
-    state.floats = Vec::new();
-    for tensor in read::open(&path)?.tensors {
-        let counter = state
-            .counters
-            .iter_mut()
-            .find(|(name, _)| *name == tensor.name);
-        match (counter, tensor.integer()) {
-            (Some((_, count)), Some(value)) => *count = value.max(0) as u64,
-            _ => state
-                .floats
-                .push(named(tensor).map_err(|what| damaged(&path, &what))?),
+        Source::ProceduralV1 => {
+            let mut state = model.state_dict();
+            for (name, shape, values) in &mut state.floats {
+                *values = procedural::weight(name, shape);
+            }
+            model.load_state_dict(&state)
         }
     }
-    model
-        .load_state_dict(&state)
-        .map_err(|error| damaged(&path, &error.message))
-}
-
-/// In float32, whatever the file has.
-fn named(tensor: read::Tensor) -> Result<Named, String> {
-    let Some(floats) = tensor.floats() else {
-        let (name, dtype) = (&tensor.name, tensor.dtype.name());
-        return Err(format!("`{name}` is {dtype}, expected floating point"));
-    };
-    Ok((tensor.name, tensor.shape, floats.values))
 }
 
 /// Inputs by name: `input.T` in evaluation, `input.T.step{s}` in training.

@@ -108,7 +108,7 @@ pub enum ShiftPlace {
 pub enum Init {
     /// Convolutions Kaiming normal, fan-out; norms 1 and 0; classifier normal with standard deviation 1e-3, bias 0.
     Random,
-    /// A safetensors file with official or torchvision names, pinned by its SHA-256; a classifier in it is dropped.
+    /// A file that `ffn import` reads or writes, pinned by its SHA-256; a classifier in it is dropped.
     /// Until somebody hashed the file (`sha256: None`) no run starts from it.
     Pretrained {
         file: String,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::pickle::{Object, Pickle, Storage};
 use super::strided::View;
-use super::{Checkpoint, Extra, Format, Result, Tensor, fault, printable};
+use super::{Checkpoint, Error, Extra, Format, Result, Tensor, fault, printable};
 
 /// Under what keys training programs keep the state dictionary of the model.
 const NESTS: [&str; 5] = [
@@ -36,9 +36,47 @@ pub struct Source<'s> {
 
 /// A tensor of the state dictionary that is still in the file.
 struct Stored<'p> {
+    /// Place in the state dictionary.
+    place: usize,
     key: &'p str,
+    /// Key of its storage.
+    block: &'p str,
     storage: &'p Storage,
     view: &'p View,
+}
+
+impl Stored<'_> {
+    /// Its values out of the bytes of its storage.
+    fn read(&self, bytes: &[u8], big_endian: bool) -> Result<Tensor> {
+        let (dtype, shape) = (self.storage.dtype, self.view.shape.clone());
+        let mut values = self
+            .view
+            .of(bytes, dtype.size())
+            .map_err(|e| self.is_wrong(e))?;
+        if big_endian {
+            values
+                .chunks_exact_mut(dtype.size())
+                .for_each(<[u8]>::reverse);
+        }
+        Tensor::new(self.key, shape, dtype, values)
+    }
+
+    /// The error with the tensor that it is about.
+    fn is_wrong(&self, error: Error) -> Error {
+        let message = format!("tensor `{}`: {}", self.key, error.message);
+        Error { message, ..error }
+    }
+
+    fn is_too_large(&self) -> Error {
+        let Storage { count, dtype, .. } = self.storage;
+        fault(format!(
+            "tensor `{}` of shape {:?} in a storage of {count} {}: with it the tensors are much larger than the file",
+            self.key,
+            self.view.shape,
+            dtype.name()
+        ))
+        .hint("if the file is honest, torch.load and torch.save write it without compression")
+    }
 }
 
 /// The state dictionary of a pickle with its values, and the names of everything else.
@@ -49,7 +87,7 @@ pub fn checkpoint(pickle: &Pickle<'_>, mut source: Source<'_>) -> Result<Checkpo
     check_sizes(&stored, source.budget)?;
     Ok(Checkpoint {
         format: source.format,
-        tensors: load(pickle, &stored, &mut source)?,
+        tensors: load(&stored, &mut source)?,
         extras,
     })
 }
@@ -75,9 +113,14 @@ fn find<'p>(pickle: &'p Pickle<'_>, extras: &mut Vec<Extra>) -> Result<Vec<Store
     let mut stored = Vec::new();
     for (name, value) in entries(pickle, dict) {
         match (pickle.text(name), pickle.get(value)) {
-            (Some(key), Object::Tensor(storage, view)) => {
-                stored.push(Stored { key, storage, view })
-            }
+            (Some(key), Object::Tensor(storage, view)) => stored.push(Stored {
+                place: stored.len(),
+                key,
+                // Every storage's key is text.
+                block: pickle.text(storage.key).unwrap_or_default(),
+                storage,
+                view,
+            }),
             _ => extras.push(extra(pickle, &path, name, value)),
         }
     }
@@ -106,7 +149,7 @@ fn extra(pickle: &Pickle<'_>, path: &str, name: usize, value: usize) -> Extra {
     }
 }
 
-fn no_tensors(pickle: &Pickle<'_>, dict: usize) -> super::Error {
+fn no_tensors(pickle: &Pickle<'_>, dict: usize) -> Error {
     let names = entries(pickle, dict).take(8);
     let names: Vec<String> = names.map(|(name, _)| pickle.get(name).describe()).collect();
     let held = match names.is_empty() {
@@ -130,86 +173,52 @@ fn check_names(stored: &[Stored<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Before any memory is taken: what do all tensors together claim?
+/// Before any memory is taken: what do all tensors and their storages together claim?
 fn check_sizes(stored: &[Stored<'_>], budget: usize) -> Result<()> {
-    let mut total = 0usize;
-    for Stored { key, storage, view } in stored {
-        let size = storage.dtype.size();
-        let bytes = view.count().and_then(|n| n.checked_mul(size));
-        let held = storage.count.checked_mul(size).filter(|&n| n <= budget);
-        let sum = bytes.and_then(|n| total.checked_add(n));
-        total = match (sum.filter(|&n| n <= budget), held) {
-            (Some(sum), Some(_)) => sum,
-            _ => {
-                let Storage { count, dtype, .. } = storage;
-                return Err(fault(format!(
-                    "tensor `{key}` of shape {:?} in a storage of {count} {}: with it the tensors are much larger than the file",
-                    view.shape,
-                    dtype.name()
-                ))
-                .hint("if the file is honest, torch.load and torch.save write it without compression"));
+    let mut left = budget;
+    let mut storages = BTreeMap::new();
+    for tensor in stored {
+        let Storage { dtype, count, .. } = *tensor.storage;
+        let held = match storages.insert(tensor.block, (dtype, count)) {
+            None => count.checked_mul(dtype.size()),
+            Some(claim) if claim == (dtype, count) => Some(0),
+            Some(_) => {
+                let what = "its storage is another tensor's too, with another size or type";
+                return Err(tensor.is_wrong(fault(what)));
             }
         };
+        let shown = tensor
+            .view
+            .count()
+            .and_then(|n| n.checked_mul(dtype.size()));
+        let claimed = held
+            .zip(shown)
+            .and_then(|(held, shown)| held.checked_add(shown));
+        let rest = claimed.and_then(|bytes| left.checked_sub(bytes));
+        left = rest.ok_or_else(|| tensor.is_too_large())?;
     }
     Ok(())
 }
 
 /// Storage by storage, each read once, so that only one is held beside the tensors.
-fn load(
-    pickle: &Pickle<'_>,
-    stored: &[Stored<'_>],
-    source: &mut Source<'_>,
-) -> Result<Vec<Tensor>> {
-    let mut users: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, tensor) in stored.iter().enumerate() {
-        // Every storage's key is text.
-        let key = pickle.text(tensor.storage.key).unwrap_or_default();
-        users.entry(key).or_default().push(index);
+fn load(stored: &[Stored<'_>], source: &mut Source<'_>) -> Result<Vec<Tensor>> {
+    let mut blocks: BTreeMap<&str, Vec<&Stored<'_>>> = BTreeMap::new();
+    for tensor in stored {
+        blocks.entry(tensor.block).or_default().push(tensor);
     }
-    let mut tensors: Vec<Option<Tensor>> = stored.iter().map(|_| None).collect();
-    for (key, indices) in users {
-        let wanted: Vec<&Stored<'_>> = indices.iter().filter_map(|&i| stored.get(i)).collect();
-        let Some(Stored {
-            storage,
-            key: first,
-            ..
-        }) = wanted.first()
-        else {
-            continue;
-        };
-        let of_first = |error| of(first, error);
-        if let Some(other) = wanted
-            .iter()
-            .find(|s| s.storage.count != storage.count || s.storage.dtype != storage.dtype)
-        {
-            return Err(of(
-                other.key,
-                fault("its storage is another tensor's, with another size or type"),
-            ));
-        }
-        let size = storage.dtype.size();
-        let length = storage.count.saturating_mul(size);
-        let bytes = source.storages.bytes(key, length).map_err(of_first)?;
-        for (index, tensor) in indices.iter().zip(wanted) {
-            let mut values = tensor
-                .view
-                .of(&bytes, size)
-                .map_err(|e| of(tensor.key, e))?;
-            if source.big_endian {
-                values.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-            }
-            let shape = tensor.view.shape.clone();
-            let read = Tensor::new(tensor.key, shape, storage.dtype, values)?;
-            if let Some(place) = tensors.get_mut(*index) {
-                *place = Some(read);
-            }
+    let mut tensors = Vec::new();
+    for (block, users) in blocks {
+        let Some(first) = users.first() else { continue };
+        let length = first
+            .storage
+            .count
+            .saturating_mul(first.storage.dtype.size());
+        let bytes = source.storages.bytes(block, length);
+        let bytes = bytes.map_err(|error| first.is_wrong(error))?;
+        for user in users {
+            tensors.push((user.place, user.read(&bytes, source.big_endian)?));
         }
     }
-    Ok(tensors.into_iter().flatten().collect())
-}
-
-/// The error with the tensor that it is about.
-fn of(key: &str, error: super::Error) -> super::Error {
-    let message = format!("tensor `{key}`: {}", error.message);
-    super::Error { message, ..error }
+    tensors.sort_by_key(|(place, _)| *place);
+    Ok(tensors.into_iter().map(|(_, tensor)| tensor).collect())
 }
