@@ -1,4 +1,4 @@
-//! `procedural-v1`: weights and inputs as functions of a tensor's name; `golden/README.md` is the definition.
+//! `procedural-v1`: weights and inputs as functions of a tensor's name; `book/src/golden.md` is the definition.
 
 use crate::base::rng::fnv1a;
 use crate::exchange::names;
