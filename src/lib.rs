@@ -24,7 +24,7 @@
 //! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
 //! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
 //! | [`exec`] | a program, parameters, pixels | logits and gradients; [`exec::dfdx`] interprets the graph itself, as the reference |
-//! | [`exchange`] | weights, graphs | files of other programs: safetensors, PyTorch checkpoints, ONNX |
+//! | [`exchange`] | checkpoints of other programs, our weights | named tensors; safetensors, PyTorch checkpoints, ONNX models |
 //! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |

@@ -28,6 +28,8 @@ use crate::graph::Graph;
 
 pub const OPSET: i64 = 17;
 pub const IR_VERSION: i64 = 8;
+/// No reader of protocol buffers takes more.
+const MAX_BYTES: usize = i32::MAX as usize;
 pub const INPUT: &str = "input";
 pub const OUTPUT: &str = "logits";
 
@@ -74,9 +76,17 @@ pub struct Export<'a> {
     pub notes: &'a Notes,
 }
 
-/// The file's bytes. Fails where the weights are not those of the graph, or there is no such branch.
+/// The file's bytes. Fails where the weights are not those of the graph, there is no such branch, or the model has 2 GiB.
 pub fn encode(export: &Export<'_>) -> Result<Vec<u8>> {
-    Ok(model(export)?.encode_to_vec())
+    let model = model(export)?;
+    match model.encoded_len() {
+        ..=MAX_BYTES => Ok(model.encode_to_vec()),
+        bytes => Err(Error::new(
+            Kind::Run,
+            format!("the model has {bytes} bytes, and an ONNX file at most {MAX_BYTES}"),
+        )
+        .hint("the other formats hold more")),
+    }
 }
 
 /// The model as messages.
