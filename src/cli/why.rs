@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(value_name = "B")]
     b: PathBuf,
 
-    /// Training steps that are computed again.
+    /// Training steps that are computed again. 0: only what they begin with, for networks too large for this machine.
     #[arg(long, default_value_t = 1, value_name = "N")]
     steps: u64,
 
@@ -55,6 +55,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if args.a.join(CASE).exists() {
+        let message = "a golden bundle can be B alone: A is held against it";
+        return Err(Error::new(Kind::Usage, message));
+    }
     let a = Side::open(&args.a)?;
     let report = match args.b.join(CASE).exists() {
         true => bundle::walk(&a, &args.b, executor(&args, args.engine_a, &a))?,
@@ -76,7 +80,7 @@ fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
     let executors = engines.map(|(asked, side)| executor(args, asked, side));
     let root_b = args.data_root_b.as_ref().or(args.data_root.as_ref());
     let options = Options {
-        steps: args.steps.max(1),
+        steps: args.steps,
         executors,
         roots: Pair::new(args.data_root.clone(), root_b.cloned()),
         unpinned: args.unpinned,

@@ -32,10 +32,12 @@ fn experiment(sides: &Pair<Side>) -> Outcome {
 pub fn fields_outcome(fields: &[spec::Difference], compared: impl FnOnce() -> String) -> Outcome {
     let value = |value: &Option<String>| value.clone().unwrap_or("(none)".to_owned());
     let differences = fields.iter().map(|field| {
-        let named = fields::named_difference(&field.path).copied();
+        // A part of something that the other side has not is no difference of its own.
+        let on_both = field.before.is_some() && field.after.is_some();
+        let named = fields::named_difference(&field.path).filter(|_| on_both);
         let difference = Difference::new(&field.path, value(&field.before), value(&field.after));
         Difference {
-            named,
+            named: named.copied(),
             ..difference
         }
     });
@@ -49,7 +51,7 @@ pub fn fields_outcome(fields: &[spec::Difference], compared: impl FnOnce() -> St
 /// What may explain that two computations of one experiment differ.
 fn circumstances(sides: &Pair<Side>, options: &Options<'_>) -> Outcome {
     let engines = options.executors.map(|executor| executor.engine.name());
-    let mut all = vec![("engine of this comparison", engines.map(str::to_owned))];
+    let mut all = vec![("engine here", engines.map(str::to_owned))];
     if let (Some(a), Some(b)) = (&sides.a.run, &sides.b.run) {
         all.extend(made_by(Pair::new(a, b)));
     }
@@ -59,8 +61,15 @@ fn circumstances(sides: &Pair<Side>, options: &Options<'_>) -> Outcome {
         .collect();
     match differences.is_empty() {
         true => {
-            let names: Vec<&str> = all.iter().map(|(what, _)| *what).collect();
-            Outcome::Same(names.join(", "))
+            let run = all
+                .iter()
+                .skip(1)
+                .map(|(what, _)| format!(", {what} of the run"));
+            Outcome::Same(format!(
+                "engine here: {}{}",
+                engines.a,
+                run.collect::<String>()
+            ))
         }
         false => Outcome::Differs(differences),
     }
@@ -169,23 +178,26 @@ fn differing_video(sides: &Pair<Side>) -> Result<Option<String>> {
 /// What could explain the first effect, or that there is none.
 pub fn explain(sides: &Pair<Side>, report: &Report) -> Vec<String> {
     let fields = spec::diff(&sides.a.experiment, &sides.b.experiment);
-    let mut sentences = damage(sides);
-    sentences.extend(explain_fields(report, &fields));
-    sentences
+    let damage = damage(sides);
+    let nothing_declared = fields.is_empty() && report.causes().next().is_none();
+    match !damage.is_empty() && nothing_declared {
+        true => damage,
+        false => [damage, explain_fields(report, &fields)].concat(),
+    }
 }
 
 /// [`explain`] by the fields that differ alone.
 pub fn explain_fields(report: &Report, fields: &[spec::Difference]) -> Vec<String> {
     match report.effect() {
         Some(effect) => vec![origin(effect, report, fields)],
-        None => no_effect(report, fields).into_iter().collect(),
+        None => no_effect(report, fields),
     }
 }
 
 /// Where an effect comes from, in a sentence.
 fn origin(effect: &Finding, report: &Report, fields: &[spec::Difference]) -> String {
     let fields = fields::explaining(fields, effect.stage);
-    let paths: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
+    let paths = fields::roots(fields.iter().map(|field| field.path.as_str()));
     if !paths.is_empty() {
         return format!("it follows from {}", paths.join(", "));
     }
@@ -205,7 +217,10 @@ fn damage(sides: &Pair<Side>) -> Vec<String> {
             Some(Err(error)) => vec![error],
             None => Vec::new(),
         };
-        let first = |problem: crate::base::Error| problem.message.replace('\n', "; ");
+        let first = |problem: crate::base::Error| {
+            let line = problem.message.lines().next().unwrap_or_default();
+            line.to_owned()
+        };
         problems.into_iter().map(first).collect()
     };
     let Pair { a, b } = sides.as_ref().map(of);
@@ -214,22 +229,24 @@ fn damage(sides: &Pair<Side>) -> Vec<String> {
     a.chain(b.into_iter().map(named("b"))).collect()
 }
 
-fn no_effect(report: &Report, fields: &[spec::Difference]) -> Option<String> {
-    let act = |field: &spec::Difference| {
-        let stage = fields::acts_on(&field.path)?;
-        Some(format!("{} acts on: {}", field.path, stage.name()))
-    };
-    let acting: Vec<String> = fields.iter().filter_map(act).collect();
-    let untold = |finding: &Finding| {
+/// Why there is no effect although fields differ, and where one would be.
+fn no_effect(report: &Report, fields: &[spec::Difference]) -> Vec<String> {
+    if fields.is_empty() {
+        return Vec::new();
+    }
+    let paths = fields::roots(fields.iter().map(|field| field.path.as_str()));
+    let acts = paths.into_iter().filter_map(|path| {
+        let stage = fields::acts_on(path)?;
+        Some(format!("{path} acts on: {}", stage.name()))
+    });
+    let acts: Vec<String> = acts.collect();
+    let skipped = |finding: &Finding| {
         !finding.stage.is_cause() && matches!(finding.outcome, Outcome::NotCompared(_))
     };
-    match (fields.is_empty(), acting.is_empty()) {
-        (true, _) => None,
-        (_, true) => Some("no computed value depends on a field that differs".to_owned()),
-        _ if report.findings.iter().any(untold) => Some(format!(
-            "not everything was compared; {}",
-            acting.join("; ")
-        )),
-        _ => Some(format!("none in these steps; {}", acting.join("; "))),
-    }
+    let why = match (acts.is_empty(), report.findings.iter().any(skipped)) {
+        (true, _) => "no computed value depends on a field that differs",
+        (false, true) => "not everything was compared",
+        (false, false) => "none in what was compared; more steps may show one",
+    };
+    [vec![why.to_owned()], acts].concat()
 }

@@ -186,6 +186,21 @@ pub fn named_difference(path: &str) -> Option<&'static Named> {
     NAMED.iter().find(|named| named.subject == subject)
 }
 
+/// The paths that are no part of another one: `schedule.shape` stands for `schedule.shape.last`.
+pub fn roots<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut roots: Vec<&str> = Vec::new();
+    for path in paths {
+        let within = |root: &&str| {
+            let rest = path.strip_prefix(root);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        if !roots.iter().any(within) {
+            roots.push(path);
+        }
+    }
+    roots
+}
+
 /// Of the fields that differ those that explain an effect: what acts first where it was seen, else what acts before it,
 /// else all that act on anything.
 pub fn explaining(fields: &[Difference], effect: Stage) -> Vec<&Difference> {
@@ -248,6 +263,15 @@ mod tests {
         assert_eq!(acts_on("model.drop"), Some(Stage::InitialWeights));
         assert_eq!(acts_on("eval.batch"), None);
         assert_eq!(acts_on("nothing"), None);
+    }
+
+    #[test]
+    fn a_part_goes_with_its_whole() {
+        let paths = ["schedule.shape", "schedule.shape.last", "schedule.shapes"];
+        assert_eq!(
+            roots(paths.into_iter()),
+            ["schedule.shape", "schedule.shapes"]
+        );
     }
 
     #[test]

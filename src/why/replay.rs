@@ -10,7 +10,7 @@ use crate::base::{Error, Kind, Result};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainPlan};
 use crate::model::{Model, StateDict};
-use crate::spec::Experiment;
+use crate::spec::{Experiment, Init};
 use crate::train::learner::Learner;
 use crate::train::schedule;
 
@@ -22,14 +22,21 @@ pub struct Replayed<'a> {
     pub steps_per_epoch: u64,
 }
 
-/// Stages of the training steps that need a batch.
-const COMPUTED: [Stage; 6] = [
+/// Stages of the training steps.
+const COMPUTED: [Stage; 5] = [
     Stage::Activations,
     Stage::Loss,
     Stage::Gradients,
     Stage::Optimizer,
     Stage::Update,
+];
+
+/// Stages that follow the training steps.
+const AFTERWARDS: [Stage; 4] = [
     Stage::Schedule,
+    Stage::EvaluationFrames,
+    Stage::EvaluationPixels,
+    Stage::EvaluationLogits,
 ];
 
 pub fn walk(
@@ -46,13 +53,14 @@ pub fn walk(
             None
         }
     };
-    let models = sides.as_ref().zip(options.executors.as_ref());
-    let models = models.map(|(side, executor)| Model::new(&side.experiment, &side.base, *executor));
-    let models = match models.both() {
+    let all = [&COMPUTED[..], &AFTERWARDS].concat();
+    let models = match models(sides, options) {
         Ok(models) => models,
         Err(error) => {
             walk.skip(&[Stage::InitialWeights], &error.message);
-            walk.skip(&COMPUTED, "there is no model to compute");
+            // What does not depend on the file of weights is compared all the same.
+            without_file(sides, options, walk)?;
+            walk.skip(&all, "there is no model to compute");
             return Ok(());
         }
     };
@@ -60,7 +68,7 @@ pub fn walk(
     let outcome = weights(&states, Measure::Bits);
     walk.note(Stage::InitialWeights, outcome)?;
     let (Ok(data), Ok(plans), Some(mut batches)) = (data, &plans, batches) else {
-        walk.skip(&COMPUTED, "there is no batch to compute");
+        walk.skip(&all, "there is no batch to compute");
         return Ok(());
     };
     let mut both = sides.as_ref().zip(data.as_ref()).zip(models).map(replayed);
@@ -72,10 +80,45 @@ pub fn walk(
                 None => return Ok(()),
             }
         }
-        computed::walk(&mut both, &batches, tolerance, walk)?;
+        match computed::walk(&mut both, &batches, tolerance, walk) {
+            Err(Halt::Failed(error)) => {
+                let Outcome::NotCompared(reason) = untold(error)? else {
+                    continue;
+                };
+                walk.skip(&COMPUTED, &reason);
+                break;
+            }
+            outcome => outcome?,
+        }
     }
     walk.note(Stage::Schedule, schedules(&both))?;
     evaluated::walk(&mut both, tolerance.activations, walk)
+}
+
+fn models(sides: &Pair<Side>, options: &Options<'_>) -> Result<Pair<Model>> {
+    let models = sides.as_ref().zip(options.executors.as_ref());
+    let models = models.map(|(side, executor)| Model::new(&side.experiment, &side.base, *executor));
+    models.both()
+}
+
+/// Where both start from the same file, which is not here: what the file does not hold, such as the alteration.
+fn without_file(sides: &Pair<Side>, options: &Options<'_>, walk: &mut Walk) -> Result<(), Halt> {
+    let inits = sides.as_ref().map(|side| &side.experiment.model.init);
+    if inits.a != inits.b || *inits.a == Init::Random {
+        return Ok(());
+    }
+    let random = sides.as_ref().zip(options.executors.as_ref());
+    let random = random.map(|(side, executor)| {
+        let mut experiment = side.experiment.clone();
+        experiment.model.init = Init::Random;
+        let model = Model::new(&experiment, &side.base, *executor)?;
+        Ok(model.state_dict())
+    });
+    let outcome = match weights(&random.both()?, Measure::Bits) {
+        Outcome::Same(what) => Outcome::Same(format!("{what}, drawn as if there were no file")),
+        differs => differs,
+    };
+    walk.note(Stage::InitialWeights, outcome)
 }
 
 fn plans(sides: &Pair<Side>, data: &Pair<Arc<Dataset>>) -> Pair<TrainPlan> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::fields::Named;
+use super::fields::{self, Named};
 
 /// A stage of a run, in the order in which one leads to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -213,8 +213,8 @@ impl fmt::Display for Report {
         writeln!(f)?;
         for cause in self.causes() {
             let places = cause.differences().iter().map(|d| d.place.as_str());
-            let places: Vec<&str> = places.collect();
-            writeln!(f, "cause   {}: {}", cause.title(), places.join(", "))?;
+            let places = fields::roots(places).join(", ");
+            writeln!(f, "cause   {}: {places}", cause.title())?;
         }
         match self.effect() {
             Some(effect) => {

@@ -319,7 +319,7 @@ fn two_engines_agree_but_for_rounding() {
     let (code, report) = why(place.path(), &arguments);
     let found = report.differing();
     assert_eq!((code, found.len()), (0, 1), "{found:?}");
-    assert_eq!(found[0].1["place"], "engine of this comparison");
+    assert_eq!(found[0].1["place"], "engine here");
     assert!(report.same().contains(&"evaluation_logits".to_owned()));
 }
 
@@ -335,4 +335,23 @@ fn a_replay_tells_whose_record_is_right() {
     assert_eq!(stage, "recorded_metrics");
     let note = difference["notes"][0].as_str().unwrap();
     assert!(note.ends_with("as a recorded, and not b"), "{note}");
+}
+
+/// The experiments of the repository, of which neither the data nor the weights are here.
+#[test]
+fn what_needs_no_file_is_compared_without_it() {
+    let experiments = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/experiments"));
+    let sides = [
+        "ffn_tsm_sthv2.ron",
+        "ffn_tsm_sthv2_official.ron",
+        "--steps",
+        "0",
+    ];
+    let (code, report) = why(experiments, &sides);
+    assert_eq!(code, 1);
+    let reason = report.not_compared("initial_weights").unwrap();
+    assert!(reason.contains("resnet50.safetensors"), "{reason}");
+    let place = "base_model.layer1.0.adaconv_4.weight[0, 0, 0, 0]".to_owned();
+    assert_eq!(effect(&report), ("initial_weights".into(), place));
+    assert_eq!(report.explanation(), "it follows from method.alteration");
 }
