@@ -23,6 +23,21 @@ fn check(bytes: &[u8], read: &Checkpoint) {
     }
 }
 
+/// What fuzzing found worth keeping.
+#[test]
+fn the_corpus_of_the_fuzz_target() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/checkpoint");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        if let Ok(read) = parse(&bytes) {
+            check(&bytes, &read);
+        }
+        count += 1;
+    }
+    assert!(count > 50, "{count} files");
+}
+
 /// One of the valid files, with its number.
 fn file() -> impl Strategy<Value = Vec<u8>> {
     (0..4usize).prop_map(|number| valid()[number].clone())
