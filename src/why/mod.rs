@@ -1,8 +1,8 @@
 //! Where two experiments or runs part: a walk from the cause to the effect that ends at the first difference.
 //!
 //! The stages are those of [`Stage`], in its order. What the two are made from (experiment, circumstances, data) is
-//! compared whole; then both are computed again, step by step and stage by stage ([`replay`]), until two values part.
-//! Where they do not, or cannot be computed here, what two runs left behind is compared ([`recorded`]).
+//! compared whole; then both are computed again, step by step and stage by stage (`replay`), until two values part.
+//! Where they do not, or cannot be computed here, what two runs left behind is compared (`recorded`).
 //!
 //! Against a golden bundle the experiment computes with the bundle's weights and inputs ([`bundle`]).
 //!

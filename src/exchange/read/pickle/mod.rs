@@ -2,11 +2,11 @@
 //!
 //! A pickle is a program for a stack machine. Python's runs it, so that whoever wrote the file decides what is called.
 //! This one knows the values that a checkpoint is made of; a function or class can only be named if it is on the list
-//! in [`globals`], and "calling" it puts a value together or gives an [`Object::Opaque`] of which nothing is known.
+//! in `globals`, and "calling" it puts a value together or gives an [`Object::Opaque`] of which nothing is known.
 //!
 //! Protocols 0 to 5, but for out-of-band buffers and the extension registry. Values live in one arena and refer to
 //! each other by number: sharing and cycles cost nothing, and nothing here is recursive. Memory is bounded by
-//! [`MAX_BYTES`] and [`MAX_OBJECTS`].
+//! `MAX_BYTES` and `MAX_OBJECTS`.
 
 mod calls;
 mod globals;
