@@ -17,7 +17,11 @@ static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Ok(read) = parse(data) else { return };
     let total: usize = read.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
-    assert!(total <= 8 * data.len() + (1 << 20), "{total} bytes from {}", data.len());
+    assert!(
+        total <= 8 * data.len() + (1 << 20),
+        "{total} bytes from {}",
+        data.len()
+    );
     let waive = ["*".to_owned()];
     for purpose in [Purpose::Whole, Purpose::Initial] {
         if let Ok(mapping) = Mapping::new("checkpoint", &GRAPH, &read, purpose, &waive) {

@@ -5,7 +5,9 @@ use ffn::spec::parse;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let Ok((experiment, _)) = parse("fuzz.ron", text) else { return };
+    let Ok((experiment, _)) = parse("fuzz.ron", text) else {
+        return;
+    };
     let (again, _) = parse("canonical.ron", &experiment.canonical()).unwrap();
     assert_eq!(again.identity(), experiment.identity());
 });

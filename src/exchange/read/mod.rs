@@ -2,10 +2,10 @@
 //!
 //! The formats are told apart by content, not by the file's name: PyTorch's zip, PyTorch's format before it
 //! ("legacy"), safetensors. Nothing in a file is executed and nothing that it claims is believed: sizes are checked
-//! before memory is taken, and all tensors together may have at most `EXPANSION` times the bytes of their file.
+//! before memory is taken, and all tensors together may have at most 8 times the bytes of their file.
 
 mod legacy;
-pub mod pickle;
+mod pickle;
 mod safetensors;
 mod state;
 mod strided;
