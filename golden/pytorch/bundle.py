@@ -1,6 +1,8 @@
 """Golden bundles for `ffn golden verify`, computed by PyTorch: TSM and the Frame Flexible Network, evaluation and training.
 
     python bundle.py CASE.json --out DIR          compute the case: DIR/case.json, DIR/expected.safetensors
+    python bundle.py CASE.json --out DIR --checkpoint FILE.pth [--legacy]
+                                                  the same with random weights, saved as training scripts save them
     python bundle.py --check DIR...               compute the cases of these bundles anew and compare
 
 A case is described in book/src/golden.md. Values are computed in float64; `reference_f32_error` is how far the same

@@ -9,8 +9,8 @@ use super::experiment::held_still;
 use super::source::{self, Inputs};
 use super::taps;
 use super::tensors::{self, Tensors, damaged};
-use crate::base::Result;
-use crate::exec::Executor;
+use crate::base::{Error, Kind, Result};
+use crate::exec::{EngineKind, Executor};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
 use crate::program::batch::{every_branch, served};
@@ -21,30 +21,36 @@ pub const CASE: &str = "case.json";
 pub const EXPECTED: &str = "expected.safetensors";
 /// Bytes that the compiled engine may take for a case: four clips of a flexible ResNet-50 at 224 × 224 in training.
 const MAX_MEMORY: usize = 8 << 30;
+/// Bytes that the dfdx engine may take, which keeps every value of a step.
+const MAX_DFDX_MEMORY: usize = 32 << 30;
 
 /// A bundle of a model; the expected tensors have been read, nothing has been computed.
 pub struct Bundle {
     pub case: Case,
     pub expected: Tensors,
     folder: PathBuf,
+    /// Bytes that the compiled engine takes.
+    memory: usize,
 }
 
 impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CASE);
         let case = Case::read(&path)?;
-        check_cost(&case).map_err(|what| damaged(&path, &what))?;
+        let memory = memory(&case).map_err(|what| damaged(&path, &what))?;
         let expected = tensors::read(&folder.join(EXPECTED))?;
         check_groups(&case, &expected).map_err(|what| damaged(&path, &what))?;
         Ok(Self {
             case,
             expected,
             folder: folder.to_owned(),
+            memory,
         })
     }
 
     /// The case's model with the case's weights; it observes the case's taps.
     pub fn model(&self, executor: Executor) -> Result<Model> {
+        self.check_memory(executor.engine)?;
         let mut model = Model::new(&self.case.experiment, &self.folder, executor)?;
         source::set_weights(&mut model, &self.case.weights, &self.folder)?;
         let path = self.folder.join(CASE);
@@ -57,8 +63,29 @@ impl Bundle {
     pub fn with_experiment(mut self, experiment: Experiment) -> Result<Self> {
         self.case.experiment = held_still(experiment, self.case.size);
         let path = self.folder.join(CASE);
-        check_cost(&self.case).map_err(|what| damaged(&path, &what))?;
+        self.memory = memory(&self.case).map_err(|what| damaged(&path, &what))?;
         Ok(self)
+    }
+
+    /// The dfdx engine was measured to take about 5 times the compiled engine's memory, 10 times in float64.
+    fn check_memory(&self, engine: EngineKind) -> Result<()> {
+        let times = match engine {
+            EngineKind::Compiled => return Ok(()),
+            EngineKind::Dfdx => 5,
+            EngineKind::DfdxF64 => 10,
+        };
+        let bytes = self.memory.saturating_mul(times);
+        if bytes <= MAX_DFDX_MEMORY {
+            return Ok(());
+        }
+        let (name, engine) = (&self.case.name, engine.name());
+        let message = format!(
+            "the engine `{engine}` would take about {:.0} GiB of memory for the case `{name}`, at most {} are allowed",
+            gibibytes(bytes),
+            MAX_DFDX_MEMORY >> 30
+        );
+        Err(Error::new(Kind::Device, message)
+            .hint("fewer clips or smaller pictures show the same; `--engine compiled` takes less"))
     }
 
     /// What the bundle fixes, as this program computes it.
@@ -101,8 +128,9 @@ fn check_groups(case: &Case, expected: &Tensors) -> Result<(), String> {
     }
 }
 
-/// Refuses what this machine could not hold, before anything is allocated, and taps that the network does not have.
-pub fn check_cost(case: &Case) -> Result<(), String> {
+/// What the compiled engine will take, before it takes anything. Refuses what is too much, and taps that the network
+/// does not have.
+fn memory(case: &Case) -> Result<usize, String> {
     let text = |error: crate::base::Error| error.message;
     let graph = Graph::build(&case.experiment, (case.size, case.size)).map_err(text)?;
     let observed = taps::nodes(&graph, &case.taps)?;
@@ -111,13 +139,17 @@ pub fn check_cost(case: &Case) -> Result<(), String> {
     let parameters = copies * graph.parameter_count() * size_of::<f32>();
     let bytes = parameters.saturating_add(arena(case, &graph, &observed).map_err(text)?);
     match bytes <= MAX_MEMORY {
-        true => Ok(()),
+        true => Ok(bytes),
         false => Err(format!(
             "the case needs {:.1} GiB of memory, at most {} are allowed; fewer clips or smaller pictures show the same",
-            bytes as f64 / (1u64 << 30) as f64,
+            gibibytes(bytes),
             MAX_MEMORY >> 30
         )),
     }
+}
+
+fn gibibytes(bytes: usize) -> f64 {
+    bytes as f64 / (1u64 << 30) as f64
 }
 
 fn arena(case: &Case, graph: &Graph, observed: &[NodeId]) -> Result<usize> {

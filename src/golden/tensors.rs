@@ -14,7 +14,7 @@ use crate::base::{Error, Kind, Result};
 /// Largest `case.json`, in bytes; a case is a page of text.
 const MAX_JSON: u64 = 1 << 20;
 /// Largest file of tensors, in bytes.
-const MAX_TENSORS: u64 = 2 << 30;
+const MAX_TENSORS: u64 = 1 << 30;
 
 /// Values under a name; float64 holds every value of the bundles exactly.
 #[derive(Debug, Clone, PartialEq)]

@@ -137,6 +137,21 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     insta::assert_snapshot!(refusals.join("\n"));
 }
 
+/// The reference engine keeps every value of a step: what it could not hold is refused before it begins.
+#[test]
+fn what_the_reference_engine_could_not_hold_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let out = ["record", TINY, "--out", bundle.to_str().unwrap()];
+    let flags = ["--mode", "train", "--batch", "64", "--size", "208"];
+    let error = expect(&ffn_golden(&[&out[..], &flags].concat()), 7);
+    assert!(
+        error.contains("the engine `dfdx-f64` would take about"),
+        "{error}"
+    );
+    assert!(error.contains("--engine compiled"), "{error}");
+}
+
 /// A bundle with weights of its own: those of the tiny experiment's procedural ones, written by this program.
 #[test]
 fn a_damaged_weight_is_told_by_the_groups_that_it_reaches() {
