@@ -128,15 +128,18 @@ fn pixels(both: &Pair<Replayed<'_>>, views: &Pair<Views>) -> Outcome {
         let difference = Difference::new("views of a clip", shapes.a, shapes.b);
         return Outcome::Differs(vec![difference]);
     }
+    let id = &views.a.id;
+    let count = clip::evaluation_views(&both.a.experiment.eval);
     let pairs = views.a.bytes.iter().zip(&views.b.bytes);
     let mut differences = pairs.zip(&views.a.indices).filter_map(|((a, b), clips)| {
-        let per_clip = a.len() / clips.len().max(1);
-        let of =
-            |bytes: &[u8], clip: usize| bytes.chunks(per_clip.max(1)).nth(clip).map(<[u8]>::to_vec);
-        clips.iter().enumerate().find_map(|(number, frames)| {
-            let (a, b) = (of(a, number)?, of(b, number)?);
-            samples::bytes(&views.a.id, &a, &b, frames)
-        })
+        // The crops of a temporal clip follow one another and have its frames.
+        let crops = count / clips.len().max(1);
+        let frames = clips
+            .iter()
+            .flat_map(|clip| std::iter::repeat_n(clip, crops));
+        let length = (a.len() / count.max(1)).max(1);
+        let mut views = a.chunks(length).zip(b.chunks(length)).zip(frames);
+        views.find_map(|((one, other), frames)| samples::bytes(id, one, other, frames))
     });
     Outcome::of(differences.next(), || {
         let bytes: usize = views.a.bytes.iter().map(Vec::len).sum();

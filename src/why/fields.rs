@@ -239,7 +239,11 @@ mod tests {
             "tsm_miniature.ron",
         ];
         for name in names {
-            for path in spec::fields(&experiment(name)) {
+            let paths = spec::fields(&experiment(name)).into_iter();
+            // What holds fields and is of one kind never differs itself.
+            for path in
+                paths.filter(|path| !["train", "train.clips", "eval"].contains(&path.as_str()))
+            {
                 assert!(entry(&path).is_some(), "{path}");
             }
         }
