@@ -553,10 +553,20 @@ fn memory_beyond_the_machine_is_an_error() {
     for node in &mut graph.nodes {
         (node.shape.height, node.shape.width) = (1 << 13, 1 << 13);
     }
-    let error = Engine::eval(&graph, &[segment(0, 4, 1 << 12)], &[], 1).err();
-    let error = error.unwrap();
-    assert_eq!(error.kind, Kind::Device);
-    assert!(error.message.starts_with("the arena needs"), "{error}");
+    let refused = |clips| {
+        Engine::eval(&graph, &[segment(0, 4, clips)], &[], 1)
+            .err()
+            .unwrap()
+    };
+    let clips = (1..).take_while(|clips| graph.check_size(4 * clips).is_ok());
+    let most = refused(clips.last().unwrap());
+    assert_eq!(most.kind, Kind::Device);
+    assert!(most.message.starts_with("the arena needs"), "{most}");
+
+    let beyond_any_program = refused(1 << 12);
+    assert_eq!(beyond_any_program.kind, Kind::Experiment);
+    let message = beyond_any_program.message;
+    assert!(message.contains("a program has at most"), "{message}");
 }
 
 #[test]
