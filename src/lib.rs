@@ -30,6 +30,7 @@
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
 //! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
+//! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
 //! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin
@@ -54,4 +55,5 @@ pub mod run;
 pub mod train;
 pub mod golden;
 pub mod why;
+pub mod suite;
 pub mod cli;

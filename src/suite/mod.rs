@@ -1,0 +1,14 @@
+//! Suites: several runs, what is compared with what, and the claims that the comparison settles.
+//!
+//! A suite's folder stands beside those of its runs, `<name>-<first 8 of its identity>/`:
+//!
+//! | path | content |
+//! |---|---|
+//! | `suite.ron` | the resolved suite; its SHA-256 is the identity |
+//! | `suite.json` | [`Record`]: the members and their run folders |
+//! | `verdicts.json` | a list of [`Judged`], one for each claim in the suite's order |
+//! | `lock` | locked while a process works on the suite |
+
+pub mod record;
+
+pub use record::{Expected, Judged, MemberRun, Record, Unit, Verdict};
