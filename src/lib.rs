@@ -30,7 +30,9 @@
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
 //! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
+//! | [`analysis`] | a run | where its accuracy goes when the frame count changes, and why: documents in its folder |
 //! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
+//! | [`report`] | runs and analyses | plots |
 //! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin
@@ -55,5 +57,7 @@ pub mod run;
 pub mod train;
 pub mod golden;
 pub mod why;
+pub mod analysis;
 pub mod suite;
+pub mod report;
 pub mod cli;

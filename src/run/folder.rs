@@ -17,6 +17,7 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const TIMING: &str = "timing.jsonl";
 pub const LOG: &str = "log.txt";
 pub const EVAL: &str = "eval";
+pub const ANALYSIS: &str = "analysis";
 pub const CHECKPOINTS: &str = "checkpoints";
 pub const LOCK: &str = "lock";
 

@@ -1,0 +1,63 @@
+//! The any-frame surface: every frame count by every branch.
+
+use serde::{Deserialize, Serialize};
+
+use super::document::Content;
+
+/// Accuracy and operations of every frame count × branch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Surface {
+    /// Views of a clip; their logits are averaged.
+    pub views: usize,
+    pub pinned: bool,
+    /// By frame count, then branch, ascending.
+    pub points: Vec<Point>,
+}
+
+/// One frame count by one branch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Frames of a clip in evaluation.
+    pub frames: usize,
+    /// Frame count of the branch.
+    pub branch: usize,
+    /// Whether this branch serves the frame count: its own, else the nearest, ties to the larger.
+    pub chosen: bool,
+    pub clips: usize,
+    /// Clips whose class is the first.
+    pub top1: usize,
+    /// Clips whose class is among the first five.
+    pub top5: usize,
+    /// Mean cross entropy.
+    pub loss: f64,
+    /// Of one view of a clip, in convolutions and classifier.
+    pub multiply_adds: u64,
+}
+
+impl Content for Surface {
+    const NAME: &'static str = "surface";
+}
+
+impl Surface {
+    /// The points that an evaluation takes: one for each frame count, ascending.
+    pub fn chosen(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter().filter(|point| point.chosen)
+    }
+}
+
+impl Point {
+    /// In percent.
+    pub fn top1_percent(&self) -> f64 {
+        100.0 * self.top1 as f64 / self.clips.max(1) as f64
+    }
+
+    /// In percent.
+    pub fn top5_percent(&self) -> f64 {
+        100.0 * self.top5 as f64 / self.clips.max(1) as f64
+    }
+
+    /// 10⁹ multiply-adds of one view: what the papers of the field call GFLOPs.
+    pub fn gflops(&self) -> f64 {
+        self.multiply_adds as f64 / 1e9
+    }
+}

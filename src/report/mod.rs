@@ -1,0 +1,3 @@
+//! Runs and their analyses → what people read.
+
+pub mod plot;
