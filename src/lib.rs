@@ -32,7 +32,7 @@
 //! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
 //! | [`analysis`] | a run | where its accuracy goes when the frame count changes, and why: documents in its folder |
 //! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
-//! | [`report`] | runs and analyses | plots |
+//! | [`report`] | runs, analyses and suites | plots, tables, the book, metrics in the formats of other programs |
 //! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin

@@ -16,6 +16,7 @@ mod runs;
 mod verify;
 mod import;
 mod why;
+mod book;
 mod results;
 mod table;
 
@@ -61,6 +62,8 @@ enum Command {
     Import(import::Args),
     /// Find the first place where two experiments or runs part, from cause to effect.
     Why(why::Args),
+    /// Build the book, whose numbers come from runs.
+    Book(book::Args),
     /// Hold the engine against golden cases.
     Golden(golden::Args),
 }
@@ -108,6 +111,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),
         Command::Why(args) => why::run(args),
+        Command::Book(args) => book::run(args),
         Command::Golden(args) => golden::run(args),
     }
 }

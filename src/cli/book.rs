@@ -1,0 +1,74 @@
+//! `ffn book`
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+
+use super::Cli;
+use crate::base::Result;
+use crate::report::book::{self, Catalogue};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Runs and suites that the book may refer to; without any, all below `--runs`.
+    #[arg(value_name = "RUN|SUITE")]
+    folders: Vec<PathBuf>,
+
+    /// Folder that holds runs and suites.
+    #[arg(
+        long,
+        default_value = "runs",
+        value_name = "DIR",
+        conflicts_with = "folders"
+    )]
+    runs: PathBuf,
+
+    /// The book as people wrote it: a folder with `book.toml` and `src`.
+    #[arg(long, default_value = "book", value_name = "DIR")]
+    book: PathBuf,
+
+    /// Where the book goes: a plain mdBook, and below `html` what it looks like.
+    #[arg(long, default_value = "target/book", value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let catalogue = match args.folders.is_empty() {
+        true => Catalogue::below(&args.runs)?,
+        false => Catalogue::new(args.folders),
+    };
+    let commands = commands();
+    let source = book::Source {
+        book: &args.book,
+        catalogue: &catalogue,
+        commands: &commands,
+    };
+    let built = book::build(&source, &args.out)?;
+    println!(
+        "{}: {} pages with numbers of {} runs",
+        built.html.join("index.html").display(),
+        built.pages,
+        built.runs.len()
+    );
+    Ok(())
+}
+
+/// Every subcommand, nested ones too, with its whole help.
+fn commands() -> Vec<(String, String)> {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut found = Vec::new();
+    collect("", &mut command, &mut found);
+    found
+}
+
+fn collect(prefix: &str, command: &mut clap::Command, found: &mut Vec<(String, String)>) {
+    for subcommand in command.get_subcommands_mut() {
+        if subcommand.get_name() == "help" {
+            continue;
+        }
+        let name = format!("{prefix}{}", subcommand.get_name());
+        found.push((name.clone(), subcommand.render_long_help().to_string()));
+        collect(&format!("{name} "), subcommand, found);
+    }
+}

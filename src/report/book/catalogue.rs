@@ -1,0 +1,153 @@
+//! The runs and suites that a book may refer to, by name.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use crate::base::{Error, Kind, Result};
+use crate::report::source::{Run, Suite};
+use crate::run::Folder;
+
+#[derive(Debug)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    /// By folder name.
+    suites: Vec<(String, Result<Suite>)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    folder: Folder,
+    /// The experiment's name; `None` where the manifest is damaged.
+    name: Option<String>,
+    /// Opened and checked when a page asks for it: a run that no page names may be unfinished.
+    run: OnceCell<Result<Run>>,
+}
+
+impl Catalogue {
+    /// The runs and suites among these folders.
+    pub fn new(mut folders: Vec<PathBuf>) -> Self {
+        folders.sort();
+        folders.dedup();
+        let suites = folders.iter().filter(|path| Suite::is_at(path));
+        let runs = folders.iter().map(Folder::at).filter(Folder::exists);
+        let entry = |folder: Folder| Entry {
+            name: folder.manifest().ok().map(|manifest| manifest.name),
+            folder,
+            run: OnceCell::new(),
+        };
+        Self {
+            suites: suites
+                .map(|path| (Folder::at(path).name(), Suite::open(path)))
+                .collect(),
+            entries: runs.map(entry).collect(),
+        }
+    }
+
+    /// Every run and suite below a folder.
+    pub fn below(runs: &Path) -> Result<Self> {
+        let entries = match std::fs::read_dir(runs) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::new(Vec::new())),
+            Err(e) => return Err(Error::io("read", runs, &e)),
+        };
+        Ok(Self::new(
+            entries.flatten().map(|entry| entry.path()).collect(),
+        ))
+    }
+
+    /// Whether there is anything under a name.
+    pub fn has(&self, name: &str) -> bool {
+        !self.matches(name).is_empty() || self.find_suite(name).is_some()
+    }
+
+    /// Every run that is finished, whole and current, by folder name.
+    pub fn current(&self) -> impl Iterator<Item = &Run> {
+        self.entries
+            .iter()
+            .filter_map(|entry| self.open(entry).ok())
+    }
+
+    /// The run with this folder or of the experiment with this name, whole and current.
+    pub fn run(&self, name: &str) -> Result<&Run> {
+        let entry = match self.matches(name)[..] {
+            [] => return Err(self.unknown(name)),
+            [entry] => entry,
+            ref several => return Err(ambiguous(name, several)),
+        };
+        self.open(entry)
+    }
+
+    /// The suite with this folder or this name, with what its verdicts were made from.
+    pub fn suite(&self, name: &str) -> Result<&Suite> {
+        match self.find_suite(name) {
+            Some(suite) => suite.as_ref().map_err(Error::clone),
+            None => {
+                let message = format!("there is no suite `{name}`");
+                Err(Error::new(Kind::Run, message).hint("`ffn run` with its file makes it"))
+            }
+        }
+    }
+
+    fn find_suite(&self, name: &str) -> Option<&Result<Suite>> {
+        let suite = self.suites.iter().find(|(folder, suite)| {
+            let named = suite.as_ref().is_ok_and(|suite| suite.record.name == name);
+            named || folder == name
+        });
+        suite.map(|(_, suite)| suite)
+    }
+
+    fn open<'a>(&'a self, entry: &'a Entry) -> Result<&'a Run> {
+        let open = || {
+            let run = Run::open(entry.folder.clone())?;
+            run.check_pins()?;
+            if !self.is_member(&run) {
+                run.check_experiment()?;
+            }
+            Ok(run)
+        };
+        entry.run.get_or_init(open).as_ref().map_err(Error::clone)
+    }
+
+    /// Whether a run is a suite's, which says what the run's experiment is.
+    fn is_member(&self, run: &Run) -> bool {
+        let suites = self
+            .suites
+            .iter()
+            .filter_map(|(_, suite)| suite.as_ref().ok());
+        let mut members = suites.flat_map(|suite| &suite.record.members);
+        members.any(|member| member.identity == run.manifest.identity)
+    }
+
+    fn matches(&self, name: &str) -> Vec<&Entry> {
+        let folder = self
+            .entries
+            .iter()
+            .find(|entry| entry.folder.name() == name);
+        match folder {
+            Some(entry) => vec![entry],
+            None => {
+                let named = |entry: &&Entry| entry.name.as_deref() == Some(name);
+                self.entries.iter().filter(named).collect()
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let names: Vec<String> = self.entries.iter().map(|e| e.folder.name()).collect();
+        let known = match names.is_empty() {
+            true => "there are none".to_owned(),
+            false => format!("there are {}", names.join(", ")),
+        };
+        let message = format!("there is no run `{name}`; {known}");
+        Error::new(Kind::Run, message).hint("`ffn run` makes it; --runs says where runs are")
+    }
+}
+
+fn ambiguous(name: &str, several: &[&Entry]) -> Error {
+    let names: Vec<String> = several.iter().map(|entry| entry.folder.name()).collect();
+    Error::new(
+        Kind::Run,
+        format!("several runs are called `{name}`: {}", names.join(", ")),
+    )
+    .hint("write the name of the folder, or give `ffn book` the runs it shall use")
+}

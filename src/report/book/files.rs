@@ -1,0 +1,131 @@
+//! References to files: source code beside the text, values of JSON files. Each file gets a page of its own.
+
+use std::path::{Component, Path};
+
+use serde_json::Value;
+
+use super::expand::Expander;
+use super::functions::argument;
+use crate::base::{Error, Kind, Result, files};
+
+/// Where a file's page is, below the book's source folder.
+pub fn page(file: &str) -> String {
+    format!("files/{file}.md")
+}
+
+impl Expander<'_> {
+    /// The text of a file that a page refers to.
+    fn file(&mut self, name: &str) -> Result<String> {
+        let inside = Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if !inside {
+            let message = format!("expected a path below the book's parent folder, found `{name}`");
+            return Err(Error::new(Kind::Usage, message));
+        }
+        let text = files::read_text(&self.root.join(name))?;
+        self.files.insert(name.to_owned(), text.clone());
+        Ok(text)
+    }
+
+    fn cite_file(&self, file: &str, text: &str, title: &str) -> String {
+        format!("[{text}]({}{} \"{title}\")", self.up, page(file))
+    }
+}
+
+pub fn source(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let name = argument(args, 0);
+    expander.file(name)?;
+    Ok(expander.cite_file(name, &format!("`{name}`"), "the whole file"))
+}
+
+/// The item whose first line begins with the text: up to the line that closes its brace, else up to an empty line.
+pub fn code(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (name, beginning) = (argument(args, 0), argument(args, 1));
+    let text = expander.file(name)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let starts = lines.iter().enumerate();
+    let starts = starts.filter(|(_, line)| line.trim_start().starts_with(beginning));
+    let start = match starts.map(|(at, _)| at).collect::<Vec<_>>()[..] {
+        [start] => start,
+        ref several => {
+            let message = format!(
+                "expected one line of `{name}` that begins with `{beginning}`, found {}",
+                several.len()
+            );
+            return Err(Error::new(Kind::Usage, message));
+        }
+    };
+    let item = item(lines.get(start..).unwrap_or_default());
+    let place = format!("{name}, line {}", start + 1);
+    let cited = expander.cite_file(name, &place, "the whole file");
+    Ok(format!("```rust\n{item}\n```\n\n*{cited}*\n"))
+}
+
+/// The lines of an item without their common indentation.
+fn item(lines: &[&str]) -> String {
+    let first = lines.first().copied().unwrap_or_default();
+    let indent = first.len() - first.trim_start().len();
+    let closing = format!("{}}}", first.get(..indent).unwrap_or_default());
+    let ends =
+        |line: &&&str| line.starts_with(&closing) || line.is_empty() && !first.ends_with('{');
+    let opens = |line: &&str| line.ends_with('{') || line.ends_with('(');
+    // A signature may have several lines before its brace opens.
+    let block = lines.iter().take_while(|line| !line.is_empty()).any(opens);
+    let length = match block {
+        true => lines
+            .iter()
+            .position(|line| line.starts_with(&closing))
+            .map(|at| at + 1),
+        false => lines.iter().position(|line| ends(&line)),
+    };
+    let item = lines.iter().take(length.unwrap_or(lines.len()));
+    let item: Vec<&str> = item
+        .map(|line| line.get(indent..).unwrap_or_default())
+        .collect();
+    item.join("\n")
+}
+
+/// A value as the file has it.
+pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (name, pointer) = (argument(args, 0), argument(args, 1));
+    let text = expander.file(name)?;
+    let document: Value = serde_json::from_str(&text)
+        .map_err(|e| Error::new(Kind::Usage, format!("`{name}` is no JSON: {e}")))?;
+    let shown = match document.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+        Some(_) => return Err(not_a_value(name, pointer, "is no single value")),
+        None => return Err(not_a_value(name, pointer, "is not there")),
+    };
+    let unit = args.get(2).map(|unit| format!(" {unit}"));
+    let shown = format!("{shown}{}", unit.unwrap_or_default());
+    Ok(expander.cite_file(name, &shown, &format!("{pointer} of {name}")))
+}
+
+fn not_a_value(name: &str, pointer: &str, what: &str) -> Error {
+    Error::new(Kind::Usage, format!("`{pointer}` of `{name}` {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_ends_with_its_brace_or_an_empty_line() {
+        let lines = [
+            "    fn a(",
+            "        b: u8,",
+            "    ) -> u8 {",
+            "        b",
+            "",
+            "    }",
+            "    x",
+        ];
+        assert_eq!(item(&lines), "fn a(\n    b: u8,\n) -> u8 {\n    b\n\n}");
+        assert_eq!(
+            item(&["const A: u8 =", "    5;", "", "x"]),
+            "const A: u8 =\n    5;"
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! References to runs. Each links to the run's page, and its title says which file holds the number.
+
+use super::expand::Expander;
+use super::functions::{argument, frames};
+use crate::base::Result;
+use crate::report::numbers::{giga, percent, points, thousands};
+use crate::report::source::{Run, evaluation, frame_counts};
+use crate::report::table;
+use crate::run::results::Summary;
+
+/// Where a run's page is, below the book's source folder.
+pub fn page(run: &str) -> String {
+    format!("runs/{run}.md")
+}
+
+impl<'a> Expander<'a> {
+    /// A run that a page refers to: it gets a page of its own.
+    pub fn run(&mut self, name: &str) -> Result<&'a Run> {
+        let run = self.catalogue.run(name)?;
+        self.runs.insert(run.name());
+        Ok(run)
+    }
+
+    /// Text that links to the page of its run.
+    pub fn cite(&self, run: &str, text: &str, file: &str) -> String {
+        format!("[{text}]({}{} \"{file} of {run}\")", self.up, page(run))
+    }
+}
+
+pub fn top1(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    share(expander, args, |summary| summary.top1_percent())
+}
+
+pub fn top5(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    share(expander, args, |summary| summary.top5_percent())
+}
+
+fn share(
+    expander: &mut Expander<'_>,
+    args: &[&str],
+    of: impl Fn(&Summary) -> f64,
+) -> Result<String> {
+    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+    let text = percent(of(run.result(frames)?));
+    Ok(expander.cite(&run.name(), &text, &evaluation(frames)))
+}
+
+pub fn deviation(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (from, to) = (frames(args, 1)?, frames(args, 2)?);
+    let run = expander.run(argument(args, 0))?;
+    let text = points(run.deviation(from, to)?);
+    let files = format!("{} and {}", evaluation(from), evaluation(to));
+    Ok(expander.cite(&run.name(), &text, &files))
+}
+
+pub fn gain(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let frames = frames(args, 2)?;
+    let (run, other) = (
+        expander.run(argument(args, 0))?,
+        expander.run(argument(args, 1))?,
+    );
+    let gain = run.result(frames)?.top1_percent() - other.result(frames)?.top1_percent();
+    let files = format!("{} minus that of {}", evaluation(frames), other.name());
+    Ok(expander.cite(&run.name(), &points(gain), &files))
+}
+
+pub fn clips(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+    let clips = run.result(frames)?.clips.to_string();
+    Ok(expander.cite(&run.name(), &clips, &evaluation(frames)))
+}
+
+pub fn parameters(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let run = expander.run(argument(args, 0))?;
+    let text = thousands(run.graph.parameter_count() as u64);
+    Ok(expander.cite(&run.name(), &text, "experiment.ron"))
+}
+
+pub fn gflops(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+    run.graph.check_size(frames)?;
+    let text = giga(run.gflops(frames));
+    Ok(expander.cite(&run.name(), &text, "experiment.ron"))
+}
+
+pub fn steps(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let run = expander.run(argument(args, 0))?;
+    let text = thousands(run.manifest.steps);
+    Ok(expander.cite(&run.name(), &text, "manifest.json"))
+}
+
+pub fn minutes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let run = expander.run(argument(args, 0))?;
+    let text = format!("{:.1}", run.seconds()? / 60.0);
+    Ok(expander.cite(&run.name(), &text, "history.json"))
+}
+
+pub fn name(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let run = expander.run(argument(args, 0))?;
+    Ok(expander.cite(&run.name(), &format!("`{}`", run.name()), "manifest.json"))
+}
+
+/// Top-1 by frame count, parameters and the deviation between the most and the fewest frames.
+pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let runs = args.iter().map(|name| expander.run(name));
+    let runs: Vec<&Run> = runs.collect::<Result<_>>()?;
+    let counts = frame_counts(runs.iter().copied());
+    let mut header = vec!["run".to_owned()];
+    header.extend(counts.iter().map(|frames| format!("{frames} frames")));
+    header.push("deviation".to_owned());
+    let row = |run: &&Run| {
+        let name = run.name();
+        let mut row = vec![expander.cite(&name, &format!("`{name}`"), "manifest.json")];
+        row.extend(counts.iter().map(|&frames| match run.result(frames) {
+            Ok(summary) => {
+                let text = percent(summary.top1_percent());
+                expander.cite(&name, &text, &evaluation(frames))
+            }
+            Err(_) => "–".to_owned(),
+        }));
+        row.push(run.widest_deviation().map_or("–".to_owned(), points));
+        row
+    };
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    Ok(table::markdown(&header, &rows))
+}
+
+/// Top-1 of each class by frame count.
+pub fn classes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let run = expander.run(argument(args, 0))?;
+    let mut header = vec!["class".to_owned(), "clips".to_owned()];
+    header.extend(run.results.iter().map(|s| format!("{} frames", s.frames)));
+    let count = |summary: &Summary, class: &String| {
+        let count = summary.classes.get(class);
+        count.copied().unwrap_or_default()
+    };
+    let row = |class: &String| {
+        let clips = run.results.first().map_or(0, |s| count(s, class).clips);
+        let mut row = vec![table::escape_markdown(class), clips.to_string()];
+        row.extend(run.results.iter().map(|summary| {
+            let count = count(summary, class);
+            let share = 100.0 * count.top1 as f64 / count.clips.max(1) as f64;
+            expander.cite(&run.name(), &percent(share), &evaluation(summary.frames))
+        }));
+        row
+    };
+    let names = run.folder.classes()?;
+    let rows: Vec<Vec<String>> = names.iter().map(row).collect();
+    Ok(table::markdown(&header, &rows))
+}

@@ -1,0 +1,260 @@
+//! A finished run as reports read it, and whether it is still what the experiment file and the pins of today say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::base::{Error, Kind, Result, files};
+use crate::data::clip::evaluation_size;
+use crate::data::pins;
+use crate::graph::Graph;
+use crate::run::folder::EVAL;
+use crate::run::history::History;
+use crate::run::manifest::{Manifest, Pins};
+use crate::run::results::{self, Summary};
+use crate::run::{Folder, checkpoint, verify};
+use crate::spec::{self, Experiment};
+use crate::suite::{Judged, Record};
+
+/// A run that is finished and has every byte as it was written.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub folder: Folder,
+    pub manifest: Manifest,
+    pub experiment: Experiment,
+    pub history: History,
+    /// By frame count.
+    pub results: Vec<Summary>,
+    /// Of an evaluation, for parameters and multiply-adds.
+    pub graph: Graph,
+}
+
+impl Run {
+    /// Recomputes every hash of the folder; fails where the run is not finished or not as it was written.
+    pub fn open(folder: Folder) -> Result<Self> {
+        let manifest = folder.manifest()?;
+        if !manifest.finished {
+            return Err(Error::new(
+                Kind::Run,
+                format!("the run `{}` is not finished", folder.name()),
+            )
+            .hint("`ffn run` with its experiment goes on where it stopped"));
+        }
+        verify::intact(&folder)?;
+        let experiment = folder.experiment()?;
+        let side = evaluation_size(&experiment.eval);
+        Ok(Self {
+            history: folder.history()?,
+            results: results::read_all(&folder.eval())?,
+            graph: Graph::build(&experiment, (side, side))?,
+            folder,
+            manifest,
+            experiment,
+        })
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> String {
+        self.folder.name()
+    }
+
+    /// The final evaluation at a frame count.
+    pub fn result(&self, frames: usize) -> Result<&Summary> {
+        let found = self.results.iter().find(|s| s.frames == frames);
+        found.ok_or_else(|| {
+            let known: Vec<String> = self.results.iter().map(|s| s.frames.to_string()).collect();
+            Error::new(
+                Kind::Run,
+                format!(
+                    "the run `{}` was evaluated at {} frames, not at {frames}",
+                    self.name(),
+                    known.join(", ")
+                ),
+            )
+            .hint("`eval: (frames: [...])` of an experiment says where it is evaluated")
+        })
+    }
+
+    /// Multiply-adds of one clip, in units of 1e9: what papers call GFLOPs.
+    pub fn gflops(&self, frames: usize) -> f64 {
+        self.graph.clip_multiply_adds(frames) as f64 / 1e9
+    }
+
+    /// Temporal Frequency Deviation (section 3.1 of the paper): top-1 at `from` frames minus top-1 at `to`, in points.
+    pub fn deviation(&self, from: usize, to: usize) -> Result<f64> {
+        Ok(self.result(from)?.top1_percent() - self.result(to)?.top1_percent())
+    }
+
+    /// The deviation from the most to the fewest frames that were evaluated; `None` where there is one frame count.
+    pub fn widest_deviation(&self) -> Option<f64> {
+        match &self.results[..] {
+            [few, .., most] => Some(most.top1_percent() - few.top1_percent()),
+            _ => None,
+        }
+    }
+
+    /// What its processes took, by the clock; a killed process counts nothing.
+    pub fn seconds(&self) -> Result<f64> {
+        let mut seconds = 0.0;
+        for process in &self.history.processes {
+            if let Some(ended) = &process.ended {
+                seconds += unix_seconds(ended)? - unix_seconds(&process.started)?;
+            }
+        }
+        Ok(seconds)
+    }
+
+    /// The folder of the experiment file, as it was given to the process that finished the run.
+    pub fn experiment_folder(&self) -> PathBuf {
+        let last = self.history.processes.last();
+        last.map(|process| process.experiment_folder.clone())
+            .unwrap_or_default()
+    }
+
+    /// Fails where the experiment file of this name is not that of the run any more.
+    pub fn check_experiment(&self) -> Result<()> {
+        let folder = self.experiment_folder();
+        let stale = |why: String| {
+            let message = format!("the run `{}` is stale: {why}", self.name());
+            Err(Error::new(Kind::Run, message).hint("run the experiment as it is now"))
+        };
+        let named = experiments(&folder)?
+            .into_iter()
+            .filter(|experiment| experiment.name == self.experiment.name);
+        let named: Vec<Experiment> = named.collect();
+        if named.iter().any(|e| e.identity() == self.manifest.identity) {
+            return Ok(());
+        }
+        match named.first() {
+            None => stale(format!(
+                "`{}` has no experiment called `{}` any more",
+                folder.display(),
+                self.experiment.name
+            )),
+            Some(now) => {
+                let differences = spec::diff(&self.experiment, now);
+                let lines = differences.iter().map(|d| format!("\n  {d}"));
+                stale(format!(
+                    "its experiment file changed since:{}",
+                    lines.collect::<String>()
+                ))
+            }
+        }
+    }
+
+    /// Fails where the pins that the experiment names are not those that the run's data were held against.
+    pub fn check_pins(&self) -> Result<()> {
+        let Pins::Verified { pins_sha256, .. } = &self.manifest.data.pins else {
+            return Ok(());
+        };
+        let path = self.experiment_folder().join(self.experiment.data.pins());
+        let (_, found) = pins::read(&path)?;
+        match found == *pins_sha256 {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Run,
+                format!(
+                    "the run `{}` is stale: its pins changed since\n  expected {pins_sha256}\n  computed {found} of `{}`",
+                    self.name(),
+                    path.display()
+                ),
+            )
+            .hint("run the experiment on the data as they are pinned now")),
+        }
+    }
+}
+
+/// Path of the evaluation at a frame count, in a run folder.
+pub fn evaluation(frames: usize) -> String {
+    format!("{EVAL}/{frames}.json")
+}
+
+/// Every frame count at which one of the runs was evaluated, ascending.
+pub fn frame_counts<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<usize> {
+    let results = runs.into_iter().flat_map(|run| &run.results);
+    let counts: BTreeSet<usize> = results.map(|summary| summary.frames).collect();
+    counts.into_iter().collect()
+}
+
+/// Seconds since 1970 of a time in the history.
+pub fn unix_seconds(time: &str) -> Result<f64> {
+    let damaged = || {
+        let message = format!("expected a time such as 2026-01-31T12:00:00Z, found `{time}`");
+        Error::new(Kind::Run, message)
+    };
+    let parsed = humantime::parse_rfc3339(time).map_err(|_| damaged())?;
+    let since = parsed.duration_since(UNIX_EPOCH).map_err(|_| damaged())?;
+    Ok(since.as_secs_f64())
+}
+
+/// Every experiment file of a folder that has no mistake, by file name.
+fn experiments(folder: &Path) -> Result<Vec<Experiment>> {
+    let here = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let entries = std::fs::read_dir(here).map_err(|e| Error::io("read", here, &e))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "ron"));
+    paths.sort();
+    let loaded = paths.iter().filter_map(|path| spec::load(path).ok());
+    Ok(loaded.map(|loaded| loaded.experiment).collect())
+}
+
+/// A suite that ran: its members' runs and the verdicts on its claims.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    pub folder: Folder,
+    pub record: Record,
+    pub verdicts: Vec<Judged>,
+}
+
+impl Suite {
+    /// Whether a folder is that of a suite.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(SUITE_RECORD).exists()
+    }
+
+    /// Reads a suite's folder and holds what the verdicts were made from against the run folders beside it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let record: Record = read_json(&path.join(SUITE_RECORD))?;
+        let suite = path.join(SUITE);
+        let computed = files::sha256_of_file(&suite)?;
+        if computed != record.identity {
+            return Err(checkpoint::hash_mismatch(
+                &suite,
+                &record.identity,
+                &computed,
+            ));
+        }
+        let verdicts: Vec<Judged> = read_json(&path.join(VERDICTS))?;
+        let runs = path.parent().unwrap_or(Path::new(""));
+        for (name, expected) in verdicts.iter().flat_map(|judged| &judged.evidence) {
+            let file = runs.join(name);
+            let computed = files::sha256_of_file(&file)?;
+            if computed != *expected {
+                return Err(checkpoint::hash_mismatch(&file, expected, &computed)
+                    .hint("the verdicts were made from other predictions: run the suite again"));
+            }
+        }
+        Ok(Self {
+            folder: Folder::at(path),
+            record,
+            verdicts,
+        })
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> String {
+        self.folder.name()
+    }
+}
+
+const SUITE: &str = "suite.ron";
+const SUITE_RECORD: &str = "suite.json";
+const VERDICTS: &str = "verdicts.json";
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&files::read_text(path)?)
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+}

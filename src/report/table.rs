@@ -1,0 +1,173 @@
+//! One table in the formats that papers and pages take. The first column goes to the left, the others to the right.
+
+/// What a table is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Markdown, as GitHub and mdBook read it.
+    Md,
+    /// An HTML `table` element.
+    Html,
+    /// A LaTeX `tabular` with the rules of the package booktabs.
+    Latex,
+}
+
+/// Cells of plain text; each format escapes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    pub header: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(header: &[&str]) -> Self {
+        Self {
+            header: header.iter().map(|cell| (*cell).to_owned()).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// The whole text, with a final newline.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Md => {
+                let rows: Vec<Vec<String>> = self.rows.iter().map(|row| escaped(row)).collect();
+                markdown(&escaped(&self.header), &rows)
+            }
+            Format::Html => self.html(),
+            Format::Latex => self.latex(),
+        }
+    }
+
+    fn html(&self) -> String {
+        let row = |tag: &str, cells: &[String]| {
+            let cells = cells.iter().enumerate().map(|(column, cell)| {
+                let align = if column == 0 { "left" } else { "right" };
+                format!(
+                    "<{tag} style=\"text-align: {align}\">{}</{tag}>",
+                    escape_html(cell)
+                )
+            });
+            format!("<tr>{}</tr>\n", cells.collect::<String>())
+        };
+        let rows: String = self.rows.iter().map(|cells| row("td", cells)).collect();
+        let header = row("th", &self.header);
+        format!("<table>\n<thead>\n{header}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
+    }
+
+    fn latex(&self) -> String {
+        let row = |cells: &Vec<String>| {
+            let cells: Vec<String> = cells.iter().map(|cell| escape_latex(cell)).collect();
+            format!("{} \\\\\n", cells.join(" & "))
+        };
+        let columns = "r".repeat(self.header.len().saturating_sub(1));
+        let rows: String = self.rows.iter().map(row).collect();
+        format!(
+            "% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
+            row(&self.header)
+        )
+    }
+}
+
+fn escaped(cells: &[String]) -> Vec<String> {
+    cells.iter().map(|cell| escape_markdown(cell)).collect()
+}
+
+/// A Markdown table of cells that are Markdown already.
+pub fn markdown(header: &[String], rows: &[Vec<String>]) -> String {
+    aligned(header, rows, "---:")
+}
+
+/// As [`markdown`], with every column to the left: for tables of words.
+pub fn words(header: &[String], rows: &[Vec<String>]) -> String {
+    aligned(header, rows, "---")
+}
+
+fn aligned(header: &[String], rows: &[Vec<String>], others: &str) -> String {
+    let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule: Vec<String> = (0..header.len())
+        .map(|column| if column == 0 { "---" } else { others }.to_owned())
+        .collect();
+    let rows: String = rows.iter().map(|cells| row(cells)).collect();
+    format!("{}{}{rows}", row(header), row(&rule))
+}
+
+/// Text that Markdown shows as it is.
+pub fn escape_markdown(text: &str) -> String {
+    let escaped = text.chars().flat_map(|c| {
+        let special = ['\\', '|', '*', '_', '`', '[', ']', '<', '>', '&', '#'].contains(&c);
+        special.then_some('\\').into_iter().chain([c])
+    });
+    escaped.collect::<String>().replace('\n', " ")
+}
+
+/// Markdown of a doc comment in a cell: its code stays code, only what would end the cell is escaped.
+pub fn escape_markdown_text(text: &str) -> String {
+    let in_one_line = text.replace('\n', " ");
+    in_one_line.replace('|', "\\|").replace('<', "&lt;")
+}
+
+/// Text that HTML shows as it is, in elements and in quoted attributes.
+pub fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Text that LaTeX prints as it is, in pdfLaTeX too: what our tables hold beyond ASCII is spelled in commands.
+pub fn escape_latex(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', c]),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '<' => escaped.push_str("\\textless{}"),
+            '>' => escaped.push_str("\\textgreater{}"),
+            '→' => escaped.push_str("$\\to$"),
+            '×' => escaped.push_str("$\\times$"),
+            '≥' => escaped.push_str("$\\geq$"),
+            '≤' => escaped.push_str("$\\leq$"),
+            'λ' => escaped.push_str("$\\lambda$"),
+            '±' => escaped.push_str("$\\pm$"),
+            '−' => escaped.push_str("$-$"),
+            '–' => escaped.push_str("--"),
+            '\u{a0}' => escaped.push('~'),
+            '\n' => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["run", "16 → 4"]);
+        table.rows.push(vec!["a_b|c & <d>".into(), "1.00 %".into()]);
+        table
+    }
+
+    #[test]
+    fn every_format_escapes_what_is_special_in_it() {
+        let md = "| run | 16 → 4 |\n| --- | ---: |\n| a\\_b\\|c \\& \\<d\\> | 1.00 % |\n";
+        assert_eq!(table().render(Format::Md), md);
+        let html = table().render(Format::Html);
+        assert!(html.contains("a_b|c &amp; &lt;d&gt;</td>"), "{html}");
+        let latex = table().render(Format::Latex);
+        assert!(latex.contains("run & 16 $\\to$ 4 \\\\"), "{latex}");
+        let cells = "a\\_b|c \\& \\textless{}d\\textgreater{} & 1.00 \\% \\\\";
+        assert!(latex.contains(cells), "{latex}");
+    }
+}
