@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result};
-use crate::spec::{self, Loaded};
+use crate::spec::{self, Document, Experiment, Suite};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment files.
+    /// Experiment and suite files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -19,26 +19,60 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let mut failures = Vec::new();
     for file in &args.files {
-        match spec::load(file) {
-            Ok(loaded) => show(&loaded, args.resolved),
+        match spec::load_document(file) {
+            Ok(document) => show(&document, args.resolved),
             Err(error) => failures.push(error),
         }
     }
     conclude(failures, args.files.len())
 }
 
-fn show(loaded: &Loaded, resolved: bool) {
-    let experiment = &loaded.experiment;
-    if resolved {
-        print!("{}", experiment.canonical());
-    } else {
-        println!("{}", experiment.name);
-        println!("  {}", experiment.summary());
-        println!("  identity {}", experiment.identity());
-    }
-    for warning in &loaded.warnings {
+fn show(document: &Document, resolved: bool) {
+    let (text, warnings) = match document {
+        Document::Experiment(loaded) => {
+            (experiment(&loaded.experiment, resolved), &loaded.warnings)
+        }
+        Document::Suite(loaded) => (suite(&loaded.suite, resolved), &loaded.warnings),
+    };
+    print!("{text}");
+    for warning in warnings {
         eprintln!("{warning}\n");
     }
+}
+
+fn experiment(experiment: &Experiment, resolved: bool) -> String {
+    if resolved {
+        return experiment.canonical();
+    }
+    let (name, summary) = (&experiment.name, experiment.summary());
+    format!(
+        "{name}\n  {summary}\n  identity {}\n",
+        experiment.identity()
+    )
+}
+
+fn suite(suite: &Suite, resolved: bool) -> String {
+    if resolved {
+        return suite.canonical();
+    }
+    let runs: usize = suite.members.iter().map(|member| member.seeds.len()).sum();
+    let (members, claims) = (suite.members.len(), suite.claims.len());
+    let members = suite
+        .members
+        .iter()
+        .map(|member| {
+            let seeds: Vec<String> = member.seeds.iter().map(u64::to_string).collect();
+            let (name, summary) = (&member.name, member.experiment.summary());
+            format!("  {name}: {summary}, seed {}\n", seeds.join(", "))
+        })
+        .fold(
+            format!(
+                "{}\n  {members} members, {runs} runs, {claims} claims\n",
+                suite.name
+            ),
+            |text, line| text + &line,
+        );
+    format!("{members}  identity {}\n", suite.identity())
 }
 
 fn conclude(mut failures: Vec<Error>, files: usize) -> Result<()> {

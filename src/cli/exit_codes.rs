@@ -7,7 +7,7 @@ Exit codes:
     0  done
     1  compared and found different: goldens, hashes
     2  wrong flags or arguments
-    3  an experiment file has mistakes
+    3  an experiment or suite file has mistakes
     4  data are missing, damaged or not the pinned ones
     5  a run folder is damaged, of another experiment, or in use
     6  training diverged: a value was not finite

@@ -36,9 +36,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check experiment files and report every mistake.
+    /// Check experiment and suite files and report every mistake.
     Check(check::Args),
-    /// Print the JSON Schema of the experiment language.
+    /// Print the JSON Schema of experiments or suites.
     Schema(schema::Args),
     /// Compare two experiments field by field.
     Diff(diff::Args),

@@ -1,6 +1,6 @@
-//! RON text → raw types that mirror the file → the resolved [`Experiment`].
+//! RON text → raw types that mirror the file → the resolved [`Experiment`] or [`suite::Suite`].
 //!
-//! After resolving nobody reads the file again: every later stage takes an [`Experiment`].
+//! After resolving nobody reads the file again: every later stage takes what was resolved.
 
 mod decode;
 mod diff;
@@ -13,6 +13,7 @@ mod report;
 mod resolve;
 mod rules;
 mod schema;
+pub mod suite;
 mod summary;
 mod syntax;
 
@@ -20,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 pub use diff::{Difference, diff, fields, table};
 pub use experiment::*;
-pub use schema::schema;
+pub use schema::{schema, suite_schema};
+pub use suite::{LoadedSuite, Suite};
 
 use crate::base::{Error, Kind, Result, files};
 use decode::Decoder;
@@ -36,28 +38,63 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// What a file of the language holds.
+#[derive(Debug, Clone)]
+pub enum Document {
+    Experiment(Box<Loaded>),
+    Suite(LoadedSuite),
+}
+
 /// An experiment is a page of text; a file much larger is something else.
 const MOST_BYTES: usize = 1 << 16;
 
+/// A suite in its canonical form spells out each experiment.
+const MOST_SUITE_BYTES: usize = 1 << 20;
+
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let bytes = files::read(path)?;
-    let name = path.display().to_string();
-    let refuse =
-        |why: &str| Error::new(Kind::Experiment, format!("{name} is no experiment: {why}"));
-    if bytes.len() > MOST_BYTES {
-        return Err(refuse("it is larger than 64 KiB"));
+    load_experiment(path, &read_text(path)?)
+}
+
+/// Reads and checks a file that holds an experiment or a suite.
+pub fn load_document(path: &Path) -> Result<Document> {
+    let text = read_text(path)?;
+    let (node, _) = parser::parse(&text);
+    if !suite::is_suite(&node) {
+        return Ok(Document::Experiment(Box::new(load_experiment(
+            path, &text,
+        )?)));
     }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        refuse(&format!("it is not UTF-8 text from byte {at} on"))
-    })?;
-    let (experiment, warnings) = parse(&name, &text)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    suite::parse(&path.display().to_string(), &text, folder).map(Document::Suite)
+}
+
+fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
+    if text.len() > MOST_BYTES {
+        return Err(refuse(path, "it is larger than 64 KiB"));
+    }
+    let (experiment, warnings) = parse(&path.display().to_string(), text)?;
     Ok(Loaded {
         experiment,
         base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
         warnings,
     })
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = files::read(path)?;
+    if bytes.len() > MOST_SUITE_BYTES {
+        return Err(refuse(path, "it is larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        refuse(path, &format!("it is not UTF-8 text from byte {at} on"))
+    })
+}
+
+fn refuse(path: &Path, why: &str) -> Error {
+    let message = format!("{} is no experiment: {why}", path.display());
+    Error::new(Kind::Experiment, message)
 }
 
 /// The experiment in a text with its rendered warnings. `name` stands for the text in reports.
@@ -91,22 +128,27 @@ fn read(text: &str) -> Result<(Experiment, Vec<Mistake>), Vec<Mistake>> {
 impl Experiment {
     /// The canonical form: RON with every field spelled out in a fixed order; reading it gives the same experiment.
     pub fn canonical(&self) -> String {
-        use ron::{Options, extensions::Extensions, ser::PrettyConfig};
-        let language = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
-        let pretty = PrettyConfig::new()
-            .struct_names(true)
-            .compact_arrays(true)
-            .new_line("\n")
-            .extensions(language);
-        Options::default()
-            .with_default_extension(language)
-            .to_string_pretty(self, pretty)
-            .map(|text| text + "\n")
-            .expect("RON has a form for every number, text, list and struct")
+        canonical(self)
     }
 
     /// SHA-256 of the canonical form: the experiment's identity.
     pub fn identity(&self) -> String {
         files::sha256(self.canonical().as_bytes())
     }
+}
+
+/// RON with every field spelled out in a fixed order.
+fn canonical(value: &impl serde::Serialize) -> String {
+    use ron::{Options, extensions::Extensions, ser::PrettyConfig};
+    let language = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
+    let pretty = PrettyConfig::new()
+        .struct_names(true)
+        .compact_arrays(true)
+        .new_line("\n")
+        .extensions(language);
+    Options::default()
+        .with_default_extension(language)
+        .to_string_pretty(value, pretty)
+        .map(|text| text + "\n")
+        .expect("RON has a form for every number, text, list and struct")
 }

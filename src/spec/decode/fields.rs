@@ -184,7 +184,7 @@ pub fn unknown_variant<T: Decode>(
 }
 
 /// The known name that was probably meant: at most a third of it is wrong.
-fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     let given = given.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
     let (distance, name) = known.iter().map(|name| (distance(name), *name)).min()?;

@@ -7,7 +7,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use fields::{Fields, Variant, unknown_variant};
+pub use fields::{Fields, Variant, nearest, unknown_variant};
 pub(super) use macros::{fields, raw, variants};
 
 use super::report::Mistake;
@@ -100,7 +100,7 @@ pub struct Decoder {
     /// The place of every value, by path.
     pub spans: BTreeMap<String, Span>,
     /// Recovery from a syntax error may have skipped fields: none is reported as missing.
-    incomplete: bool,
+    pub incomplete: bool,
     path: Vec<String>,
 }
 

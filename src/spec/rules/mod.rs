@@ -21,12 +21,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn at(&mut self, path: impl Into<String>, what: impl Into<String>) -> &mut Self {
+    pub fn at(&mut self, path: impl Into<String>, what: impl Into<String>) -> &mut Self {
         self.fields.push((path.into(), what.into()));
         self
     }
 
-    fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+    pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
@@ -51,7 +51,7 @@ pub fn verify(experiment: &Experiment) -> Findings {
 }
 
 /// The run folder is called so, on every machine.
-fn name(name: &str, findings: &mut Findings) {
+pub fn name(name: &str, findings: &mut Findings) {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let legal = name.len() <= 100 && name.chars().all(plain) && !name.starts_with(['.', '-']);
     if name.is_empty() {
@@ -65,7 +65,7 @@ fn name(name: &str, findings: &mut Findings) {
 }
 
 impl Findings {
-    fn mistake(&mut self, message: impl Into<String>) -> &mut Finding {
+    pub fn mistake(&mut self, message: impl Into<String>) -> &mut Finding {
         add(&mut self.mistakes, message.into())
     }
 
@@ -86,7 +86,7 @@ impl Findings {
     }
 
     /// A number outside its interval.
-    fn number(&mut self, path: &str, value: f64, legal: impl RangeBounds<f64>) {
+    pub fn number(&mut self, path: &str, value: f64, legal: impl RangeBounds<f64>) {
         if !legal.contains(&value) {
             let (interval, name) = (interval(&legal), last(path));
             self.mistake(format!("`{name}` must be in {interval}, found {value}"))

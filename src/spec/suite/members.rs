@@ -1,0 +1,222 @@
+//! Raw members → resolved ones: each laid together, decoded, resolved and checked as an experiment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::base::{self, Base, Bases, Broken};
+use super::overlay::{self, Choice};
+use super::{Member, raw};
+use crate::spec::decode::Decoder;
+use crate::spec::experiment::Experiment;
+use crate::spec::report::Mistake;
+use crate::spec::syntax::{Node, Span};
+use crate::spec::{place, raw as experiment, resolve, rules};
+
+/// The members of a suite, and all that is wrong with them.
+#[derive(Default)]
+pub struct Resolved {
+    pub members: Vec<Member>,
+    /// Index in the file of each member.
+    pub origins: Vec<usize>,
+    /// Names of the file's members that could not be resolved.
+    pub broken: BTreeSet<String>,
+    pub mistakes: Vec<Mistake>,
+    pub warnings: Vec<Mistake>,
+    /// Whole reports of experiment files with mistakes.
+    pub reports: Vec<String>,
+    /// Rendered warnings about experiment files.
+    pub file_warnings: Vec<String>,
+}
+
+/// Everything that `raw` names. `text` is the suite's, `decoder` knows its places.
+pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -> Resolved {
+    let mut bases = Bases::new(folder, text);
+    let mut resolved = Resolved::default();
+    for (index, member) in raw.members.iter().enumerate() {
+        let path = format!("members[{index}]");
+        let place = |field: &str| {
+            let own = format!("{path}.{field}");
+            // What a member leaves out may stand at the suite.
+            let places = [own.as_str(), field, &path].map(|path| decoder.spans.get(path));
+            places
+                .into_iter()
+                .flatten()
+                .next()
+                .cloned()
+                .unwrap_or_default()
+        };
+        let failed = |field: &str| decoder.failed.contains(&format!("{path}.{field}"));
+        let undecoded = ["experiment", "with", "grid"].into_iter().any(failed);
+        if decoder.incomplete || undecoded {
+            resolved.broken.insert(member.name.clone());
+            continue;
+        }
+        let work = Work {
+            raw: member,
+            seeds: member.seeds.clone().given().or(raw.seeds.clone().given()),
+            text,
+            folder,
+            name: place("name"),
+            experiment: place("experiment"),
+        };
+        let before = resolved.mistakes.len();
+        add_new(
+            &mut resolved.mistakes,
+            work.seeds_mistake(place("seeds")).into_iter(),
+        );
+        let complete = work.resolve(&mut bases, index, &mut resolved);
+        if !complete || resolved.mistakes.len() > before {
+            resolved.broken.insert(member.name.clone());
+        }
+    }
+    resolved.reports = bases.reports;
+    resolved.file_warnings = bases.warnings;
+    resolved
+}
+
+/// One member of the file, under work.
+struct Work<'a> {
+    raw: &'a raw::Member,
+    seeds: Option<Vec<u64>>,
+    /// Of the suite.
+    text: &'a str,
+    folder: &'a Path,
+    /// Places of the fields.
+    name: Span,
+    experiment: Span,
+}
+
+/// A decoded experiment, and where its relative paths start.
+struct Start<'a> {
+    node: &'a Node,
+    base: Option<&'a Base>,
+    folder: PathBuf,
+}
+
+impl Work<'_> {
+    /// Adds every combination of the grid. False where there is nothing to start from.
+    fn resolve(&self, bases: &mut Bases<'_>, index: usize, resolved: &mut Resolved) -> bool {
+        let start = match &self.raw.experiment {
+            raw::Origin::Inline(node) => Start {
+                node,
+                base: None,
+                folder: self.folder.to_path_buf(),
+            },
+            raw::Origin::File(path) => match bases.get(path) {
+                Ok(base) => Start {
+                    node: &base.node,
+                    base: Some(base),
+                    folder: base.folder.clone(),
+                },
+                Err(Broken::Reported) => return false,
+                Err(Broken::Unreadable(why)) => {
+                    let mistake = Mistake::new(why.clone())
+                        .label(self.experiment.clone(), "no such experiment")
+                        .hint("paths start at the folder of the suite");
+                    resolved.mistakes.push(mistake);
+                    return false;
+                }
+            },
+        };
+        let choices = match self.raw.grid.clone().given() {
+            None => Ok(vec![Choice::default()]),
+            Some(grid) => overlay::combinations(&grid.0),
+        };
+        match choices {
+            Ok(choices) => {
+                for choice in &choices {
+                    let member = self.member(&start, choice, resolved);
+                    resolved.members.push(member);
+                    resolved.origins.push(index);
+                }
+                true
+            }
+            Err(mistakes) => {
+                resolved.mistakes.extend(mistakes);
+                false
+            }
+        }
+    }
+
+    fn seeds_mistake(&self, place: Span) -> Option<Mistake> {
+        let seeds = self.seeds.as_ref()?;
+        let distinct: BTreeSet<&u64> = seeds.iter().collect();
+        let (message, label) = match seeds.len() {
+            0 => (
+                "a member runs once for each seed, and there is none",
+                "no seed",
+            ),
+            n if n > distinct.len() => ("a seed is given twice", "it would be the same run"),
+            _ => return None,
+        };
+        Some(Mistake::new(message).label(place, label))
+    }
+
+    fn member(&self, start: &Start<'_>, choice: &Choice, resolved: &mut Resolved) -> Member {
+        let with = self.raw.with.clone().given().map(|with| with.0);
+        let overs = with.iter().chain(&choice.over);
+        let node = overs.fold(start.node.clone(), |node, over| overlay::lay(&node, over));
+        let mut experiment = self.decode(&node, start, resolved);
+        let seeds = self.seeds.clone().unwrap_or(vec![experiment.seed]);
+        experiment.seed = seeds.first().copied().unwrap_or(experiment.seed);
+        let (name, variant) = self.variant(choice);
+        Member {
+            name,
+            seeds,
+            experiment,
+            variant,
+            base: start.folder.clone(),
+        }
+    }
+
+    /// The experiment of a tree, with its mistakes and warnings where the suite is their cause.
+    fn decode(&self, node: &Node, start: &Start<'_>, resolved: &mut Resolved) -> Experiment {
+        let mut decoder = Decoder::default();
+        let raw: experiment::Experiment = decoder.value(node);
+        let experiment = resolve::resolve(raw);
+        let findings = rules::verify(&experiment);
+        let mut mistakes = place::all(&findings.mistakes, &decoder);
+        let mut warnings = place::all(&findings.warnings, &decoder);
+        mistakes.splice(..0, decoder.mistakes);
+        warnings.retain(|warning| base::concerns_suite(warning, start.base));
+        let own = |found: Mistake| base::in_suite(found, start.base, &self.name);
+        add_new(&mut resolved.mistakes, mistakes.into_iter().map(own));
+        add_new(&mut resolved.warnings, warnings.into_iter().map(own));
+        experiment
+    }
+
+    /// Name of a combination, and its alternatives by path, as written.
+    fn variant(&self, choice: &Choice) -> (String, BTreeMap<String, String>) {
+        let written = |node: &Node| {
+            let text = self.text.get(node.span.clone()).unwrap_or_default();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let axes = choice.axes.iter();
+        let axes: Vec<(&str, String)> = axes.map(|(p, node)| (p.as_str(), written(node))).collect();
+        let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+        let distinct: BTreeSet<String> = axes.iter().map(|(path, _)| last(path)).collect();
+        let label = |path: &str| match distinct.len() == axes.len() {
+            true => last(path),
+            false => path.to_owned(),
+        };
+        let labels = axes
+            .iter()
+            .map(|(path, value)| format!("{}={value}", label(path)));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        let name = match labels.is_empty() {
+            true => self.raw.name.clone(),
+            false => format!("{}/{labels}", self.raw.name),
+        };
+        let owned = |(path, value): (&str, String)| (path.to_owned(), value);
+        (name, axes.into_iter().map(owned).collect())
+    }
+}
+
+/// The combinations of a grid share most of their mistakes: each is told once.
+fn add_new(known: &mut Vec<Mistake>, found: impl Iterator<Item = Mistake>) {
+    for mistake in found {
+        if !known.contains(&mistake) {
+            known.push(mistake);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The suite language: RON text → raw types → the resolved [`Suite`].
+//!
+//! A member starts from an experiment file or from an experiment in the suite itself. What `with` and `grid` say is
+//! laid over the experiment's tree before it is decoded, so that a member is checked by the same rules as any
+//! experiment, and a mistake that an override makes is reported at the override.
+
+mod base;
+mod members;
+mod overlay;
+pub(super) mod raw;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::decode::Decoder;
+use super::experiment::Experiment;
+use super::report::Source;
+use super::syntax::{Body, Kind as NodeKind, Node};
+use super::{canonical, parser, place};
+use crate::base::{Error, Kind, Result, files};
+
+/// Several experiments, what is compared with what, and what is claimed of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Suite {
+    pub name: String,
+    /// In the order of the file, each grid in the place of its member.
+    pub members: Vec<Member>,
+    pub claims: Vec<Claim>,
+}
+
+/// One experiment at one or more seeds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// As claims name it; one of a grid is called `name/field=value`.
+    pub name: String,
+    /// Distinct; one or more.
+    pub seeds: Vec<u64>,
+    /// With the first of the seeds.
+    pub experiment: Experiment,
+    /// What the grid chose, by path, as written.
+    #[serde(skip)]
+    pub variant: BTreeMap<String, String>,
+    /// The folder at which the experiment's relative paths start.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+/// A sentence that runs can settle: a quantity and what it is said to be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Claim {
+    /// Names the claim in tables and pages.
+    pub id: String,
+    pub quantity: Quantity,
+    pub is: Bound,
+    /// Where it was claimed, such as a table of a paper.
+    pub source: Option<String>,
+}
+
+/// What is measured. Members are named; of several seeds the mean counts.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub enum Quantity {
+    /// Top-1 accuracy in percent.
+    Top1 { run: String, frames: usize },
+    /// Top-1 at `from` frames minus top-1 at `to` frames, in points: the Temporal Frequency Deviation.
+    Gap { run: String, from: usize, to: usize },
+    /// Top-1 of `run` minus top-1 of `over` at the same frame count, in points.
+    Gain {
+        run: String,
+        over: String,
+        frames: usize,
+    },
+    /// The smallest gain of a member over the next one in the list, in points: at least 0 where the list descends.
+    Order { runs: Vec<String>, frames: usize },
+    /// Values that training changes.
+    Parameters { run: String },
+    /// 10^9 multiply-adds of one view of a clip at so many frames, which papers call GFLOPs.
+    Flops { run: String, frames: usize },
+}
+
+/// What a quantity is said to be, in its own unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+    /// From `value - tolerance` to `value + tolerance`.
+    About {
+        value: f64,
+        tolerance: f64,
+    },
+}
+
+/// A suite that was read from a file and has no mistake.
+#[derive(Debug, Clone)]
+pub struct LoadedSuite {
+    pub suite: Suite,
+    /// Rendered warnings, for the person who runs it.
+    pub warnings: Vec<String>,
+}
+
+impl Suite {
+    /// The canonical form: RON with every field and every experiment spelled out; reading it gives the same suite.
+    pub fn canonical(&self) -> String {
+        canonical(self)
+    }
+
+    /// SHA-256 of the canonical form: the suite's identity.
+    pub fn identity(&self) -> String {
+        files::sha256(self.canonical().as_bytes())
+    }
+
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+}
+
+impl Member {
+    /// Its experiments, one for each seed.
+    pub fn experiments(&self) -> impl Iterator<Item = Experiment> {
+        self.seeds.iter().map(|&seed| Experiment {
+            seed,
+            ..self.experiment.clone()
+        })
+    }
+}
+
+impl Quantity {
+    /// The members that it is about, in its order.
+    pub fn runs(&self) -> Vec<&str> {
+        match self {
+            Self::Top1 { run, .. }
+            | Self::Gap { run, .. }
+            | Self::Parameters { run }
+            | Self::Flops { run, .. } => vec![run],
+            Self::Gain { run, over, .. } => vec![run, over],
+            Self::Order { runs, .. } => runs.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// Whether a text is, or was meant as, a suite.
+pub(super) fn is_suite(node: &Node) -> bool {
+    let NodeKind::Item { name, body } = &node.kind else {
+        return false;
+    };
+    let members = |fields: &[super::syntax::Field]| fields.iter().any(|f| f.name.text == "members");
+    let named = name.as_ref().is_some_and(|name| name.text == "Suite");
+    named || matches!(body, Body::Fields(fields) if members(fields))
+}
+
+/// The suite in a text. `name` stands for the text in reports; the paths of members start at `folder`.
+pub fn parse(name: &str, text: &str, folder: &Path) -> Result<LoadedSuite> {
+    let (node, syntax) = parser::parse(text);
+    let mut decoder = Decoder::after(syntax);
+    let raw: raw::Suite = decoder.value(&node);
+    let resolved = members::resolve(&raw, text, folder, &decoder);
+    let suite = Suite {
+        name: raw.name,
+        members: resolved.members,
+        claims: raw.claims.or(Vec::new()).into_iter().map(claim).collect(),
+    };
+    let findings = rules::verify(&suite, &resolved.origins, &resolved.broken);
+    let mut mistakes = place::all(&findings.mistakes, &decoder);
+    mistakes.splice(..0, resolved.mistakes);
+    mistakes.splice(..0, decoder.mistakes);
+    let source = Source { name, text };
+    let mut reports = resolved.reports;
+    if !mistakes.is_empty() {
+        reports.insert(0, source.mistakes(&mistakes));
+    }
+    if !reports.is_empty() {
+        return Err(Error::new(Kind::Experiment, reports.join("\n\n")));
+    }
+    let own = resolved.warnings.iter().map(|found| source.warning(found));
+    let warnings = resolved.file_warnings.into_iter().chain(own).collect();
+    Ok(LoadedSuite { suite, warnings })
+}
+
+fn claim(raw: raw::Claim) -> Claim {
+    Claim {
+        id: raw.id,
+        quantity: raw.quantity,
+        is: raw.is,
+        source: raw.source.or(None),
+    }
+}

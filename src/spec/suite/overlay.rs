@@ -1,0 +1,166 @@
+//! Trees laid over trees, and the combinations of a grid.
+
+use crate::spec::report::Mistake;
+use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
+
+/// `base` with what `over` says: fields of the same struct or variant one by one, anything else as a whole.
+pub fn lay(base: &Node, over: &Node) -> Node {
+    if let Kind::Some(inner) = &base.kind {
+        return lay(inner, over);
+    }
+    let (
+        Kind::Item { name, body },
+        Kind::Item {
+            name: given,
+            body: changes,
+        },
+    ) = (&base.kind, &over.kind)
+    else {
+        return over.clone();
+    };
+    let same = |given: &Name| name.as_ref().is_some_and(|name| name.text == given.text);
+    let Body::Fields(changes) = changes else {
+        return over.clone();
+    };
+    if given.as_ref().is_some_and(|given| !same(given)) {
+        return over.clone();
+    }
+    let mut fields = match body {
+        Body::Fields(fields) => fields.clone(),
+        Body::Bare | Body::Values(_) => Vec::new(),
+    };
+    for change in changes {
+        match fields.iter_mut().find(|f| f.name.text == change.name.text) {
+            Some(field) => field.value = lay(&field.value, &change.value),
+            None => fields.push(change.clone()),
+        }
+    }
+    Node {
+        span: over.span.clone(),
+        kind: Kind::Item {
+            name: given.clone().or(name.clone()),
+            body: Body::Fields(fields),
+        },
+    }
+}
+
+/// The tree with every place moved on by `offset`.
+pub fn moved(node: &Node, offset: usize) -> Node {
+    let span = |span: &Span| span.start + offset..span.end + offset;
+    let name = |name: &Name| Name {
+        text: name.text.clone(),
+        span: span(&name.span),
+    };
+    let all = |nodes: &[Node]| nodes.iter().map(|node| moved(node, offset)).collect();
+    let kind = match &node.kind {
+        Kind::List(items) => Kind::List(all(items)),
+        Kind::Some(inner) => Kind::Some(Box::new(moved(inner, offset))),
+        Kind::Item { name: given, body } => Kind::Item {
+            name: given.as_ref().map(name),
+            body: match body {
+                Body::Bare => Body::Bare,
+                Body::Values(values) => Body::Values(all(values)),
+                Body::Fields(fields) => {
+                    let field = |field: &Field| Field {
+                        name: name(&field.name),
+                        value: moved(&field.value, offset),
+                    };
+                    Body::Fields(fields.iter().map(field).collect())
+                }
+            },
+        },
+        other => other.clone(),
+    };
+    let span = span(&node.span);
+    Node { span, kind }
+}
+
+/// One combination of a grid.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// What is laid over the experiment.
+    pub over: Vec<Node>,
+    /// Path and alternative of each axis.
+    pub axes: Vec<(String, Node)>,
+}
+
+/// Every combination of a grid's alternatives, the last axis fastest; or what is wrong with it.
+pub fn combinations(grid: &Node) -> Result<Vec<Choice>, Vec<Mistake>> {
+    let mut axes = Vec::new();
+    let mut mistakes = Vec::new();
+    collect(grid, &mut Vec::new(), &mut axes, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    Ok(axes.iter().fold(vec![Choice::default()], |choices, axis| {
+        let with = |choice: &Choice, value: &Node| {
+            let mut choice = choice.clone();
+            choice.over.push(axis.around(value));
+            choice.axes.push((axis.path(), value.clone()));
+            choice
+        };
+        let each = choices.iter().flat_map(|choice| {
+            let values = axis.values.iter();
+            values.map(move |value| with(choice, value))
+        });
+        each.collect()
+    }))
+}
+
+/// A field of a grid with its alternatives.
+struct Axis {
+    /// What holds it, from the outside: the name of a variant, where it is given, and the field.
+    way: Vec<(Option<Name>, Name)>,
+    values: Vec<Node>,
+}
+
+impl Axis {
+    fn path(&self) -> String {
+        let names: Vec<&str> = self.way.iter().map(|(_, field)| &*field.text).collect();
+        names.join(".")
+    }
+
+    /// The value inside of all that holds it.
+    fn around(&self, value: &Node) -> Node {
+        let holders = self.way.iter().rev();
+        holders.fold(value.clone(), |value, (variant, field)| {
+            let span = value.span.clone();
+            let name = field.clone();
+            let kind = Kind::Item {
+                name: variant.clone(),
+                body: Body::Fields(vec![Field { name, value }]),
+            };
+            Node { span, kind }
+        })
+    }
+}
+
+fn collect(
+    node: &Node,
+    way: &mut Vec<(Option<Name>, Name)>,
+    axes: &mut Vec<Axis>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    match &node.kind {
+        Kind::Item {
+            name,
+            body: Body::Fields(fields),
+        } => {
+            for field in fields {
+                way.push((name.clone(), field.name.clone()));
+                collect(&field.value, way, axes, mistakes);
+                way.pop();
+            }
+        }
+        Kind::List(values) if !values.is_empty() => axes.push(Axis {
+            way: way.clone(),
+            values: values.clone(),
+        }),
+        Kind::Broken => {}
+        _ => mistakes.push(
+            Mistake::new("a grid lists alternatives")
+                .label(node.span.clone(), "expected one or more in square brackets")
+                .hint("what is the same for all belongs to `with`"),
+        ),
+    }
+}

@@ -1,0 +1,4 @@
+//! Suites: the language, and whole suites through the binary.
+
+mod language;
+mod support;
