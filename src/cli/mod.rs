@@ -16,6 +16,8 @@ mod runs;
 mod verify;
 mod import;
 mod why;
+mod report;
+mod export_metrics;
 mod book;
 mod results;
 mod table;
@@ -62,6 +64,10 @@ enum Command {
     Import(import::Args),
     /// Find the first place where two experiments or runs part, from cause to effect.
     Why(why::Args),
+    /// A table of runs and suites to paste into a paper.
+    Report(report::Args),
+    /// Write a run's metrics for other programs: TensorBoard, MLflow, CSV, Parquet.
+    ExportMetrics(export_metrics::Args),
     /// Build the book, whose numbers come from runs.
     Book(book::Args),
     /// Hold the engine against golden cases.
@@ -111,6 +117,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),
         Command::Why(args) => why::run(args),
+        Command::Report(args) => report::run(args),
+        Command::ExportMetrics(args) => export_metrics::run(args),
         Command::Book(args) => book::run(args),
         Command::Golden(args) => golden::run(args),
     }

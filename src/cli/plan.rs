@@ -11,6 +11,7 @@ use crate::data::loader::steps_per_epoch;
 use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
 use crate::program::{Program, TrainOptions, compile_eval, compile_train};
+use crate::report::numbers::thousands;
 use crate::spec::{self, Data, Experiment};
 use crate::train::optimizer;
 
@@ -392,32 +393,10 @@ fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
     graph.params.iter().map(of).collect()
 }
 
-/// 1234567 → 1,234,567
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let from_end = |at: usize| digits.len() - at;
-    let separated = digits.char_indices().flat_map(|(at, digit)| {
-        let comma = (at > 0 && from_end(at).is_multiple_of(3)).then_some(',');
-        comma.into_iter().chain([digit])
-    });
-    separated.collect()
-}
-
 fn giga(number: u64) -> String {
     format!("{:.2}", number as f64 / 1e9)
 }
 
 fn mega(bytes: usize) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thousands;
-
-    #[test]
-    fn thousands_are_separated() {
-        let written = [0, 999, 1000, 24_010_158].map(thousands);
-        assert_eq!(written, ["0", "999", "1,000", "24,010,158"]);
-    }
 }

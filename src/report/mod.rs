@@ -4,7 +4,9 @@
 //! ([`source::Run`]).
 
 pub mod book;
+pub mod metrics;
 pub mod numbers;
+pub mod results;
 pub mod plot;
 pub mod source;
 pub mod table;

@@ -10,9 +10,13 @@ pub fn points(value: f64) -> String {
     format!("{value:.2} points")
 }
 
-/// Billions with two decimals: `0.24`.
+/// Billions with about three digits: `0.018`, `1.82`, `32.7`.
 pub fn giga(value: f64) -> String {
-    format!("{value:.2}")
+    match value {
+        ..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
+        _ => format!("{value:.1}"),
+    }
 }
 
 /// 1234567 → 1,234,567

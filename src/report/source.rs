@@ -58,6 +58,14 @@ impl Run {
         self.folder.name()
     }
 
+    /// The name as tables tell it: with a word where nobody checked the data.
+    pub fn label(&self) -> String {
+        match self.manifest.unpinned() {
+            true => format!("{} (unpinned)", self.name()),
+            false => self.name(),
+        }
+    }
+
     /// The final evaluation at a frame count.
     pub fn result(&self, frames: usize) -> Result<&Summary> {
         let found = self.results.iter().find(|s| s.frames == frames);
@@ -247,6 +255,24 @@ impl Suite {
     /// The folder's name.
     pub fn name(&self) -> String {
         self.folder.name()
+    }
+
+    /// The run of each member, in their order.
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        let beside = self.folder.path().parent().unwrap_or(Path::new(""));
+        let runs = self.record.members.iter();
+        runs.map(|member| {
+            let run = Run::open(Folder::at(beside.join(&member.run)))?;
+            if run.manifest.identity == member.identity {
+                return Ok(run);
+            }
+            let message = format!(
+                "the run `{}` is of another experiment than the suite `{}` says\n  expected {}\n  found    {}",
+                member.run, self.record.name, member.identity, run.manifest.identity
+            );
+            Err(Error::new(Kind::Run, message).hint("run the suite again"))
+        })
+        .collect()
     }
 }
 

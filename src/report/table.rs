@@ -16,13 +16,15 @@ pub enum Format {
 pub struct Table {
     pub header: Vec<String>,
     pub rows: Vec<Vec<String>>,
+    /// What the cells mean; empty where they speak for themselves.
+    pub note: String,
 }
 
 impl Table {
     pub fn new(header: &[&str]) -> Self {
         Self {
             header: header.iter().map(|cell| (*cell).to_owned()).collect(),
-            rows: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -31,7 +33,11 @@ impl Table {
         match format {
             Format::Md => {
                 let rows: Vec<Vec<String>> = self.rows.iter().map(|row| escaped(row)).collect();
-                markdown(&escaped(&self.header), &rows)
+                let table = markdown(&escaped(&self.header), &rows);
+                match self.note.is_empty() {
+                    true => table,
+                    false => format!("{table}\n{}\n", escape_markdown(&self.note)),
+                }
             }
             Format::Html => self.html(),
             Format::Latex => self.latex(),
@@ -51,7 +57,11 @@ impl Table {
         };
         let rows: String = self.rows.iter().map(|cells| row("td", cells)).collect();
         let header = row("th", &self.header);
-        format!("<table>\n<thead>\n{header}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
+        let caption = match self.note.is_empty() {
+            true => String::new(),
+            false => format!("<caption>{}</caption>\n", escape_html(&self.note)),
+        };
+        format!("<table>\n{caption}<thead>\n{header}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
     }
 
     fn latex(&self) -> String {
@@ -61,8 +71,12 @@ impl Table {
         };
         let columns = "r".repeat(self.header.len().saturating_sub(1));
         let rows: String = self.rows.iter().map(row).collect();
+        let note = match self.note.is_empty() {
+            true => String::new(),
+            false => format!("% {}\n", self.note),
+        };
         format!(
-            "% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
+            "% \\usepackage{{booktabs}}\n{note}\\begin{{tabular}}{{l{columns}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
             row(&self.header)
         )
     }
@@ -133,6 +147,9 @@ pub fn escape_latex(text: &str) -> String {
             '\\' => escaped.push_str("\\textbackslash{}"),
             '<' => escaped.push_str("\\textless{}"),
             '>' => escaped.push_str("\\textgreater{}"),
+            '|' => escaped.push_str("\\textbar{}"),
+            // After a row's end a bracket would be the length of a gap.
+            '[' => escaped.push_str("{[}"),
             '→' => escaped.push_str("$\\to$"),
             '×' => escaped.push_str("$\\times$"),
             '≥' => escaped.push_str("$\\geq$"),
@@ -167,7 +184,7 @@ mod tests {
         assert!(html.contains("a_b|c &amp; &lt;d&gt;</td>"), "{html}");
         let latex = table().render(Format::Latex);
         assert!(latex.contains("run & 16 $\\to$ 4 \\\\"), "{latex}");
-        let cells = "a\\_b|c \\& \\textless{}d\\textgreater{} & 1.00 \\% \\\\";
+        let cells = "a\\_b\\textbar{}c \\& \\textless{}d\\textgreater{} & 1.00 \\% \\\\";
         assert!(latex.contains(cells), "{latex}");
     }
 }

@@ -54,9 +54,10 @@ pub fn diff(before: &Experiment, after: &Experiment) -> Vec<Difference> {
 
 /// The path of every field of the canonical form, in its order.
 pub fn fields(experiment: &Experiment) -> Vec<String> {
-    let leaves = leaves(experiment).into_iter();
-    let paths = leaves.map(|(path, _)| path);
-    paths.filter(|path| !path.is_empty()).collect()
+    values(experiment)
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect()
 }
 
 /// The differences as lines with the changes below each other.
@@ -71,6 +72,14 @@ pub fn table(differences: &[Difference]) -> String {
         )
     };
     differences.iter().map(line).collect()
+}
+
+/// Every field of the canonical form, in its order: path and value as written, a list on one line.
+pub fn values(experiment: &Experiment) -> Vec<(String, String)> {
+    leaves(experiment)
+        .into_iter()
+        .filter(|(path, _)| !path.is_empty())
+        .collect()
 }
 
 /// Every field of the canonical form, in its order: path and value as written.

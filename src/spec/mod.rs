@@ -19,7 +19,7 @@ mod syntax;
 
 use std::path::{Path, PathBuf};
 
-pub use diff::{Difference, diff, fields, table};
+pub use diff::{Difference, diff, fields, table, values};
 pub use experiment::*;
 pub use schema::{schema, suite_schema};
 pub use suite::{LoadedSuite, Suite};

@@ -89,10 +89,14 @@ impl Catalogue {
     }
 
     fn find_suite(&self, name: &str) -> Option<&Result<Suite>> {
-        let suite = self.suites.iter().find(|(folder, suite)| {
-            let named = suite.as_ref().is_ok_and(|suite| suite.record.name == name);
-            named || folder == name
-        });
+        // The folder's name is `<name>-<8 digits>`; a damaged suite has no other.
+        let named = |folder: &str| {
+            folder
+                .rsplit_once('-')
+                .is_some_and(|(known, _)| known == name)
+        };
+        let mut suites = self.suites.iter();
+        let suite = suites.find(|(folder, _)| folder == name || named(folder));
         suite.map(|(_, suite)| suite)
     }
 

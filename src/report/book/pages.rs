@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::catalogue::Catalogue;
 use super::{files, runs, suites};
 use crate::base::{Result, files as base_files};
-use crate::report::numbers::{percent, thousands};
+use crate::report::numbers::{giga, percent, thousands};
 use crate::report::source::{Run, Suite, evaluation};
 use crate::report::{table, verdicts};
 use crate::run::manifest::Pins;
@@ -133,7 +133,7 @@ fn results(run: &Run) -> String {
             percent(summary.top1_percent()),
             percent(summary.top5_percent()),
             summary.clips.to_string(),
-            format!("{:.2}", run.gflops(summary.frames)),
+            giga(run.gflops(summary.frames)),
             code(&evaluation(summary.frames)),
         ]
     };

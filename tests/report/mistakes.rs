@@ -34,19 +34,11 @@ In a sentence: {{results tiny}}
 #[test]
 fn an_unfinished_run_is_stale() {
     let project = Project::new("<!-- results -->\n{{top1 tiny 4}}\n");
-    let manifest = project.run().join("manifest.json");
-    let text = fs::read_to_string(&manifest).unwrap();
-    let mut document: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&text).unwrap();
-    document["finished"] = false.into();
-    document.remove("seal");
-    fs::write(&manifest, sealed(&document)).unwrap();
+    let path = project.run().join("manifest.json");
+    let mut manifest = document(&path);
+    manifest["finished"] = false.into();
+    write_sealed(&path, manifest);
     assert!(project.mistakes().contains("is not finished"));
-}
-
-/// The run folder's own way to seal a document.
-fn sealed(document: &serde_json::Map<String, serde_json::Value>) -> String {
-    ffn::run::seal::seal(document).unwrap()
 }
 
 #[test]

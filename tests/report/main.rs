@@ -1,0 +1,10 @@
+//! What is made of runs: the book, tables, metrics for other programs.
+
+#[path = "../support/python.rs"]
+mod python;
+
+mod metrics;
+mod mistakes;
+mod numbers;
+mod support;
+mod tables;

@@ -1,0 +1,97 @@
+//! `ffn report`
+
+use serde_json::json;
+
+use crate::support::*;
+
+#[test]
+fn a_table_in_every_format() {
+    let project = Project::new("# R\n");
+    project.set_results(&[(2, 3), (3, 5), (4, 6)]);
+    let run = project.run();
+    for format in ["md", "html", "latex"] {
+        let output = ffn(&["report", run.to_str().unwrap(), "--format", format]);
+        expect(&output, 0);
+        insta::assert_snapshot!(format!("report_{format}"), stdout(&output));
+    }
+}
+
+/// A suite of the tiny run and a second seed, with a verdict of each kind.
+fn suite(project: &Project) -> std::path::PathBuf {
+    project.set_results(&[(2, 3), (3, 5), (4, 6)]);
+    let folder = project.path("runs/small-12345678");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("suite.ron"), "Suite()\n").unwrap();
+    let run = project.run();
+    let name = run.file_name().unwrap().to_str().unwrap();
+    let manifest = document(&run.join("manifest.json"));
+    let hash = ffn::base::files::sha256(b"Suite()\n");
+    let member = |seed: &str| json!({"name": "tiny", "variant": {"seed": seed, "method.lambda": "1.0"}, "run": name, "identity": manifest["identity"]});
+    let record = json!({"name": "small", "identity": hash, "members": [member("1"), member("2")]});
+    let claim = |id: &str, verdict: &str, value: Option<f64>| {
+        json!({
+            "id": id, "sentence": "tiny loses at least 20 points | from 4 to 2 frames", "source": "table 1",
+            "verdict": verdict, "reason": value.is_none().then_some("a run is missing"), "value": value,
+            "interval": value.map(|v| [v - 2.0, v + 2.0]), "level": 0.95,
+            "expected": {"relation": "at-least", "value": 20.0}, "unit": "points",
+            "clips": 8, "seeds": 2, "runs": [name],
+            "evidence": {format!("{name}/eval/4.predictions.jsonl"): manifest["files"]["eval/4.predictions.jsonl"]},
+        })
+    };
+    let verdicts = json!([
+        claim("gap", "pass", Some(25.5)),
+        claim("gain", "fail", Some(-3.25)),
+        claim("order", "inconclusive", None)
+    ]);
+    std::fs::write(folder.join("suite.json"), record.to_string()).unwrap();
+    std::fs::write(folder.join("verdicts.json"), verdicts.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn a_suite_has_its_members_and_its_verdicts() {
+    let project = Project::new("# R\n");
+    let folder = suite(&project);
+    for format in ["md", "latex"] {
+        let output = ffn(&["report", folder.to_str().unwrap(), "--format", format]);
+        expect(&output, 0);
+        insta::assert_snapshot!(format!("report_suite_{format}"), stdout(&output));
+    }
+}
+
+#[test]
+fn a_book_shows_claims_with_their_intervals() {
+    let page =
+        "<!-- results -->\n# R\n\n{{claim small gap}}\n\n{{verdicts small}}\n\n{{members small}}\n";
+    let project = Project::new(page);
+    suite(&project);
+    expect(&project.build(), 0);
+    let html = project.read("out/html/results.html");
+    assert!(
+        html.contains("pass, 25.50 points [23.50, 27.50] at 95 %</a>"),
+        "{html}"
+    );
+    assert!(html.contains("<strong>inconclusive</strong>"), "{html}");
+    let page = project.read("out/html/suites/small-12345678.html");
+    assert!(page.contains("a run is missing"), "{page}");
+
+    let predictions = project.run().join("eval/4.predictions.jsonl");
+    std::fs::write(&predictions, "").unwrap();
+    std::fs::remove_dir_all(project.path("out")).unwrap();
+    let mistakes = project.mistakes();
+    assert!(
+        mistakes.contains("made from other predictions"),
+        "{mistakes}"
+    );
+}
+
+#[test]
+fn a_run_that_is_not_whole_is_in_no_table() {
+    let project = Project::new("# R\n");
+    let path = project.run().join("eval/4.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "\n").unwrap();
+    let output = ffn(&["report", project.run().to_str().unwrap()]);
+    expect(&output, 5);
+    assert!(stderr(&output).contains("eval/4.json"));
+}
