@@ -88,6 +88,9 @@ impl Statistics {
     }
 }
 
+/// Weight of a batch's statistics in the running ones; PyTorch's default.
+pub const NORM_MOMENTUM: f64 = 0.1;
+
 /// Key of a step's dropout masks: `Stream::new(seed, Purpose::Dropout, &[step, branch])`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DropoutKey {

@@ -27,7 +27,7 @@ use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::Checkpoint;
-use crate::exec::{DropoutKey, Executor, Statistics, TrainOptions};
+use crate::exec::{DropoutKey, Executor, NORM_MOMENTUM, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::program::batch::served;
 use crate::spec::Experiment;
@@ -133,15 +133,62 @@ impl Model {
 
     /// Logits (`clips × classes`) in evaluation, by the branch that serves `frames`.
     pub fn evaluate(&mut self, frames: usize, clips: usize, pixels: &[f32]) -> Result<Vec<f32>> {
-        let graph = &self.plan.evaluation;
-        check_pixels(graph, frames * clips, pixels)?;
-        let batch = served(graph, frames, clips);
+        self.evaluate_batch(served(&self.plan.evaluation, frames, clips), pixels)
+    }
+
+    /// As [`Model::evaluate`], by the branch that the batch names.
+    pub fn evaluate_batch(&mut self, batch: Segment, pixels: &[f32]) -> Result<Vec<f32>> {
+        check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
         let (parameters, statistics) = (&self.parameters, &mut self.statistics);
         self.trunk.evaluate(parameters, statistics, batch, pixels)
     }
 
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// Puts other statistics in the place of the running ones.
+    pub fn replace_statistics(&mut self, statistics: Statistics) -> Result<()> {
+        let shape = |s: &Statistics| -> Vec<(usize, usize)> {
+            s.mean
+                .iter()
+                .map(Vec::len)
+                .zip(s.var.iter().map(Vec::len))
+                .collect()
+        };
+        if shape(&statistics) != shape(&self.statistics) {
+            return Err(Error::new(
+                Kind::Usage,
+                "the statistics are those of another network",
+            ));
+        }
+        self.statistics = statistics;
+        Ok(())
+    }
+
+    /// Mean and unbiased variance of what each norm of the batch's branch reads in a pass whose norms take the
+    /// statistics of the batch, at the size of evaluation. `batches` is 1 for those norms and 0 for the others. The model
+    /// stays as it is.
+    ///
+    /// Running statistics that begin at 0 are, after one batch, [`NORM_MOMENTUM`] times those of the batch: exact but
+    /// for a rounding of 6e-8.
+    pub fn batch_statistics(&mut self, batch: Segment, pixels: &[f32]) -> Result<Statistics> {
+        check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
+        let mut statistics = Statistics::initial(self.graph());
+        statistics.var.iter_mut().for_each(|var| var.fill(0.0));
+        self.trunk
+            .follow_statistics(&self.parameters, &mut statistics, batch, pixels)?;
+        for values in statistics.mean.iter_mut().chain(&mut statistics.var) {
+            for value in values {
+                *value = (f64::from(*value) / NORM_MOMENTUM) as f32;
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// Frees what the engine holds between passes; the next pass builds it again.
+    pub fn release(&mut self) {
+        self.trunk.release();
     }
 
     /// The values of parameter `index` of the graph, changed in place.

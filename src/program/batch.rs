@@ -25,6 +25,14 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
+    /// A pass that differs from evaluation in its norms alone, which take the statistics of the batch.
+    pub const BATCH_STATISTICS: Self = Self {
+        shift_segments: ShiftSegments::PerBranch,
+        norm_clips: None,
+        frozen_norms: FrozenNorms::Off,
+        dropout: 0.0,
+    };
+
     /// Those of an experiment.
     pub fn of(experiment: &Experiment) -> Self {
         Self {

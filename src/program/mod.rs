@@ -77,6 +77,18 @@ pub fn compile_eval(graph: &Graph, segments: &[Segment], observed: &[NodeId]) ->
     Ok(program)
 }
 
+/// The program of a forward pass without a backward pass whose norms take the statistics of the batch.
+pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program> {
+    let options = &TrainOptions::BATCH_STATISTICS;
+    let batch = Batch::train(graph, segments, options)?;
+    let mut program = lower::train(graph, batch, options, &[]);
+    passes::fuse_norm_with_sum_and_relu(&mut program);
+    passes::fuse_shift_with_alteration(&mut program);
+    arena::plan(&mut program);
+    program.verify()?;
+    Ok(program)
+}
+
 impl Program {
     /// All steps in the order in which they run.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::hash_mismatch;
 use crate::base::{Error, Kind, Result, files};
 
 /// How many classes of a clip are kept.
@@ -148,6 +149,24 @@ pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Re
         .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
     text.push('\n');
     files::write_atomic(&folder.join(format!("{name}.json")), text.as_bytes())
+}
+
+/// The predictions that belong to a summary in the same folder; fails where they are not those that it was made from.
+pub fn read_predictions(folder: &Path, summary: &Summary) -> Result<Vec<Prediction>> {
+    let path = folder.join(format!("{}.predictions.jsonl", summary.frames));
+    let text = files::read_text(&path)?;
+    let computed = files::sha256(text.as_bytes());
+    if computed != summary.predictions_sha256 {
+        return Err(hash_mismatch(&path, &summary.predictions_sha256, &computed));
+    }
+    let lines = text.lines().enumerate();
+    let read = lines.map(|(index, line)| {
+        serde_json::from_str(line).map_err(|e| {
+            let place = format!("`{}` line {}", path.display(), index + 1);
+            Error::new(Kind::Run, format!("{place}: {e}"))
+        })
+    });
+    read.collect()
 }
 
 /// The summaries in a folder, by frame count.

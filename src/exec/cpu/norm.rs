@@ -18,13 +18,11 @@ use rayon::prelude::*;
 
 use super::memory::Scratch;
 use super::simd::{positive, wide};
-use crate::exec::Statistics;
+use crate::exec::{NORM_MOMENTUM, Statistics};
 use crate::graph::NormParams;
 use crate::graph::op::NORM_EPSILON;
 use crate::program::{Batch, Norm};
 
-/// Weight of the new statistics in the running ones; PyTorch's default.
-pub const MOMENTUM: f64 = 0.1;
 /// Rows that are summed in float32 before they join a longer sum.
 const BLOCK: usize = 32;
 
@@ -222,7 +220,8 @@ pub fn group_statistics(
             set(coefficients, of, channel, (mean, squares / count), params);
             if group.updates {
                 let follow = |running: &mut f32, new: f64| {
-                    *running = ((1.0 - MOMENTUM) * f64::from(*running) + MOMENTUM * new) as f32;
+                    let kept = (1.0 - NORM_MOMENTUM) * f64::from(*running);
+                    *running = (kept + NORM_MOMENTUM * new) as f32;
                 };
                 follow(&mut stats.mean[of.stat][channel], mean);
                 follow(

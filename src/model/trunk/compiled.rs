@@ -20,6 +20,7 @@ use crate::model::observation::{self, Observation};
 use crate::model::parameters::{Parameter, Parameters, slices};
 use crate::model::{StepInput, StepOutput};
 use crate::program::batch::every_branch;
+use crate::program::compile_statistics;
 
 /// The compiled programs of a model: one for training, one for each shape of evaluation batch.
 pub struct Compiled {
@@ -27,7 +28,10 @@ pub struct Compiled {
     observed: Vec<NodeId>,
     threads: usize,
     training: Option<Training>,
-    evaluation: BTreeMap<(usize, usize), Engine>,
+    /// By branch, frames and clips.
+    evaluation: BTreeMap<(usize, usize, usize), Engine>,
+    /// The last one, with what it is for.
+    statistics: Option<(Segment, Engine)>,
     observations: Vec<Observation>,
 }
 
@@ -39,6 +43,7 @@ impl Compiled {
             threads,
             training: None,
             evaluation: BTreeMap::new(),
+            statistics: None,
             observations: Vec::new(),
         }
     }
@@ -64,7 +69,8 @@ impl Compiled {
 
     /// The engine for a shape of evaluation batch, built if there is none yet.
     fn evaluation(&mut self, batch: Segment) -> Result<&mut Engine> {
-        match self.evaluation.entry((batch.frames, batch.clips)) {
+        let shape = (batch.branch, batch.frames, batch.clips);
+        match self.evaluation.entry(shape) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let graph = &self.plan.evaluation;
@@ -72,6 +78,19 @@ impl Compiled {
                 Ok(entry.insert(engine))
             }
         }
+    }
+
+    /// The engine for the statistics of a shape of batch; another shape replaces it.
+    fn statistics(&mut self, batch: Segment) -> Result<&mut Engine> {
+        let known = self.statistics.take();
+        let engine = match known.filter(|(shape, _)| *shape == batch) {
+            Some((_, engine)) => engine,
+            None => {
+                let graph = &self.plan.evaluation;
+                Engine::new(graph, compile_statistics(graph, &[batch])?, self.threads)?
+            }
+        };
+        Ok(&mut self.statistics.insert((batch, engine)).1)
     }
 }
 
@@ -121,14 +140,35 @@ impl Trunk for Compiled {
         Ok(logits)
     }
 
+    fn follow_statistics(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        batch: Segment,
+        pixels: &[f32],
+    ) -> Result<()> {
+        let values = parameters.values();
+        let dropout = DropoutKey { seed: 0, step: 0 };
+        let engine = self.statistics(batch)?;
+        engine.forward(&slices(&values), statistics, pixels, dropout)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.training = None;
+        self.evaluation.clear();
+        self.statistics = None;
+    }
+
     fn observations(&self) -> &[Observation] {
         &self.observations
     }
 
     fn memory(&self) -> usize {
         let training = self.training.as_ref().map_or(0, Training::memory);
-        let evaluation = self.evaluation.values().map(Engine::memory);
-        training + evaluation.sum::<usize>()
+        let statistics = self.statistics.as_ref().map(|(_, engine)| engine);
+        let engines = self.evaluation.values().chain(statistics);
+        training + engines.map(Engine::memory).sum::<usize>()
     }
 }
 

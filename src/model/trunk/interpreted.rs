@@ -11,7 +11,7 @@ use dfdx::prelude::*;
 use super::{Plan, Trunk, failed, learn, rounded};
 use crate::base::Result;
 use crate::exec::dfdx::{Observed, Pass, Real, Training, Vector, leaves};
-use crate::exec::{Segment, Statistics};
+use crate::exec::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
@@ -136,6 +136,29 @@ impl<E: Real> Trunk for Interpreted<E> {
         self.observations = self.in_order(pass.graph, &[(batch, observed)]);
         Ok(logits)
     }
+
+    fn follow_statistics(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        batch: Segment,
+        pixels: &[f32],
+    ) -> Result<()> {
+        let pass = Pass {
+            graph: &self.plan.evaluation,
+            segment: batch,
+            training: Some(Training {
+                options: &TrainOptions::BATCH_STATISTICS,
+                dropout: DropoutKey { seed: 0, step: 0 },
+            }),
+            observed: &[],
+        };
+        let leaves = leaves::<E>(&parameters.values())?;
+        pass.forward::<E, NoneTape>(&leaves, statistics, pixels)
+            .map(drop)
+    }
+
+    fn release(&mut self) {}
 
     fn observations(&self) -> &[Observation] {
         &self.observations

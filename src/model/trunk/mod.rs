@@ -51,6 +51,19 @@ pub trait Trunk {
         pixels: &[f32],
     ) -> Result<Vec<f32>>;
 
+    /// As [`Trunk::evaluate`], with norms that take the statistics of the batch; the running statistics of the batch's
+    /// branch follow.
+    fn follow_statistics(
+        &mut self,
+        parameters: &Parameters,
+        statistics: &mut Statistics,
+        batch: Segment,
+        pixels: &[f32],
+    ) -> Result<()>;
+
+    /// Frees what is held between passes; the next pass builds it again.
+    fn release(&mut self);
+
     /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
     fn observations(&self) -> &[Observation];
 
