@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
+use crate::graph::Op;
+use crate::model::Model;
 
 /// The learned values w of the alteration x ← x + w·x (FFN, section 3.4), for each block and branch; empty for a model
 /// without alteration.
@@ -30,4 +32,70 @@ pub struct Layer {
 
 impl Content for Alterations {
     const NAME: &'static str = "alteration";
+}
+
+/// Where the quantiles of a [`Layer`] are.
+const QUANTILES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
+
+impl Alterations {
+    pub fn of(model: &Model) -> Self {
+        let graph = model.graph();
+        let values = model.state_dict().floats;
+        let layer = |(param, &branch): (&usize, &usize)| {
+            let (name, _, values) = values.get(*param)?;
+            let (block, _) = name.rsplit_once(".adaconv")?;
+            Some(Layer::of(block, branch, values))
+        };
+        let layers = graph.nodes.iter().filter_map(|node| match &node.op {
+            Op::Alter(params) => Some(params.iter().zip(&graph.branches).filter_map(layer)),
+            _ => None,
+        });
+        Self {
+            layers: layers.flatten().collect(),
+        }
+    }
+}
+
+impl Layer {
+    fn of(block: &str, branch: usize, values: &[f32]) -> Self {
+        let mut sorted: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len().max(1) as f64;
+        Self {
+            block: block.to_owned(),
+            branch,
+            channels: sorted.len(),
+            mean: sorted.iter().sum::<f64>() / count,
+            mean_size: sorted.iter().map(|w| w.abs()).sum::<f64>() / count,
+            quantiles: QUANTILES.map(|part| quantile(&sorted, part)),
+        }
+    }
+}
+
+/// Linear between the values at both sides, as NumPy's default.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let place = part * sorted.len().saturating_sub(1) as f64;
+    let (below, rest) = (place.floor(), place.fract());
+    let at = |index: f64| sorted.get(index as usize).copied();
+    match (at(below), at(below + 1.0)) {
+        (Some(low), Some(high)) => low + rest * (high - low),
+        (Some(low), None) => low,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_numpys() {
+        // numpy.quantile([1, 2, 4, 8], [0, .05, .25, .5, .75, .95, 1])
+        let expected = [1.0, 1.15, 1.75, 3.0, 5.0, 7.4, 8.0];
+        let layer = Layer::of("a", 4, &[8.0, 1.0, 4.0, 2.0]);
+        for (found, expected) in layer.quantiles.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        assert_eq!((layer.channels, layer.mean), (4, 3.75));
+    }
 }

@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
+use super::estimate::{Estimate, Extent, Moments};
+use super::subject::branch_frames;
+use crate::exchange::names;
+use crate::exec::Statistics;
+use crate::graph::op::NORM_EPSILON;
+use crate::graph::{Graph, NormParams};
+use crate::model::Model;
 
 /// For each frame count and branch: the distance of every norm's running statistics, which training left, from those
 /// that training clips of that frame count have.
@@ -45,4 +52,104 @@ pub struct Layer {
 
 impl Content for Drift {
     const NAME: &'static str = "drift";
+}
+
+impl Drift {
+    /// The distance of what was estimated from the model's running statistics.
+    pub fn of(model: &Model, extent: Extent, estimates: &[Estimate]) -> Self {
+        let graph = model.graph();
+        let series = estimates.iter().map(|estimate| Series {
+            frames: estimate.pass.frames,
+            branch: branch_frames(graph, estimate.pass.branch),
+            layers: estimate
+                .norms
+                .iter()
+                .map(|(norm, moments)| Layer::of(graph, model.statistics(), norm, moments))
+                .collect(),
+        });
+        Self {
+            clips: extent.clips,
+            batch: extent.batch,
+            series: series.collect(),
+        }
+    }
+}
+
+impl Layer {
+    fn of(graph: &Graph, running: &Statistics, norm: &NormParams, moments: &Moments) -> Self {
+        let values = |all: &[Vec<f32>]| all.get(norm.stat).cloned().unwrap_or_default();
+        let (mean, var) = (values(&running.mean), values(&running.var));
+        let estimated = moments.mean.iter().zip(moments.variance());
+        let distances = mean.iter().zip(&var).zip(estimated);
+        let distances: Vec<[f64; 3]> = distances
+            .map(|((&mean, &var), (&new_mean, new_var))| {
+                let running = (f64::from(mean), f64::from(var));
+                distance(running, (new_mean, new_var))
+            })
+            .collect();
+        let channels = distances.len();
+        let average = |of: usize| {
+            let all = distances.iter().filter_map(|distance| distance.get(of));
+            all.sum::<f64>() / channels.max(1) as f64
+        };
+        Self {
+            name: vanilla_name(graph, norm),
+            channels,
+            shift: average(0),
+            scale: average(1),
+            divergence: average(2),
+        }
+    }
+}
+
+/// Shift, scale and divergence of one channel, as in [`Layer`]; (mean, variance) of the running statistics, then of the
+/// inputs.
+fn distance((mean, var): (f64, f64), (new_mean, new_var): (f64, f64)) -> [f64; 3] {
+    let (square, new_square) = (var + NORM_EPSILON, new_var + NORM_EPSILON);
+    let log = 0.5 * libm::log(new_square / square);
+    let apart = new_mean - mean;
+    let divergence = (new_square + apart * apart) / (2.0 * square) - 0.5 - log;
+    [apart.abs() / square.sqrt(), log.abs(), divergence.max(0.0)]
+}
+
+fn vanilla_name(graph: &Graph, norm: &NormParams) -> String {
+    let stat = graph.stats.get(norm.stat);
+    let own = stat.map_or("", |stat| stat.name.as_str());
+    let name = names::vanilla(&format!("{own}.running_mean"));
+    name.trim_end_matches(".running_mean").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_deviation_aside_and_twice_as_wide() {
+        let [shift, scale, divergence] = distance((0.0, 1.0), (1.0, 1.0));
+        assert!(
+            (shift - 1.0).abs() < 1e-5 && scale == 0.0,
+            "{shift} {scale}"
+        );
+        assert!((divergence - 0.5).abs() < 1e-5, "{divergence}");
+        let [shift, scale, divergence] = distance((3.0, 1.0), (3.0, 4.0));
+        assert_eq!(shift, 0.0);
+        assert!((scale - 2f64.ln()).abs() < 1e-5, "{scale}");
+        assert!(
+            (divergence - (1.5 - 2f64.ln())).abs() < 1e-4,
+            "{divergence}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_as_near_as_itself(
+            mean in -10.0f64..10.0, var in 0.0f64..10.0,
+            other in -10.0f64..10.0, other_var in 0.0f64..10.0,
+        ) {
+            prop_assert_eq!(distance((mean, var), (mean, var)), [0.0; 3]);
+            let apart = distance((mean, var), (other, other_var));
+            prop_assert!(apart.iter().all(|d| d.is_finite() && *d >= 0.0), "{:?}", apart);
+        }
+    }
 }

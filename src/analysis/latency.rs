@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::time::Instant;
+
 use super::document::Content;
-use crate::exec::EngineKind;
+use super::subject::{Subject, branch_frames};
+use crate::base::Result;
+use crate::base::rng::{Purpose, Stream};
+use crate::exec::{EngineKind, Segment};
 use crate::run::provenance::{Build, Machine};
 
 /// Time of a pass over one view of a clip that is in memory already: normalised pixels in, logits out.
@@ -28,6 +33,68 @@ pub struct Timed {
     pub median_ms: f64,
     pub fastest_ms: f64,
     pub slowest_ms: f64,
+}
+
+/// Passes that are timed at each point.
+const PASSES: usize = 9;
+
+impl Latency {
+    /// Times every one of `frames` by every branch, one clip at a time.
+    pub fn measure(subject: &mut Subject, frames: &[usize]) -> Result<Self> {
+        let executor = subject.model.executor();
+        let branches = subject.model.graph().branches.len();
+        let mut points = Vec::new();
+        for &frames in frames {
+            for branch in 0..branches {
+                points.push(time(subject, frames, branch)?);
+            }
+            subject.model.release();
+        }
+        Ok(Self {
+            machine: Machine::this(),
+            build: Build::this(),
+            engine: executor.engine,
+            threads: executor.threads,
+            passes: PASSES,
+            points,
+        })
+    }
+
+    /// The time of a frame count by a branch, if it was measured.
+    pub fn of(&self, frames: usize, branch: usize) -> Option<&Timed> {
+        let mut points = self.points.iter();
+        points.find(|point| (point.frames, point.branch) == (frames, branch))
+    }
+}
+
+fn time(subject: &mut Subject, frames: usize, branch: usize) -> Result<Timed> {
+    let graph = subject.model.evaluation_graph();
+    let (height, width) = graph.input;
+    let of_branch = branch_frames(graph, branch);
+    let mut noise = Stream::new(0, Purpose::Init, &[]);
+    let count = frames * height * width * 3;
+    let pixels: Vec<f32> = (0..count).map(|_| noise.normal() as f32).collect();
+    let clip = Segment {
+        branch,
+        frames,
+        clips: 1,
+    };
+    let mut pass = || {
+        let begun = Instant::now();
+        subject.model.evaluate_batch(clip, &pixels)?;
+        Ok(begun.elapsed().as_secs_f64() * 1e3)
+    };
+    pass()?;
+    let mut times: Vec<f64> = (0..PASSES).map(|_| pass()).collect::<Result<_>>()?;
+    times.sort_by(f64::total_cmp);
+    let at = |place: usize| times.get(place).copied().unwrap_or_default();
+    Ok(Timed {
+        frames,
+        branch: of_branch,
+        median_ms: at(PASSES / 2),
+        fastest_ms: at(0),
+        slowest_ms: at(PASSES - 1),
+    })
 }
 
 impl Content for Latency {

@@ -20,10 +20,12 @@
 pub mod alteration;
 pub mod document;
 pub mod drift;
+pub mod estimate;
 pub mod interval;
 pub mod latency;
 pub mod precise;
 pub mod predictions;
+pub mod subject;
 pub mod surface;
 
 pub use alteration::Alterations;
@@ -32,4 +34,5 @@ pub use drift::Drift;
 pub use latency::Latency;
 pub use precise::PreciseNorms;
 pub use predictions::{Confusion, Flips, Gains};
+pub use subject::Subject;
 pub use surface::Surface;

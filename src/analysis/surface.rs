@@ -3,13 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
+use super::subject::Subject;
+use crate::base::Result;
+use crate::graph::Graph;
+use crate::run::results::Summary;
+use crate::train::evaluate::{Branches, Evaluated, Evaluation};
 
 /// Accuracy and operations of every frame count × branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Surface {
     /// Views of a clip; their logits are averaged.
     pub views: usize,
-    pub pinned: bool,
     /// By frame count, then branch, ascending.
     pub points: Vec<Point>,
 }
@@ -39,6 +43,30 @@ impl Content for Surface {
 }
 
 impl Surface {
+    /// Evaluates every one of the ascending `frames` by every branch; one decode of a clip serves all.
+    pub fn compute(
+        subject: &mut Subject,
+        frames: &[usize],
+        observe: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Self> {
+        let experiment = subject.batched(frames);
+        let evaluation = Evaluation {
+            experiment: &experiment,
+            dataset: &subject.dataset,
+            frames,
+            branches: Branches::All,
+            workers: subject.workers,
+            step: subject.step,
+        };
+        let evaluated = evaluation.run(&mut subject.model, observe)?;
+        let graph = subject.model.evaluation_graph();
+        let point = |of: &Evaluated| Point::new(graph, &of.summary);
+        Ok(Self {
+            views: subject.views(),
+            points: evaluated.iter().map(point).collect(),
+        })
+    }
+
     /// The points that an evaluation takes: one for each frame count, ascending.
     pub fn chosen(&self) -> impl Iterator<Item = &Point> {
         self.points.iter().filter(|point| point.chosen)
@@ -46,6 +74,20 @@ impl Surface {
 }
 
 impl Point {
+    fn new(graph: &Graph, summary: &Summary) -> Self {
+        let serving = graph.branches.get(graph.branch_for(summary.frames));
+        Self {
+            frames: summary.frames,
+            branch: summary.branch,
+            chosen: serving == Some(&summary.branch),
+            clips: summary.clips,
+            top1: summary.top1,
+            top5: summary.top5,
+            loss: summary.loss,
+            multiply_adds: graph.clip_multiply_adds(summary.frames),
+        }
+    }
+
     /// In percent.
     pub fn top1_percent(&self) -> f64 {
         100.0 * self.top1 as f64 / self.clips.max(1) as f64

@@ -3,24 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::options::{self, DataOptions, MachineOptions};
-use super::results;
+use super::opening::{Opening, open};
+use super::options::{self, DataOptions, FrameCounts, MachineOptions};
+use super::{results, surface};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
-use crate::data::dataset::OpenOptions;
 use crate::exchange::read;
-use crate::exec::Executor;
 use crate::model::Model;
-use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
 use crate::spec::{self, Experiment, Init};
-use crate::train::checkpoint;
-use crate::train::evaluate::{Evaluated, Evaluation};
-use crate::train::progress::{Preparation, Progress};
-
-/// More frames than this in a clip is a slip of the finger.
-const MAX_FRAMES: usize = 1024;
+use crate::train::evaluate::{Branches, Evaluated, Evaluation};
+use crate::train::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,12 +26,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "experiments"])]
     weights: Option<PathBuf>,
 
-    /// Frame counts; one without a branch of its own takes the nearest branch, ties to the larger.
-    /// Without it, those of the experiment.
+    /// Frame counts and ranges of them, both ends included: 4,6,8 or 2..24 or 2..8,16. One without a branch of its own
+    /// takes the nearest branch, ties to the larger. Without it, those of the experiment.
     #[arg(long, value_name = "T", value_delimiter = ',')]
-    frames: Vec<usize>,
+    frames: Vec<FrameCounts>,
 
-    /// Keep summaries and predictions in the run folder, and their hashes in its manifest.
+    /// Every frame count by every branch, with operations and measured latency: the any-frame surface.
+    #[arg(long, conflicts_with = "weights")]
+    all_branches: bool,
+
+    /// Keep summaries and predictions in the run folder, and their hashes in its manifest; with --all-branches, the
+    /// surface among the run's analyses.
     #[arg(long)]
     save: bool,
 
@@ -69,6 +68,9 @@ struct Subject {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if args.all_branches {
+        return run_surface(&args);
+    }
     let mut subject = match &args.weights {
         None => Subject::of_run(&args)?,
         Some(weights) => Subject::of_weights(&args, weights)?,
@@ -87,39 +89,71 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+fn run_surface(args: &Args) -> Result<()> {
+    let folder = Folder::at(&args.run);
+    check_save(args, &folder)?;
+    let experiment = folder.experiment()?;
+    let frames = frame_counts(&args.frames, &experiment);
+    let _lock = args.save.then(|| folder.lock()).transpose()?;
+    let mut subject = Opening {
+        experiments: args.experiments.as_deref(),
+        data: &args.data,
+        machine: &args.machine,
+    }
+    .open(folder)?;
+    let (surface, latency) = surface::compute(&mut subject, &frames)?;
+    if args.save {
+        surface.write(&subject.folder)?;
+        latency.write(&subject.folder)?;
+    }
+    if args.json {
+        return super::print_json(&(surface, latency));
+    }
+    let trained = experiment.method.frames();
+    let told = surface::describe(&surface.content, Some(&latency.content), trained);
+    println!("{}\n\n{told}", subject.folder.name());
+    Ok(())
+}
+
+/// Only what the run's own engine says of a finished run is kept.
+fn check_save(args: &Args, folder: &Folder) -> Result<()> {
+    if !args.save {
+        return Ok(());
+    }
+    let manifest = folder.manifest()?;
+    if !manifest.finished {
+        return Err(Error::new(
+            Kind::Usage,
+            "--save is for finished runs: the result of one that still trains would not be its result",
+        ));
+    }
+    manifest.check_engine(args.machine.engine)
+}
+
 impl Subject {
     fn of_run(args: &Args) -> Result<Self> {
         let folder = Folder::at(&args.run);
-        let manifest = folder.manifest()?;
-        if args.save && !manifest.finished {
-            return Err(Error::new(
-                Kind::Usage,
-                "--save is for finished runs: the result of one that still trains would not be its result",
-            ));
-        }
-        if args.save {
-            manifest.check_engine(args.machine.engine)?;
-        }
-        let experiment = folder.experiment()?;
-        let frames = frame_counts(&args.frames, &experiment)?;
-        let base = experiment_folder(args, &folder)?;
-        let dataset = open(&args.data, &experiment, &base)?;
-        manifest.check_data(&DataIdentity::of(&dataset))?;
-        let (model, step) = load(&folder, &experiment, args.machine.executor())?;
+        check_save(args, &folder)?;
+        let opening = Opening {
+            experiments: args.experiments.as_deref(),
+            data: &args.data,
+            machine: &args.machine,
+        };
+        let subject = opening.open(folder)?;
         Ok(Self {
-            name: folder.name(),
-            experiment,
-            frames,
-            dataset,
-            model,
-            step,
+            name: subject.folder.name(),
+            frames: frame_counts(&args.frames, &subject.experiment),
+            experiment: subject.experiment,
+            dataset: subject.dataset,
+            model: subject.model,
+            step: subject.step,
         })
     }
 
     fn of_weights(args: &Args, weights: &Path) -> Result<Self> {
         let loaded = spec::load(&args.run)?;
         let mut experiment = loaded.experiment;
-        let frames = frame_counts(&args.frames, &experiment)?;
+        let frames = frame_counts(&args.frames, &experiment);
         let checkpoint = read::open(weights)?;
         // Nothing of what the training would begin with stays.
         experiment.model.init = Init::Random;
@@ -147,6 +181,7 @@ impl Subject {
             experiment: &self.experiment,
             dataset: &self.dataset,
             frames: &self.frames,
+            branches: Branches::Serving,
             workers,
             step: self.step,
         };
@@ -159,70 +194,15 @@ impl Subject {
     }
 }
 
-/// The model of a run with the weights of its last checkpoint, and the steps that they have had.
-pub fn load(folder: &Folder, experiment: &Experiment, executor: Executor) -> Result<(Model, u64)> {
-    // The weights come from the checkpoint: those that the training began with need not be there any more.
-    let mut experiment = experiment.clone();
-    experiment.model.init = Init::Random;
-    let mut model = Model::new(&experiment, folder.path(), executor)?;
-    let step = checkpoint::load_model(folder, &mut model)?;
-    Ok((model, step))
-}
-
 /// The frame counts asked for, ascending, each once.
-pub fn frame_counts(asked: &[usize], experiment: &Experiment) -> Result<Vec<usize>> {
+pub fn frame_counts(asked: &[FrameCounts], experiment: &Experiment) -> Vec<usize> {
     let mut frames = match asked.is_empty() {
         true => experiment.eval.frames.clone(),
-        false => asked.to_vec(),
+        false => asked.iter().flat_map(FrameCounts::range).collect(),
     };
     frames.sort_unstable();
     frames.dedup();
-    frames.into_iter().map(check_frames).collect()
-}
-
-/// A frame count that a person can mean.
-pub fn check_frames(frames: usize) -> Result<usize> {
-    match frames {
-        1..=MAX_FRAMES => Ok(frames),
-        _ => Err(Error::new(
-            Kind::Usage,
-            format!("--frames takes numbers from 1 to {MAX_FRAMES}, found {frames}"),
-        )),
-    }
-}
-
-/// The folder of the experiment file that a run was made from.
-fn experiment_folder(args: &Args, folder: &Folder) -> Result<PathBuf> {
-    let base = match (&args.experiments, folder.history()?.processes.last()) {
-        (Some(base), _) => base.clone(),
-        (None, Some(process)) => process.experiment_folder.clone(),
-        (None, None) => PathBuf::new(),
-    };
-    match Path::new(".").join(&base).is_dir() {
-        true => Ok(base),
-        false => Err(Error::new(
-            Kind::Usage,
-            format!(
-                "the folder of the experiment file, `{}`, is not there",
-                base.display()
-            ),
-        )
-        .hint("--experiments DIR says where it is; the pins are in it")),
-    }
-}
-
-fn open(data: &DataOptions, experiment: &Experiment, base: &Path) -> Result<Arc<Dataset>> {
-    let preparation = Preparation::new();
-    let dataset = Dataset::open(
-        experiment,
-        &OpenOptions {
-            root: data.data_root.clone(),
-            base,
-            unpinned: data.unpinned,
-            progress: &|name, done, total| preparation.tell(name, done, total),
-        },
-    )?;
-    Ok(Arc::new(dataset))
+    frames
 }
 
 fn save(folder: &Folder, evaluated: &[Evaluated]) -> Result<()> {

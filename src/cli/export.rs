@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::eval;
+use super::{opening, options};
 use crate::base::{Error, Kind, Result, files};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
@@ -165,7 +165,7 @@ impl Source {
     fn of_run(folder: &Folder) -> Result<Self> {
         let manifest = folder.manifest()?;
         let experiment = folder.experiment()?;
-        let (model, step) = eval::load(folder, &experiment, Executor::compiled(1))?;
+        let (model, step) = opening::load(folder, &experiment, Executor::compiled(1))?;
         let trained = (step, step / manifest.steps_per_epoch.max(1));
         let mut source = Self::new(folder.name(), experiment, model.state_dict())?;
         source.note("run", folder.name());
@@ -299,7 +299,7 @@ fn graph(experiment: &Experiment) -> Result<Graph> {
 /// Index of the branch asked for, or of the one that serves `frames`.
 fn choose(graph: &Graph, frames: Frames, branch: Option<usize>) -> Result<usize> {
     let served = match frames {
-        Frames::Fixed(frames) => graph.branch_for(eval::check_frames(frames)?),
+        Frames::Fixed(frames) => graph.branch_for(options::check_frames(frames)?),
         Frames::Any => graph.branches.len() - 1,
     };
     let Some(asked) = branch else {

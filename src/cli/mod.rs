@@ -10,16 +10,20 @@ mod data;
 mod golden;
 mod run;
 mod eval;
+
 mod predict;
 mod export;
 mod runs;
 mod verify;
 mod import;
 mod why;
+mod analyse;
 mod report;
 mod export_metrics;
 mod book;
+mod opening;
 mod results;
+mod surface;
 mod table;
 
 use std::process::ExitCode;
@@ -64,6 +68,8 @@ enum Command {
     Import(import::Args),
     /// Find the first place where two experiments or runs part, from cause to effect.
     Why(why::Args),
+    /// Find out where a run's accuracy goes when the frame count changes, and why.
+    Analyse(analyse::Args),
     /// A table of runs and suites to paste into a paper.
     Report(report::Args),
     /// Write a run's metrics for other programs: TensorBoard, MLflow, CSV, Parquet.
@@ -117,6 +123,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),
         Command::Why(args) => why::run(args),
+        Command::Analyse(args) => analyse::run(args),
         Command::Report(args) => report::run(args),
         Command::ExportMetrics(args) => export_metrics::run(args),
         Command::Book(args) => book::run(args),

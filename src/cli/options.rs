@@ -1,8 +1,14 @@
 //! Flags that several subcommands share.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use crate::base::{Error, Kind, Result};
 use crate::exec::{EngineKind, Executor};
+
+/// More frames than this in a clip is a slip of the finger.
+const MAX_FRAMES: usize = 1024;
 
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,6 +42,46 @@ pub struct MachineOptions {
     pub workers: usize,
 }
 
+/// Frame counts as written on the command line: `8`, or `2..24` with both ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameCounts(RangeInclusive<usize>);
+
+/// A frame count that a person can mean.
+pub fn check_frames(frames: usize) -> Result<usize> {
+    match frames {
+        1..=MAX_FRAMES => Ok(frames),
+        _ => Err(Error::new(
+            Kind::Usage,
+            format!("--frames takes numbers from 1 to {MAX_FRAMES}, found {frames}"),
+        )),
+    }
+}
+
+impl FrameCounts {
+    pub fn range(&self) -> RangeInclusive<usize> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for FrameCounts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let number = |text: &str| {
+            let number = text
+                .parse()
+                .map_err(|_| format!("`{text}` is no frame count"))?;
+            check_frames(number).map_err(|error| error.message)
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        match first <= last {
+            true => Ok(Self(first..=last)),
+            false => Err(format!("write `{last}..{first}`: a range goes upwards")),
+        }
+    }
+}
+
 impl MachineOptions {
     pub fn executor(&self) -> Executor {
         Executor {
@@ -57,5 +103,30 @@ pub fn thread_count(requested: usize) -> usize {
     match requested {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FrameCounts;
+
+    #[test]
+    fn single_counts_and_ranges() {
+        let range = |text: &str| text.parse::<FrameCounts>().map(|counts| counts.range());
+        assert_eq!(range("8"), Ok(8..=8));
+        assert_eq!(range("2..24"), Ok(2..=24));
+        for (text, message) in [
+            ("0", "--frames takes numbers from 1 to 1024, found 0"),
+            (
+                "2..2000",
+                "--frames takes numbers from 1 to 1024, found 2000",
+            ),
+            ("8..4", "write `4..8`: a range goes upwards"),
+            ("2..", "`` is no frame count"),
+            ("x", "`x` is no frame count"),
+            ("-1", "`-1` is no frame count"),
+        ] {
+            assert_eq!(range(text), Err(message.to_owned()), "{text}");
+        }
     }
 }

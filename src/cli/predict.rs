@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::options::MachineOptions;
-use super::{eval, table};
+use super::options::{self, MachineOptions};
+use super::{opening, table};
 use crate::base::{Error, Kind, Result};
 use crate::data::dataset::Pinned;
 use crate::data::video::Source;
@@ -14,7 +14,7 @@ use crate::data::{Dataset, Sample};
 use crate::model::Model;
 use crate::run::{Folder, results};
 use crate::spec::{Data, Experiment};
-use crate::train::evaluate::Evaluation;
+use crate::train::evaluate::{Branches, Evaluation};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -91,12 +91,14 @@ impl Classifier {
     fn open(args: &Args) -> Result<Self> {
         let folder = Folder::at(&args.run);
         let experiment = folder.experiment()?;
-        let asked: Vec<usize> = args.frames.into_iter().collect();
-        let frames = eval::frame_counts(&asked, &experiment)?;
-        let (model, step) = eval::load(&folder, &experiment, args.machine.executor())?;
+        let frames = match args.frames {
+            Some(frames) => options::check_frames(frames)?,
+            None => experiment.eval.frames.last().copied().unwrap_or(1),
+        };
+        let (model, step) = opening::load(&folder, &experiment, args.machine.executor())?;
         Ok(Self {
             classes: folder.classes()?,
-            frames: frames.last().copied().unwrap_or(1),
+            frames,
             experiment,
             model,
             step,
@@ -109,6 +111,7 @@ impl Classifier {
             experiment: &self.experiment,
             dataset: &dataset,
             frames: &[self.frames],
+            branches: Branches::Serving,
             workers: 1,
             step: self.step,
         };

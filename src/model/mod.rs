@@ -89,6 +89,11 @@ impl Model {
         &self.plan.training
     }
 
+    /// The graph at the size of evaluation.
+    pub fn evaluation_graph(&self) -> &Graph {
+        &self.plan.evaluation
+    }
+
     /// What computes the model.
     pub fn executor(&self) -> Executor {
         self.executor

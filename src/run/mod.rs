@@ -12,6 +12,7 @@
 //! | `eval/<T>.json` | [`results::Summary`] of the validation split at T frames | yes |
 //! | `eval/<T>.predictions.jsonl` | [`results::Prediction`] for every clip | yes |
 //! | `eval/epoch-<E>/…` | the same after epoch E, where the experiment asks for it | yes |
+//! | `analysis/<name>.json` | [`crate::analysis`]: what was found out about a finished run; sealed | yes, but for `latency.json` |
 //! | `checkpoints/step-<S>/` | [`checkpoint`]: a finished run keeps the last, a working one two | yes |
 //! | `history.json` | [`history::History`]: processes, threads, times | no |
 //! | `timing.jsonl` | seconds of every step, and how the loader kept up | no |

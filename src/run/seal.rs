@@ -40,19 +40,28 @@ pub fn write(path: &Path, document: &impl Serialize) -> Result<()> {
 
 /// Reads a sealed document and refuses one that was changed.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let damaged = |what: String| {
-        Error::new(
-            Kind::Run,
-            format!("`{}` is damaged: {what}", path.display()),
-        )
-    };
-    let bytes = files::read(path)?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8 text any more".into()))?;
-    if !intact(&text) {
-        return Err(damaged("its content does not have its seal".into()));
+    serde_json::from_str(&text(path)?).map_err(|e| damaged(path, &e.to_string()))
+}
+
+/// Refuses a sealed document that was changed, whatever is in it.
+pub fn check(path: &Path) -> Result<()> {
+    text(path).map(drop)
+}
+
+fn text(path: &Path) -> Result<String> {
+    let text = String::from_utf8(files::read(path)?)
+        .map_err(|_| damaged(path, "it is not UTF-8 text any more"))?;
+    match intact(&text) {
+        true => Ok(text),
+        false => Err(damaged(path, "its content does not have its seal")),
     }
-    serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))
+}
+
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::new(
+        Kind::Run,
+        format!("`{}` is damaged: {what}", path.display()),
+    )
 }
 
 #[cfg(test)]

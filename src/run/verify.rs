@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::checkpoint;
 use super::finish::is_record;
-use super::folder::{Folder, METRICS};
+use super::folder::{ANALYSIS, Folder, METRICS};
 use super::manifest::Manifest;
-use super::metrics;
+use super::{metrics, seal};
 use crate::base::{Error, Kind, Result, files};
 
 /// What was found.
@@ -56,10 +56,21 @@ pub fn verify(folder: &Folder) -> Result<Report> {
     };
     check_history(folder, &mut report);
     check_checkpoints(folder, manifest.as_ref(), &mut report)?;
+    for name in folder.files()?.iter().filter(|name| is_analysis(name)) {
+        report.note(seal::check(&folder.join(name)));
+    }
     if let Some(manifest) = manifest {
         check_files(folder, &manifest, &mut report)?;
     }
     Ok(report)
+}
+
+/// Analyses come and go after a run is finished: each carries its own seal.
+fn is_analysis(name: &str) -> bool {
+    let file = name
+        .split_once('/')
+        .filter(|(folder, _)| *folder == ANALYSIS);
+    file.is_some_and(|(_, file)| file.ends_with(".json"))
 }
 
 fn check_history(folder: &Folder, report: &mut Report) {
@@ -95,7 +106,8 @@ fn check_files(folder: &Folder, manifest: &Manifest, report: &mut Report) -> Res
         }
     });
     report.note(steps);
-    let listed = |name: &String| manifest.files.contains_key(name) || is_record(name);
+    let listed =
+        |name: &String| manifest.files.contains_key(name) || is_record(name) || is_analysis(name);
     report.unlisted = folder.files()?;
     report.unlisted.retain(|name| !listed(name));
     Ok(())

@@ -7,6 +7,8 @@ use crate::base::{Error, Kind, Result, files};
 use crate::data::dataset::Pinned;
 use crate::data::transform::normalize_into;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
+use crate::exec::Segment;
+use crate::graph::Graph;
 use crate::model::Model;
 use crate::run::results::{self, ClassCount, Prediction, Summary, TOP};
 use crate::spec::Experiment;
@@ -18,40 +20,59 @@ pub struct Evaluation<'a> {
     pub dataset: &'a Arc<Dataset>,
     /// Ascending.
     pub frames: &'a [usize],
+    pub branches: Branches,
     pub workers: usize,
     /// Training steps that the model has had.
     pub step: u64,
 }
 
+/// Which branches look at a frame count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Branches {
+    /// The one that serves it: its own, else the nearest, ties to the larger.
+    Serving,
+    /// Every one, ascending. So many passes of different shapes are built for each batch anew, and their memory given
+    /// back: take batches as large as they may be.
+    All,
+}
+
+/// One frame count by one branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Place of the frame count among those of the evaluation.
+    pub index: usize,
+    pub frames: usize,
+    /// Index into the graph's branches.
+    pub branch: usize,
+}
+
 /// For each clip its classes.
 pub type Logits = Vec<Vec<f32>>;
 
-/// The result of one frame count.
+/// The result of one pass.
 pub struct Evaluated {
     pub summary: Summary,
     pub predictions: Vec<Prediction>,
 }
 
-/// One frame count while the clips go by.
+/// One pass while the clips go by.
 struct Tally {
-    frames: usize,
+    pass: Pass,
     predictions: Vec<Prediction>,
     loss: f64,
 }
 
 impl Evaluation<'_> {
-    /// Runs over the whole split; one decode of a clip serves all frame counts. `observe(done)` is called with the
-    /// clips done after each batch, and an error of it ends the evaluation.
+    /// Runs over the whole split; one decode of a clip serves all frame counts and branches. The results are in the
+    /// order of [`Evaluation::passes`]. `observe(done)` is called with the clips done after each batch, and an error of it
+    /// ends the evaluation.
     pub fn run(
         &self,
         model: &mut Model,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Evaluated>> {
-        let mut tallies: Vec<Tally> = self
-            .frames
-            .iter()
-            .map(|&frames| Tally::new(frames))
-            .collect();
+        let passes = self.passes(model.graph());
+        let mut tallies: Vec<Tally> = passes.into_iter().map(Tally::new).collect();
         let mut views = 1;
         let mut done = 0;
         self.each_batch(model, &mut |batch, logits| {
@@ -68,18 +89,40 @@ impl Evaluation<'_> {
             .collect()
     }
 
-    /// Hands each batch over with its logits: one for each frame count.
+    /// Each frame count by each branch that looks at it, ascending.
+    pub fn passes(&self, graph: &Graph) -> Vec<Pass> {
+        let of = |(index, &frames): (usize, &usize)| {
+            let branches = match self.branches {
+                Branches::Serving => graph.branch_for(frames)..graph.branch_for(frames) + 1,
+                Branches::All => 0..graph.branches.len(),
+            };
+            branches.map(move |branch| Pass {
+                index,
+                frames,
+                branch,
+            })
+        };
+        self.frames.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Hands each batch over with its logits: one for each of [`Evaluation::passes`].
     pub fn each_batch(
         &self,
         model: &mut Model,
         handle: &mut dyn FnMut(&EvalBatch, Vec<Logits>) -> Result<()>,
     ) -> Result<()> {
+        let passes = self.passes(model.graph());
         let mut loader = self.loader();
         while let Some(batch) = loader.next_batch() {
             let batch = batch?;
-            let all = 0..self.frames.len();
-            let logits: Result<_> = all.map(|index| self.logits(model, &batch, index)).collect();
-            handle(&batch, logits?)?;
+            let mut logits = Vec::with_capacity(passes.len());
+            for &pass in &passes {
+                logits.push(self.logits(model, &batch, pass)?);
+                if self.branches == Branches::All {
+                    model.release();
+                }
+            }
+            handle(&batch, logits)?;
         }
         Ok(())
     }
@@ -90,8 +133,8 @@ impl Evaluation<'_> {
             .loader()
             .next_batch()
             .ok_or_else(|| Error::new(Kind::Data, "the validation split has no clips"))??;
-        for index in 0..self.frames.len() {
-            self.logits(model, &first, index)?;
+        for pass in self.passes(model.graph()) {
+            self.logits(model, &first, pass)?;
         }
         // The last batch has a program of its own where the split is no multiple of a batch.
         let rest = self.dataset.validation.len() % first.ids.len().max(1);
@@ -103,7 +146,8 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn loader(&self) -> EvalLoader {
+    /// The batches of the validation split.
+    pub fn loader(&self) -> EvalLoader {
         EvalLoader::start(
             self.dataset.clone(),
             self.experiment,
@@ -112,14 +156,23 @@ impl Evaluation<'_> {
         )
     }
 
-    /// `clips × classes` logits at frame count number `index`, averaged over the views of each clip.
-    fn logits(&self, model: &mut Model, batch: &EvalBatch, index: usize) -> Result<Logits> {
-        let (Some(bytes), Some(&frames)) = (batch.pixels.get(index), self.frames.get(index)) else {
-            return Ok(Vec::new());
-        };
+    /// A batch as a pass takes it, with its pixels.
+    pub fn input(&self, batch: &EvalBatch, pass: Pass) -> (Segment, Vec<f32>) {
+        let bytes = batch.pixels.get(pass.index).map_or(&[][..], Vec::as_slice);
         let mut pixels = vec![0.0; bytes.len()];
         normalize_into(bytes, &self.experiment.eval.normalize, &mut pixels);
-        let logits = model.evaluate(frames, batch.ids.len() * batch.views, &pixels)?;
+        let segment = Segment {
+            branch: pass.branch,
+            frames: pass.frames,
+            clips: batch.ids.len() * batch.views,
+        };
+        (segment, pixels)
+    }
+
+    /// `clips × classes` logits of a pass, averaged over the views of each clip.
+    pub fn logits(&self, model: &mut Model, batch: &EvalBatch, pass: Pass) -> Result<Logits> {
+        let (segment, pixels) = self.input(batch, pass);
+        let logits = model.evaluate_batch(segment, &pixels)?;
         let classes = model.graph().classes;
         let clips = logits.chunks(classes * batch.views);
         Ok(clips.map(|views| mean_of_rows(views, classes)).collect())
@@ -127,15 +180,15 @@ impl Evaluation<'_> {
 
     fn summarise(&self, model: &Model, tally: Tally, views: usize) -> Result<Evaluated> {
         let graph = model.graph();
-        let branch = graph.branches.get(graph.branch_for(tally.frames));
+        let Pass { frames, branch, .. } = tally.pass;
         let clips = tally.predictions.len();
         let within = |places: usize| {
             let right = tally.predictions.iter().filter(|p| p.rank <= places);
             right.count()
         };
         let summary = Summary {
-            frames: tally.frames,
-            branch: branch.copied().unwrap_or(tally.frames),
+            frames,
+            branch: graph.branches.get(branch).copied().unwrap_or(frames),
             step: self.step,
             clips,
             views,
@@ -166,9 +219,9 @@ impl Evaluation<'_> {
 }
 
 impl Tally {
-    fn new(frames: usize) -> Self {
+    fn new(pass: Pass) -> Self {
         Self {
-            frames,
+            pass,
             predictions: Vec::new(),
             loss: 0.0,
         }

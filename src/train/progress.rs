@@ -111,9 +111,14 @@ impl Progress {
         self.evaluation_began = Instant::now();
         let counts: Vec<String> = frames.iter().map(usize::to_string).collect();
         let what = format!("clips evaluated at {} frames", counts.join(", "));
+        self.prepare(&what, clips);
+    }
+
+    /// Work on so many clips begins that is neither training nor evaluation.
+    pub fn prepare(&mut self, what: &str, clips: usize) {
         if self.terminal {
             self.evaluation = self.bars.add(bar(clips as u64));
-            self.evaluation.set_message(what);
+            self.evaluation.set_message(what.to_owned());
         } else {
             eprintln!("{clips} {what}:");
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::checkpoint;
-use super::evaluate::Evaluation;
+use super::evaluate::{Branches, Evaluation};
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
@@ -358,6 +358,7 @@ fn evaluation<'j>(job: &'j Job<'_>, step: u64) -> Evaluation<'j> {
         experiment: &job.loaded.experiment,
         dataset: &job.dataset,
         frames: &job.loaded.experiment.eval.frames,
+        branches: Branches::Serving,
         workers: job.workers,
         step,
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result};
-use crate::cli::eval;
+use crate::cli::opening;
 use crate::cli::options::thread_count;
 use crate::exec::{EngineKind, Executor};
 use crate::golden::{self, Recipe, Recorded};
@@ -110,7 +110,7 @@ fn read(args: &Args, threads: usize) -> Result<(Experiment, Option<StateDict>)> 
     let folder = Folder::at(&args.from);
     folder.manifest()?;
     let experiment = folder.experiment()?;
-    let (model, _) = eval::load(&folder, &experiment, Executor::compiled(threads))?;
+    let (model, _) = opening::load(&folder, &experiment, Executor::compiled(threads))?;
     Ok((experiment, Some(model.state_dict())))
 }
 

@@ -1,0 +1,123 @@
+//! A run that is open for analysis.
+
+use std::sync::Arc;
+
+use super::document::Origin;
+use crate::base::{Error, Kind, Result};
+use crate::data::clip::{evaluation_size, evaluation_views};
+use crate::data::{Dataset, Sample};
+use crate::graph::Graph;
+use crate::model::Model;
+use crate::run::checkpoint::{self, MODEL};
+use crate::run::folder::CHECKPOINTS;
+use crate::run::{Folder, results};
+use crate::spec::Experiment;
+use crate::train::evaluate::Pass;
+
+/// Decoded bytes of one batch, about: the clips ahead of it take four times as much.
+const BATCH_BYTES: usize = 1 << 27;
+
+/// A run with its data and the weights of its last checkpoint.
+pub struct Subject {
+    pub folder: Folder,
+    pub experiment: Experiment,
+    pub dataset: Arc<Dataset>,
+    pub model: Model,
+    /// Training steps that the model has had.
+    pub step: u64,
+    pub workers: usize,
+}
+
+impl Subject {
+    /// Where an analysis of the weights comes from.
+    pub fn origin(&self) -> Result<Origin> {
+        Origin::of(&self.folder, self.step, &[weights(&self.folder)?])
+    }
+
+    /// The experiment with evaluation batches that hold so many frame counts at once and not too many bytes.
+    pub fn batched(&self, frames: &[usize]) -> Experiment {
+        let mut experiment = self.experiment.clone();
+        let size = evaluation_size(&experiment.eval);
+        let view = frames.iter().sum::<usize>().max(1) * size * size * 3;
+        let most = experiment.eval.batch.max(1);
+        experiment.eval.batch = (BATCH_BYTES / view).clamp(1, most);
+        experiment
+    }
+
+    /// The data set whose validation split is `count` clips of the training split, evenly spaced over it: for what is
+    /// estimated from training clips under the sampling of an evaluation.
+    pub fn training_clips(&self, count: usize) -> Arc<Dataset> {
+        let all = &self.dataset.train;
+        let count = count.min(all.len());
+        let picked = (0..count).filter_map(|i| all.get(i * all.len() / count));
+        let picked: Vec<Sample> = picked.cloned().collect();
+        Arc::new(Dataset {
+            validation: picked,
+            ..(*self.dataset).clone()
+        })
+    }
+
+    /// The frame counts of the experiment's evaluation, each by the branch that serves it and by the largest.
+    pub fn passes(&self) -> Vec<Pass> {
+        let graph = self.model.graph();
+        let largest = graph.branches.len().saturating_sub(1);
+        let frames = self.experiment.eval.frames.iter().enumerate();
+        let of = |(index, &frames): (usize, &usize)| {
+            let mut branches = vec![graph.branch_for(frames), largest];
+            branches.dedup();
+            let pass = move |branch| Pass {
+                index,
+                frames,
+                branch,
+            };
+            branches.into_iter().map(pass)
+        };
+        frames.flat_map(of).collect()
+    }
+
+    /// Views of a clip; their logits are averaged.
+    pub fn views(&self) -> usize {
+        evaluation_views(&self.experiment.eval)
+    }
+}
+
+/// Frame count of a branch.
+pub fn branch_frames(graph: &Graph, branch: usize) -> usize {
+    graph.branches.get(branch).copied().unwrap_or_default()
+}
+
+/// The model file of a run's last checkpoint, by its path in the folder.
+pub fn weights(folder: &Folder) -> Result<String> {
+    let all = checkpoint::list(&folder.checkpoints())?;
+    let last = all.last().and_then(|(_, path)| path.file_name());
+    match last {
+        Some(name) => Ok(format!("{CHECKPOINTS}/{}/{MODEL}", name.to_string_lossy())),
+        None => Err(Error::new(
+            Kind::Run,
+            format!(
+                "the run `{}` has no checkpoint yet",
+                folder.path().display()
+            ),
+        )),
+    }
+}
+
+/// The final summaries of a run with where an analysis of their predictions comes from.
+pub fn evaluations(folder: &Folder) -> Result<(Origin, Vec<results::Summary>)> {
+    let summaries = results::read_all(&folder.eval())?;
+    let Some(first) = summaries.first() else {
+        return Err(Error::new(
+            Kind::Run,
+            format!(
+                "the run `{}` has no evaluation yet",
+                folder.path().display()
+            ),
+        )
+        .hint("`ffn run` evaluates at the end of training"));
+    };
+    let names = summaries
+        .iter()
+        .map(|summary| format!("eval/{}.predictions.jsonl", summary.frames));
+    let origin = Origin::of(folder, first.step, &names.collect::<Vec<_>>())?;
+    Ok((origin, summaries))
+}
