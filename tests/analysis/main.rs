@@ -1,0 +1,6 @@
+//! What a run tells about itself: `ffn eval --all-branches`, `ffn analyse`, and the estimates behind them.
+
+mod cli;
+mod documents;
+mod statistics;
+mod support;
