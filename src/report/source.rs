@@ -13,7 +13,7 @@ use crate::run::history::History;
 use crate::run::manifest::{Manifest, Pins};
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, checkpoint, verify};
-use crate::spec::{self, Experiment};
+use crate::spec::{self, Document, Experiment};
 use crate::suite::{Judged, Record};
 
 /// A run that is finished and has every byte as it was written.
@@ -119,21 +119,19 @@ impl Run {
             .unwrap_or_default()
     }
 
-    /// Fails where the experiment file of this name is not that of the run any more.
+    /// Fails where no file in the experiment's folder says this experiment any more, alone or as a suite's member.
     pub fn check_experiment(&self) -> Result<()> {
         let folder = self.experiment_folder();
         let stale = |why: String| {
             let message = format!("the run `{}` is stale: {why}", self.name());
             Err(Error::new(Kind::Run, message).hint("run the experiment as it is now"))
         };
-        let named = experiments(&folder)?
-            .into_iter()
-            .filter(|experiment| experiment.name == self.experiment.name);
-        let named: Vec<Experiment> = named.collect();
-        if named.iter().any(|e| e.identity() == self.manifest.identity) {
+        let known = experiments(&folder)?;
+        if known.iter().any(|e| e.identity() == self.manifest.identity) {
             return Ok(());
         }
-        match named.first() {
+        let mut named = known.iter().filter(|e| e.name == self.experiment.name);
+        match named.next() {
             None => stale(format!(
                 "`{}` has no experiment called `{}` any more",
                 folder.display(),
@@ -148,6 +146,15 @@ impl Run {
                 ))
             }
         }
+    }
+
+    /// Whether an experiment file says this experiment by itself, not only as a member of a suite.
+    pub fn is_of_its_file(&self) -> bool {
+        let documents = documents(&self.experiment_folder()).unwrap_or_default();
+        documents.iter().any(|document| match document {
+            Document::Experiment(loaded) => loaded.experiment.identity() == self.manifest.identity,
+            Document::Suite(_) => false,
+        })
     }
 
     /// Fails where the pins that the experiment names are not those that the run's data were held against.
@@ -195,8 +202,20 @@ pub fn unix_seconds(time: &str) -> Result<f64> {
     Ok(since.as_secs_f64())
 }
 
-/// Every experiment file of a folder that has no mistake, by file name.
+/// Every experiment that the files of a folder say, alone or as members of suites; files with mistakes say none.
 fn experiments(folder: &Path) -> Result<Vec<Experiment>> {
+    let of = |document: Document| match document {
+        Document::Experiment(loaded) => vec![loaded.experiment],
+        Document::Suite(loaded) => {
+            let members = loaded.suite.members.iter();
+            members.flat_map(|member| member.experiments()).collect()
+        }
+    };
+    Ok(documents(folder)?.into_iter().flat_map(of).collect())
+}
+
+/// Every file of the language in a folder, by file name.
+fn documents(folder: &Path) -> Result<Vec<Document>> {
     let here = match folder.as_os_str().is_empty() {
         true => Path::new("."),
         false => folder,
@@ -205,8 +224,10 @@ fn experiments(folder: &Path) -> Result<Vec<Experiment>> {
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "ron"));
     paths.sort();
-    let loaded = paths.iter().filter_map(|path| spec::load(path).ok());
-    Ok(loaded.map(|loaded| loaded.experiment).collect())
+    let loaded = paths
+        .iter()
+        .filter_map(|path| spec::load_document(path).ok());
+    Ok(loaded.collect())
 }
 
 /// A suite that ran: its members' runs and the verdicts on its claims.
@@ -255,6 +276,31 @@ impl Suite {
     /// The folder's name.
     pub fn name(&self) -> String {
         self.folder.name()
+    }
+
+    /// Fails where no suite file beside the experiments of its runs says this suite any more.
+    pub fn check_current(&self) -> Result<()> {
+        let mut folders = Vec::new();
+        for run in self.runs()? {
+            let folder = run.experiment_folder();
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        for folder in &folders {
+            let is_this = |document: &Document| match document {
+                Document::Suite(loaded) => loaded.suite.identity() == self.record.identity,
+                Document::Experiment(_) => false,
+            };
+            if documents(folder)?.iter().any(is_this) {
+                return Ok(());
+            }
+        }
+        let message = format!(
+            "the suite `{}` is stale: no suite file beside its experiments says it any more",
+            self.name()
+        );
+        Err(Error::new(Kind::Run, message).hint("run the suite as it is now"))
     }
 
     /// The run of each member, in their order.

@@ -3,8 +3,11 @@
 #[path = "../support/python.rs"]
 mod python;
 
+mod browser;
+mod links;
 mod metrics;
 mod mistakes;
 mod numbers;
 mod support;
 mod tables;
+mod whole;

@@ -1,5 +1,7 @@
 //! `ffn report`
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::support::*;
@@ -16,18 +18,24 @@ fn a_table_in_every_format() {
     }
 }
 
-/// A suite of the tiny run and a second seed, with a verdict of each kind.
+/// The folder of the small suite as if it had been run, with a verdict of each kind.
 fn suite(project: &Project) -> std::path::PathBuf {
     project.set_results(&[(2, 3), (3, 5), (4, 6)]);
     let folder = project.path("runs/small-12345678");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("suite.ron"), "Suite()\n").unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/experiments/small_suite.ron");
+    let ffn::spec::Document::Suite(loaded) = ffn::spec::load_document(&file).unwrap() else {
+        panic!("it is a suite");
+    };
+    std::fs::write(folder.join("suite.ron"), loaded.suite.canonical()).unwrap();
     let run = project.run();
     let name = run.file_name().unwrap().to_str().unwrap();
     let manifest = document(&run.join("manifest.json"));
-    let hash = ffn::base::files::sha256(b"Suite()\n");
-    let member = |seed: &str| json!({"name": "tiny", "variant": {"seed": seed, "method.lambda": "1.0"}, "run": name, "identity": manifest["identity"]});
-    let record = json!({"name": "small", "identity": hash, "members": [member("1"), member("2")]});
+    let record = json!({
+        "name": "small",
+        "identity": loaded.suite.identity(),
+        "members": [{"name": "tiny", "variant": {"seed": "1"}, "run": name, "identity": manifest["identity"]}],
+    });
     let claim = |id: &str, verdict: &str, value: Option<f64>| {
         json!({
             "id": id, "sentence": "tiny loses at least 20 points | from 4 to 2 frames", "source": "table 1",

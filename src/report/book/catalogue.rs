@@ -37,7 +37,7 @@ impl Catalogue {
         };
         Self {
             suites: suites
-                .map(|path| (Folder::at(path).name(), Suite::open(path)))
+                .map(|path| (Folder::at(path).name(), open_suite(path)))
                 .collect(),
             entries: runs.map(entry).collect(),
         }
@@ -72,7 +72,14 @@ impl Catalogue {
         let entry = match self.matches(name)[..] {
             [] => return Err(self.unknown(name)),
             [entry] => entry,
-            ref several => return Err(ambiguous(name, several)),
+            // Runs of a suite may have another seed under the same name; the file of this name says which is meant.
+            ref several => {
+                let meant = |entry: &&&Entry| self.open(entry).is_ok_and(Run::is_of_its_file);
+                match several.iter().filter(meant).collect::<Vec<_>>()[..] {
+                    [entry] => entry,
+                    _ => return Err(ambiguous(name, several)),
+                }
+            }
         };
         self.open(entry)
     }
@@ -104,22 +111,10 @@ impl Catalogue {
         let open = || {
             let run = Run::open(entry.folder.clone())?;
             run.check_pins()?;
-            if !self.is_member(&run) {
-                run.check_experiment()?;
-            }
+            run.check_experiment()?;
             Ok(run)
         };
         entry.run.get_or_init(open).as_ref().map_err(Error::clone)
-    }
-
-    /// Whether a run is a suite's, which says what the run's experiment is.
-    fn is_member(&self, run: &Run) -> bool {
-        let suites = self
-            .suites
-            .iter()
-            .filter_map(|(_, suite)| suite.as_ref().ok());
-        let mut members = suites.flat_map(|suite| &suite.record.members);
-        members.any(|member| member.identity == run.manifest.identity)
     }
 
     fn matches(&self, name: &str) -> Vec<&Entry> {
@@ -145,6 +140,12 @@ impl Catalogue {
         let message = format!("there is no run `{name}`; {known}");
         Error::new(Kind::Run, message).hint("`ffn run` makes it; --runs says where runs are")
     }
+}
+
+fn open_suite(path: &Path) -> Result<Suite> {
+    let suite = Suite::open(path)?;
+    suite.check_current()?;
+    Ok(suite)
 }
 
 fn ambiguous(name: &str, several: &[&Entry]) -> Error {

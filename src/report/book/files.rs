@@ -2,11 +2,13 @@
 
 use std::path::{Component, Path};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::expand::Expander;
 use super::functions::argument;
 use crate::base::{Error, Kind, Result, files};
+use crate::report::table;
 
 /// Where a file's page is, below the book's source folder.
 pub fn page(file: &str) -> String {
@@ -101,6 +103,70 @@ pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let unit = args.get(2).map(|unit| format!(" {unit}"));
     let shown = format!("{shown}{}", unit.unwrap_or_default());
     Ok(expander.cite_file(name, &shown, &format!("{pointer} of {name}")))
+}
+
+/// Where measurements of speed are kept.
+const BENCHMARKS: &str = "benches/results";
+
+/// A file of measurements: what was measured, how and where, and a table.
+#[derive(Deserialize)]
+struct Benchmark {
+    what: String,
+    command: String,
+    commit: String,
+    machine: String,
+    columns: Vec<String>,
+    /// Texts and numbers, shown as they stand.
+    rows: Vec<Vec<Value>>,
+}
+
+/// Every file of measurements as a table, by file name.
+pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
+    let folder = expander.root.join(BENCHMARKS);
+    let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("read", &folder, &e))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".json"));
+    names.sort();
+    let mut text = String::new();
+    for name in names {
+        let path = format!("{BENCHMARKS}/{name}");
+        let benchmark: Benchmark = serde_json::from_str(&expander.file(&path)?).map_err(|e| {
+            Error::new(
+                Kind::Usage,
+                format!("`{path}` is no file of measurements: {e}"),
+            )
+        })?;
+        text += &benchmark_table(
+            &benchmark,
+            &expander.cite_file(&path, &code_of(&path), "the whole file"),
+        );
+    }
+    match text.is_empty() {
+        true => Ok(format!("No measurement stands in `{BENCHMARKS}` yet.\n")),
+        false => Ok(text),
+    }
+}
+
+fn benchmark_table(benchmark: &Benchmark, cited: &str) -> String {
+    let cell = |value: &Value| match value {
+        Value::String(text) => table::escape_markdown(text),
+        other => table::escape_markdown(&other.to_string()),
+    };
+    let rows = benchmark.rows.iter();
+    let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(cell).collect()).collect();
+    format!(
+        "### {}\n\n{}\n{} at commit {}, {}: {cited}.\n\n",
+        table::escape_markdown(&benchmark.what),
+        table::markdown(&benchmark.columns, &rows),
+        code_of(&benchmark.command),
+        code_of(&benchmark.commit),
+        table::escape_markdown(&benchmark.machine),
+    )
+}
+
+fn code_of(text: &str) -> String {
+    format!("`{text}`")
 }
 
 fn not_a_value(name: &str, pointer: &str, what: &str) -> Error {

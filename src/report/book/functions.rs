@@ -30,7 +30,7 @@ pub struct Function {
 }
 
 /// Every reference, in the order of the book's page on them.
-pub const FUNCTIONS: [Function; 23] = [
+pub const FUNCTIONS: [Function; 24] = [
     number("top1", "RUN FRAMES", "top-1 in percent", runs::top1),
     number("top5", "RUN FRAMES", "top-5 in percent", runs::top5),
     number(
@@ -143,8 +143,8 @@ pub const FUNCTIONS: [Function; 23] = [
     },
     block(
         "language",
-        "[PART]",
-        "the language, from its schema",
+        "PART",
+        "the fields of an `experiment` or a `suite`, from the schema",
         false,
         language::reference,
     ),
@@ -154,6 +154,13 @@ pub const FUNCTIONS: [Function; 23] = [
         "the subcommands, as `ffn help` tells them",
         false,
         commands,
+    ),
+    block(
+        "benchmarks",
+        "[]",
+        "every JSON file below `benches/results`, each as a table",
+        true,
+        files::benchmarks,
     ),
     block("references", "[]", "this table", false, references),
 ];
@@ -286,7 +293,7 @@ mod tests {
         assert_eq!(counts("top1"), [2]);
         assert_eq!(counts("json"), [2, 3]);
         assert_eq!(counts("results"), [1, 2, 3, 4, 5]);
-        assert_eq!(counts("language"), [0, 1]);
+        assert_eq!(counts("language"), [1]);
         assert_eq!(counts("references"), [0]);
         assert_eq!(of("references").usage(), "{{references}}");
     }

@@ -5,19 +5,37 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::expand::Expander;
+use super::functions::argument;
 use crate::base::{Error, Kind, Result};
 use crate::report::table;
 use crate::spec;
 
-/// Every type of the language: the experiment first, then the others by name.
-pub fn reference(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {
-    let schema: Value = serde_json::from_str(&spec::schema())
-        .map_err(|e| Error::new(Kind::Usage, format!("the schema is no JSON: {e}")))?;
+/// Every type of an experiment, or what a suite has beside: the file's own type first, then the others by name.
+pub fn reference(_: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let experiment = parsed(&spec::schema())?;
+    let (schema, known) = match argument(args, 0) {
+        "experiment" => (experiment, Map::new()),
+        "suite" => (parsed(&spec::suite_schema())?, types(&experiment)),
+        other => {
+            let message = format!("expected `experiment` or `suite`, found `{other}`");
+            return Err(Error::new(Kind::Usage, message));
+        }
+    };
     let mut text = section(title(&schema), &schema);
-    if let Some(types) = schema.get("$defs").and_then(Value::as_object) {
-        text.extend(types.iter().map(|(name, schema)| section(name, schema)));
-    }
+    let new = types(&schema).into_iter();
+    let new = new.filter(|(name, _)| name != "Experiment" && !known.contains_key(name));
+    text.extend(new.map(|(name, schema)| section(&name, &schema)));
     Ok(text)
+}
+
+fn parsed(schema: &str) -> Result<Value> {
+    serde_json::from_str(schema)
+        .map_err(|e| Error::new(Kind::Usage, format!("the schema is no JSON: {e}")))
+}
+
+fn types(schema: &Value) -> Map<String, Value> {
+    let types = schema.get("$defs").and_then(Value::as_object);
+    types.cloned().unwrap_or_default()
 }
 
 fn title(schema: &Value) -> &str {

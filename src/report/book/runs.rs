@@ -6,6 +6,7 @@ use crate::base::Result;
 use crate::report::numbers::{giga, percent, points, thousands};
 use crate::report::source::{Run, evaluation, frame_counts};
 use crate::report::table;
+use crate::run::folder::EVAL;
 use crate::run::results::Summary;
 
 /// Where a run's page is, below the book's source folder.
@@ -118,7 +119,10 @@ pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
             }
             Err(_) => "–".to_owned(),
         }));
-        row.push(run.widest_deviation().map_or("–".to_owned(), points));
+        row.push(match run.widest_deviation() {
+            Some(deviation) => expander.cite(&name, &points(deviation), EVAL),
+            None => "–".to_owned(),
+        });
         row
     };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
