@@ -20,6 +20,10 @@ pub enum Kind {
     Diverged,
     /// A comparison was made and failed: goldens, hashes.
     Mismatch,
+    /// A claim of a suite is refuted by its runs.
+    Refuted,
+    /// No claim of a suite is refuted, but the runs do not settle all.
+    Unsettled,
     /// The device or its memory.
     Device,
     /// The operating system refused a read or a write.

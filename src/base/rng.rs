@@ -29,6 +29,8 @@ pub enum Purpose {
     Init,
     /// A rendered clip of the miniature; parts: split, clip.
     Render,
+    /// Resampled clips and seeds of an interval.
+    Bootstrap,
 }
 
 /// A stream of random numbers.

@@ -13,6 +13,8 @@ Exit codes:
     6  training diverged: a value was not finite
     7  the device or its memory
     8  the operating system refused a read or a write
+    9  a claim of a suite failed
+   10  no claim of a suite failed, but one is inconclusive
    75  stopped on request or by --max-minutes, everything saved; run again to resume";
 
 pub fn of(kind: Kind) -> u8 {
@@ -25,6 +27,8 @@ pub fn of(kind: Kind) -> u8 {
         Kind::Diverged => 6,
         Kind::Device => 7,
         Kind::Io => 8,
+        Kind::Refuted => 9,
+        Kind::Unsettled => 10,
         Kind::Stopped => 75,
     }
 }

@@ -21,8 +21,10 @@ mod analyse;
 mod report;
 mod export_metrics;
 mod book;
+mod jobs;
 mod opening;
 mod results;
+mod suites;
 mod surface;
 mod table;
 
@@ -52,7 +54,7 @@ enum Command {
     Plan(plan::Args),
     /// Pin, verify, count and look at data.
     Data(data::Args),
-    /// Train and evaluate experiments.
+    /// Train and evaluate experiments and suites, and judge the suites' claims.
     Run(run::Args),
     /// Evaluate a run, or weights of another program, at any frame counts.
     Eval(eval::Args),

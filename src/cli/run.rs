@@ -1,32 +1,38 @@
 //! `ffn run`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions};
-use super::results;
+use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::OpenOptions;
+use crate::exec::Executor;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, verify};
-use crate::spec::{self, Loaded};
-use crate::train::progress::{Preparation, Progress};
+use crate::spec::{self, Document, Loaded, Suite};
+use crate::train::progress::{Preparation, Progress, Screen};
 use crate::train::stop::Stop;
 use crate::train::{Job, Session};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment files; they run one after another.
+    /// Experiment and suite files. What they have in common runs once.
     #[arg(required = true, value_name = "FILE")]
-    experiments: Vec<PathBuf>,
+    files: Vec<PathBuf>,
 
     #[command(flatten)]
     data: DataOptions,
 
     #[command(flatten)]
     machine: MachineOptions,
+
+    /// Runs at a time; threads and workers are divided among them. Changes no result.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
 
     /// Folder that holds the runs. A run of the same experiment in it goes on where it stopped.
     #[arg(long, default_value = "runs", value_name = "DIR")]
@@ -45,45 +51,42 @@ pub struct Args {
     checkpoint_minutes: f64,
 }
 
+/// One experiment to run, and what it is called while it does.
+struct Task {
+    label: String,
+    loaded: Loaded,
+    folder: Folder,
+}
+
 /// An experiment for which everything is there that can be looked at before the first step of any.
 enum Prepared<'a> {
     Finished(Vec<Summary>),
-    Ready(&'a Loaded, Arc<Dataset>),
+    Ready(&'a Task, Arc<Dataset>),
 }
 
-/// Checks all experiments and opens all data, then trains and evaluates one experiment after another.
+/// Checks all files and opens all data, then trains and evaluates what is missing, and judges the claims of suites.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
-    let experiments = load_all(&args)?;
+    let documents = load_all(&args)?;
+    let suites: Vec<&Suite> = documents.iter().filter_map(suite_of).collect();
+    let tasks = tasks(&args, &documents);
+    let _locks = suites::lock_all(&suites, &args.out)?;
     let mut prepared = Vec::new();
-    for loaded in &experiments {
-        let folder = folder(&args, loaded);
-        prepared.push((prepare(&args, loaded, &folder)?, folder));
+    for task in &tasks {
+        prepared.push(prepare(&args, task)?);
     }
-    let stop = Stop::install(started, args.max_minutes)?;
-    let mut rows = Vec::new();
-    for (prepared, folder) in prepared {
-        let name = folder.name();
-        let summaries = match prepared {
-            Prepared::Finished(summaries) => {
-                println!("{name} is finished already");
-                summaries
-            }
-            Prepared::Ready(loaded, dataset) => execute(Job {
-                loaded,
-                dataset,
-                folder,
-                executor: args.machine.executor(),
-                workers: options::thread_count(args.machine.workers),
-                checkpoint_every,
-                stop: &stop,
-            })?,
-        };
-        rows.extend(summaries.iter().map(|summary| results::row(&name, summary)));
-    }
-    print!("\n{}", results::table(&rows));
-    Ok(())
+    let context = Context {
+        jobs: usize::from(args.jobs).min(tasks.len()).max(1),
+        args: &args,
+        checkpoint_every,
+        stop: &Stop::install(started, args.max_minutes)?,
+        screen: &Screen::new(),
+    };
+    let outcomes = jobs::run(&prepared, context.jobs, |index, prepared| {
+        context.work(index, prepared)
+    });
+    conclude(&args, &tasks, outcomes, &suites)
 }
 
 fn minutes(minutes: f64) -> Result<Duration> {
@@ -96,44 +99,91 @@ fn minutes(minutes: f64) -> Result<Duration> {
 }
 
 /// Every mistake of every file at once.
-fn load_all(args: &Args) -> Result<Vec<Loaded>> {
-    if args.resume.is_some() && args.experiments.len() > 1 {
-        return Err(Error::new(
-            Kind::Usage,
-            "--resume names one run, and several experiments are given",
-        ));
+fn load_all(args: &Args) -> Result<Vec<Document>> {
+    let several = Error::new(
+        Kind::Usage,
+        "--resume names one run, and several experiments are given",
+    );
+    if args.resume.is_some() && args.files.len() > 1 {
+        return Err(several);
     }
-    let (mut experiments, mut reports) = (Vec::new(), Vec::new());
-    for path in &args.experiments {
-        match spec::load(path) {
-            Ok(loaded) => experiments.push(loaded),
+    let (mut documents, mut reports) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        match spec::load_document(path) {
+            Ok(document) => documents.push(document),
             Err(error) if error.kind == Kind::Experiment => reports.push(error.message),
             Err(error) => return Err(error),
         }
     }
-    for warning in experiments.iter().flat_map(|loaded| &loaded.warnings) {
-        eprintln!("{warning}");
+    for document in &documents {
+        let warnings = match document {
+            Document::Experiment(loaded) => &loaded.warnings,
+            Document::Suite(loaded) => &loaded.warnings,
+        };
+        warnings.iter().for_each(|warning| eprintln!("{warning}"));
     }
-    match reports.is_empty() {
-        true => Ok(experiments),
-        false => Err(Error::new(Kind::Experiment, reports.join("\n"))),
+    if !reports.is_empty() {
+        return Err(Error::new(Kind::Experiment, reports.join("\n")));
+    }
+    match (&args.resume, documents.as_slice()) {
+        (None, _) | (Some(_), [Document::Experiment(_)]) => Ok(documents),
+        (Some(_), _) => Err(several),
     }
 }
 
-fn folder(args: &Args, loaded: &Loaded) -> Folder {
-    match &args.resume {
-        Some(path) => Folder::at(path),
-        None => Folder::of(&args.out, &loaded.experiment),
+fn suite_of(document: &Document) -> Option<&Suite> {
+    match document {
+        Document::Suite(loaded) => Some(&loaded.suite),
+        Document::Experiment(_) => None,
     }
 }
 
-fn prepare<'a>(args: &Args, loaded: &'a Loaded, folder: &Folder) -> Result<Prepared<'a>> {
+/// Every experiment of the files, each once.
+fn tasks(args: &Args, documents: &[Document]) -> Vec<Task> {
+    let mut known = BTreeSet::new();
+    let mut tasks: Vec<Task> = documents.iter().flat_map(|d| tasks_of(args, d)).collect();
+    tasks.retain(|task| known.insert(task.folder.path().to_owned()));
+    tasks
+}
+
+fn tasks_of(args: &Args, document: &Document) -> Vec<Task> {
+    let suite = match document {
+        Document::Suite(loaded) => &loaded.suite,
+        Document::Experiment(loaded) => {
+            let folder = match &args.resume {
+                Some(path) => Folder::at(path),
+                None => Folder::of(&args.out, &loaded.experiment),
+            };
+            return vec![Task {
+                label: folder.name(),
+                loaded: (**loaded).clone(),
+                folder,
+            }];
+        }
+    };
+    let members = suite.members.iter().flat_map(|member| {
+        member.experiments().map(|experiment| Task {
+            label: format!("{} seed {}", member.name, experiment.seed),
+            folder: Folder::of(&args.out, &experiment),
+            loaded: Loaded {
+                experiment,
+                base: member.base.clone(),
+                warnings: Vec::new(),
+            },
+        })
+    });
+    members.collect()
+}
+
+fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
+    let Task { loaded, folder, .. } = task;
     if args.resume.is_some() || folder.exists() {
         check_experiment(folder, loaded)?;
         let manifest = folder.manifest()?;
         manifest.check_engine(args.machine.engine)?;
         if manifest.finished {
             verify::intact(folder)?;
+            println!("{} is finished already", folder.name());
             return Ok(Prepared::Finished(read_all(&folder.eval())?));
         }
         drop(folder.lock()?);
@@ -148,7 +198,7 @@ fn prepare<'a>(args: &Args, loaded: &'a Loaded, folder: &Folder) -> Result<Prepa
             progress: &|name, done, total| preparation.tell(name, done, total),
         },
     )?;
-    Ok(Prepared::Ready(loaded, Arc::new(dataset)))
+    Ok(Prepared::Ready(task, Arc::new(dataset)))
 }
 
 /// Refuses to go on with a run of another experiment, and says where the two differ.
@@ -168,23 +218,119 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
     .hint("without --resume the experiment gets a run folder of its own"))
 }
 
-fn execute(job: Job<'_>) -> Result<Vec<Summary>> {
-    let lock = job.folder.lock()?;
-    if !lock.held {
-        eprintln!(
-            "warning: this file system has no locks; never run one experiment twice at a time"
-        );
+/// What all runs of this process share.
+struct Context<'a> {
+    /// Runs at a time.
+    jobs: usize,
+    args: &'a Args,
+    checkpoint_every: Duration,
+    stop: &'a Stop,
+    screen: &'a Screen,
+}
+
+impl Context<'_> {
+    fn work(&self, index: usize, prepared: &Prepared<'_>) -> Result<Vec<Summary>> {
+        let (task, dataset) = match prepared {
+            Prepared::Finished(summaries) => return Ok(summaries.clone()),
+            Prepared::Ready(task, dataset) => (task, dataset),
+        };
+        // Those that begin at once have a folder to stop in.
+        let waited = index >= self.jobs;
+        if let Some(reason) = self.stop.requested().filter(|_| waited) {
+            let message = format!("stopped before {} began: {reason}", task.label);
+            let error = Error::new(Kind::Stopped, message);
+            return Err(error.hint("the same command goes on from there"));
+        }
+        let share = |threads: usize| (threads / self.jobs).max(1);
+        let executor = self.args.machine.executor();
+        self.execute(
+            Job {
+                loaded: &task.loaded,
+                dataset: dataset.clone(),
+                folder: task.folder.clone(),
+                executor: Executor {
+                    threads: share(executor.threads),
+                    ..executor
+                },
+                workers: share(options::thread_count(self.args.machine.workers)),
+                checkpoint_every: self.checkpoint_every,
+                stop: self.stop,
+            },
+            &task.label,
+        )
     }
-    let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
-    let session = Session::open(job)?;
-    print!("{}", describe(&session));
-    let (engine, threads) = (executor.engine.name(), executor.threads);
-    println!("  machine    engine {engine}, {threads} threads, {workers} workers");
-    println!("  run        {}", folder.path().display());
-    let mut progress = Progress::new();
-    let result = session.run(&mut progress);
-    progress.clear();
-    result
+
+    fn execute(&self, job: Job<'_>, label: &str) -> Result<Vec<Summary>> {
+        let lock = job.folder.lock()?;
+        if !lock.held {
+            eprintln!(
+                "warning: this file system has no locks; never run one experiment twice at a time"
+            );
+        }
+        let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
+        let session = Session::open(job)?;
+        let (engine, threads) = (executor.engine.name(), executor.threads);
+        self.screen.print(&format!(
+            "{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
+            describe(&session),
+            folder.path().display()
+        ));
+        let label = match self.jobs {
+            1 => String::new(),
+            _ => format!("{label}: "),
+        };
+        let mut progress = Progress::on(self.screen, &label);
+        let result = session.run(&mut progress);
+        progress.clear();
+        result
+    }
+}
+
+/// Tells the results and what became of the suites' claims; fails with every error of the runs at once.
+fn conclude(
+    args: &Args,
+    tasks: &[Task],
+    outcomes: Vec<Result<Vec<Summary>>>,
+    suites: &[&Suite],
+) -> Result<()> {
+    let (mut rows, mut errors) = (Vec::new(), Vec::new());
+    for (task, outcome) in tasks.iter().zip(outcomes) {
+        match outcome {
+            Ok(summaries) => {
+                let name = task.folder.name();
+                rows.extend(summaries.iter().map(|summary| results::row(&name, summary)));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let stopped = errors.iter().any(|error| error.kind == Kind::Stopped);
+    if stopped || (suites.is_empty() && !errors.is_empty()) {
+        return Err(together(errors));
+    }
+    // The members of a suite have a table of their own.
+    if suites.len() < args.files.len() {
+        print!("\n{}", results::table(&rows));
+    }
+    let mut verdicts = Vec::new();
+    for suite in suites {
+        verdicts.push(suites::conclude(suite, &args.out)?);
+    }
+    match errors.is_empty() {
+        true => verdicts.into_iter().collect(),
+        false => Err(together(errors)),
+    }
+}
+
+/// Several errors as one: of the first kind that is not a stop.
+fn together(mut errors: Vec<Error>) -> Error {
+    errors.sort_by_key(|error| error.kind == Kind::Stopped);
+    let messages: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
+    let first = errors.into_iter().next();
+    let first = first.unwrap_or(Error::new(Kind::Stopped, "stopped"));
+    Error {
+        message: messages.join("\n"),
+        ..first
+    }
 }
 
 /// The plan in a few lines.

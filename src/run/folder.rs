@@ -1,9 +1,10 @@
 //! A run folder on disk: its paths, its lock, its documents.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::history::History;
+use super::history::{self, History};
 use super::manifest::{FORMAT, Manifest};
 use super::seal;
 use crate::base::{Error, Kind, Result, files};
@@ -78,20 +79,30 @@ impl Folder {
     pub fn lock(&self) -> Result<Lock> {
         std::fs::create_dir_all(&self.path).map_err(|e| Error::io("make", &self.path, &e))?;
         let path = self.join(LOCK);
-        let file = OpenOptions::new()
+        let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
             .map_err(|e| Error::io("write", &path, &e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock {
-                _file: file,
-                held: true,
-            }),
+            Ok(()) => {
+                let holder = format!("process {} since {}", std::process::id(), history::now());
+                file.set_len(0)
+                    .and_then(|()| file.write_all(holder.as_bytes()))
+                    .map_err(|e| Error::io("write", &path, &e))?;
+                Ok(Lock {
+                    _file: file,
+                    held: true,
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 Kind::Run,
-                format!("another process works on the run `{}`", self.path.display()),
+                format!(
+                    "another process works on the run `{}`: {}",
+                    self.path.display(),
+                    holder(&path)
+                ),
             )
             .hint("wait until it ends, or stop it; it saves everything on Ctrl-C and SIGTERM")),
             Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
@@ -198,6 +209,15 @@ impl Folder {
             .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
         text.push('\n');
         files::write_atomic(&self.join(CLASSES), text.as_bytes())
+    }
+}
+
+/// Who holds a lock, as far as its file says.
+fn holder(lock: &Path) -> String {
+    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    match text.is_empty() {
+        true => "one that did not say which".to_owned(),
+        false => text,
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `history.json` | [`history::History`]: processes, threads, times | no |
 //! | `timing.jsonl` | seconds of every step, and how the loader kept up | no |
 //! | `log.txt` | what happened, in words | no |
-//! | `lock` | empty; locked while a process writes the run | |
+//! | `lock` | who writes the run, or wrote it last; locked while a process does | |
 //!
 //! "The same run" is the same experiment and data on the same device class, however often it was killed and
 //! resumed and with whatever number of threads and workers. Documents named `.json` that steer a run carry a

@@ -7,8 +7,16 @@
 //! | `suite.ron` | the resolved suite; its SHA-256 is the identity |
 //! | `suite.json` | [`Record`]: the members and their run folders |
 //! | `verdicts.json` | a list of [`Judged`], one for each claim in the suite's order |
-//! | `lock` | locked while a process works on the suite |
+//! | `lock` | who works on the suite; locked while a process does |
+//!
+//! [`judge`] holds claims against runs; [`bootstrap`] has the statistics.
 
+pub mod bootstrap;
+pub mod evidence;
+pub mod folder;
+pub mod judge;
 pub mod record;
+mod sentence;
 
+pub use judge::{conclude, judge};
 pub use record::{Expected, Judged, MemberRun, Record, Unit, Verdict};

@@ -12,10 +12,18 @@ use crate::run::metrics::Record;
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Where the progress of all runs of a process is shown, so that none writes over another.
+pub struct Screen {
+    terminal: bool,
+    bars: MultiProgress,
+}
+
 /// The progress of a run.
 pub struct Progress {
     terminal: bool,
     bars: MultiProgress,
+    /// Before every line; empty where a run works alone.
+    label: String,
     training: ProgressBar,
     evaluation: ProgressBar,
     extent: Extent,
@@ -44,12 +52,39 @@ struct Means {
     accuracy: BTreeMap<usize, f64>,
 }
 
-impl Progress {
+impl Screen {
     pub fn new() -> Self {
-        let now = Instant::now();
         Self {
             terminal: std::io::stderr().is_terminal(),
             bars: MultiProgress::new(),
+        }
+    }
+
+    /// Prints on stdout, above the bars.
+    pub fn print(&self, text: &str) {
+        self.bars.suspend(|| print!("{text}"));
+    }
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// Of work that is alone in its process.
+    pub fn new() -> Self {
+        Self::on(&Screen::new(), "")
+    }
+
+    /// Of a run; `label` tells it from others that work at the same time.
+    pub fn on(screen: &Screen, label: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            terminal: screen.terminal,
+            bars: screen.bars.clone(),
+            label: label.to_owned(),
             training: ProgressBar::hidden(),
             evaluation: ProgressBar::hidden(),
             extent: Extent::default(),
@@ -84,7 +119,7 @@ impl Progress {
         let epoch = record.epoch + 1;
         self.training.set_position(done);
         self.training
-            .set_message(format!("epoch {epoch} · {state}"));
+            .set_message(format!("{}epoch {epoch} · {state}", self.label));
         let due = self.told.elapsed() >= LINE_EVERY || done == self.extent.steps;
         if !self.terminal && due {
             let Extent {
@@ -95,7 +130,9 @@ impl Progress {
             let epochs = steps / steps_per_epoch.max(1);
             let left = Duration::from_secs((steps.saturating_sub(done) as f64 / rate) as u64);
             let left = humantime::format_duration(left);
-            eprintln!("epoch {epoch}/{epochs} step {done}/{steps} · {state} · {left} left");
+            self.say(&format!(
+                "epoch {epoch}/{epochs} step {done}/{steps} · {state} · {left} left"
+            ));
             self.told = Instant::now();
         }
     }
@@ -118,9 +155,9 @@ impl Progress {
     pub fn prepare(&mut self, what: &str, clips: usize) {
         if self.terminal {
             self.evaluation = self.bars.add(bar(clips as u64));
-            self.evaluation.set_message(what.to_owned());
+            self.evaluation.set_message(format!("{}{what}", self.label));
         } else {
-            eprintln!("{clips} {what}:");
+            self.say(&format!("{clips} {what}:"));
         }
     }
 
@@ -138,7 +175,7 @@ impl Progress {
 
     /// A line of its own, above the bars.
     pub fn say(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("{line}"));
+        self.bars.suspend(|| eprintln!("{}{line}", self.label));
     }
 
     /// Nothing is under way any more.

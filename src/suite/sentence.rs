@@ -1,0 +1,111 @@
+//! Claims in words.
+
+use crate::spec::suite::{Bound, Claim, Quantity};
+
+/// The claim as a sentence without a full stop.
+pub fn sentence(claim: &Claim) -> String {
+    let (subject, unit) = match &claim.quantity {
+        Quantity::Top1 { run, frames } => (format!("top-1 of {run} at {frames} frames"), " %"),
+        Quantity::Gap { run, from, to } => {
+            let subject = format!("the gap of {run} from {from} to {to} frames");
+            (subject, " points")
+        }
+        Quantity::Gain { run, over, frames } => {
+            let subject = format!("the gain of {run} over {over} at {frames} frames");
+            (subject, " points")
+        }
+        Quantity::Order { runs, frames } => {
+            let order = runs.join(" over ");
+            let subject = format!("each gain of {order} at {frames} frames");
+            (subject, " points")
+        }
+        Quantity::Parameters { run } => (format!("the parameter count of {run}"), ""),
+        Quantity::Flops { run, frames } => {
+            let subject = format!("one view of {frames} frames through {run}");
+            (subject, " G multiply-adds")
+        }
+    };
+    format!("{subject} is {}{unit}", bound(claim.is))
+}
+
+fn bound(bound: Bound) -> String {
+    match bound {
+        Bound::AtLeast(value) => format!("at least {value}"),
+        Bound::AtMost(value) => format!("at most {value}"),
+        Bound::About {
+            value,
+            tolerance: 0.0,
+        } => format!("{value}"),
+        Bound::About { value, tolerance } => format!("{value} ± {tolerance}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quantity_has_its_sentence() {
+        let run = || "ffn".to_owned();
+        let over = || "tsm".to_owned();
+        let frames = 4;
+        let about = Bound::About {
+            value: 31.5,
+            tolerance: 2.0,
+        };
+        let cases = [
+            (Quantity::Top1 { run: run(), frames }, about),
+            (
+                Quantity::Gap {
+                    run: over(),
+                    from: 16,
+                    to: 4,
+                },
+                Bound::AtLeast(20.0),
+            ),
+            (
+                Quantity::Gain {
+                    run: run(),
+                    over: over(),
+                    frames,
+                },
+                Bound::AtMost(20.0),
+            ),
+            (
+                Quantity::Order {
+                    runs: vec![run(), over()],
+                    frames,
+                },
+                Bound::AtLeast(0.0),
+            ),
+            (
+                Quantity::Parameters { run: run() },
+                Bound::About {
+                    value: 24_010_158.0,
+                    tolerance: 0.0,
+                },
+            ),
+            (Quantity::Flops { run: run(), frames }, about),
+        ];
+        let sentences = cases.map(|(quantity, is)| {
+            let (id, source) = (String::new(), None);
+            sentence(&Claim {
+                id,
+                quantity,
+                is,
+                source,
+            })
+        });
+        assert_eq!(
+            sentences,
+            [
+                "top-1 of ffn at 4 frames is 31.5 ± 2 %",
+                "the gap of tsm from 16 to 4 frames is at least 20 points",
+                "the gain of ffn over tsm at 4 frames is at most 20 points",
+                "each gain of ffn over tsm at 4 frames is at least 0 points",
+                "the parameter count of ffn is 24010158",
+                "one view of 4 frames through ffn is 31.5 ± 2 G multiply-adds",
+            ]
+        );
+    }
+}
