@@ -126,23 +126,4 @@ impl<T: Content> Document<T> {
         document.origin.check(folder, T::NAME)?;
         Ok(Some(document))
     }
-
-    /// The comparison of a run with another; as [`Document::read`].
-    pub fn read_against(folder: &Folder, other: &Folder) -> Result<Option<Self>> {
-        let path = Self::path(folder, Some(&other.name()));
-        if !path.exists() {
-            return Ok(None);
-        }
-        let document: Self = seal::read(&path)?;
-        document.origin.check(folder, T::NAME)?;
-        if let Some(against) = &document.against {
-            against.check(other, T::NAME)?;
-        }
-        Ok(Some(document))
-    }
-
-    /// Whether an intact analysis of the run as it is now is there.
-    pub fn is_fresh(folder: &Folder) -> bool {
-        matches!(Self::read(folder), Ok(Some(_)))
-    }
 }

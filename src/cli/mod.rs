@@ -18,6 +18,7 @@ mod verify;
 mod import;
 mod why;
 mod analyse;
+mod plot;
 mod report;
 mod export_metrics;
 mod book;
@@ -72,6 +73,8 @@ enum Command {
     Why(why::Args),
     /// Find out where a run's accuracy goes when the frame count changes, and why.
     Analyse(analyse::Args),
+    /// Draw runs and suites: training, deviation, operations, drift, confusion, alteration.
+    Plot(plot::Args),
     /// A table of runs and suites to paste into a paper.
     Report(report::Args),
     /// Write a run's metrics for other programs: TensorBoard, MLflow, CSV, Parquet.
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Import(args) => import::run(args),
         Command::Why(args) => why::run(args),
         Command::Analyse(args) => analyse::run(args),
+        Command::Plot(args) => plot::run(args),
         Command::Report(args) => report::run(args),
         Command::ExportMetrics(args) => export_metrics::run(args),
         Command::Book(args) => book::run(args),

@@ -2,5 +2,6 @@
 
 mod cli;
 mod documents;
+mod plot;
 mod statistics;
 mod support;

@@ -43,7 +43,7 @@ pub fn alteration_values(id: &str, values: &Alterations) -> String {
             title: "Learned weight alteration".to_owned(),
             description: described(values),
             notes: vec![
-                "Marks: median over the block's channels; bars: from the 5 % to the 95 % quantile. A channel enters \
+                "Marks: median over the block's channels; bars: from the 5\u{a0}% to the 95\u{a0}% quantile. A channel enters \
                  its convolution 1 + w times as strong."
                     .to_owned(),
             ],

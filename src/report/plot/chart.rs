@@ -102,7 +102,7 @@ impl Frame {
         for line in self
             .notes
             .iter()
-            .flat_map(|n| wrapped(n, WIDTH - 2.0 * MARGIN))
+            .flat_map(|note| wrapped(note, 1.1 * (WIDTH - 2.0 * MARGIN)))
         {
             y += LINE;
             inside.label((MARGIN, y), Anchor::Start, "note", &line);
@@ -418,10 +418,10 @@ fn marker(svg: &mut Svg, (x, y): (f64, f64), style: Style) {
     }
 }
 
-/// A text in lines of at most `width`.
+/// A text in lines of at most `width`, broken at spaces but not at no-break spaces.
 pub fn wrapped(text: &str, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
             Some(line) if text_width(line) + text_width(word) + text_width(" ") <= width => {
                 line.push(' ');

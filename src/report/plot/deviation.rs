@@ -3,6 +3,7 @@
 use super::chart::{Axis, Chart, Frame, Mark, Panel, Row, Series, Spread};
 use super::paper;
 use super::style::Style;
+use crate::report::numbers::thousands;
 
 /// Runs of one kind: the same experiment under one or more seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,18 +145,27 @@ fn series(line: &Line, style: Style, x: &impl Fn(&Accuracy) -> f64) -> Series {
         range: (point.range.0 < point.range.1).then_some(point.range),
     };
     let mut series = Series::new(style, line.points.iter().map(mark).collect());
-    if line.seeds > 1 {
+    if line.seeds > 1 || is_dense(line) {
         series.spread = Spread::Band;
     }
+    series.markers = !is_dense(line);
     series
 }
 
-/// An axis for the frames of a clip, with a text at each of them.
+/// Whether marks would stand so near that they cover one another.
+fn is_dense(line: &Line) -> bool {
+    line.points.len() > 8
+}
+
+/// An axis for the frames of a clip, with a text at each of them; of many, at powers of two and the last.
 fn frames_axis(frames: impl Iterator<Item = usize>) -> Axis {
     let mut frames: Vec<usize> = frames.collect();
     frames.sort_unstable();
     frames.dedup();
     let most = frames.last().copied().unwrap_or(16);
+    if frames.len() > 6 {
+        frames.retain(|&count| count.is_power_of_two() || count == most);
+    }
     Axis::new("frames of a clip", (0.0, most as f64 * 1.06)).at(frames)
 }
 
@@ -197,19 +207,25 @@ fn described(what: &Deviation<'_>) -> String {
 }
 
 fn notes(what: &Deviation<'_>) -> Vec<String> {
-    let single = what.lines.iter().any(|line| line.seeds == 1);
-    let several = what.lines.iter().any(|line| line.seeds > 1);
+    let any = |of: fn(&Line) -> bool| what.lines.iter().any(of);
     let mut notes = Vec::new();
-    if single {
-        notes.push("Bars: 95 % Wilson interval over the clips.".to_owned());
-    }
-    if several {
-        notes.push("Bands: range across seeds; lines: their mean.".to_owned());
+    match (any(|line| line.seeds == 1), any(|line| line.seeds > 1)) {
+        (true, true) => notes.push(
+            "Of several seeds: mean, shaded their range. Of one seed: bars or shaded, 95\u{a0}% Wilson interval over the clips."
+                .to_owned(),
+        ),
+        (true, false) => {
+            notes.push("Bars or shaded: 95\u{a0}% Wilson interval over the clips.".to_owned());
+        }
+        (false, true) => notes.push("Lines: mean of the seeds; shaded: their range.".to_owned()),
+        (false, false) => {}
     }
     if let Some(table) = what.paper {
         notes.push(format!(
             "On the right another data set and network: {}, ResNet-50, n = {} ({}).",
-            table.dataset, table.clips, table.source
+            table.dataset,
+            thousands(table.clips as u64),
+            table.source
         ));
     }
     notes

@@ -55,8 +55,8 @@ pub fn drift_by_layer(what: &Drift<'_>) -> String {
             title: "Distance of inputs from the norms' statistics".to_owned(),
             description: described(what),
             notes: vec![format!(
-                "Means over channels; statistics of n = {} training clips. Above |μ′ − μ| / s, below |ln(s′ / s)|: \
-                 0.1 is about 10 %.",
+                "Means over channels; statistics of n = {} training clips. Above |μ′ − μ| / s with the running standard \
+                 deviation s, below |ln(s′ / s)|: 0.1 is about 10\u{a0}%.",
                 what.clips
             )],
         },

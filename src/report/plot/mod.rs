@@ -17,6 +17,7 @@ mod chart;
 mod confusion;
 mod deviation;
 mod drift;
+mod gather;
 pub mod paper;
 mod scale;
 mod style;
@@ -27,6 +28,7 @@ pub use alteration::alteration_values;
 pub use confusion::confusion_matrix;
 pub use deviation::{Accuracy, Deviation, Kind, Line, accuracy_against_gflops, deviation_curve};
 pub use drift::{Drift, drift_by_layer};
+pub use gather::{Figure, Gathered, figures};
 pub use training::{Training, training_curves};
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub const SSV2: Table = Table {
     clips: 24_777,
     source: "Zhang et al. 2023, table 1",
     frames: [4, 8, 16],
-    gflops: [16.4, 32.7, 65.4],
+    gflops: [16.35, 32.70, 65.40],
     vanilla: [31.52, 51.55, 61.02],
     separate: [53.38, 59.29, 61.02],
     flexible: [56.07, 61.86, 63.61],

@@ -5,7 +5,7 @@ pub const WIDTH: f64 = 440.0;
 /// Height of a text line.
 pub const LINE: f64 = 16.0;
 /// Mean width of a letter: an estimate on the safe side, for no font can be asked.
-const LETTER: f64 = 6.7;
+const LETTER: f64 = 7.4;
 
 /// Colour, dash and marker of a series: any one of them tells it from the others.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,378 @@
+//! Every figure that some runs have, and what is missing for the others.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Accuracy, Deviation, Drift, Kind, Line, Training, accuracy_against_gflops, alteration_values,
+    confusion_matrix, deviation_curve, drift_by_layer, paper, training_curves,
+};
+use crate::analysis::interval::wilson;
+use crate::analysis::{Alterations, Confusion, Content, Document, PreciseNorms, Surface, drift};
+use crate::base::Result;
+use crate::report::source::Run;
+use crate::run::folder::METRICS;
+use crate::run::metrics;
+use crate::spec::{Experiment, Method};
+
+/// A figure under the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// Without `.svg`.
+    pub name: String,
+    pub svg: String,
+}
+
+/// What some runs give.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    pub figures: Vec<Figure>,
+    /// A sentence for each figure that could not be drawn.
+    pub missing: Vec<String>,
+}
+
+/// The same experiment under one or more seeds.
+struct Group<'a> {
+    label: String,
+    kind: Kind,
+    runs: Vec<&'a Run>,
+}
+
+/// Draws the runs together where they are compared, else one by one. Fails where a run's analysis is damaged or stale.
+pub fn figures(runs: &[Run]) -> Result<Gathered> {
+    let groups = group(runs);
+    let mut gathered = Gathered::default();
+    compare(&groups, &mut gathered)?;
+    for group in &groups {
+        training(group, &mut gathered)?;
+        for run in &group.runs {
+            single(run, &mut gathered)?;
+        }
+    }
+    Ok(gathered)
+}
+
+/// Runs that differ in nothing but seed and name, in the order of their first.
+fn group(runs: &[Run]) -> Vec<Group<'_>> {
+    let mut keyed: Vec<(String, Vec<&Run>)> = Vec::new();
+    for run in runs {
+        let key = without_seed(&run.experiment).identity();
+        match keyed.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, of_key)) => of_key.push(run),
+            None => keyed.push((key, vec![run])),
+        }
+    }
+    let most = runs
+        .iter()
+        .filter_map(|run| trained_alone_at(&run.experiment))
+        .max();
+    let flexible = |runs: &[&Run]| {
+        runs.iter()
+            .any(|run| trained_alone_at(&run.experiment).is_none())
+    };
+    let only_one = keyed.iter().filter(|(_, runs)| flexible(runs)).count() == 1;
+    let groups = keyed.into_iter().map(|(_, runs)| {
+        let alone = runs
+            .first()
+            .and_then(|run| trained_alone_at(&run.experiment));
+        let (kind, label) = match alone {
+            Some(frames) if Some(frames) == most => {
+                (Kind::Vanilla, format!("TSM, {frames} frames"))
+            }
+            Some(frames) => (Kind::Separate, format!("TSM, {frames} frames")),
+            None if only_one => (Kind::Flexible, "FFN".to_owned()),
+            None => (
+                Kind::Other,
+                runs.first()
+                    .map_or_else(String::new, |run| run.experiment.name.clone()),
+            ),
+        };
+        Group { label, kind, runs }
+    });
+    groups.collect()
+}
+
+fn without_seed(experiment: &Experiment) -> Experiment {
+    Experiment {
+        name: String::new(),
+        seed: 0,
+        ..experiment.clone()
+    }
+}
+
+/// The one frame count that a vanilla network was trained at.
+fn trained_alone_at(experiment: &Experiment) -> Option<usize> {
+    match experiment.method {
+        Method::Vanilla { frames } => Some(frames),
+        Method::Ffn(_) => None,
+    }
+}
+
+/// Deviation, operations and drift of all groups.
+fn compare(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
+    let Some(first) = groups.iter().flat_map(|group| &group.runs).next() else {
+        return Ok(());
+    };
+    let lines = lines(groups)?;
+    let clips = first.results.iter().map(|summary| summary.clips).max();
+    let deviation = |id| Deviation {
+        id,
+        dataset: first.experiment.data.root_name(),
+        clips: clips.unwrap_or(0),
+        lines: &lines,
+        paper: Some(&paper::SSV2),
+    };
+    gathered.add("deviation", deviation_curve(&deviation("figure-deviation")));
+    gathered.add(
+        "gflops",
+        accuracy_against_gflops(&deviation("figure-gflops")),
+    );
+    drift_of_all(groups, gathered)
+}
+
+/// One line for each group; networks trained at one frame count each make one line together.
+fn lines(groups: &[Group<'_>]) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for group in groups.iter().filter(|group| group.kind != Kind::Separate) {
+        lines.push(Line {
+            label: group.label.clone(),
+            kind: group.kind,
+            seeds: group.runs.len(),
+            points: points(group, None)?,
+        });
+    }
+    for group in groups.iter().filter(|group| group.kind == Kind::Vanilla) {
+        lines.extend(estimated_again(group)?);
+    }
+    if groups.iter().any(|group| group.kind == Kind::Separate) {
+        lines.insert(0, separate(groups)?);
+        lines.sort_by_key(|line| line.kind);
+    }
+    Ok(lines)
+}
+
+/// The control: the same weights with norm statistics of the frame count at hand.
+fn estimated_again(group: &Group<'_>) -> Result<Option<Line>> {
+    let mut by_frames: BTreeMap<usize, Vec<(usize, usize, f64)>> = BTreeMap::new();
+    for run in &group.runs {
+        let Some(document) = Document::<PreciseNorms>::read(&run.folder)? else {
+            return Ok(None);
+        };
+        for point in document.content.points {
+            let of_run = (
+                point.after.top1,
+                point.after.clips,
+                run.gflops(point.frames),
+            );
+            by_frames.entry(point.frames).or_default().push(of_run);
+        }
+    }
+    Ok(Some(Line {
+        label: format!("{}, norms estimated again", group.label),
+        kind: Kind::Other,
+        seeds: group.runs.len(),
+        points: by_frames
+            .into_iter()
+            .map(|(frames, seeds)| accuracy(frames, &seeds))
+            .collect(),
+    }))
+}
+
+fn separate(groups: &[Group<'_>]) -> Result<Line> {
+    let alone = groups
+        .iter()
+        .filter(|group| matches!(group.kind, Kind::Separate | Kind::Vanilla));
+    let mut points_of_all = Vec::new();
+    let mut seeds = usize::MAX;
+    for group in alone {
+        let own = group
+            .runs
+            .first()
+            .and_then(|run| trained_alone_at(&run.experiment));
+        points_of_all.extend(points(group, own)?);
+        seeds = seeds.min(group.runs.len());
+    }
+    points_of_all.sort_by_key(|point| point.frames);
+    points_of_all.dedup_by_key(|point| point.frames);
+    Ok(Line {
+        label: "TSM for each frame count".to_owned(),
+        kind: Kind::Separate,
+        seeds,
+        points: points_of_all,
+    })
+}
+
+/// Accuracy at every frame count that all seeds were evaluated at, or at the one asked for.
+fn points(group: &Group<'_>, only: Option<usize>) -> Result<Vec<Accuracy>> {
+    let mut by_frames: BTreeMap<usize, Vec<(usize, usize, f64)>> = BTreeMap::new();
+    for run in &group.runs {
+        for (frames, of_run) in accuracies(run)? {
+            by_frames.entry(frames).or_default().push(of_run);
+        }
+    }
+    let wanted = |frames: usize| only.is_none_or(|only| only == frames);
+    let all = by_frames
+        .into_iter()
+        .filter(|(frames, seeds)| seeds.len() == group.runs.len() && wanted(*frames));
+    Ok(all
+        .map(|(frames, seeds)| accuracy(frames, &seeds))
+        .collect())
+}
+
+/// By frame count: clips that are right, clips, GFLOPs. From the surface where there is one, for it has more counts.
+fn accuracies(run: &Run) -> Result<BTreeMap<usize, (usize, usize, f64)>> {
+    let evaluated = run.results.iter();
+    let mut all: BTreeMap<usize, (usize, usize, f64)> = evaluated
+        .map(|s| (s.frames, (s.top1, s.clips, run.gflops(s.frames))))
+        .collect();
+    if let Some(surface) = Document::<Surface>::read(&run.folder)? {
+        let chosen = surface.content.chosen();
+        all.extend(chosen.map(|p| (p.frames, (p.top1, p.clips, p.gflops()))));
+    }
+    Ok(all)
+}
+
+fn accuracy(frames: usize, seeds: &[(usize, usize, f64)]) -> Accuracy {
+    let percent = |right: usize, clips: usize| 100.0 * right as f64 / clips.max(1) as f64;
+    let values: Vec<f64> = seeds
+        .iter()
+        .map(|&(right, clips, _)| percent(right, clips))
+        .collect();
+    let range = match seeds {
+        [(right, clips, _)] => {
+            let (low, high) = wilson(*right, *clips);
+            (100.0 * low, 100.0 * high)
+        }
+        _ => super::scale::extent(values.iter().copied()).unwrap_or((0.0, 0.0)),
+    };
+    Accuracy {
+        frames,
+        gflops: seeds.first().map_or(0.0, |seed| seed.2),
+        top1: values.iter().sum::<f64>() / values.len().max(1) as f64,
+        range,
+    }
+}
+
+/// Before and after: vanilla inputs by the one branch there is, FFN's by the branch of their own.
+fn drift_of_all(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
+    let mut documents = Vec::new();
+    for group in groups
+        .iter()
+        .filter(|group| group.kind != Kind::Separate)
+        .take(2)
+    {
+        let run = group.runs.first();
+        if let Some(document) = run
+            .map(|run| gathered.read::<drift::Drift>(run))
+            .transpose()?
+            .flatten()
+        {
+            documents.push((group, document.content));
+        }
+    }
+    let mut series = Vec::new();
+    for (group, drift) in &documents {
+        let most = drift
+            .series
+            .iter()
+            .map(|series| series.branch)
+            .max()
+            .unwrap_or_default();
+        let own = drift.series.iter().filter(|series| match group.kind {
+            Kind::Vanilla => series.frames != series.branch,
+            _ => series.frames == series.branch && series.branch != most,
+        });
+        series.extend(own.map(|series| {
+            (
+                format!("{}: inputs of {}", short(group), series.frames),
+                series,
+            )
+        }));
+    }
+    if let Some((_, drift)) = documents.first()
+        && !series.is_empty()
+    {
+        let what = Drift {
+            id: "figure-drift",
+            clips: drift.clips,
+            series: &series,
+        };
+        gathered.add("drift", drift_by_layer(&what));
+    }
+    Ok(())
+}
+
+fn short(group: &Group<'_>) -> String {
+    match group.kind {
+        Kind::Vanilla | Kind::Separate => "TSM".to_owned(),
+        Kind::Flexible | Kind::Other => group.label.clone(),
+    }
+}
+
+fn training(group: &Group<'_>, gathered: &mut Gathered) -> Result<()> {
+    let Some(first) = group.runs.first() else {
+        return Ok(());
+    };
+    let records = group
+        .runs
+        .iter()
+        .map(|run| metrics::read(&run.folder.join(METRICS)));
+    let records: Vec<_> = records.collect::<Result<_>>()?;
+    let name = format!("training-{}", first.name());
+    let svg = training_curves(&Training {
+        id: &identifier(&name),
+        label: &group.label,
+        seeds: &records,
+        batch: first.experiment.train.batch,
+    });
+    gathered.add(&name, svg);
+    Ok(())
+}
+
+/// Confusion and alteration of one run.
+fn single(run: &Run, gathered: &mut Gathered) -> Result<()> {
+    if let Some(confusion) = gathered.read::<Confusion>(run)? {
+        for matrix in &confusion.content.matrices {
+            let name = format!("confusion-{}-{}", run.name(), matrix.frames);
+            let svg = confusion_matrix(&identifier(&name), &confusion.content.classes, matrix);
+            gathered.add(&name, svg);
+        }
+    }
+    if let Some(values) = gathered.read::<Alterations>(run)?
+        && !values.content.layers.is_empty()
+    {
+        let name = format!("alteration-{}", run.name());
+        gathered.add(
+            &name,
+            alteration_values(&identifier(&name), &values.content),
+        );
+    }
+    Ok(())
+}
+
+/// For an id in XML and a selector in CSS.
+fn identifier(name: &str) -> String {
+    let sign = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    format!("figure-{}", name.chars().map(sign).collect::<String>())
+}
+
+impl Gathered {
+    fn add(&mut self, name: &str, svg: String) {
+        self.figures.push(Figure {
+            name: name.to_owned(),
+            svg,
+        });
+    }
+
+    /// An analysis of a run; one that is not there is noted.
+    fn read<T: Content>(&mut self, run: &Run) -> Result<Option<Document<T>>> {
+        let document = Document::read(&run.folder)?;
+        if document.is_none() {
+            let (name, path) = (T::NAME, run.folder.path().display());
+            self.missing.push(format!(
+                "no {name} of `{}`: `ffn analyse {path}` computes it",
+                run.name()
+            ));
+        }
+        Ok(document)
+    }
+}
