@@ -349,3 +349,29 @@ fn values<'a>(observed: &'a [Observation], node: &'a str) -> impl Iterator<Item 
     let of_node = observed.iter().filter(move |o| o.node == node);
     of_node.flat_map(|o| &o.values)
 }
+
+/// Evaluation keeps its packed weights between passes, and must notice what has changed since.
+#[test]
+fn evaluation_follows_the_weights() {
+    let experiment = small(flexible(1.0));
+    let mut model = build(&experiment, 1);
+    let (clip, batch) = (pixels(4, 0.0), pixels(CLIPS * 12, 1.0));
+    let fresh = |model: &Model| {
+        let mut fresh = build(&experiment, 1);
+        fresh.load_state_dict(&model.state_dict()).unwrap();
+        fresh.evaluate(4, 1, &clip).unwrap()
+    };
+    let mut seen = vec![model.evaluate(4, 1, &clip).unwrap()];
+    // A step moves the running statistics, an update a parameter, and a state dictionary both.
+    step(&mut model, &batch);
+    seen.push(model.evaluate(4, 1, &clip).unwrap());
+    assert_eq!(seen[1], fresh(&model));
+    model.update(0, &mut |values| values.iter_mut().for_each(|v| *v += 0.1));
+    seen.push(model.evaluate(4, 1, &clip).unwrap());
+    assert_eq!(seen[2], fresh(&model));
+    model
+        .load_state_dict(&build(&experiment, 1).state_dict())
+        .unwrap();
+    assert_eq!(model.evaluate(4, 1, &clip).unwrap(), seen[0]);
+    assert!(seen[0] != seen[1] && seen[1] != seen[2]);
+}

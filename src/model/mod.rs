@@ -30,6 +30,7 @@ use crate::exchange::read::Checkpoint;
 use crate::exec::{DropoutKey, Executor, NORM_MOMENTUM, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::program::batch::served;
+use crate::program::cost::Cost;
 use crate::spec::Experiment;
 
 /// A model of an experiment: dfdx parameters, running statistics, and the trunk that computes with them.
@@ -62,6 +63,16 @@ pub struct StepOutput {
     pub gradients: Vec<Vec<f32>>,
 }
 
+/// One step of a program, over all its passes.
+#[derive(Debug, Clone)]
+pub struct StepTime {
+    /// [`crate::program::Op::kind`]
+    pub kind: &'static str,
+    pub seconds: f64,
+    /// Of one pass.
+    pub cost: Cost,
+}
+
 impl Model {
     /// Builds the graphs for training and for evaluation, and the initial weights. `base`: folder of the experiment.
     pub fn new(experiment: &Experiment, base: &Path, executor: Executor) -> Result<Self> {
@@ -82,6 +93,11 @@ impl Model {
             trunk: trunk::build(executor, Rc::clone(&plan), &[]),
             plan,
         })
+    }
+
+    /// Time and cost of each step of the programs that ran so far; nothing from engines without programs.
+    pub fn times(&self) -> Vec<StepTime> {
+        self.trunk.times()
     }
 
     /// The graph at the size of training.
@@ -131,6 +147,7 @@ impl Model {
         let graph = &self.plan.training;
         let frames = graph.branches.iter().sum::<usize>() * input.labels.len();
         check_pixels(graph, frames, input.pixels)?;
+        self.trunk.weights_changed();
         let (parameters, statistics) = (&self.parameters, &mut self.statistics);
         self.trunk
             .train_step(parameters, statistics, &self.objective, input)
@@ -167,6 +184,7 @@ impl Model {
                 "the statistics are those of another network",
             ));
         }
+        self.trunk.weights_changed();
         self.statistics = statistics;
         Ok(())
     }
@@ -198,6 +216,7 @@ impl Model {
 
     /// The values of parameter `index` of the graph, changed in place.
     pub fn update(&mut self, index: usize, change: &mut dyn FnMut(&mut [f32])) {
+        self.trunk.weights_changed();
         self.parameters.change(index, change);
     }
 
@@ -238,6 +257,7 @@ impl Model {
         let floats = state::in_order("state dictionary", expected, &state.floats)?;
         let batches = state::counters_in_order(self.counter_names(), &state.counters)?;
 
+        self.trunk.weights_changed();
         let (params, stats) = floats.split_at(self.plan.training.params.len());
         for (index, values) in params.iter().enumerate() {
             self.parameters

@@ -39,28 +39,33 @@ pub fn plan(program: &mut Program) {
     }
 }
 
-/// For each buffer the steps, numbered forward then backward, during which it is alive; `None` if no step uses it.
+/// For each buffer the steps, as [`Program::steps`] numbers them, during which it is alive; `None` if no step uses it.
 pub fn lifetimes(program: &Program) -> Vec<Option<RangeInclusive<usize>>> {
     let mut alive: Vec<Option<RangeInclusive<usize>>> = vec![None; program.buffers.len()];
     let mut touch = |id: usize, step: usize| {
         let first = alive[id].as_ref().map_or(step, |life| *life.start());
         alive[id] = Some(first..=step);
     };
+    let forward_end = program.prepare.len() + program.forward.len();
     // The caller fills the input before the first step and reads the logits after the last forward step; it then
     // fills their gradient, which must not lie on anything that backward still reads.
     touch(program.input, 0);
     for (index, step) in program.steps().enumerate() {
-        if index == program.forward.len() {
+        if index == forward_end {
             program.d_logits.into_iter().for_each(|id| touch(id, index));
         }
         let ids = step.op.reads().into_iter().chain(step.op.writes());
         ids.for_each(|id| touch(id, index));
-        if index + 1 == program.forward.len() {
+        if index + 1 == forward_end {
             touch(program.logits, index);
         }
     }
     // Observed values are read after the whole pass, whether it was forward alone or backward too.
     let last = program.steps().count().saturating_sub(1);
     program.observed.iter().for_each(|&(_, id)| touch(id, last));
+    // What is prepared once serves every later pass.
+    for step in &program.prepare {
+        step.op.writes().iter().for_each(|&id| touch(id, last));
+    }
     alive
 }

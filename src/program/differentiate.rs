@@ -115,7 +115,7 @@ impl Reverse<'_> {
         if x == self.program.input {
             return;
         }
-        let w = self.named("weight.backward", conv.weights());
+        let w = self.named("weight.backward", conv.packed_backward());
         self.emit(Op::PackBackward { conv, weight, w });
         let dx = self.gradient_buffer(x);
         self.emit(Op::ConvBackData { conv, dy, w, dx });

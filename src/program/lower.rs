@@ -30,6 +30,7 @@ fn lower(
             batch,
             buffers: Vec::new(),
             forward: Vec::new(),
+            prepare: Vec::new(),
             backward: Vec::new(),
             input: 0,
             logits: 0,
@@ -161,7 +162,7 @@ impl Lowering<'_> {
         let name = &node.name;
         let w = self
             .program
-            .buffer(format!("{name}.weight"), conv.weights());
+            .buffer(format!("{name}.weight"), conv.packed_forward());
         let b = bias.map(|_| {
             self.program
                 .buffer(format!("{name}.bias"), conv.to.channels)

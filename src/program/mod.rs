@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod step;
 pub mod tiling;
+pub mod cost;
 pub mod lower;
 pub mod passes;
 pub mod differentiate;
@@ -33,6 +34,8 @@ pub struct Buffer {
 pub struct Program {
     pub batch: Batch,
     pub buffers: Vec<Buffer>,
+    /// Evaluation: what depends on parameters and running statistics alone, done once for all passes.
+    pub prepare: Vec<Step>,
     pub forward: Vec<Step>,
     pub backward: Vec<Step>,
     pub input: BufferId,
@@ -72,6 +75,7 @@ pub fn compile_eval(graph: &Graph, segments: &[Segment], observed: &[NodeId]) ->
     passes::fold_norm_into_conv(&mut program);
     passes::fold_shift_and_alteration_into_conv(&mut program);
     passes::remove_unread(&mut program);
+    passes::prepare_weights(&mut program);
     arena::plan(&mut program);
     program.verify()?;
     Ok(program)
@@ -92,7 +96,8 @@ pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program
 impl Program {
     /// All steps in the order in which they run.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        self.forward.iter().chain(&self.backward)
+        let passes = self.forward.iter().chain(&self.backward);
+        self.prepare.iter().chain(passes)
     }
 
     /// Whether somebody reads the buffer after the pass: it may neither be fused away nor overwritten.

@@ -155,7 +155,7 @@ fn pack_for_each_branch(program: &mut Program, weight: BufferId) {
                 b,
                 ..
             } if *w == weight => {
-                program.buffers[*w].len = present.len() * conv.weights();
+                program.buffers[*w].len = present.len() * conv.packed_forward();
                 if let Some(b) = *b {
                     program.buffers[b].len = present.len() * conv.to.channels;
                 }
@@ -184,6 +184,13 @@ pub fn remove_unread(program: &mut Program) {
     }
     kept.reverse();
     program.forward = kept;
+}
+
+/// Evaluation: packed weights stay as they are until a parameter or a running statistic changes.
+pub fn prepare_weights(program: &mut Program) {
+    let packs = |step: &Step| matches!(step.op, Op::PackForward { .. });
+    let steps = std::mem::take(&mut program.forward);
+    (program.prepare, program.forward) = steps.into_iter().partition(packs);
 }
 
 /// Values that are quicker to compute again than to keep until backward reads them: normalised and shifted

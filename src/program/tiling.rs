@@ -1,19 +1,31 @@
 //! How convolutions are cut into tasks. The cuts depend on shapes alone, so results do not depend on threads.
 //!
-//! A convolution is a product of matrices: the rows of the left one are pixels, gathered from the windows that they
-//! look through. Forward there is one gathering; backward one for each phase of the stride: pixels `stride` apart see
+//! A convolution is a product of matrices: the rows of the left one are the windows that pixels look through. Forward
+//! there is one set of windows; backward one for each phase of the stride: pixels `stride` apart see
 //! the same taps of the kernel, so no product is spent on the zeros between the gradients of a strided output.
 
 use std::ops::Range;
 
 use super::step::{ConvGeometry, Op, PixelShape};
 
-/// Rows that a task has at least: fewer, and packing the weight weighs more than the product.
-const TASK_ROWS: usize = 512;
-/// Values of a block of gathered rows: what the last cache of a core's share holds.
-const BLOCK_VALUES: usize = 1 << 20;
-/// Rows of a block at least and at most.
-const BLOCK_ROWS: Range<usize> = 128..2048;
+/// Rows of a task at most: enough for a panel of the weight to be worth fetching.
+const TASK_ROWS: usize = 192;
+/// Rows of a task are a multiple of this, which every tile's height divides.
+const TILE_HEIGHT: usize = 24;
+/// Tasks that a small product is cut into, so that threads finish together.
+const TASKS: usize = 16;
+/// Pixels of fewer channels are gathered into rows before they are multiplied.
+const NARROW: usize = 16;
+/// Rows that are gathered together.
+pub const NARROW_ROWS: usize = 96;
+/// Pixels whose products are added in registers for a weight's gradient.
+pub const WEIGHT_CHUNK: usize = 512;
+/// Values of a panel of the output's gradient for one chunk: 64 columns.
+pub const WEIGHT_PANEL: usize = 64 * WEIGHT_CHUNK;
+/// Columns are packed side by side in strips of this many.
+const STRIP: usize = 16;
+/// Rows of a strip of a weight's gradient at least.
+const STRIP_ROWS: usize = 512;
 /// Tasks that a weight's gradient is cut into, if its size allows.
 const WEIGHT_TASKS: usize = 8;
 /// A weight's gradient with at most so many rows is one tile.
@@ -44,16 +56,35 @@ impl Gather {
         self.grid.0 * self.grid.1
     }
 
-    /// Frames of one task.
-    pub fn task_frames(&self) -> usize {
-        TASK_ROWS.div_ceil(self.rows().max(1))
+    /// Whether its pixels are so short that rows are better gathered.
+    pub fn is_narrow(&self) -> bool {
+        self.taps.0 * self.taps.1 > 1 && self.source.channels < NARROW
     }
 
-    /// Rows of one block: a task's rows in equal parts.
-    pub fn block_rows(&self) -> usize {
-        let most = (BLOCK_VALUES / self.width().max(1)).clamp(BLOCK_ROWS.start, BLOCK_ROWS.end);
-        let rows = self.task_frames() * self.rows();
-        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    /// Positions (columns of the grid) whose tap in column `tap` of the window lies inside the picture.
+    pub fn columns_inside(&self, tap: usize) -> Range<usize> {
+        let first = self.first.1 + tap as isize;
+        let position = |x: isize| x.max(0).unsigned_abs().div_ceil(self.step).min(self.grid.1);
+        let (start, end) = (
+            position(-first),
+            position(self.source.width as isize - first),
+        );
+        start..end.max(start)
+    }
+
+    /// Rows of `width` values, one after another.
+    pub fn matrix(rows: usize, width: usize) -> Self {
+        Self {
+            source: PixelShape {
+                height: 1,
+                width: rows,
+                channels: width,
+            },
+            grid: (1, rows),
+            step: 1,
+            first: (0, 0),
+            taps: (1, 1),
+        }
     }
 
     /// One tap of the window.
@@ -75,6 +106,12 @@ pub struct Phase {
     pub gather: Gather,
     /// Row of the first kernel tap in the packed weight, counted in taps.
     pub first_tap: usize,
+}
+
+/// Rows of one task of a product of `rows` rows.
+pub fn task_rows(rows: usize) -> usize {
+    let even = rows.div_ceil(TASKS).next_multiple_of(TILE_HEIGHT);
+    even.clamp(TILE_HEIGHT, TASK_ROWS)
 }
 
 /// How the gradient of a weight is cut: `tiles` of `taps` taps by `channels` channels.
@@ -145,17 +182,30 @@ impl ConvGeometry {
 
     /// Frames of a task of the input's gradient.
     pub fn back_task_frames(&self) -> usize {
-        self.phases()
-            .map(|phase| phase.gather.task_frames())
-            .min()
-            .unwrap_or(1)
+        let rows = self.phases().map(|phase| phase.gather.rows()).min();
+        TASK_ROWS.div_ceil(rows.unwrap_or(1).max(1))
+    }
+
+    /// Values of the weight packed for the forward product: `[strip of outputs][tap][in][16]`.
+    pub fn packed_forward(&self) -> usize {
+        self.kernel * self.kernel * self.from.channels * self.to.channels.next_multiple_of(STRIP)
+    }
+
+    /// Values of the weight packed for the input's gradient: of each phase `[strip of inputs][tap][out][16]`.
+    pub fn packed_backward(&self) -> usize {
+        self.kernel * self.kernel * self.back_tap()
+    }
+
+    /// Values of one tap of it.
+    pub fn back_tap(&self) -> usize {
+        self.to.channels * self.from.channels.next_multiple_of(STRIP)
     }
 
     /// The tiles of the weight's gradient.
     pub fn weight_tiles(&self) -> WeightTiles {
         let taps = self.kernel * self.kernel;
         let channels = self.from.channels;
-        if taps * channels <= TILE_ROWS {
+        if taps * channels <= TILE_ROWS || self.gather().is_narrow() {
             return WeightTiles {
                 count: 1,
                 taps,
@@ -176,41 +226,30 @@ impl ConvGeometry {
     pub fn weight_strips(&self, frames: usize) -> usize {
         let wanted = WEIGHT_TASKS.div_ceil(self.weight_tiles().count);
         let rows = frames * self.to.pixels();
-        let most = (rows / TASK_ROWS).clamp(1, frames.max(1));
+        let most = (rows / STRIP_ROWS).clamp(1, frames.max(1));
         let frames_each = frames.div_ceil(wanted.min(most)).max(1);
         frames.div_ceil(frames_each).max(1)
     }
 
     /// Scratch values of the forward product: gathered rows.
-    fn forward_scratch(&self, shifted: bool) -> usize {
-        if self.is_pointwise() && !shifted {
-            return 0;
-        }
+    fn forward_scratch(&self) -> usize {
         let gather = self.gather();
-        gather.block_rows() * gather.width()
-    }
-
-    /// Scratch values of the product for the input's gradient: gathered rows and, if strided, their results.
-    fn back_scratch(&self) -> usize {
-        let values = |phase: Phase| {
-            let rows = phase.gather.block_rows();
-            rows * (phase.gather.width() + self.from.channels)
-        };
-        if self.is_pointwise() {
-            0
+        if gather.is_narrow() {
+            NARROW_ROWS * gather.width()
         } else {
-            self.phases().map(values).max().unwrap_or(0)
+            0
         }
     }
 
-    /// Scratch values of the product for the weight's gradient: gathered rows of one tile.
+    /// Scratch values of the product for the weight's gradient: a panel, and gathered rows.
     fn weight_scratch(&self) -> usize {
-        let tiles = self.weight_tiles();
-        if self.is_pointwise() {
-            0
+        let gather = self.gather();
+        let gathered = if gather.is_narrow() {
+            WEIGHT_CHUNK * gather.width()
         } else {
-            self.gather().block_rows() * tiles.taps * tiles.channels
-        }
+            0
+        };
+        WEIGHT_PANEL + gathered
     }
 }
 
@@ -218,8 +257,7 @@ impl Op {
     /// Values of scratch memory that each thread needs for this step.
     pub fn scratch(&self) -> usize {
         match self {
-            Op::Conv { conv, shift, .. } => conv.forward_scratch(shift.is_some()),
-            Op::ConvBackData { conv, .. } => conv.back_scratch(),
+            Op::Conv { conv, .. } => conv.forward_scratch(),
             Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
             Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.row(),
             Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,

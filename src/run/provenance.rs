@@ -10,7 +10,7 @@ use crate::base::files;
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
 
 /// Crates whose version can change a number.
-const CRATES: [&str; 5] = ["dfdx", "gemm", "libm", "rusty_vp9", "zune-jpeg"];
+const CRATES: [&str; 5] = ["dfdx", "libm", "pulp", "rusty_vp9", "zune-jpeg"];
 
 /// One build of this program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 //! Work is cut by shapes alone and partial sums are added in a fixed order: no bit depends on the number of threads.
 
 mod memory;
-mod gemm;
+mod tile;
 mod gather;
+mod product;
 mod pack;
 mod conv;
 mod simd;
@@ -38,6 +39,8 @@ pub struct Engine {
     branches: Vec<usize>,
     /// Of each step, forward then backward, over all passes.
     times: Vec<Duration>,
+    /// Whether the arena holds the packed weights that evaluation keeps.
+    is_prepared: bool,
 }
 
 impl Engine {
@@ -82,13 +85,15 @@ impl Engine {
             param_lens: graph.params.iter().map(|param| param.count()).collect(),
             stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
             branches: graph.branches.clone(),
-            times: vec![Duration::ZERO; program.steps().count()],
+            times: vec![Duration::ZERO; program.forward.len() + program.backward.len()],
+            is_prepared: false,
             program,
         })
     }
 
     /// `params` in the order and layout of `graph.params`; `input` normalised, NHWC, the segments one after another:
-    /// `Σ clips·frames × height × width × 3`. Training updates `stats`. Returns `Σ clips × classes` logits.
+    /// `Σ clips·frames × height × width × 3`. Training updates `stats`. Evaluation packs the weights in its first pass and after
+    /// [`Engine::weights_changed`]. Returns `Σ clips × classes` logits.
     pub fn forward(
         &mut self,
         params: &[&[f32]],
@@ -119,8 +124,19 @@ impl Engine {
             times: &mut self.times,
             params,
         };
-        self.pool.install(|| context.forward(stats, dropout));
+        let pack = !std::mem::replace(&mut self.is_prepared, true);
+        self.pool.install(|| {
+            if pack {
+                context.prepare(stats);
+            }
+            context.forward(stats, dropout);
+        });
         Ok(self.arena.read(self.program.logits))
+    }
+
+    /// To be called when evaluation is to see other parameters or running statistics than in its last pass.
+    pub fn weights_changed(&mut self) {
+        self.is_prepared = false;
     }
 
     /// After a training forward pass with the same `params`: writes the gradient of every parameter; zero for
@@ -171,7 +187,8 @@ impl Engine {
 
     /// Time that each step took so far, in all passes together.
     pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
-        self.program.steps().zip(self.times.iter().copied())
+        let passes = self.program.forward.iter().chain(&self.program.backward);
+        passes.zip(self.times.iter().copied())
     }
 
     /// The program that it runs.

@@ -8,7 +8,7 @@
 //! independent of threads. A row is some pixels side by side ([`Norm::row`]); coefficients of a group: μ, r, γ·r, β,
 //! each repeated along a row.
 //!
-//! Check: `cargo test --test engine`; time: `cargo bench --bench engine -- steps`.
+//! Check: `cargo test --test engine`; time: `ffn bench train EXPERIMENT --profile`.
 
 mod backward;
 

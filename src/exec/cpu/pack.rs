@@ -1,18 +1,18 @@
-//! Weights `[out, in, k, k]` as the right matrices of products, packed anew in every step.
+//! Weights `[out, in, k, k]` as the right matrices of products, in strips of 16 columns ([`super::tile`]): in every
+//! step of training, in evaluation once.
 //!
-//! Forward `[tap, in, out]`; in evaluation with everything folded that stands around the convolution:
+//! Forward `[strip of outputs][tap][in][16]`; in evaluation with everything folded that stands around the convolution:
 //! w'[tap, i, o] = w[o, i, tap]·(1 + a[i])·s[o], b'[o] = β[o] − μ[o]·s[o], where s = γ / sqrt(var + eps).
-//! Backward `[tap, out, in]`, taps in the order of the phases.
+//! Backward, for each phase, `[strip of inputs][tap][out][16]`, taps in the order of the phase. Columns behind the last
+//! are zero.
 
 use rayon::prelude::*;
 
 use super::norm::running_coefficients;
+use super::tile::STRIP;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
 use crate::program::{ConvGeometry, Norm};
-
-/// Inputs that are packed together: reads of neighbouring inputs share cache lines.
-const INPUTS: usize = 16;
 
 /// What is folded into a packed weight.
 #[derive(Clone, Copy)]
@@ -26,22 +26,22 @@ pub struct Folded<'a> {
 pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [f32]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
-    w.par_chunks_mut(inputs * outputs)
-        .enumerate()
-        .for_each(|(tap, w)| {
-            let blocks = w.par_chunks_mut(INPUTS * outputs).enumerate();
-            blocks.for_each(|(block, w)| {
-                let first = block * INPUTS;
-                for output in 0..outputs {
-                    let scale = folded.scale.map_or(1.0, |s| s[output]);
-                    for (i, row) in w.chunks_exact_mut(outputs).enumerate() {
-                        let input = first + i;
-                        let value = weight[(output * inputs + input) * taps + tap];
-                        row[output] = value * folded.alter.map_or(1.0, |a| 1.0 + a[input]) * scale;
-                    }
+    let each = taps * inputs;
+    let strips = w.par_chunks_mut(each * STRIP).enumerate();
+    strips.for_each(|(strip, w)| {
+        w.fill(0.0);
+        let columns = strip * STRIP..outputs.min((strip + 1) * STRIP);
+        for (column, output) in columns.enumerate() {
+            let scale = folded.scale.map_or(1.0, |s| s[output]);
+            let kernels = weight[output * each..][..each].chunks_exact(taps);
+            for (input, kernel) in kernels.enumerate() {
+                let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
+                for (tap, value) in kernel.iter().enumerate() {
+                    w[(tap * inputs + input) * STRIP + column] = value * factor * scale;
                 }
-            });
-        });
+            }
+        }
+    });
 }
 
 /// The matrices of all phases.
@@ -50,18 +50,22 @@ pub fn backward(conv: &ConvGeometry, weight: &[f32], w: &mut [f32]) {
     let taps = conv.kernel * conv.kernel;
     let mut rest = w;
     for phase in conv.phases() {
-        for index in 0..phase.gather.taps.0 * phase.gather.taps.1 {
-            let (y, x) = (index / phase.gather.taps.1, index % phase.gather.taps.1);
-            let tap = conv.kernel_tap(&phase, y, x);
-            let (matrix, others) = std::mem::take(&mut rest).split_at_mut(inputs * outputs);
-            rest = others;
-            let rows = matrix.par_chunks_mut(inputs).enumerate();
-            rows.for_each(|(output, row)| {
-                let from = weight[output * inputs * taps..][..inputs * taps].iter();
-                let values = from.skip(tap).step_by(taps);
-                row.iter_mut().zip(values).for_each(|(to, v)| *to = *v);
-            });
-        }
+        let (rows, columns) = phase.gather.taps;
+        let (matrix, others) = rest.split_at_mut(rows * columns * conv.back_tap());
+        rest = others;
+        let strips = matrix.par_chunks_mut((rows * columns * outputs * STRIP).max(1));
+        strips.enumerate().for_each(|(strip, w)| {
+            w.fill(0.0);
+            let of_strip = strip * STRIP..inputs.min((strip + 1) * STRIP);
+            for (index, w) in w.chunks_exact_mut(outputs * STRIP).enumerate() {
+                let tap = conv.kernel_tap(&phase, index / columns, index % columns);
+                for (output, w) in w.chunks_exact_mut(STRIP).enumerate() {
+                    for (w, input) in w.iter_mut().zip(of_strip.clone()) {
+                        *w = weight[(output * inputs + input) * taps + tap];
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -118,7 +122,7 @@ pub fn all_branches(
             (None, _) => {}
         }
         let alter = alter.get(branch).map(|&id| params[id]);
-        let matrix = &mut w[i * conv.weights()..(i + 1) * conv.weights()];
+        let matrix = &mut w[i * conv.packed_forward()..(i + 1) * conv.packed_forward()];
         forward(conv, weight, Folded { alter, scale }, matrix);
     }
 }

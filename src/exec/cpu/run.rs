@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::conv;
 use super::gather::Shifted;
 use super::memory::{Arena, Scratch};
+use super::product::Finish;
 use super::{head, norm, pack, pool, shift};
 use crate::exec::{DropoutKey, Statistics};
 use crate::program::{Mask, Op, Program};
@@ -23,6 +24,13 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The steps that come before all passes.
+    pub fn prepare(&mut self, stats: &Statistics) {
+        for step in &self.program.prepare {
+            self.pack_forward(&step.op, stats);
+        }
+    }
+
     /// The forward steps.
     pub fn forward(&mut self, stats: &mut Statistics, dropout: DropoutKey) {
         let program = self.program;
@@ -155,7 +163,7 @@ impl Context<'_> {
             }
             Op::ConvBackData { conv, dy, w, dx } => {
                 let [dy, w, dx] = self.arena.all([*dy, *w, *dx]);
-                conv::DataGradient { conv, dy, w }.run(dx, self.scratch);
+                conv::DataGradient { conv, dy, w }.run(dx);
             }
             Op::Normalize {
                 norm,
@@ -288,11 +296,13 @@ impl Context<'_> {
             let product = conv::Forward {
                 conv,
                 x,
-                w: &w[matrix * conv.weights()..(matrix + 1) * conv.weights()],
+                w: &w[matrix * conv.packed_forward()..(matrix + 1) * conv.packed_forward()],
                 shifted,
-                bias: b.map(|_| &bias[matrix * channels..(matrix + 1) * channels]),
-                residual: residual.map(|_| &*r),
-                relu: *relu,
+                finish: Finish {
+                    bias: b.map(|_| &bias[matrix * channels..(matrix + 1) * channels]),
+                    residual: residual.map(|_| &*r),
+                    relu: *relu,
+                },
             };
             product.run(frames, y, self.scratch);
         };

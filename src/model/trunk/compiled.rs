@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
+use std::time::Duration;
 
 use dfdx::prelude::*;
 
@@ -18,7 +19,8 @@ use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
 use crate::model::parameters::{Parameter, Parameters, slices};
-use crate::model::{StepInput, StepOutput};
+use crate::model::{StepInput, StepOutput, StepTime};
+use crate::program::Step;
 use crate::program::batch::every_branch;
 use crate::program::compile_statistics;
 
@@ -160,8 +162,23 @@ impl Trunk for Compiled {
         self.statistics = None;
     }
 
+    fn weights_changed(&mut self) {
+        self.evaluation
+            .values_mut()
+            .for_each(Engine::weights_changed);
+    }
+
     fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    fn times(&self) -> Vec<StepTime> {
+        let mut times = Vec::new();
+        if let Some(training) = &self.training {
+            times.extend(step_times(&training.program.borrow().engine));
+        }
+        times.extend(self.evaluation.values().flat_map(step_times));
+        times
     }
 
     fn memory(&self) -> usize {
@@ -170,6 +187,16 @@ impl Trunk for Compiled {
         let engines = self.evaluation.values().chain(statistics);
         training + engines.map(Engine::memory).sum::<usize>()
     }
+}
+
+fn step_times(engine: &Engine) -> Vec<StepTime> {
+    let program = engine.program();
+    let time = |(step, time): (&Step, Duration)| StepTime {
+        kind: step.op.kind(),
+        seconds: time.as_secs_f64(),
+        cost: program.cost(step),
+    };
+    engine.times().map(time).collect()
 }
 
 /// The training program of one batch shape, shared with the tape until the backward pass has run.

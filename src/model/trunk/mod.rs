@@ -11,7 +11,7 @@ use dfdx::prelude::*;
 use super::objective::{BranchLogits, Objective, Scalar};
 use super::observation::Observation;
 use super::parameters::Parameters;
-use super::{StepInput, StepOutput};
+use super::{StepInput, StepOutput, StepTime};
 use crate::base::{Error, Kind, Result};
 use crate::exec::dfdx::Real;
 use crate::exec::{EngineKind, Executor, Segment, Statistics, TrainOptions};
@@ -65,7 +65,15 @@ pub trait Trunk {
     fn release(&mut self);
 
     /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
+    /// Parameters or statistics are no longer those of the last pass.
+    fn weights_changed(&mut self) {}
+
     fn observations(&self) -> &[Observation];
+
+    /// Time and cost of each step of the programs so far.
+    fn times(&self) -> Vec<StepTime> {
+        Vec::new()
+    }
 
     /// Bytes that are held between passes.
     fn memory(&self) -> usize;

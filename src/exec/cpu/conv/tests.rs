@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::rng::{Purpose, Stream};
 use crate::exec::cpu::pack;
-use crate::program::{PixelShape, tiling::Gather as Windows};
+use crate::program::PixelShape;
+use crate::program::tiling::{WEIGHT_CHUNK, WEIGHT_PANEL};
 
 /// Of sums whose terms are at most one: float32 sums of a few thousand terms stay well below.
 const TOLERANCE: f64 = 2e-5;
@@ -98,14 +99,8 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
 }
 
 fn scratch(case: Case) -> Scratch {
-    let steps = [case.conv.gather(), case.conv.gather().tap(0)];
-    let gathered = |w: &Windows| w.block_rows() * w.width();
-    let forward = steps.iter().map(gathered).max().unwrap_or(0);
-    let back = case
-        .conv
-        .phases()
-        .map(|phase| phase.gather.block_rows() * (phase.gather.width() + case.conv.from.channels));
-    Scratch::new(1, back.max().unwrap_or(0).max(forward)).unwrap()
+    let gathered = WEIGHT_CHUNK * case.conv.gather().width();
+    Scratch::new(1, WEIGHT_PANEL + gathered).unwrap()
 }
 
 fn check_forward(case: Case) {
@@ -123,7 +118,7 @@ fn check_forward(case: Case) {
         expected[o] += f64::from(x[i]) * f64::from(weight[w])
     });
     expected.iter_mut().for_each(|y| *y = y.max(0.0));
-    let mut w = vec![0.0; conv.weights()];
+    let mut w = vec![f32::NAN; conv.packed_forward()];
     let unfolded = pack::Folded {
         alter: None,
         scale: None,
@@ -134,9 +129,11 @@ fn check_forward(case: Case) {
         x: &x,
         w: &w,
         shifted: None,
-        bias: Some(&bias),
-        residual: Some(&residual),
-        relu: true,
+        finish: Finish {
+            bias: Some(&bias),
+            residual: Some(&residual),
+            relu: true,
+        },
     };
     let mut y = vec![f32::NAN; frames * conv.to.count()];
     product.run(0..frames, &mut y, &scratch(case));
@@ -153,7 +150,7 @@ fn check_backward(case: Case) {
         dx[i] += f64::from(dy[o]) * f64::from(weight[w]);
         dw[w] += f64::from(dy[o]) * f64::from(x[i]);
     });
-    let mut packed = vec![0.0; weight.len()];
+    let mut packed = vec![f32::NAN; conv.packed_backward()];
     pack::backward(&conv, &weight, &mut packed);
     let mut found = vec![f32::NAN; x.len()];
     let gradient = DataGradient {
@@ -161,7 +158,7 @@ fn check_backward(case: Case) {
         dy: &dy,
         w: &packed,
     };
-    gradient.run(&mut found, &scratch(case));
+    gradient.run(&mut found);
     assert_close("dx", &found, &dx);
     let mut partials = vec![f32::NAN; conv.weight_strips(frames) * conv.weights()];
     let mut found = vec![f32::NAN; weight.len()];
