@@ -6,6 +6,7 @@ mod check;
 mod schema;
 mod diff;
 mod plan;
+mod bench;
 mod data;
 mod golden;
 mod run;
@@ -53,6 +54,8 @@ enum Command {
     Diff(diff::Args),
     /// Print parameters, FLOPs, memory and steps of an experiment.
     Plan(plan::Args),
+    /// Measure how fast this machine trains, evaluates and loads data.
+    Bench(bench::Args),
     /// Pin, verify, count and look at data.
     Data(data::Args),
     /// Train and evaluate experiments and suites, and judge the suites' claims.
@@ -119,6 +122,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Schema(args) => schema::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Data(args) => data::run(args),
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// An experiment whose data are looked at.
 #[derive(Debug, clap::Args)]
-struct Selection {
+pub struct Selection {
     /// The experiment whose data are meant.
     experiment: PathBuf,
 
@@ -56,14 +56,14 @@ struct Selection {
 }
 
 /// An experiment and its data, which were found but not held against the pins.
-struct Found {
-    loaded: Loaded,
-    dataset: Dataset,
+pub struct Found {
+    pub loaded: Loaded,
+    pub dataset: Dataset,
     preparation: Preparation,
 }
 
 impl Selection {
-    fn find(&self) -> Result<Found> {
+    pub fn find(&self) -> Result<Found> {
         let loaded = spec::load(&self.experiment)?;
         let preparation = Preparation::new();
         let dataset = Dataset::find(

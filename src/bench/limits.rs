@@ -1,0 +1,96 @@
+//! What the machine can do at most, measured: the floors under every step's time.
+
+use std::time::Instant;
+
+use pulp::{Arch, Simd, WithSimd};
+use serde::Serialize;
+
+use super::process::processor_seconds;
+use crate::program::cost::Cost;
+
+/// On all the threads asked for, together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Limits {
+    pub threads: usize,
+    /// Float32 multiply-adds a second, on registers alone.
+    pub multiply_adds: f64,
+    /// Bytes read plus bytes written a second, copying blocks far larger than the caches.
+    pub bytes: f64,
+}
+
+/// Tries of each, of which the best counts: the limit is what the machine can, not what it does beside other work.
+const TRIES: usize = 5;
+const STEPS: usize = 4_000_000;
+/// Sums that run beside each other: more than the latency of a multiply-add takes.
+const SUMS: usize = 16;
+/// Values of a thread's block.
+const BLOCK: usize = 16 << 20;
+
+impl Limits {
+    pub fn measure(threads: usize) -> Self {
+        let lanes = Arch::new().dispatch(Lanes);
+        let products = best(threads, &mut || Arch::new().dispatch(MultiplyAdds));
+        let from = vec![1.0f32; BLOCK];
+        let copied = best(threads, &mut || {
+            std::hint::black_box(from.clone());
+        });
+        Self {
+            threads,
+            multiply_adds: (SUMS * STEPS * lanes * threads) as f64 / products,
+            bytes: (2 * BLOCK * size_of::<f32>() * threads) as f64 / copied,
+        }
+    }
+
+    /// The least time for a step.
+    pub fn floor(&self, cost: Cost) -> f64 {
+        (cost.multiply_adds as f64 / self.multiply_adds).max(cost.bytes as f64 / self.bytes)
+    }
+}
+
+/// Least time of `work` on each of several threads at once: wall time, or where others use the machine too what the
+/// processor time says it would have been.
+fn best(threads: usize, work: &mut (dyn Fn() + Sync)) -> f64 {
+    let run = |_| {
+        let (start, processor) = (Instant::now(), processor_seconds());
+        std::thread::scope(|scope| {
+            (0..threads).for_each(|_| {
+                scope.spawn(&*work);
+            });
+        });
+        let wall = start.elapsed().as_secs_f64();
+        let processor = processor_seconds()
+            .zip(processor)
+            .map(|(end, start)| (end - start) / threads as f64);
+        // Ticks are hundredths of a second: too coarse for less.
+        wall.min(processor.filter(|&seconds| seconds > 0.2).unwrap_or(wall))
+    };
+    (0..TRIES).map(run).fold(f64::INFINITY, f64::min)
+}
+
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+struct MultiplyAdds;
+
+impl WithSimd for MultiplyAdds {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (factor, mut sums) = (simd.splat_f32s(0.5), [simd.splat_f32s(1.0); SUMS]);
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = simd.mul_add_f32s(*sum, factor, factor);
+            }
+        }
+        std::hint::black_box(sums);
+    }
+}

@@ -1,0 +1,101 @@
+//! How fast this machine does an experiment's work, on pictures that nobody has to download.
+//!
+//! The work is the real one, through the same model and optimiser as `ffn run`; only the pictures are procedural. What
+//! other programs take for the same work is measured by `benches/compare.py`, which runs this and them in turn.
+
+pub mod limits;
+pub mod process;
+pub mod work;
+
+pub use limits::Limits;
+pub use work::{Evaluating, Training};
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::base::Result;
+use crate::model::StepTime;
+
+/// Something that is done again and again.
+pub trait Work {
+    /// Once.
+    fn run(&mut self) -> Result<()>;
+
+    /// Time and cost of each step of the program so far, over all runs.
+    fn times(&self) -> Vec<StepTime>;
+
+    /// Multiply-adds of the network's products in one run.
+    fn multiply_adds(&self) -> u64;
+
+    /// Pictures in one run.
+    fn frames(&self) -> usize;
+}
+
+/// What the runs of a work took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Timing {
+    /// Wall time of each run.
+    pub seconds: Vec<f64>,
+    /// Processor time of each run over all threads, where the system tells: what other programs do on the machine
+    /// hardly changes it.
+    pub processor_seconds: Vec<Option<f64>>,
+    /// Steps of the program, mean over the runs.
+    #[serde(skip)]
+    pub steps: Vec<StepTime>,
+}
+
+/// Runs the work once to warm up, then `repeats` times.
+pub fn measure(work: &mut dyn Work, repeats: usize) -> Result<Timing> {
+    work.run()?;
+    let before = work.times();
+    let mut timing = Timing {
+        seconds: Vec::new(),
+        processor_seconds: Vec::new(),
+        steps: Vec::new(),
+    };
+    for _ in 0..repeats {
+        let (start, processor) = (Instant::now(), process::processor_seconds());
+        work.run()?;
+        timing.seconds.push(start.elapsed().as_secs_f64());
+        let processor = process::processor_seconds().zip(processor);
+        timing
+            .processor_seconds
+            .push(processor.map(|(end, start)| end - start));
+    }
+    timing.steps = work.times();
+    for (step, before) in timing.steps.iter_mut().zip(before) {
+        step.seconds = (step.seconds - before.seconds) / repeats.max(1) as f64;
+    }
+    Ok(timing)
+}
+
+impl Timing {
+    /// The middle one of the wall times.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+        match (sorted.get(low), sorted.get(high)) {
+            (Some(low), Some(high)) => (low + high) / 2.0,
+            _ => f64::NAN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_an_even_count_lies_between_the_middle_two() {
+        let timing = |seconds: &[f64]| Timing {
+            seconds: seconds.to_vec(),
+            processor_seconds: Vec::new(),
+            steps: Vec::new(),
+        };
+        assert_eq!(timing(&[3.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(timing(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
+        assert!(timing(&[]).median().is_nan());
+    }
+}

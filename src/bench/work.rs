@@ -1,0 +1,128 @@
+//! The two works: a training step and a forward pass in evaluation.
+
+use super::Work;
+use crate::base::Result;
+use crate::base::rng::{Purpose, Stream};
+use crate::data::TrainBatch;
+use crate::exec::Executor;
+use crate::model::{Model, StepTime};
+use crate::spec::{Experiment, Init};
+use crate::train::learner::{Learner, Place};
+
+/// A training step: pixels to float32, forward of every branch, objective, backward, update.
+pub struct Training {
+    experiment: Experiment,
+    learner: Learner,
+    batch: TrainBatch,
+}
+
+impl Training {
+    /// Initial weights are random, whatever the experiment says: speed does not depend on them.
+    pub fn new(experiment: &Experiment, clips: usize, executor: Executor) -> Result<Self> {
+        let experiment = random(experiment);
+        let mut model = Model::new(&experiment, std::path::Path::new(""), executor)?;
+        model.prepare_train(clips)?;
+        let graph = model.graph();
+        let frames = graph.branches.iter().sum::<usize>() * clips;
+        let count = frames * graph.input.0 * graph.input.1 * 3;
+        let batch = TrainBatch {
+            step: 0,
+            ids: (0..clips).map(|clip| clip.to_string()).collect(),
+            labels: (0..clips).map(|clip| clip % graph.classes).collect(),
+            pixels: pictures(count),
+            skipped: Vec::new(),
+        };
+        Ok(Self {
+            learner: Learner::new(model, &experiment),
+            experiment,
+            batch,
+        })
+    }
+}
+
+impl Work for Training {
+    fn run(&mut self) -> Result<()> {
+        let place = Place {
+            step: 0,
+            steps_per_epoch: 1,
+        };
+        let record = self.learner.step(&self.experiment, place, &self.batch);
+        record.map(|_| ())
+    }
+
+    fn times(&self) -> Vec<StepTime> {
+        self.learner.model.times()
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        // Backward has two products for each of forward.
+        3 * self.learner.model.graph().clip_multiply_adds(self.frames())
+    }
+
+    fn frames(&self) -> usize {
+        let branches = &self.learner.model.graph().branches;
+        branches.iter().sum::<usize>() * self.batch.labels.len()
+    }
+}
+
+/// A forward pass of clips of one frame count.
+pub struct Evaluating {
+    model: Model,
+    frames: usize,
+    clips: usize,
+    pixels: Vec<f32>,
+}
+
+impl Evaluating {
+    pub fn new(
+        experiment: &Experiment,
+        frames: usize,
+        clips: usize,
+        executor: Executor,
+    ) -> Result<Self> {
+        let mut model = Model::new(&random(experiment), std::path::Path::new(""), executor)?;
+        model.prepare_eval(frames, clips)?;
+        let (height, width) = model.evaluation_graph().input;
+        let bytes = pictures(frames * clips * height * width * 3);
+        Ok(Self {
+            model,
+            frames,
+            clips,
+            pixels: bytes.iter().map(|&v| f32::from(v) / 64.0 - 2.0).collect(),
+        })
+    }
+}
+
+impl Work for Evaluating {
+    fn run(&mut self) -> Result<()> {
+        let logits = self.model.evaluate(self.frames, self.clips, &self.pixels);
+        logits.map(|_| ())
+    }
+
+    fn times(&self) -> Vec<StepTime> {
+        self.model.times()
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.model
+            .evaluation_graph()
+            .clip_multiply_adds(self.frames())
+    }
+
+    fn frames(&self) -> usize {
+        self.frames * self.clips
+    }
+}
+
+fn random(experiment: &Experiment) -> Experiment {
+    let mut experiment = experiment.clone();
+    experiment.model.init = Init::Random;
+    experiment
+}
+
+fn pictures(count: usize) -> Vec<u8> {
+    let mut stream = Stream::new(0, Purpose::Init, &[]);
+    (0..count)
+        .map(|_| (stream.uniform() * 256.0) as u8)
+        .collect()
+}

@@ -1,0 +1,335 @@
+//! `ffn bench`: how fast this machine does an experiment's work.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::data::Selection;
+use super::options::{MachineOptions, thread_count};
+use super::{print_json, table};
+use crate::base::{Error, Kind, Result};
+use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
+use crate::data::clip::evaluation_batch;
+use crate::data::loader::TrainLoader;
+use crate::exec::EngineKind;
+use crate::model::StepTime;
+use crate::program::cost::Cost;
+use crate::run::provenance::{Build, Machine};
+use crate::spec;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    work: Subject,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    /// Training steps, optimiser included.
+    Train(ComputeArgs),
+    /// Forward passes in evaluation, of one frame count.
+    Eval(EvalArgs),
+    /// Videos decoded and transformed into training batches. This one needs the data.
+    Data(DataArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ComputeArgs {
+    /// An experiment file. Neither its data nor its initial weights are needed.
+    #[arg(value_name = "EXPERIMENT")]
+    file: PathBuf,
+
+    /// Clips in a batch, instead of the experiment's.
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Measured runs, after one that warms up.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    repeats: usize,
+
+    /// Time of each kind of step beside its floor: what the machine's multiply-adds and its memory allow.
+    #[arg(long)]
+    profile: bool,
+
+    /// As JSON, profile included.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    machine: MachineOptions,
+}
+
+#[derive(Debug, clap::Args)]
+struct EvalArgs {
+    /// Frames of a clip, instead of the method's largest.
+    #[arg(long, value_name = "T")]
+    frames: Option<usize>,
+
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct DataArgs {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Training batches to prepare.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    steps: usize,
+
+    /// Threads that decode and transform videos; 0: one for each core.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    workers: usize,
+
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    match args.work {
+        Subject::Train(args) => {
+            let experiment = spec::load(&args.file)?.experiment;
+            let clips = count("--batch", args.batch.unwrap_or(experiment.train.batch))?;
+            let mut work = Training::new(&experiment, clips, args.machine.executor())?;
+            compute(&args, "training step", clips, &mut work)
+        }
+        Subject::Eval(EvalArgs {
+            frames,
+            compute: args,
+        }) => {
+            let experiment = spec::load(&args.file)?.experiment;
+            let views = evaluation_batch(&experiment.eval);
+            let clips = count("--batch", args.batch.unwrap_or(views))?;
+            let largest = experiment.method.frames().last().copied();
+            let frames = count("--frames", frames.or(largest).unwrap_or(1))?;
+            let mut work = Evaluating::new(&experiment, frames, clips, args.machine.executor())?;
+            compute(&args, "evaluation", clips, &mut work)
+        }
+        Subject::Data(args) => load(&args),
+    }
+}
+
+fn count(flag: &str, value: usize) -> Result<usize> {
+    match value {
+        0 => Err(Error::new(
+            Kind::Usage,
+            format!("{flag}: expected at least 1, found 0"),
+        )),
+        value => Ok(value),
+    }
+}
+
+/// What is printed as JSON.
+#[derive(Debug, Serialize)]
+struct Report {
+    work: &'static str,
+    experiment: PathBuf,
+    engine: EngineKind,
+    clips: usize,
+    frames: usize,
+    threads: usize,
+    #[serde(flatten)]
+    timing: Timing,
+    multiply_adds: u64,
+    peak_bytes: Option<u64>,
+    limits: Limits,
+    profile: Vec<KindTime>,
+    build: Build,
+    machine: Machine,
+}
+
+/// All steps of one kind.
+#[derive(Debug, Default, Serialize)]
+struct KindTime {
+    kind: &'static str,
+    steps: usize,
+    seconds: f64,
+    floor_seconds: f64,
+    multiply_adds: u64,
+    bytes: u64,
+}
+
+fn compute(
+    args: &ComputeArgs,
+    name: &'static str,
+    clips: usize,
+    work: &mut dyn Work,
+) -> Result<()> {
+    let executor = args.machine.executor();
+    let timing = measure(work, count("--repeats", args.repeats)?)?;
+    let peak_bytes = process::peak_bytes();
+    let limits = Limits::measure(executor.threads);
+    let report = Report {
+        work: name,
+        experiment: args.file.clone(),
+        engine: executor.engine,
+        clips,
+        frames: work.frames(),
+        threads: executor.threads,
+        multiply_adds: work.multiply_adds(),
+        peak_bytes,
+        profile: by_kind(&timing.steps, &limits),
+        timing,
+        limits,
+        build: Build::this(),
+        machine: Machine::this(),
+    };
+    if args.json {
+        return print_json(&report);
+    }
+    print!("{}", report.overview());
+    if args.profile {
+        print!("\n{}", report.profile_table());
+    }
+    Ok(())
+}
+
+fn by_kind(steps: &[StepTime], limits: &Limits) -> Vec<KindTime> {
+    let mut kinds: BTreeMap<&str, KindTime> = BTreeMap::new();
+    for step in steps {
+        let cost = Cost {
+            multiply_adds: step.cost.multiply_adds,
+            bytes: step.cost.bytes,
+        };
+        let kind = kinds.entry(step.kind).or_default();
+        kind.kind = step.kind;
+        kind.steps += 1;
+        kind.seconds += step.seconds;
+        kind.floor_seconds += limits.floor(cost);
+        kind.multiply_adds += cost.multiply_adds;
+        kind.bytes += cost.bytes;
+    }
+    let mut kinds: Vec<KindTime> = kinds.into_values().collect();
+    kinds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    kinds
+}
+
+impl Report {
+    fn overview(&self) -> String {
+        let median = self.timing.median();
+        let runs = self.timing.seconds.iter().map(|s| format!("{s:.3}"));
+        let runs: Vec<String> = runs.collect();
+        let operations = 2.0 * self.multiply_adds as f64;
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{}: {} clips, {} frames, {} threads, engine {}",
+            self.work,
+            self.clips,
+            self.frames,
+            self.threads,
+            self.engine.name()
+        );
+        let _ = writeln!(
+            text,
+            "time         {median:.3} s, median of {}",
+            runs.join(", ")
+        );
+        let _ = writeln!(
+            text,
+            "throughput   {:.1} frames/s",
+            self.frames as f64 / median
+        );
+        let _ = writeln!(
+            text,
+            "products     {:.1} GFLOP, {:.0} GFLOP/s of {:.0} that registers allow",
+            operations / 1e9,
+            operations / median / 1e9,
+            2.0 * self.limits.multiply_adds / 1e9
+        );
+        let _ = writeln!(
+            text,
+            "memory       copies at {:.1} GB/s, read and written",
+            self.limits.bytes / 1e9
+        );
+        if let Some(peak) = self.peak_bytes {
+            let _ = writeln!(
+                text,
+                "peak         {:.0} MB of the whole process",
+                peak as f64 / 1e6
+            );
+        }
+        text
+    }
+
+    fn profile_table(&self) -> String {
+        let row = |kind: &KindTime| {
+            vec![
+                kind.kind.to_owned(),
+                kind.steps.to_string(),
+                format!("{:.1}", kind.seconds * 1e3),
+                format!("{:.1}", kind.floor_seconds * 1e3),
+                format!(
+                    "{:.2}",
+                    kind.seconds / kind.floor_seconds.max(f64::MIN_POSITIVE)
+                ),
+                format!("{:.1}", 2.0 * kind.multiply_adds as f64 / 1e9),
+                format!("{:.1}", kind.bytes as f64 / 1e6),
+            ]
+        };
+        let rows: Vec<_> = self.profile.iter().map(row).collect();
+        table::render(
+            &[
+                "kind of step",
+                "steps",
+                "ms",
+                "floor, ms",
+                "ratio",
+                "GFLOP",
+                "MB",
+            ],
+            &rows,
+        )
+    }
+}
+
+/// The rate at which training batches come out of the loader.
+#[derive(Debug, Serialize)]
+struct Loading {
+    clips: usize,
+    frames: usize,
+    workers: usize,
+    seconds: f64,
+    clips_per_second: f64,
+    frames_per_second: f64,
+}
+
+fn load(args: &DataArgs) -> Result<()> {
+    let found = args.selection.find()?;
+    let experiment = &found.loaded.experiment;
+    let workers = thread_count(args.workers);
+    let start = Instant::now();
+    let mut loader = TrainLoader::start(Arc::new(found.dataset), experiment, workers, 0);
+    let mut clips = 0;
+    for _ in 0..count("--steps", args.steps)? {
+        let Some(batch) = loader.next_batch() else {
+            break;
+        };
+        clips += batch?.labels.len();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let frames = clips * experiment.method.frames().iter().sum::<usize>();
+    let loading = Loading {
+        clips,
+        frames,
+        workers,
+        seconds,
+        clips_per_second: clips as f64 / seconds,
+        frames_per_second: frames as f64 / seconds,
+    };
+    if args.json {
+        return print_json(&loading);
+    }
+    println!(
+        "loader: {clips} clips, {frames} frames of batches, {workers} workers, {seconds:.2} s: {:.1} clips/s, {:.0} frames/s",
+        loading.clips_per_second, loading.frames_per_second
+    );
+    Ok(())
+}
