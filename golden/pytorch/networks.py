@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 LAYOUTS = {
-    "resnet18": ([2, 2, 2, 2], False),
-    "resnet34": ([3, 4, 6, 3], False),
-    "resnet50": ([3, 4, 6, 3], True),
-    "resnet101": ([3, 4, 23, 3], True),
+    "resnet18": ([2, 2, 2, 2], False, 64),
+    "resnet34": ([3, 4, 6, 3], False, 64),
+    "resnet50": ([3, 4, 6, 3], True, 64),
+    "resnet101": ([3, 4, 23, 3], True, 64),
+    "miniature": ([1, 1, 1, 1], False, 24),
 }
 
 
@@ -98,19 +99,19 @@ class Block(Branched):
 
 
 class ResNet(Branched):
-    def __init__(self, blocks, bottleneck, branches):
+    def __init__(self, blocks, bottleneck, width, branches):
         super().__init__(branches)
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.add_norm("bn1", 64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.add_norm("bn1", width)
         self.relu, self.maxpool = nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         every = 2 if blocks[2] >= 23 else 1  # of a deep network only every second block shifts
-        channels = 64
+        channels = width
         for stage, count in enumerate(blocks):
             layer = nn.ModuleList()
             for i in range(count):
                 stride = 2 if stage and not i else 1
-                layer.append(Block(channels, 64 << stage, stride, bottleneck, i % every == 0, branches))
-                channels = (64 << stage) * (4 if bottleneck else 1)
+                layer.append(Block(channels, width << stage, stride, bottleneck, i % every == 0, branches))
+                channels = (width << stage) * (4 if bottleneck else 1)
             self.add_module(f"layer{stage + 1}", layer)
         self.stages, self.features = len(blocks), channels
         self.avgpool = nn.AdaptiveAvgPool2d(1)
