@@ -52,7 +52,7 @@ enum Command {
     Schema(schema::Args),
     /// Compare two experiments field by field.
     Diff(diff::Args),
-    /// Print parameters, FLOPs, memory and steps of an experiment.
+    /// Print parameters, FLOPs, memory and steps of an experiment or a suite.
     Plan(plan::Args),
     /// Measure how fast this machine trains, evaluates and loads data.
     Bench(bench::Args),

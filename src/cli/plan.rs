@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::table;
+use super::{print_json, table};
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
@@ -12,12 +12,12 @@ use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
 use crate::program::{Program, TrainOptions, compile_eval, compile_train};
 use crate::report::numbers::thousands;
-use crate::spec::{self, Data, Experiment};
+use crate::spec::{self, Data, Document, Experiment, Suite};
 use crate::train::optimizer;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An experiment file.
+    /// An experiment or suite file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -35,27 +35,43 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let loaded = spec::load(&args.file)?;
-    for warning in &loaded.warnings {
-        eprintln!("{warning}\n");
+    match spec::load_document(&args.file)? {
+        Document::Experiment(loaded) => {
+            tell_warnings(&loaded.warnings);
+            let plan = Plan::of(&loaded.experiment)?;
+            match args.json {
+                true => print_json(&plan),
+                false => {
+                    plan.tell(&args);
+                    Ok(())
+                }
+            }
+        }
+        Document::Suite(loaded) => {
+            tell_warnings(&loaded.warnings);
+            let plans = plans(&loaded.suite)?;
+            if args.json {
+                return print_json(&plans);
+            }
+            for (name, plan) in &plans {
+                println!("{name}:");
+                plan.tell(&args);
+                println!();
+            }
+            Ok(())
+        }
     }
-    let plan = Plan::of(&loaded.experiment)?;
-    if args.json {
-        // Numbers and names alone: serialising them cannot fail.
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&plan).unwrap_or_default()
-        );
-        return Ok(());
-    }
-    print!("{}", plan.overview());
-    if args.layers {
-        print!("\n{}", plan.layer_table());
-    }
-    if args.groups {
-        print!("\n{}", plan.group_table());
-    }
-    Ok(())
+}
+
+fn tell_warnings(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("{warning}\n"));
+}
+
+/// Of every member, by name; its seeds cost the same.
+fn plans(suite: &Suite) -> Result<Vec<(&str, Plan)>> {
+    let members = suite.members.iter();
+    let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment)?)));
+    plans.collect()
 }
 
 /// Everything that can be said of an experiment without its data. Bytes are of float32 values on the CPU engine.
@@ -155,6 +171,16 @@ impl Plan {
             layers: layers(&graph),
             groups: groups(experiment, &graph),
         })
+    }
+
+    fn tell(&self, args: &Args) {
+        print!("{}", self.overview());
+        if args.layers {
+            print!("\n{}", self.layer_table());
+        }
+        if args.groups {
+            print!("\n{}", self.group_table());
+        }
     }
 
     fn overview(&self) -> String {
