@@ -12,13 +12,14 @@ import json
 import statistics
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benches" / "peers" / "peer.py"
 R50, MINIATURE = "experiments/ffn_tsm_sthv2.ron", "experiments/ffn_tsm_miniature.ron"
 
-# Work: what ffn is asked for, and what each peer is.
+# Work: what ffn is asked for, what each peer is, and the title.
 WORKS = {
     "train": (
         ["train", R50, "--batch", "{clips}"],
@@ -27,6 +28,7 @@ WORKS = {
             "PyTorch, NCHW": ["train", "pytorch", "--layout", "nchw", "--clips", "{clips}"],
             "PyTorch, channels_last, bf16 autocast": ["train", "pytorch", "--precision", "bf16", "--clips", "{clips}"],
         },
+        "Training step of the FFN-TSM-ResNet-50, {clips} clips of 4 + 8 + 16 frames, 224 x 224",
     ),
     "eval": (
         ["eval", R50, "--frames", "8", "--batch", "1"],
@@ -37,6 +39,7 @@ WORKS = {
             "OpenVINO": ["eval", "openvino"],
             "OpenVINO, bf16": ["eval", "openvino", "--precision", "bf16"],
         },
+        "Evaluation of the FFN-TSM-ResNet-50, 1 clip of 8 frames, 224 x 224",
     ),
     "miniature": (
         ["train", MINIATURE, "--batch", "16"],
@@ -44,6 +47,7 @@ WORKS = {
             "PyTorch, channels_last": ["train", "pytorch", "--network", "miniature", "--clips", "16"],
             "PyTorch, NCHW": ["train", "pytorch", "--network", "miniature", "--clips", "16", "--layout", "nchw"],
         },
+        "Training step of the miniature, 16 clips of 4 + 8 + 16 frames, 48 x 48",
     ),
 }
 
@@ -56,7 +60,7 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=2, help="runs of a program in a round; the fastest counts")
     parser.add_argument("--clips", type=int, default=1, help="of a training step of the ResNet-50")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="folder for WORK.json and WORK.md")
+    parser.add_argument("--out", type=Path, help="folder for WORK.json, which the book shows")
     args = parser.parse_args()
     unknown = [work for work in args.works if work not in WORKS]
     if unknown:
@@ -73,7 +77,7 @@ def run(command):
 
 
 def commands(work, args):
-    own, peers = WORKS[work]
+    own, peers, _ = WORKS[work]
     fill = lambda words: [word.format(clips=args.clips) for word in words]
     common = ["--repeats", str(args.repeats), "--threads", str(args.threads)]
     named = {"ffn": [args.ffn, "bench", *fill(own), *common, "--json"]}
@@ -87,58 +91,55 @@ def compare(work, args):
         for name, command in programs.items():
             print(f"{work}, round {index + 1} of {args.rounds}: {name}", file=sys.stderr)
             rounds[name].append(run(command))
-    rows = [row(name, rounds) for name in programs]
-    return {"work": work, "threads": args.threads, "rows": rows, "rounds": rounds}
+    found = rounds["ffn"][0]
+    machine, build = found["machine"], found["build"]
+    return {
+        "what": f"{WORKS[work][2].format(clips=args.clips)}, {args.threads} threads",
+        "command": " ".join(["python", "benches/compare.py", *sys.argv[1:]]),
+        "commit": (build["commit"] or build["source_sha256"])[:12] + (" with changes" if build["dirty"] else ""),
+        "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
+        "columns": ["program", "time, s", "ratio", "range", "ratio of processor time", "range", "peak, MB"],
+        "rows": [row(name, rounds) for name in programs],
+        "versions": found_versions(),
+        "rounds": rounds,
+    }
+
+
+def found_versions():
+    packages = (ROOT / "benches" / "peers" / "requirements.txt").read_text().split()
+    return {name: version(name) for name in (package.split("=")[0].split(">")[0] for package in packages)}
 
 
 def row(name, rounds):
     """Fastest run of each round; ratios within rounds; medians, and the range."""
     times = lambda of, key: [min(found[key]) for found in rounds[of]]
     ratios = lambda key: [peer / own for peer, own in zip(times(name, key), times("ffn", key))]
+    spread = lambda values: f"{min(values):.2f} to {max(values):.2f}"
     wall, processor = ratios("seconds"), ratios("processor_seconds")
-    return {
-        "program": name,
-        "seconds": statistics.median(times(name, "seconds")),
-        "ratio": statistics.median(wall),
-        "ratio_range": [min(wall), max(wall)],
-        "processor_ratio": statistics.median(processor),
-        "processor_ratio_range": [min(processor), max(processor)],
-        "peak_bytes": max(found["peak_bytes"] for found in rounds[name]),
-    }
+    return [
+        name,
+        f"{statistics.median(times(name, 'seconds')):.3f}",
+        f"{statistics.median(wall):.2f}",
+        spread(wall),
+        f"{statistics.median(processor):.2f}",
+        spread(processor),
+        f"{max(found['peak_bytes'] for found in rounds[name]) / 1e6:.0f}",
+    ]
 
 
 def table(result):
-    lines = [
-        f"### {result['work']}, {result['threads']} threads",
-        "",
-        "| program | time, s | ratio | range | ratio of processor time | range | peak, MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for of in result["rows"]:
-        spread = lambda key: "{:.2f} to {:.2f}".format(*of[key])
-        cells = [
-            of["program"],
-            f"{of['seconds']:.3f}",
-            f"{of['ratio']:.2f}",
-            spread("ratio_range"),
-            f"{of['processor_ratio']:.2f}",
-            spread("processor_ratio_range"),
-            f"{of['peak_bytes'] / 1e6:.0f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    lines = [f"### {result['what']}", "", result["columns"], ["---"] + ["---:"] * 6, *result["rows"]]
+    return "\n".join(line if isinstance(line, str) else "| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def main():
     args = arguments()
     for work in args.works or WORKS:
         result = compare(work, args)
-        text = table(result)
-        print(text)
+        print(table(result))
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
             (args.out / f"{work}.json").write_text(json.dumps(result, indent=1) + "\n")
-            (args.out / f"{work}.md").write_text(f"`{' '.join(['python', *sys.argv])}`\n\n{text}")
 
 
 main()

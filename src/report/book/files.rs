@@ -1,5 +1,6 @@
 //! References to files: source code beside the text, values of JSON files. Each file gets a page of its own.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
@@ -122,12 +123,7 @@ struct Benchmark {
 
 /// Every file of measurements as a table, by file name.
 pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
-    let folder = expander.root.join(BENCHMARKS);
-    let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("read", &folder, &e))?;
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
-    names.retain(|name| name.ends_with(".json"));
-    names.sort();
+    let names = measurements(&expander.root.join(BENCHMARKS))?;
     let mut text = String::new();
     for name in names {
         let path = format!("{BENCHMARKS}/{name}");
@@ -146,6 +142,35 @@ pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
         true => Ok(format!("No measurement stands in `{BENCHMARKS}` yet.\n")),
         false => Ok(text),
     }
+}
+
+/// The files of the folders `<date>-<processor>`, in order.
+fn measurements(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for of in names_in(folder)? {
+        let files = names_in(&folder.join(&of))?.into_iter();
+        let files = files.filter(|name| name.ends_with(".json"));
+        names.extend(files.map(|name| format!("{of}/{name}")));
+    }
+    Ok(names)
+}
+
+/// Sorted; none of a folder that is not there or is a file.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(e) => return Err(Error::io("read", folder, &e)),
+    };
+    let names =
+        entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<String> = names
+        .collect::<Result<_, _>>()
+        .map_err(|e| Error::io("read", folder, &e))?;
+    names.sort();
+    Ok(names)
 }
 
 fn benchmark_table(benchmark: &Benchmark, cited: &str) -> String {
