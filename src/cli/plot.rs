@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use crate::base::{Result, files};
-use crate::report::plot;
+use crate::report::plot::{self, Subject};
 use crate::report::source::{Run, Suite};
 use crate::run::Folder;
+use crate::suite::MemberRun;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -20,14 +21,18 @@ pub struct Args {
 
 /// Draws every figure for which there is something, and tells what is missing for the others.
 pub fn run(args: Args) -> Result<()> {
-    let mut runs = Vec::new();
+    let mut subjects = Vec::new();
     for path in args.folders {
         match Suite::is_at(&path) {
-            true => runs.extend(Suite::open(&path)?.runs()?),
-            false => runs.push(Run::open(Folder::at(path))?),
+            true => subjects.extend(members(&Suite::open(&path)?)?),
+            false => {
+                let run = Run::open(Folder::at(path))?;
+                let name = run.name();
+                subjects.push(Subject { name, run });
+            }
         }
     }
-    let gathered = plot::figures(&runs)?;
+    let gathered = plot::figures(&subjects)?;
     for figure in &gathered.figures {
         let path = args.out.join(format!("{}.svg", figure.name));
         files::write_atomic(&path, figure.svg.as_bytes())?;
@@ -37,4 +42,14 @@ pub fn run(args: Args) -> Result<()> {
         eprintln!("{sentence}");
     }
     Ok(())
+}
+
+/// The runs of a suite under their members' names.
+fn members(suite: &Suite) -> Result<Vec<Subject>> {
+    let members = suite.record.members.iter().zip(suite.runs()?);
+    let subject = |(member, run): (&MemberRun, Run)| Subject {
+        name: member.name.clone(),
+        run,
+    };
+    Ok(members.map(subject).collect())
 }

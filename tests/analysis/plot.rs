@@ -77,3 +77,50 @@ fn a_changed_analysis_is_not_drawn() {
     );
     assert_eq!(names(out.path()), [""; 0], "nothing is written");
 }
+
+#[test]
+fn a_suite_is_analysed_and_its_seeds_are_drawn_as_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (runs, out) = (place.path().join("runs"), place.path().join("figures"));
+    let runs = runs.to_str().unwrap();
+    let output = ffn(&["run", "fixtures/suites/tiny.ron", "--out", runs]);
+    assert!(
+        [0, 1].contains(&output.status.code().unwrap()),
+        "{}",
+        stderr(&output)
+    );
+    let folders = std::fs::read_dir(runs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let suite = folders
+        .into_iter()
+        .find(|path| path.join("suite.json").exists())
+        .unwrap();
+    let suite = suite.to_str().unwrap();
+    expect(&ffn(&["analyse", suite, "--clips", "8"]), 0);
+    let output = plot(&[suite], &out);
+    expect(&output, 0);
+    assert_eq!(stderr(&output), "");
+    let count = |begin: &str| {
+        names(&out)
+            .iter()
+            .filter(|name| name.starts_with(begin))
+            .count()
+    };
+    assert_eq!(
+        count("training-"),
+        3,
+        "one for each member, the two seeds together"
+    );
+    let curve = std::fs::read_to_string(out.join("deviation.svg")).unwrap();
+    assert!(
+        curve.contains("Lines: mean of the seeds; shaded: their range."),
+        "{curve}"
+    );
+    for label in ["FFN", "vanilla/epochs=1", "vanilla/epochs=2"] {
+        assert!(
+            curve.contains(&format!(">{label}</text>")),
+            "{label}: {curve}"
+        );
+    }
+}

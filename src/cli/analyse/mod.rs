@@ -18,14 +18,15 @@ use crate::analysis::{
     Surface,
 };
 use crate::base::{Error, Kind, Result};
+use crate::report::source::Suite;
 use crate::run::{Folder, results, verify};
 use crate::train::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folders.
-    #[arg(required = true, value_name = "RUN")]
-    runs: Vec<PathBuf>,
+    /// Folders of finished runs and of suites.
+    #[arg(required = true, value_name = "RUN|SUITE")]
+    folders: Vec<PathBuf>,
 
     /// Compare the accuracy of every class with this run.
     #[arg(long, value_name = "RUN")]
@@ -79,8 +80,8 @@ struct Analyses {
 pub fn run(args: Args) -> Result<()> {
     let against = args.against.as_ref().map(Folder::at);
     let mut all = Vec::new();
-    for run in &args.runs {
-        let work = Work::new(&args, Folder::at(run))?;
+    for folder in runs(&args.folders)? {
+        let work = Work::new(&args, folder)?;
         let trained = work.folder.experiment()?.method.frames().to_vec();
         let name = work.folder.name();
         let analyses = work.analyses(against.as_ref())?;
@@ -96,6 +97,18 @@ pub fn run(args: Args) -> Result<()> {
         true => super::print_json(&all),
         false => Ok(()),
     }
+}
+
+/// The run folders, those of suites among them.
+fn runs(folders: &[PathBuf]) -> Result<Vec<Folder>> {
+    let mut runs = Vec::new();
+    for path in folders {
+        match Suite::is_at(path) {
+            true => runs.extend(Suite::open(path)?.runs()?.into_iter().map(|run| run.folder)),
+            false => runs.push(Folder::at(path)),
+        }
+    }
+    Ok(runs)
 }
 
 /// One run while it is analysed.

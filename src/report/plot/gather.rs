@@ -37,9 +37,16 @@ struct Group<'a> {
     runs: Vec<&'a Run>,
 }
 
+/// A run under the name that tells it from the others where a readable one does not: its folder's, or a member's.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub name: String,
+    pub run: Run,
+}
+
 /// Draws the runs together where they are compared, else one by one. Fails where a run's analysis is damaged or stale.
-pub fn figures(runs: &[Run]) -> Result<Gathered> {
-    let groups = group(runs);
+pub fn figures(subjects: &[Subject]) -> Result<Gathered> {
+    let groups = group(subjects);
     let mut gathered = Gathered::default();
     compare(&groups, &mut gathered)?;
     for group in &groups {
@@ -52,43 +59,53 @@ pub fn figures(runs: &[Run]) -> Result<Gathered> {
 }
 
 /// Runs that differ in nothing but seed and name, in the order of their first.
-fn group(runs: &[Run]) -> Vec<Group<'_>> {
-    let mut keyed: Vec<(String, Vec<&Run>)> = Vec::new();
-    for run in runs {
-        let key = without_seed(&run.experiment).identity();
-        match keyed.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, of_key)) => of_key.push(run),
-            None => keyed.push((key, vec![run])),
+fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
+    let alone = |subject: &Subject| trained_alone_at(&subject.run.experiment);
+    let most = subjects.iter().filter_map(alone).max();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut keys: Vec<String> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for subject in subjects {
+        let key = without_seed(&subject.run.experiment).identity();
+        if let Some(known) = keys.iter().position(|known| *known == key) {
+            groups[known].runs.push(&subject.run);
+            continue;
         }
-    }
-    let most = runs
-        .iter()
-        .filter_map(|run| trained_alone_at(&run.experiment))
-        .max();
-    let flexible = |runs: &[&Run]| {
-        runs.iter()
-            .any(|run| trained_alone_at(&run.experiment).is_none())
-    };
-    let only_one = keyed.iter().filter(|(_, runs)| flexible(runs)).count() == 1;
-    let groups = keyed.into_iter().map(|(_, runs)| {
-        let alone = runs
-            .first()
-            .and_then(|run| trained_alone_at(&run.experiment));
-        let (kind, label) = match alone {
+        let (kind, label) = match alone(subject) {
             Some(frames) if Some(frames) == most => {
                 (Kind::Vanilla, format!("TSM, {frames} frames"))
             }
             Some(frames) => (Kind::Separate, format!("TSM, {frames} frames")),
-            None if only_one => (Kind::Flexible, "FFN".to_owned()),
-            None => (
-                Kind::Other,
-                runs.first()
-                    .map_or_else(String::new, |run| run.experiment.name.clone()),
-            ),
+            None => (Kind::Flexible, "FFN".to_owned()),
         };
-        Group { label, kind, runs }
-    });
-    groups.collect()
+        keys.push(key);
+        names.push(&subject.name);
+        groups.push(Group {
+            label,
+            kind,
+            runs: vec![&subject.run],
+        });
+    }
+    tell_apart(&mut groups, &names);
+    groups
+}
+
+/// Of several groups that would have the same label each gets its name, and the first alone stands for the kind.
+fn tell_apart(groups: &mut [Group<'_>], names: &[&str]) {
+    let labels: Vec<String> = groups.iter().map(|group| group.label.clone()).collect();
+    for (index, (group, name)) in groups.iter_mut().zip(names).enumerate() {
+        let same = |label: &&String| **label == labels[index];
+        if labels.iter().filter(same).count() > 1 {
+            group.label = (*name).to_owned();
+        }
+        if labels
+            .iter()
+            .take(index)
+            .any(|label| *label == labels[index])
+        {
+            group.kind = Kind::Other;
+        }
+    }
 }
 
 fn without_seed(experiment: &Experiment) -> Experiment {

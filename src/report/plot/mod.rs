@@ -28,7 +28,7 @@ pub use alteration::alteration_values;
 pub use confusion::confusion_matrix;
 pub use deviation::{Accuracy, Deviation, Kind, Line, accuracy_against_gflops, deviation_curve};
 pub use drift::{Drift, drift_by_layer};
-pub use gather::{Figure, Gathered, figures};
+pub use gather::{Figure, Gathered, Subject, figures};
 pub use training::{Training, training_curves};
 
 #[cfg(test)]
