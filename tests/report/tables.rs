@@ -103,3 +103,38 @@ fn a_run_that_is_not_whole_is_in_no_table() {
     expect(&output, 5);
     assert!(stderr(&output).contains("eval/4.json"));
 }
+
+/// Through `ffn run`: what the suite runner writes is what the book reads.
+#[test]
+fn a_suite_that_ran_is_in_the_book_until_its_file_changes() {
+    let project =
+        Project::new("<!-- results -->\n# R\n\n{{verdicts small}}\n\n{{plot deviation small}}\n");
+    copy(
+        Path::new("fixtures/experiments"),
+        &project.path("experiments"),
+    );
+    std::fs::remove_dir_all(project.path("runs")).unwrap();
+    let file = project.path("experiments/small_suite.ron");
+    let (path, runs) = (file.to_str().unwrap(), project.path("runs"));
+    // Its claim may fail; that is an outcome too.
+    ffn(&["run", path, "--out", runs.to_str().unwrap()]);
+    expect(&project.build(), 0);
+    let html = project.read("out/html/results.html");
+    assert!(
+        html.contains("the gap of tiny from 4 to 2 frames"),
+        "{html}"
+    );
+    assert!(
+        html.contains("<svg") && html.contains("<figcaption>"),
+        "{html}"
+    );
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("AtLeast(20.0)", "AtLeast(10.0)")).unwrap();
+    std::fs::remove_dir_all(project.path("out")).unwrap();
+    let mistakes = project.mistakes();
+    assert!(
+        mistakes.contains("no suite file beside its experiments says it any more"),
+        "{mistakes}"
+    );
+}

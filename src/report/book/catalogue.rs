@@ -57,7 +57,12 @@ impl Catalogue {
 
     /// Whether there is anything under a name.
     pub fn has(&self, name: &str) -> bool {
-        !self.matches(name).is_empty() || self.find_suite(name).is_some()
+        !self.matches(name).is_empty() || self.has_suite(name)
+    }
+
+    /// Whether a suite has this name.
+    pub fn has_suite(&self, name: &str) -> bool {
+        self.find_suite(name).is_some()
     }
 
     /// Every run that is finished, whole and current, by folder name.

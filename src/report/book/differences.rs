@@ -40,7 +40,7 @@ pub fn ledger(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "### {}\n\n| paper or text | official code |\n| --- | --- |\n| {} | {} |\n\n{effect}\n",
+            "## {}\n\n| paper or text | official code |\n| --- | --- |\n| {} | {} |\n\n{effect}\n",
             capitalised(named.subject),
             table::escape_markdown(named.text),
             table::escape_markdown(named.code),

@@ -1,7 +1,7 @@
 //! The references of the book by name: what each takes, and the Markdown that stands in its place.
 
 use super::expand::Expander;
-use super::{differences, files, language, runs, suites};
+use super::{differences, files, language, plots, runs, suites};
 use crate::base::{Error, Kind, Result};
 use crate::report::table;
 
@@ -30,7 +30,7 @@ pub struct Function {
 }
 
 /// Every reference, in the order of the book's page on them.
-pub const FUNCTIONS: [Function; 24] = [
+pub const FUNCTIONS: [Function; 25] = [
     number("top1", "RUN FRAMES", "top-1 in percent", runs::top1),
     number("top5", "RUN FRAMES", "top-5 in percent", runs::top5),
     number(
@@ -96,6 +96,13 @@ pub const FUNCTIONS: [Function; 24] = [
         "top-1 of each class by frame count",
         true,
         runs::classes,
+    ),
+    block(
+        "plot",
+        "NAME RUN|SUITE...",
+        "a figure of `ffn plot`: `deviation`, `gflops`, `drift`, `training`, `confusion-T`, `alteration`; once in a book",
+        true,
+        plots::plot,
     ),
     block(
         "verdicts",

@@ -21,6 +21,7 @@ mod language;
 mod markdown;
 mod mistake;
 mod pages;
+mod plots;
 mod reference;
 mod render;
 mod runs;

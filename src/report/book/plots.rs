@@ -1,0 +1,61 @@
+//! Figures of runs and suites, inline in the page, so that they follow its colours.
+
+use super::expand::Expander;
+use super::functions::argument;
+use super::runs::page;
+use crate::base::{Error, Kind, Result};
+use crate::report::plot;
+use crate::report::source::Run;
+
+/// A figure of `ffn plot` by its name without the runs' names, with links to the runs that it was drawn from.
+pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+    let (wanted, sources) = (argument(args, 0), args.get(1..).unwrap_or_default());
+    let mut runs: Vec<Run> = Vec::new();
+    for source in sources {
+        for name in expander.runs_of(source)? {
+            runs.push(expander.run(&name)?.clone());
+        }
+    }
+    let gathered = plot::figures(&runs)?;
+    let plain = |name: &str| {
+        let names = runs.iter().map(Run::name);
+        names.fold(name.to_owned(), |name, run| {
+            name.replace(&format!("-{run}"), "")
+        })
+    };
+    let figure = gathered
+        .figures
+        .iter()
+        .find(|figure| plain(&figure.name) == wanted);
+    let figure = figure.ok_or_else(|| {
+        let known: Vec<String> = gathered.figures.iter().map(|f| plain(&f.name)).collect();
+        let message = format!(
+            "there is no figure `{wanted}`; there are {}",
+            known.join(", ")
+        );
+        Error::new(Kind::Run, message).hint(gathered.missing.join("; "))
+    })?;
+    let links = runs.iter().map(|run| {
+        let (name, up) = (run.name(), &expander.up);
+        let path = page(&name).replace(".md", ".html");
+        format!("<a href=\"{up}{path}\">{name}</a>")
+    });
+    let links = links.collect::<Vec<_>>().join(", ");
+    // An empty line would end the element, as Markdown sees it.
+    let lines = figure.svg.lines().filter(|line| !line.trim().is_empty());
+    let svg = lines.collect::<Vec<_>>().join("\n");
+    Ok(format!(
+        "<figure>\n{svg}\n<figcaption>From {links}.</figcaption>\n</figure>\n"
+    ))
+}
+
+impl Expander<'_> {
+    /// The folder names of a suite's runs, or the one run of this name.
+    fn runs_of(&mut self, name: &str) -> Result<Vec<String>> {
+        if !self.catalogue.has_suite(name) {
+            return Ok(vec![self.run(name)?.name()]);
+        }
+        let members = &self.suite(name)?.record.members;
+        Ok(members.iter().map(|member| member.run.clone()).collect())
+    }
+}
