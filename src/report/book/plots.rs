@@ -4,21 +4,21 @@ use super::expand::Expander;
 use super::functions::argument;
 use super::runs::page;
 use crate::base::{Error, Kind, Result};
-use crate::report::plot;
+use crate::report::plot::{self, Subject};
 use crate::report::source::Run;
+use crate::suite::MemberRun;
 
 /// A figure of `ffn plot` by its name without the runs' names, with links to the runs that it was drawn from.
 pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let (wanted, sources) = (argument(args, 0), args.get(1..).unwrap_or_default());
-    let mut runs: Vec<Run> = Vec::new();
+    let mut subjects = Vec::new();
     for source in sources {
-        for name in expander.runs_of(source)? {
-            runs.push(expander.run(&name)?.clone());
-        }
+        subjects.extend(expander.subjects(source)?);
     }
-    let gathered = plot::figures(&runs)?;
+    let gathered = plot::figures(&subjects)?;
+    let runs: Vec<&Run> = subjects.iter().map(|subject| &subject.run).collect();
     let plain = |name: &str| {
-        let names = runs.iter().map(Run::name);
+        let names = runs.iter().map(|run| run.name());
         names.fold(name.to_owned(), |name, run| {
             name.replace(&format!("-{run}"), "")
         })
@@ -50,12 +50,18 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
 }
 
 impl Expander<'_> {
-    /// The folder names of a suite's runs, or the one run of this name.
-    fn runs_of(&mut self, name: &str) -> Result<Vec<String>> {
+    /// A suite's runs under their members' names, or the one run of this name under its own.
+    fn subjects(&mut self, name: &str) -> Result<Vec<Subject>> {
         if !self.catalogue.has_suite(name) {
-            return Ok(vec![self.run(name)?.name()]);
+            let run = self.run(name)?.clone();
+            let name = run.name();
+            return Ok(vec![Subject { name, run }]);
         }
         let members = &self.suite(name)?.record.members;
-        Ok(members.iter().map(|member| member.run.clone()).collect())
+        let subject = |member: &MemberRun| {
+            let (name, run) = (member.name.clone(), self.run(&member.run)?.clone());
+            Ok(Subject { name, run })
+        };
+        members.iter().map(subject).collect()
     }
 }
