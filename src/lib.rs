@@ -33,7 +33,7 @@
 //! | [`analysis`] | a run | where its accuracy goes when the frame count changes, and why: documents in its folder |
 //! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
 //! | [`report`] | runs, analyses and suites | plots, tables, the book, metrics in the formats of other programs |
-//! | [`bench`] | an experiment | how long this machine takes for its work, beside what it could do at most |
+//! | [`mod@bench`] | an experiment | how long this machine takes for its work, beside what it could do at most |
 //! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin

@@ -9,7 +9,7 @@
 //! | `verdicts.json` | a list of [`Judged`], one for each claim in the suite's order |
 //! | `lock` | who works on the suite; locked while a process does |
 //!
-//! [`judge`] holds claims against runs; [`bootstrap`] has the statistics.
+//! [`judge()`] holds claims against runs; [`bootstrap`] has the statistics.
 
 pub mod bootstrap;
 pub mod evidence;

@@ -1,9 +1,9 @@
 //! The book: pages that people write, with numbers, tables and plots by reference to runs.
 //!
 //! [`build`] reads the pages of an mdBook, puts in the place of each `{{reference}}` what it refers to
-//! ([`functions`]), adds a page for each run, suite and file that was referred to ([`pages`]), writes all of it as a
+//! (`functions`), adds a page for each run, suite and file that was referred to (`pages`), writes all of it as a
 //! plain mdBook, and renders that. A reference to a run that is missing, unfinished, damaged or stale
-//! ([`source`](super::source)), and a figure that somebody typed on a results page ([`figures`]), are mistakes with
+//! ([`source`](super::source)), and a figure that somebody typed on a results page (`figures`), are mistakes with
 //! page, line and column; nothing is written then.
 //!
 //! ```text

@@ -2,10 +2,10 @@
 //!
 //! | format | files | value |
 //! |---|---|---|
-//! | [`tensorboard`] | `<run>/events.out.tfevents.…` | float64 |
-//! | [`csv`] | `<run>.csv` | the shortest text that reads back as the same float64 |
-//! | [`parquet`] | `<run>.parquet` | float64 |
-//! | [`mlflow`] | `mlruns/<experiment>/<run>/…`, a file store | as CSV |
+//! | `tensorboard` | `<run>/events.out.tfevents.…` | float64 |
+//! | `csv` | `<run>.csv` | the shortest text that reads back as the same float64 |
+//! | `parquet` | `<run>.parquet` | float64 |
+//! | `mlflow` | `mlruns/<experiment>/<run>/…`, a file store | as CSV |
 //!
 //! All hold the same [`series::Series`]. A file that is there with other content is left alone unless it shall be
 //! updated.
