@@ -28,7 +28,7 @@ WORKS = {
             "PyTorch, NCHW": ["train", "pytorch", "--layout", "nchw", "--clips", "{clips}"],
             "PyTorch, channels_last, bf16 autocast": ["train", "pytorch", "--precision", "bf16", "--clips", "{clips}"],
         },
-        "Training step of the FFN-TSM-ResNet-50, {clips} clips of 4 + 8 + 16 frames, 224 x 224",
+        "Training step of the FFN-TSM-ResNet-50, {clips} x (4 + 8 + 16) frames, 224 x 224",
     ),
     "eval": (
         ["eval", R50, "--frames", "8", "--batch", "1"],
@@ -47,7 +47,7 @@ WORKS = {
             "PyTorch, channels_last": ["train", "pytorch", "--network", "miniature", "--clips", "16"],
             "PyTorch, NCHW": ["train", "pytorch", "--network", "miniature", "--clips", "16", "--layout", "nchw"],
         },
-        "Training step of the miniature, 16 clips of 4 + 8 + 16 frames, 48 x 48",
+        "Training step of the miniature, 16 clips of 4 + 8 + 16 frames, 32 x 32",
     ),
 }
 

@@ -39,9 +39,9 @@ def arguments():
 
 
 def build(args):
-    """The FFN of the bench: ResNet-50 for 224 x 224 and 174 classes, or the miniature's network for 48 x 48 and 8."""
+    """The FFN of the bench: ResNet-50 for 224 x 224 and 174 classes, or the miniature's for 32 x 32 and 8."""
     torch.manual_seed(0)
-    classes, side = {"resnet50": (174, 224), "miniature": (8, 48)}[args.network]
+    classes, side, networks.Shift.div = {"resnet50": (174, 224, 8), "miniature": (8, 32, 4)}[args.network]
     return networks.Network(args.network, classes, FRAMES, True), side
 
 

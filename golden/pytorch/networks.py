@@ -12,18 +12,19 @@ LAYOUTS = {
     "resnet34": ([3, 4, 6, 3], False, 64),
     "resnet50": ([3, 4, 6, 3], True, 64),
     "resnet101": ([3, 4, 23, 3], True, 64),
-    "miniature": ([1, 1, 1, 1], False, 24),
+    "miniature": ([1, 1, 1], False, 24),
 }
 
 
 class Shift(nn.Module):
-    """Of the channels an eighth comes from the next frame, an eighth from the previous one, zero at the clip's ends."""
+    """Of the channels 1/div come from the next frame, 1/div from the previous one, zero at the clip's ends."""
 
+    div = 8
     segment = 1  # frames of a clip, set before every forward pass
 
     def forward(self, x):
         clips = x.view(-1, self.segment, *x.shape[1:])
-        fold = x.shape[1] // 8
+        fold = x.shape[1] // self.div
         out = torch.zeros_like(clips)
         out[:, :-1, :fold] = clips[:, 1:, :fold]
         out[:, 1:, fold : 2 * fold] = clips[:, :-1, fold : 2 * fold]
