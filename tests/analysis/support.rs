@@ -1,53 +1,15 @@
-//! The binary and a tiny finished run.
+//! A tiny finished run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub use crate::program::*;
+
 pub const TINY: &str = "fixtures/experiments/tiny.ron";
-
-/// The tiny data set, the one of the tests of whole runs: rendered by whoever comes first.
-pub fn data() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny")
-}
-
-/// The program in the project's folder, with the tiny data set and nobody's configuration.
-pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .env("FFN_DATA_MINIATURE", data())
-        .env("FFN_CONFIG", data().join("no-configuration.ron"))
-        .env("COLUMNS", "100")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-pub fn ffn(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Fails unless the program ended with this code.
-#[track_caller]
-pub fn expect(output: &Output, code: i32) {
-    let (out, err) = (stdout(output), stderr(output));
-    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
-}
 
 /// A copy of a run that is finished and was never analysed, below a folder of its own.
 pub struct Run {
@@ -103,18 +65,6 @@ impl Run {
             (name, std::fs::read(&path).unwrap())
         });
         files.filter(|(name, _)| name != "latency.json").collect()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(&path, &target).unwrap()),
-        }
     }
 }
 

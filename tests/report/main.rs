@@ -1,5 +1,7 @@
 //! What is made of runs: the book, tables, metrics for other programs.
 
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/python.rs"]
 mod python;
 

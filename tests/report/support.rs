@@ -1,38 +1,12 @@
 //! Two tiny runs, and small books to refer to them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::OnceLock;
 
+pub use crate::program::*;
+
 const TINY: &str = "fixtures/experiments/tiny.ron";
-
-/// The program in the project's folder, with the tiny data set and nobody's configuration.
-pub fn ffn(arguments: &[&str]) -> Output {
-    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny");
-    Command::new(env!("CARGO_BIN_EXE_ffn"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .env("FFN_CONFIG", data.join("no-configuration.ron"))
-        .env("FFN_DATA_MINIATURE", data)
-        .env("NO_COLOR", "1")
-        .output()
-        .unwrap()
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Fails unless the program ended with this code.
-#[track_caller]
-pub fn expect(output: &Output, code: i32) {
-    let (out, err) = (stdout(output), stderr(output));
-    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
-}
 
 /// The folder that holds a finished run of the tiny experiment.
 pub fn runs() -> &'static Path {
@@ -140,17 +114,4 @@ pub fn write_sealed(path: &Path, document: Document) -> String {
     let text = ffn::run::seal::seal(&document).unwrap();
     std::fs::write(path, &text).unwrap();
     ffn::base::files::sha256(text.as_bytes())
-}
-
-/// A copy of a folder.
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(&path, &target).unwrap()),
-        }
-    }
 }

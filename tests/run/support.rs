@@ -1,60 +1,17 @@
-//! The binary, a small data set and experiments for the tests of whole runs.
+//! Runs of the tiny experiment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+pub use crate::program::*;
 
 pub const TINY: &str = "fixtures/experiments/tiny.ron";
 
 /// Files of a run that a clock or a flag decides.
 const RECORDS: [&str; 4] = ["history.json", "timing.jsonl", "log.txt", "lock"];
-
-/// The program in the project's folder, with the tiny data set and nobody's configuration.
-pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .env("FFN_DATA_MINIATURE", data())
-        .env("FFN_CONFIG", data().join("no-configuration.ron"))
-        .env("COLUMNS", "100")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// The tiny data set: rendered by whoever comes first.
-pub fn data() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny")
-}
-
-pub fn ffn(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Fails unless the program ended with this code.
-#[track_caller]
-pub fn expect(output: &Output, code: i32) {
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "stdout:\n{}\nstderr:\n{}",
-        stdout(output),
-        stderr(output)
-    );
-}
 
 /// Runs the tiny experiment below `out` to its end.
 pub fn run_tiny(out: &Path, flags: &[&str]) -> Output {
@@ -136,19 +93,6 @@ pub fn assert_same(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>)
     assert_eq!(names(a), names(b));
     let differing: Vec<&String> = a.keys().filter(|name| a[*name] != b[*name]).collect();
     assert!(differing.is_empty(), "different bytes in {differing:?}");
-}
-
-/// A copy of a folder.
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(&path, &target).unwrap()),
-        }
-    }
 }
 
 /// Flips a bit in the middle of a file.

@@ -1,5 +1,8 @@
 //! Suites: the language, and whole suites through the binary.
 
+#[path = "../support/program.rs"]
+mod program;
+
 mod language;
 mod support;
 mod whole;

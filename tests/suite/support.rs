@@ -1,43 +1,36 @@
-//! The binary with a tiny data set, for suites of the tiny experiment.
+//! Runs of the tiny suite.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
+
+pub use crate::program::*;
 
 pub const TINY: &str = "fixtures/suites/tiny.ron";
 
-/// The program in the project's folder, with the tiny data set and nobody's configuration.
-pub fn command(arguments: &[&str]) -> Command {
-    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .env("FFN_CONFIG", data.join("no-configuration.ron"))
-        .env("FFN_DATA_MINIATURE", data)
-        .env("COLUMNS", "100")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+/// `ffn run` of a suite into `out`.
+pub fn run(file: &str, out: &Path, flags: &[&str]) -> Output {
+    ffn(&[&["run", file, "--out", out.to_str().unwrap()], flags].concat())
 }
 
-pub fn ffn(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
+/// A folder with a copy of the finished tiny suite and its runs.
+pub fn finished() -> tempfile::TempDir {
+    static RUNS: OnceLock<PathBuf> = OnceLock::new();
+    let runs = RUNS.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite-runs");
+        let _ = std::fs::remove_dir_all(&out);
+        expect(&run(TINY, &out, &["--jobs", "2"]), 0);
+        out
+    });
+    let place = tempfile::tempdir().unwrap();
+    copy(runs, place.path());
+    place
 }
 
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Fails unless the program ended with this code.
-#[track_caller]
-pub fn expect(output: &Output, code: i32) {
-    let (out, err) = (stdout(output), stderr(output));
-    let found = output.status.code();
-    assert_eq!(found, Some(code), "stdout:\n{out}\nstderr:\n{err}");
+/// The suite's folder below `out`.
+pub fn suite_folder(out: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path());
+    entries
+        .find(|path| path.join("suite.ron").exists())
+        .unwrap()
 }

@@ -8,18 +8,6 @@ use ffn::suite::{Judged, Record, Verdict};
 
 use crate::support::*;
 
-fn run(file: &str, out: &Path, flags: &[&str]) -> std::process::Output {
-    ffn(&[&["run", file, "--out", out.to_str().unwrap()], flags].concat())
-}
-
-/// The suite's folder below `out`.
-fn suite_folder(out: &Path) -> PathBuf {
-    let mut entries = std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path());
-    entries
-        .find(|path| path.join("suite.ron").exists())
-        .unwrap()
-}
-
 fn verdicts(out: &Path) -> Vec<Judged> {
     let text = std::fs::read(suite_folder(out).join("verdicts.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
@@ -196,9 +184,8 @@ fn a_second_process_learns_who_holds_the_suite() {
 
 #[test]
 fn the_exit_code_is_that_of_the_worst_verdict() {
-    let place = tempfile::tempdir().unwrap();
+    let place = finished();
     let out = place.path();
-    expect(&run(TINY, out, &["--jobs", "2"]), 0);
     let fails = r#"(id: "small", quantity: Parameters(run: "ffn"), is: AtMost(10)),"#;
     // Eight clips settle nothing.
     let open = r#"(id: "open", quantity: Top1(run: "ffn", frames: 4), is: AtLeast(12.5)),"#;
@@ -225,9 +212,8 @@ fn the_exit_code_is_that_of_the_worst_verdict() {
 
 #[test]
 fn changed_predictions_are_refused() {
-    let place = tempfile::tempdir().unwrap();
+    let place = finished();
     let out = place.path();
-    expect(&run(TINY, out, &["--jobs", "2"]), 0);
     let run_name = &record(out).members[0].run;
     let predictions = out.join(run_name).join("eval/2.predictions.jsonl");
     let text = std::fs::read_to_string(&predictions).unwrap();

@@ -13,7 +13,7 @@ fn recorded(place: &Path) {
     let flags = [
         "golden", "record", "a.ron", "--out", "bundle", "--mode", "train", "--taps", taps,
     ];
-    expect(&ffn(place, &flags), 0);
+    expect(&ffn_in(place, &flags), 0);
 }
 
 #[test]

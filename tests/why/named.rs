@@ -205,10 +205,10 @@ fn what_a_person_reads() {
         "b.ron",
         &[(FFN, "Ffn(frames: [2, 4], shift_segments: Shared(4)")],
     );
-    let output = ffn(place, &["why", "a.ron", "b.ron"]);
+    let output = ffn_in(place, &["why", "a.ron", "b.ron"]);
     expect(&output, 1);
-    insta::assert_snapshot!("shift_in_training", redacted(&text(&output)));
-    let output = ffn(place, &["why", "a.ron", "a.ron", "--steps", "2"]);
+    insta::assert_snapshot!("shift_in_training", redacted(&stdout(&output)));
+    let output = ffn_in(place, &["why", "a.ron", "a.ron", "--steps", "2"]);
     expect(&output, 0);
-    insta::assert_snapshot!("nothing_differs", redacted(&text(&output)));
+    insta::assert_snapshot!("nothing_differs", redacted(&stdout(&output)));
 }

@@ -10,7 +10,10 @@ fn finished() -> &'static Path {
     static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let made = PLACE.get_or_init(|| {
         let place = place();
-        expect(&ffn(place.path(), &["run", "a.ron", "--threads", "1"]), 0);
+        expect(
+            &ffn_in(place.path(), &["run", "a.ron", "--threads", "1"]),
+            0,
+        );
         std::fs::rename(
             only_folder(&place.path().join("runs")),
             place.path().join("run"),
@@ -24,18 +27,6 @@ fn finished() -> &'static Path {
 fn only_folder(folder: &Path) -> PathBuf {
     let mut folders = std::fs::read_dir(folder).unwrap();
     folders.next().unwrap().unwrap().path()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(&path, &target).unwrap()),
-        }
-    }
 }
 
 /// `ffn why` of the finished run and a copy of it in which `edit` changed something.
@@ -69,7 +60,7 @@ fn two_runs_of_one_experiment_are_the_same() {
         "--out",
         out,
     ];
-    expect(&ffn(finished(), &flags), 0);
+    expect(&ffn_in(finished(), &flags), 0);
     let run = only_folder(other.path());
     let (code, report) = why(finished(), &["run", run.to_str().unwrap()]);
     assert_eq!((code, report.differing()), (0, vec![]));
@@ -91,7 +82,7 @@ fn a_stopped_run_agrees_as_far_as_it_went() {
     let other = tempfile::tempdir().unwrap();
     let out = other.path().to_str().unwrap();
     let flags = ["run", "a.ron", "--max-minutes", "0", "--out", out];
-    expect(&ffn(finished(), &flags), 75);
+    expect(&ffn_in(finished(), &flags), 75);
     let run = only_folder(other.path());
     let (code, report) = why(finished(), &["run", run.to_str().unwrap()]);
     assert_eq!((code, report.differing()), (0, vec![]));
@@ -268,7 +259,7 @@ fn other_pins_name_the_video() {
         "--data-root",
         root,
     ];
-    expect(&ffn(place.path(), &pin), 0);
+    expect(&ffn_in(place.path(), &pin), 0);
     let (code, report) = why(
         place.path(),
         &["a.ron", "other/b.ron", "--data-root-b", root],
@@ -305,10 +296,10 @@ fn without_data_the_weights_are_compared_all_the_same() {
 
 #[test]
 fn what_is_neither_experiment_nor_run_is_refused() {
-    let place = place();
-    expect(&ffn(place.path(), &["why", "a.ron", "pins"]), 5);
-    expect(&ffn(place.path(), &["why", "a.ron", "nowhere.ron"]), 8);
-    expect(&ffn(place.path(), &["why", "a.ron"]), 2);
+    let tiny = "fixtures/experiments/tiny.ron";
+    expect(&ffn(&["why", tiny, "fixtures"]), 5);
+    expect(&ffn(&["why", tiny, "nowhere.ron"]), 8);
+    expect(&ffn(&["why", tiny]), 2);
 }
 
 /// The compiled engine and dfdx's own operations: the same but for rounding, which the notes of a difference tell.

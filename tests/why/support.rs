@@ -1,42 +1,17 @@
-//! The binary, and variants of the tiny experiment.
+//! Variants of the tiny experiment, and what `ffn why` says of them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use serde_json::Value;
 
+pub use crate::program::*;
+
 const EXPERIMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/experiments");
 
-/// The tiny data set, the one of the tests of whole runs: rendered by whoever comes first.
-pub fn data() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny")
-}
-
-/// The program with the tiny data set and nobody's configuration, in a folder of experiments.
-pub fn ffn(place: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ffn"))
-        .current_dir(place)
-        .args(arguments)
-        .env("FFN_DATA_MINIATURE", data())
-        .env("FFN_CONFIG", place.join("no-configuration.ron"))
-        .output()
-        .unwrap()
-}
-
-pub fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// Fails unless the program ended with this code.
-#[track_caller]
-pub fn expect(output: &Output, code: i32) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{}\n{error}",
-        text(output)
-    );
+/// The program in a folder of experiments.
+pub fn ffn_in(place: &Path, arguments: &[&str]) -> Output {
+    command(arguments).current_dir(place).output().unwrap()
 }
 
 /// A folder with the tiny experiment as `a.ron` and its pins.
@@ -71,7 +46,7 @@ pub fn vary(place: &Path, name: &str, as_name: &str, changes: &[(&str, &str)]) {
 
 /// `ffn why --json`: exit code and report.
 pub fn why(place: &Path, arguments: &[&str]) -> (i32, Report) {
-    let output = ffn(place, &[&["why", "--json"], arguments].concat());
+    let output = ffn_in(place, &[&["why", "--json"], arguments].concat());
     let error = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout);
     let report = report.unwrap_or_else(|_| panic!("{error}"));
