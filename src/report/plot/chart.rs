@@ -248,18 +248,7 @@ impl Panel {
         svg.label(middle, Anchor::Middle, "label", &self.x.label);
         if !self.y.label.is_empty() {
             let (x, y) = (area.left + 11.0, (inner.top + inner.bottom) / 2.0);
-            let turned = format!(
-                "rotate(-90 {} {})",
-                super::svg::number(x),
-                super::svg::number(y)
-            );
-            let attributes = [
-                ("x", x.into()),
-                ("y", y.into()),
-                ("text-anchor", "middle".into()),
-                ("transform", Value::Text(&turned)),
-            ];
-            svg.text("text", &attributes, &self.y.label);
+            svg.turned_label((x, y), &self.y.label);
         }
     }
 }

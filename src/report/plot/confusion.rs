@@ -104,18 +104,7 @@ fn border(svg: &mut Svg, top: f64) {
         "predicted class",
     );
     let (x, y) = (LEFT - 36.0, top + SIDE / 2.0);
-    let turned = format!(
-        "rotate(-90 {} {})",
-        super::svg::number(x),
-        super::svg::number(y)
-    );
-    let attributes = [
-        ("x", x.into()),
-        ("y", y.into()),
-        ("text-anchor", "middle".into()),
-        ("transform", Value::Text(&turned)),
-    ];
-    svg.text("text", &attributes, "true class");
+    svg.turned_label((x, y), "true class");
 }
 
 /// The key: number and name of each class.

@@ -76,6 +76,18 @@ impl Svg {
         self.text("text", &at, text);
     }
 
+    /// A line of text that reads upwards, its baseline's middle at a point.
+    pub fn turned_label(&mut self, (x, y): (f64, f64), text: &str) {
+        let turned = format!("rotate(-90 {} {})", number(x), number(y));
+        let attributes = [
+            ("x", x.into()),
+            ("y", y.into()),
+            ("text-anchor", "middle".into()),
+            ("transform", Value::Text(&turned)),
+        ];
+        self.text("text", &attributes, text);
+    }
+
     /// A straight line.
     pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), class: &str) {
         let ends = [("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2)];
