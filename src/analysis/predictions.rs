@@ -61,6 +61,14 @@ pub struct Matrix {
     pub counts: Vec<Vec<usize>>,
 }
 
+/// A class that is taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mistake {
+    pub label: usize,
+    pub predicted: usize,
+    pub clips: usize,
+}
+
 /// Accuracy of each class in two runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gains {
@@ -195,6 +203,25 @@ impl Confusion {
             matrices: all.iter().map(matrix).collect(),
             classes,
         }
+    }
+}
+
+impl Matrix {
+    /// Every pair of classes that is confused, the most frequent first, else in label order.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mistakes = self.counts.iter().enumerate().flat_map(|(label, row)| {
+            let mistake = move |(predicted, &clips)| Mistake {
+                label,
+                predicted,
+                clips,
+            };
+            row.iter().enumerate().map(mistake)
+        });
+        let mut mistakes: Vec<Mistake> = mistakes
+            .filter(|of| of.label != of.predicted && of.clips > 0)
+            .collect();
+        mistakes.sort_by_key(|of| std::cmp::Reverse(of.clips));
+        mistakes
     }
 }
 

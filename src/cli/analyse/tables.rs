@@ -4,7 +4,7 @@ use super::Analyses;
 use crate::analysis::alteration::{Alterations, Layer};
 use crate::analysis::drift::{self, Drift};
 use crate::analysis::precise::{Point, PreciseNorms};
-use crate::analysis::predictions::{Confusion, Flips, Gains, Matrix, Pair};
+use crate::analysis::predictions::{Confusion, Flips, Gains, Pair};
 use crate::cli::{surface, table};
 
 /// Pairs of classes that are told for each frame count.
@@ -215,30 +215,18 @@ fn flips_table(flips: &Flips) -> String {
 fn confusion_table(confusion: &Confusion) -> String {
     let name = |class: usize| confusion.classes.get(class).cloned().unwrap_or_default();
     let rows = confusion.matrices.iter().flat_map(|matrix| {
-        worst(matrix)
-            .into_iter()
-            .map(move |(clips, label, predicted)| {
-                let frames = matrix.frames.to_string();
-                vec![frames, name(label), name(predicted), clips.to_string()]
-            })
+        let worst = matrix.mistakes().into_iter().take(PAIRS);
+        worst.map(move |mistake| {
+            vec![
+                matrix.frames.to_string(),
+                name(mistake.label),
+                name(mistake.predicted),
+                mistake.clips.to_string(),
+            ]
+        })
     });
     let rows: Vec<_> = rows.collect();
     table::render_words(&["frames", "class", "taken for", "clips"], &rows)
-}
-
-/// The most frequent mistakes: clips, class, what it was taken for.
-fn worst(matrix: &Matrix) -> Vec<(usize, usize, usize)> {
-    let cells = matrix.counts.iter().enumerate().flat_map(|(label, row)| {
-        let wrong = row
-            .iter()
-            .enumerate()
-            .filter(move |&(predicted, _)| predicted != label);
-        wrong.map(move |(predicted, &clips)| (clips, label, predicted))
-    });
-    let mut cells: Vec<_> = cells.filter(|&(clips, ..)| clips > 0).collect();
-    cells.sort_by_key(|&(clips, label, predicted)| (std::cmp::Reverse(clips), label, predicted));
-    cells.truncate(PAIRS);
-    cells
 }
 
 fn gains_table(gains: &Gains) -> String {

@@ -121,24 +121,14 @@ fn names(svg: &mut Svg, top: f64, classes: &[String]) -> f64 {
 
 /// The pair of classes that is confused most.
 fn worst(classes: &[String], matrix: &Matrix) -> String {
-    let pairs = matrix.counts.iter().enumerate().flat_map(|(label, row)| {
-        let others = row
-            .iter()
-            .enumerate()
-            .filter(move |&(predicted, _)| predicted != label);
-        others.map(move |(predicted, &clips)| (clips, label, predicted))
-    });
     let name = |class: usize| classes.get(class).map_or("?", String::as_str);
-    match pairs
-        .max_by_key(|&(clips, label, predicted)| (clips, std::cmp::Reverse((label, predicted))))
-    {
-        Some((clips, label, predicted)) if clips > 0 => {
-            format!(
-                "Most often, {clips} times, “{}” is taken for “{}”.",
-                name(label),
-                name(predicted)
-            )
-        }
-        _ => "No class is taken for another.".to_owned(),
+    match matrix.mistakes().first() {
+        Some(most) => format!(
+            "Most often, {} times, “{}” is taken for “{}”.",
+            most.clips,
+            name(most.label),
+            name(most.predicted)
+        ),
+        None => "No class is taken for another.".to_owned(),
     }
 }
