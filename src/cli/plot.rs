@@ -6,7 +6,7 @@ use crate::base::{Result, files};
 use crate::report::plot::{self, Subject};
 use crate::report::source::{Run, Suite};
 use crate::run::Folder;
-use crate::suite::MemberRun;
+use crate::suite::{self, MemberRun};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let mut subjects = Vec::new();
     for path in args.folders {
-        match Suite::is_at(&path) {
+        match suite::folder::is_at(&path) {
             true => subjects.extend(members(&Suite::open(&path)?)?),
             false => {
                 let run = Run::open(Folder::at(path))?;

@@ -7,6 +7,7 @@ use crate::report::results;
 use crate::report::source::{Run, Suite};
 use crate::report::table::Format;
 use crate::run::Folder;
+use crate::suite;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,7 +25,7 @@ pub fn run(args: Args) -> Result<()> {
     let (suites, runs): (Vec<PathBuf>, Vec<PathBuf>) = args
         .folders
         .into_iter()
-        .partition(|path| Suite::is_at(path));
+        .partition(|path| suite::folder::is_at(path));
     let runs: Vec<Run> = runs
         .into_iter()
         .map(|path| Run::open(Folder::at(path)))

@@ -14,7 +14,7 @@ use crate::run::manifest::{Manifest, Pins};
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, checkpoint, verify};
 use crate::spec::{self, Document, Experiment};
-use crate::suite::{Judged, Record};
+use crate::suite::{Judged, Record, folder};
 
 /// A run that is finished and has every byte as it was written.
 #[derive(Debug, Clone)]
@@ -239,24 +239,11 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Whether a folder is that of a suite.
-    pub fn is_at(path: &Path) -> bool {
-        path.join(SUITE_RECORD).exists()
-    }
-
     /// Reads a suite's folder and holds what the verdicts were made from against the run folders beside it.
     pub fn open(path: &Path) -> Result<Self> {
-        let record: Record = read_json(&path.join(SUITE_RECORD))?;
-        let suite = path.join(SUITE);
-        let computed = files::sha256_of_file(&suite)?;
-        if computed != record.identity {
-            return Err(checkpoint::hash_mismatch(
-                &suite,
-                &record.identity,
-                &computed,
-            ));
-        }
-        let verdicts: Vec<Judged> = read_json(&path.join(VERDICTS))?;
+        let folder = Folder::at(path);
+        let record = folder::read_record(&folder)?;
+        let verdicts = folder::read_verdicts(&folder)?;
         let runs = path.parent().unwrap_or(Path::new(""));
         for (name, expected) in verdicts.iter().flat_map(|judged| &judged.evidence) {
             let file = runs.join(name);
@@ -267,7 +254,7 @@ impl Suite {
             }
         }
         Ok(Self {
-            folder: Folder::at(path),
+            folder,
             record,
             verdicts,
         })
@@ -320,13 +307,4 @@ impl Suite {
         })
         .collect()
     }
-}
-
-const SUITE: &str = "suite.ron";
-const SUITE_RECORD: &str = "suite.json";
-const VERDICTS: &str = "verdicts.json";
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_str(&files::read_text(path)?)
-        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
 }

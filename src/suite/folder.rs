@@ -5,12 +5,17 @@ use std::path::Path;
 use super::evidence::folders;
 use super::record::{Judged, MemberRun, Record};
 use crate::base::{Error, Kind, Result, files};
-use crate::run::Folder;
+use crate::run::{Folder, checkpoint};
 use crate::spec::Suite;
 
-pub const SUITE: &str = "suite.ron";
+const SUITE: &str = "suite.ron";
 pub const RECORD: &str = "suite.json";
 pub const VERDICTS: &str = "verdicts.json";
+
+/// Whether a folder is that of a suite.
+pub fn is_at(path: &Path) -> bool {
+    path.join(RECORD).exists()
+}
 
 /// The folder of a suite below `runs`: `<name>-<first 8 digits of its identity>`. It is locked as a run is.
 pub fn of(runs: &Path, suite: &Suite) -> Folder {
@@ -28,6 +33,25 @@ pub fn begin(folder: &Folder, suite: &Suite, runs: &Path) -> Result<()> {
 
 pub fn write_verdicts(folder: &Folder, verdicts: &[Judged]) -> Result<()> {
     write_json(&folder.join(VERDICTS), &verdicts)
+}
+
+/// What the suite consists of; refused where `suite.ron` is not the file that it speaks of.
+pub fn read_record(folder: &Folder) -> Result<Record> {
+    let record: Record = read_json(&folder.join(RECORD))?;
+    let suite = folder.join(SUITE);
+    let computed = files::sha256_of_file(&suite)?;
+    match computed == record.identity {
+        true => Ok(record),
+        false => Err(checkpoint::hash_mismatch(
+            &suite,
+            &record.identity,
+            &computed,
+        )),
+    }
+}
+
+pub fn read_verdicts(folder: &Folder) -> Result<Vec<Judged>> {
+    read_json(&folder.join(VERDICTS))
 }
 
 fn record(suite: &Suite, runs: &Path) -> Record {
@@ -49,6 +73,11 @@ fn record(suite: &Suite, runs: &Path) -> Record {
         identity: suite.identity(),
         members: members.collect(),
     }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&files::read_text(path)?)
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {

@@ -20,6 +20,7 @@ use crate::analysis::{
 use crate::base::{Error, Kind, Result};
 use crate::report::source::Suite;
 use crate::run::{Folder, results, verify};
+use crate::suite;
 use crate::train::progress::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -103,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
 fn runs(folders: &[PathBuf]) -> Result<Vec<Folder>> {
     let mut runs = Vec::new();
     for path in folders {
-        match Suite::is_at(path) {
+        match suite::folder::is_at(path) {
             true => runs.extend(Suite::open(path)?.runs()?.into_iter().map(|run| run.folder)),
             false => runs.push(Folder::at(path)),
         }

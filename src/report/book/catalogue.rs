@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::base::{Error, Kind, Result};
 use crate::report::source::{Run, Suite};
 use crate::run::Folder;
+use crate::suite;
 
 #[derive(Debug)]
 pub struct Catalogue {
@@ -28,7 +29,7 @@ impl Catalogue {
     pub fn new(mut folders: Vec<PathBuf>) -> Self {
         folders.sort();
         folders.dedup();
-        let suites = folders.iter().filter(|path| Suite::is_at(path));
+        let suites = folders.iter().filter(|path| suite::folder::is_at(path));
         let runs = folders.iter().map(Folder::at).filter(Folder::exists);
         let entry = |folder: Folder| Entry {
             name: folder.manifest().ok().map(|manifest| manifest.name),

@@ -6,6 +6,7 @@ use crate::base::{Error, Kind, Result};
 use crate::report::source::Suite;
 use crate::report::{results, table, verdicts};
 use crate::suite::Judged;
+use crate::suite::folder::{RECORD, VERDICTS};
 
 /// Where a suite's page is, below the book's source folder.
 pub fn page(suite: &str) -> String {
@@ -48,7 +49,7 @@ pub fn claim(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
             .replace('[', "\\[")
             .replace(']', "\\]")
     );
-    Ok(expander.cite_suite(&suite.name(), text.trim(), "verdicts.json"))
+    Ok(expander.cite_suite(&suite.name(), text.trim(), VERDICTS))
 }
 
 /// Every claim with its verdict.
@@ -58,7 +59,7 @@ pub fn verdicts(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         let cells = verdicts::row(judged);
         let mut cells: Vec<String> = cells.iter().map(|c| table::escape_markdown(c)).collect();
         if let Some(last) = cells.last_mut() {
-            *last = expander.cite_suite(&suite.name(), &format!("**{last}**"), "verdicts.json");
+            *last = expander.cite_suite(&suite.name(), &format!("**{last}**"), VERDICTS);
         }
         cells
     };
@@ -79,7 +80,7 @@ pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
             *cell = table::escape_markdown(cell);
         }
         for cell in row.iter_mut().skip(1) {
-            *cell = expander.cite_suite(&suite.name(), cell, "suite.json");
+            *cell = expander.cite_suite(&suite.name(), cell, RECORD);
         }
     }
     let text = table::markdown(&table.header, &table.rows);
