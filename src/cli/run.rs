@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions};
-use super::{jobs, results, suites};
+use super::{jobs, opening, results, suites};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
-use crate::data::dataset::OpenOptions;
 use crate::exec::Executor;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, verify};
 use crate::spec::{self, Document, Loaded, Suite};
-use crate::train::progress::{Preparation, Progress, Screen};
+use crate::train::progress::{Progress, Screen};
 use crate::train::stop::Stop;
 use crate::train::{Job, Session};
 
@@ -188,17 +187,8 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         }
         drop(folder.lock()?);
     }
-    let preparation = Preparation::new();
-    let dataset = Dataset::open(
-        &loaded.experiment,
-        &OpenOptions {
-            root: args.data.data_root.clone(),
-            base: &loaded.base,
-            unpinned: args.data.unpinned,
-            progress: &|name, done, total| preparation.tell(name, done, total),
-        },
-    )?;
-    Ok(Prepared::Ready(task, Arc::new(dataset)))
+    let dataset = opening::open(&args.data, &loaded.experiment, &loaded.base)?;
+    Ok(Prepared::Ready(task, dataset))
 }
 
 /// Refuses to go on with a run of another experiment, and says where the two differ.

@@ -58,7 +58,7 @@ impl<'a> Evidence<'a> {
                     all = Some(Answers { clips, right });
                 }
                 Some(all) if all.clips == clips => all.right.push(right),
-                Some(_) => return Err(other_clips(&folder)),
+                Some(_) => return Err(other_clips(&folder.name())),
             }
         }
         all.ok_or_else(|| Lack::Missing(format!("`{}` has no run", member.name)))
@@ -81,7 +81,7 @@ pub fn folders(runs: &Path, member: &Member) -> Vec<Folder> {
 }
 
 /// The result of a finished run at one frame count.
-pub fn summary(folder: &Folder, frames: usize) -> Result<Summary, Lack> {
+fn summary(folder: &Folder, frames: usize) -> Result<Summary, Lack> {
     if !folder.exists() || !folder.manifest()?.finished {
         return Err(Lack::Missing(format!(
             "`{}` is not finished",
@@ -96,9 +96,9 @@ pub fn summary(folder: &Folder, frames: usize) -> Result<Summary, Lack> {
     })
 }
 
-pub fn other_clips(folder: &Folder) -> Lack {
-    let message = format!("`{}` was evaluated on other clips", folder.name());
-    Lack::Missing(message)
+/// `name`: of a member or of its run.
+pub fn other_clips(name: &str) -> Lack {
+    Lack::Missing(format!("`{name}` was evaluated on other clips"))
 }
 
 impl Answers {

@@ -127,8 +127,7 @@ fn measure(
 /// Answers of two members about the same clips.
 fn gain(better: &Answers, worse: &Answers, member: &Member) -> Result<Measured, Lack> {
     if better.clips != worse.clips {
-        let message = format!("`{}` was evaluated on other clips", member.name);
-        return Err(Lack::Missing(message));
+        return Err(evidence::other_clips(&member.name));
     }
     Ok(percentage(&[better.arm(), worse.minus()], worse, -100.0))
 }
