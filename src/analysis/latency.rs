@@ -8,6 +8,7 @@ use super::document::Content;
 use super::subject::{Subject, branch_frames};
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
+use crate::base::statistics::median;
 use crate::exec::{EngineKind, Segment};
 use crate::run::provenance::{Build, Machine};
 
@@ -85,15 +86,13 @@ fn time(subject: &mut Subject, frames: usize, branch: usize) -> Result<Timed> {
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     };
     pass()?;
-    let mut times: Vec<f64> = (0..PASSES).map(|_| pass()).collect::<Result<_>>()?;
-    times.sort_by(f64::total_cmp);
-    let at = |place: usize| times.get(place).copied().unwrap_or_default();
+    let times: Vec<f64> = (0..PASSES).map(|_| pass()).collect::<Result<_>>()?;
     Ok(Timed {
         frames,
         branch: of_branch,
-        median_ms: at(PASSES / 2),
-        fastest_ms: at(0),
-        slowest_ms: at(PASSES - 1),
+        median_ms: median(&times),
+        fastest_ms: times.iter().copied().fold(f64::INFINITY, f64::min),
+        slowest_ms: times.iter().copied().fold(0.0, f64::max),
     })
 }
 

@@ -6,6 +6,7 @@ use super::document::Content;
 use super::estimate::{Estimate, Extent};
 use super::subject::{Subject, branch_frames};
 use crate::base::Result;
+use crate::base::statistics::percentage;
 use crate::data::EvalBatch;
 use crate::exec::Statistics;
 use crate::run::results::{self, Prediction};
@@ -48,7 +49,7 @@ pub struct Score {
 impl Score {
     /// In percent.
     pub fn top1_percent(&self) -> f64 {
-        100.0 * self.top1 as f64 / self.clips.max(1) as f64
+        percentage(self.top1, self.clips)
     }
 }
 

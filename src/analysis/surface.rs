@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::document::Content;
 use super::subject::Subject;
 use crate::base::Result;
+use crate::base::statistics::percentage;
 use crate::graph::Graph;
 use crate::run::results::Summary;
 use crate::train::evaluate::{Branches, Evaluated, Evaluation};
@@ -90,12 +91,12 @@ impl Point {
 
     /// In percent.
     pub fn top1_percent(&self) -> f64 {
-        100.0 * self.top1 as f64 / self.clips.max(1) as f64
+        percentage(self.top1, self.clips)
     }
 
     /// In percent.
     pub fn top5_percent(&self) -> f64 {
-        100.0 * self.top5 as f64 / self.clips.max(1) as f64
+        percentage(self.top5, self.clips)
     }
 
     /// 10⁹ multiply-adds of one view: what the papers of the field call GFLOPs.

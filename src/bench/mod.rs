@@ -15,6 +15,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::base::Result;
+use crate::base::statistics::median;
 use crate::model::StepTime;
 
 /// Something that is done again and again.
@@ -73,29 +74,6 @@ pub fn measure(work: &mut dyn Work, repeats: usize) -> Result<Timing> {
 impl Timing {
     /// The middle one of the wall times.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
-        match (sorted.get(low), sorted.get(high)) {
-            (Some(low), Some(high)) => (low + high) / 2.0,
-            _ => f64::NAN,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn median_of_an_even_count_lies_between_the_middle_two() {
-        let timing = |seconds: &[f64]| Timing {
-            seconds: seconds.to_vec(),
-            processor_seconds: Vec::new(),
-            steps: Vec::new(),
-        };
-        assert_eq!(timing(&[3.0, 1.0, 2.0]).median(), 2.0);
-        assert_eq!(timing(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
-        assert!(timing(&[]).median().is_nan());
+        median(&self.seconds)
     }
 }

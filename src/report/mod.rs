@@ -4,6 +4,7 @@
 //! ([`source::Run`]).
 
 pub mod book;
+mod escape;
 pub mod metrics;
 pub mod numbers;
 pub mod results;

@@ -1,5 +1,7 @@
 //! One table in the formats that papers and pages take. The first column goes to the left, the others to the right.
 
+use super::escape;
+
 /// What a table is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -36,7 +38,7 @@ impl Table {
                 let table = markdown(&escaped(&self.header), &rows);
                 match self.note.is_empty() {
                     true => table,
-                    false => format!("{table}\n{}\n", escape_markdown(&self.note)),
+                    false => format!("{table}\n{}\n", escape::markdown(&self.note)),
                 }
             }
             Format::Html => self.html(),
@@ -50,7 +52,7 @@ impl Table {
                 let align = if column == 0 { "left" } else { "right" };
                 format!(
                     "<{tag} style=\"text-align: {align}\">{}</{tag}>",
-                    escape_html(cell)
+                    escape::markup(cell)
                 )
             });
             format!("<tr>{}</tr>\n", cells.collect::<String>())
@@ -59,14 +61,14 @@ impl Table {
         let header = row("th", &self.header);
         let caption = match self.note.is_empty() {
             true => String::new(),
-            false => format!("<caption>{}</caption>\n", escape_html(&self.note)),
+            false => format!("<caption>{}</caption>\n", escape::markup(&self.note)),
         };
         format!("<table>\n{caption}<thead>\n{header}</thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
     }
 
     fn latex(&self) -> String {
         let row = |cells: &Vec<String>| {
-            let cells: Vec<String> = cells.iter().map(|cell| escape_latex(cell)).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| escape::latex(cell)).collect();
             format!("{} \\\\\n", cells.join(" & "))
         };
         let columns = "r".repeat(self.header.len().saturating_sub(1));
@@ -83,7 +85,7 @@ impl Table {
 }
 
 fn escaped(cells: &[String]) -> Vec<String> {
-    cells.iter().map(|cell| escape_markdown(cell)).collect()
+    cells.iter().map(|cell| escape::markdown(cell)).collect()
 }
 
 /// A Markdown table of cells that are Markdown already.
@@ -103,67 +105,6 @@ fn aligned(header: &[String], rows: &[Vec<String>], others: &str) -> String {
         .collect();
     let rows: String = rows.iter().map(|cells| row(cells)).collect();
     format!("{}{}{rows}", row(header), row(&rule))
-}
-
-/// Text that Markdown shows as it is.
-pub fn escape_markdown(text: &str) -> String {
-    let escaped = text.chars().flat_map(|c| {
-        let special = ['\\', '|', '*', '_', '`', '[', ']', '<', '>', '&', '#'].contains(&c);
-        special.then_some('\\').into_iter().chain([c])
-    });
-    escaped.collect::<String>().replace('\n', " ")
-}
-
-/// Markdown of a doc comment in a cell: its code stays code, only what would end the cell is escaped.
-pub fn escape_markdown_text(text: &str) -> String {
-    let in_one_line = text.replace('\n', " ");
-    in_one_line.replace('|', "\\|").replace('<', "&lt;")
-}
-
-/// Text that HTML shows as it is, in elements and in quoted attributes.
-pub fn escape_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Text that LaTeX prints as it is, in pdfLaTeX too: what our tables hold beyond ASCII is spelled in commands.
-pub fn escape_latex(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', c]),
-            '~' => escaped.push_str("\\textasciitilde{}"),
-            '^' => escaped.push_str("\\textasciicircum{}"),
-            '\\' => escaped.push_str("\\textbackslash{}"),
-            '<' => escaped.push_str("\\textless{}"),
-            '>' => escaped.push_str("\\textgreater{}"),
-            '|' => escaped.push_str("\\textbar{}"),
-            // After a row's end a bracket would be the length of a gap.
-            '[' => escaped.push_str("{[}"),
-            '→' => escaped.push_str("$\\to$"),
-            '×' => escaped.push_str("$\\times$"),
-            '≥' => escaped.push_str("$\\geq$"),
-            '≤' => escaped.push_str("$\\leq$"),
-            'λ' => escaped.push_str("$\\lambda$"),
-            '±' => escaped.push_str("$\\pm$"),
-            '−' => escaped.push_str("$-$"),
-            '–' => escaped.push_str("--"),
-            '\u{a0}' => escaped.push('~'),
-            '\n' => escaped.push(' '),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

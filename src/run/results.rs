@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::hash_mismatch;
+use crate::base::statistics::percentage;
 use crate::base::{Error, Kind, Result, files};
 
 /// How many classes of a clip are kept.
@@ -47,17 +48,13 @@ pub struct ClassCount {
 impl Summary {
     /// In percent.
     pub fn top1_percent(&self) -> f64 {
-        percent(self.top1, self.clips)
+        percentage(self.top1, self.clips)
     }
 
     /// In percent.
     pub fn top5_percent(&self) -> f64 {
-        percent(self.top5, self.clips)
+        percentage(self.top5, self.clips)
     }
-}
-
-fn percent(part: usize, whole: usize) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
 }
 
 /// What is said about one clip.

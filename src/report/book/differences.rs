@@ -7,7 +7,7 @@ use super::functions::argument;
 use crate::base::Result;
 use crate::report::numbers::percent;
 use crate::report::source::{Run, evaluation};
-use crate::report::table;
+use crate::report::{escape, table};
 use crate::spec;
 use crate::why::fields::{NAMED, named_difference, roots};
 
@@ -42,8 +42,8 @@ pub fn ledger(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
             text,
             "## {}\n\n| paper or text | official code |\n| --- | --- |\n| {} | {} |\n\n{effect}\n",
             capitalised(named.subject),
-            table::escape_markdown(named.text),
-            table::escape_markdown(named.code),
+            escape::markdown(named.text),
+            escape::markdown(named.code),
         );
     }
     Ok(text)

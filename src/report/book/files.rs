@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::expand::Expander;
 use super::functions::argument;
 use crate::base::{Error, Kind, Result, files};
-use crate::report::table;
+use crate::report::{escape, table};
 
 /// Where a file's page is, below the book's source folder.
 pub fn page(file: &str) -> String {
@@ -175,18 +175,18 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
 
 fn benchmark_table(benchmark: &Benchmark, cited: &str) -> String {
     let cell = |value: &Value| match value {
-        Value::String(text) => table::escape_markdown(text),
-        other => table::escape_markdown(&other.to_string()),
+        Value::String(text) => escape::markdown(text),
+        other => escape::markdown(&other.to_string()),
     };
     let rows = benchmark.rows.iter();
     let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(cell).collect()).collect();
     format!(
         "### {}\n\n{}\n{} at commit {}, {}: {cited}.\n\n",
-        table::escape_markdown(&benchmark.what),
+        escape::markdown(&benchmark.what),
         table::markdown(&benchmark.columns, &rows),
         code_of(&benchmark.command),
         code_of(&benchmark.commit),
-        table::escape_markdown(&benchmark.machine),
+        escape::markdown(&benchmark.machine),
     )
 }
 

@@ -3,7 +3,7 @@
 use super::expand::Expander;
 use super::{differences, files, language, plots, runs, suites};
 use crate::base::{Error, Kind, Result};
-use crate::report::table;
+use crate::report::{escape, table};
 
 /// How a reference may stand in a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,10 +249,10 @@ pub fn frames(args: &[&str], index: usize) -> Result<usize> {
 /// A quotation: the one way to show a figure that no run here measured.
 fn paper(_: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let (figure, source) = (argument(args, 0), argument(args, 1));
-    let source = table::escape_html(source);
+    let source = escape::markup(source);
     Ok(format!(
         "<abbr title=\"{source}\">{}</abbr>",
-        table::escape_html(figure)
+        escape::markup(figure)
     ))
 }
 

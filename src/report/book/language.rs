@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::expand::Expander;
 use super::functions::argument;
 use crate::base::{Error, Kind, Result};
-use crate::report::table;
+use crate::report::{escape, table};
 use crate::spec;
 
 /// Every type of an experiment, or what a suite has beside: the file's own type first, then the others by name.
@@ -49,7 +49,7 @@ fn section(name: &str, schema: &Value) -> String {
     let mut text = format!("## {name}\n\n");
     if let Some(description) = description(schema) {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{}\n\n", table::escape_markdown_text(description));
+        let _ = write!(text, "{}\n\n", escape::markdown_text(description));
     }
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         text += &fields(schema, properties);
@@ -71,14 +71,14 @@ fn fields(schema: &Value, properties: &Map<String, Value>) -> String {
         let (doc, default) = split_default(description(property).unwrap_or_default());
         let default = match (is_required(name), default) {
             (true, _) => "required".to_owned(),
-            (false, Some(default)) => table::escape_markdown_text(default),
+            (false, Some(default)) => escape::markdown_text(default),
             (false, None) => "those of its type".to_owned(),
         };
         vec![
             format!("`{name}`"),
             type_of(property),
             default,
-            table::escape_markdown_text(doc),
+            escape::markdown_text(doc),
         ]
     };
     // What must be there comes first.
@@ -93,7 +93,7 @@ fn fields(schema: &Value, properties: &Map<String, Value>) -> String {
 fn variant_table(variants: &[Value]) -> String {
     let mut rows = Vec::new();
     for variant in variants {
-        let doc = table::escape_markdown_text(description(variant).unwrap_or_default());
+        let doc = escape::markdown_text(description(variant).unwrap_or_default());
         rows.extend(
             written(variant)
                 .into_iter()

@@ -7,7 +7,7 @@ use super::{files, runs, suites};
 use crate::base::{Result, files as base_files};
 use crate::report::numbers::{giga, percent, thousands};
 use crate::report::source::{Run, Suite, evaluation};
-use crate::report::{table, verdicts};
+use crate::report::{escape, table, verdicts};
 use crate::run::manifest::Pins;
 use crate::run::provenance::{Build, Machine};
 
@@ -24,7 +24,7 @@ pub fn run(run: &Run) -> Result<Generated> {
     let (name, manifest) = (run.name(), &run.manifest);
     let mut text = format!(
         "# {name}\n\n{}.\n\n",
-        table::escape_markdown(&run.experiment.summary())
+        escape::markdown(&run.experiment.summary())
     );
     text += &table::words(&["", ""].map(str::to_owned), &identity(run));
     text += "\n## Results\n\n";
@@ -158,7 +158,7 @@ fn described_build(build: &Build) -> String {
 fn described_machine(machine: &Machine) -> String {
     format!(
         "- {}, {} cores, {}, device class `{}`.\n",
-        table::escape_markdown(&machine.cpu),
+        escape::markdown(&machine.cpu),
         machine.cores,
         machine.os,
         machine.device_class
@@ -189,10 +189,7 @@ pub fn suite(suite: &Suite, catalogue: &Catalogue) -> Result<Generated> {
     text += "\n## Claims\n\n";
     let row = |judged| {
         let cells = verdicts::row(judged);
-        cells
-            .iter()
-            .map(|cell| table::escape_markdown(cell))
-            .collect()
+        cells.iter().map(|cell| escape::markdown(cell)).collect()
     };
     let rows: Vec<Vec<String>> = suite.verdicts.iter().map(row).collect();
     text += &table::markdown(&verdicts::HEADER.map(str::to_owned), &rows);

@@ -3,9 +3,10 @@
 use super::expand::Expander;
 use super::functions::{argument, frames};
 use crate::base::Result;
+use crate::base::statistics::percentage;
 use crate::report::numbers::{giga, percent, points, thousands};
 use crate::report::source::{Run, evaluation, frame_counts};
-use crate::report::table;
+use crate::report::{escape, table};
 use crate::run::folder::EVAL;
 use crate::run::results::Summary;
 
@@ -140,10 +141,10 @@ pub fn classes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     };
     let row = |class: &String| {
         let clips = run.results.first().map_or(0, |s| count(s, class).clips);
-        let mut row = vec![table::escape_markdown(class), clips.to_string()];
+        let mut row = vec![escape::markdown(class), clips.to_string()];
         row.extend(run.results.iter().map(|summary| {
             let count = count(summary, class);
-            let share = 100.0 * count.top1 as f64 / count.clips.max(1) as f64;
+            let share = percentage(count.top1, count.clips);
             expander.cite(&run.name(), &percent(share), &evaluation(summary.frames))
         }));
         row

@@ -4,7 +4,7 @@ use super::expand::Expander;
 use super::functions::argument;
 use crate::base::{Error, Kind, Result};
 use crate::report::source::Suite;
-use crate::report::{results, table, verdicts};
+use crate::report::{escape, results, table, verdicts};
 use crate::suite::Judged;
 use crate::suite::folder::{RECORD, VERDICTS};
 
@@ -57,7 +57,7 @@ pub fn verdicts(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let suite = expander.suite(argument(args, 0))?;
     let row = |judged: &Judged| {
         let cells = verdicts::row(judged);
-        let mut cells: Vec<String> = cells.iter().map(|c| table::escape_markdown(c)).collect();
+        let mut cells: Vec<String> = cells.iter().map(|c| escape::markdown(c)).collect();
         if let Some(last) = cells.last_mut() {
             *last = expander.cite_suite(&suite.name(), &format!("**{last}**"), VERDICTS);
         }
@@ -77,12 +77,12 @@ pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let mut table = results::of_members(suite)?;
     for row in &mut table.rows {
         for cell in row.iter_mut() {
-            *cell = table::escape_markdown(cell);
+            *cell = escape::markdown(cell);
         }
         for cell in row.iter_mut().skip(1) {
             *cell = expander.cite_suite(&suite.name(), cell, RECORD);
         }
     }
     let text = table::markdown(&table.header, &table.rows);
-    Ok(format!("{text}\n{}\n", table::escape_markdown(&table.note)))
+    Ok(format!("{text}\n{}\n", escape::markdown(&table.note)))
 }

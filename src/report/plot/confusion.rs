@@ -4,6 +4,7 @@ use super::chart::{Frame, wrapped};
 use super::style::{CELL, LINE, WIDTH};
 use super::svg::{Anchor, Svg, Value};
 use crate::analysis::predictions::Matrix;
+use crate::base::statistics::percentage;
 
 /// From how many classes on cells are too small for numbers and names.
 const SMALL: usize = 12;
@@ -19,7 +20,7 @@ pub fn confusion_matrix(id: &str, classes: &[String], matrix: &Matrix) -> String
         .enumerate()
         .filter_map(|(label, row)| row.get(label))
         .sum();
-    let share = 100.0 * right as f64 / clips.max(1) as f64;
+    let share = percentage(right, clips);
     let frame = Frame {
         id: id.to_owned(),
         title: format!(

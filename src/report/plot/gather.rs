@@ -9,6 +9,7 @@ use super::{
 use crate::analysis::interval::wilson;
 use crate::analysis::{Alterations, Confusion, Content, Document, PreciseNorms, Surface, drift};
 use crate::base::Result;
+use crate::base::statistics::percentage;
 use crate::report::source::Run;
 use crate::run::folder::METRICS;
 use crate::run::metrics;
@@ -249,10 +250,9 @@ fn accuracies(run: &Run) -> Result<BTreeMap<usize, (usize, usize, f64)>> {
 }
 
 fn accuracy(frames: usize, seeds: &[(usize, usize, f64)]) -> Accuracy {
-    let percent = |right: usize, clips: usize| 100.0 * right as f64 / clips.max(1) as f64;
     let values: Vec<f64> = seeds
         .iter()
-        .map(|&(right, clips, _)| percent(right, clips))
+        .map(|&(right, clips, _)| percentage(right, clips))
         .collect();
     let range = match seeds {
         [(right, clips, _)] => {

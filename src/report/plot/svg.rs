@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::report::escape::markup;
+
 /// Elements, one after another.
 #[derive(Debug, Clone, Default)]
 pub struct Svg {
@@ -44,7 +46,7 @@ impl Svg {
     /// `<name a="…">text</name>`
     pub fn text(&mut self, name: &str, attributes: &[(&str, Value<'_>)], text: &str) {
         self.open(name, attributes, ">");
-        self.text.push_str(&escaped(text));
+        self.text.push_str(&markup(text));
         let _ = writeln!(self.text, "</{name}>");
     }
 
@@ -110,7 +112,7 @@ impl Svg {
         for (name, value) in attributes {
             let value = match value {
                 Value::Number(value) => number(*value),
-                Value::Text(text) => escaped(text),
+                Value::Text(text) => markup(text),
             };
             let _ = write!(self.text, " {name}=\"{value}\"");
         }
@@ -138,22 +140,4 @@ pub fn points(points: &[(f64, f64)]) -> String {
         .iter()
         .map(|&(x, y)| format!("{},{}", number(x), number(y)));
     points.collect::<Vec<_>>().join(" ")
-}
-
-/// Text for XML 1.0: the five signs escaped, and no control character, which it does not allow.
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&apos;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            sign if sign.is_control() => out.push(' '),
-            sign => out.push(sign),
-        }
-    }
-    out
 }
