@@ -1,0 +1,259 @@
+use super::*;
+use crate::exchange::read::{Dtype, Format};
+use crate::golden::{Network, experiment};
+use crate::spec::{
+    Alteration, Backbone, Block, Distillation, Ffn, Method, Norms, ResNet, ShiftSegments, Stem,
+};
+
+fn graph(method: Method) -> Graph {
+    let experiment = experiment(&Network {
+        method,
+        backbone: Backbone::ResNet(ResNet {
+            block: Block::Bottleneck,
+            blocks: vec![1],
+            width: 8,
+            stem: Stem::ImageNet,
+        }),
+        classes: 3,
+        size: 32,
+        training: None,
+    });
+    Graph::build(&experiment, (32, 32)).unwrap()
+}
+
+fn vanilla() -> Graph {
+    graph(Method::Vanilla { frames: 8 })
+}
+
+fn flexible() -> Graph {
+    graph(Method::Ffn(Ffn {
+        frames: vec![4, 8],
+        lambda: 1.0,
+        alteration: Alteration::Normal { std: 1e-3 },
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    }))
+}
+
+fn floats(key: &str, shape: &[usize], value: f32) -> Tensor {
+    let count = shape.iter().product();
+    let bytes = value.to_le_bytes().repeat(count);
+    Tensor::new(key, shape.to_vec(), Dtype::Float32, bytes).unwrap()
+}
+
+/// A checkpoint of a graph whose keys are renamed; every value of a tensor is its number, counters are 7.
+fn checkpoint(graph: &Graph, rename: impl Fn(&str) -> String) -> Checkpoint {
+    let tensor = |(number, wanted): (usize, Wanted)| match wanted.role {
+        Role::Counter => {
+            let bytes = 7i64.to_le_bytes().to_vec();
+            Tensor::new(&rename(&wanted.name), vec![], Dtype::Int64, bytes).unwrap()
+        }
+        _ => floats(&rename(&wanted.name), &wanted.shape, number as f32),
+    };
+    Checkpoint {
+        format: Format::PyTorchZip,
+        tensors: wanted(graph).into_iter().enumerate().map(tensor).collect(),
+        extras: vec![],
+    }
+}
+
+fn torchvision() -> Checkpoint {
+    checkpoint(&vanilla(), |name| {
+        name.replace("base_model.", "").replace("new_fc.", "fc.")
+    })
+}
+
+fn map<'a>(graph: &Graph, checkpoint: &'a Checkpoint, waive: &[&str]) -> Result<Mapping<'a>> {
+    let waive: Vec<String> = waive.iter().map(|&pattern| pattern.to_owned()).collect();
+    Mapping::new("checkpoint", graph, checkpoint, Purpose::Whole, &waive)
+}
+
+/// Key and rule of what became of a tensor of ours.
+fn origin<'a>(mapping: &Mapping<'a>, name: &str) -> (Option<&'a str>, Rule) {
+    let row = mapping
+        .rows
+        .iter()
+        .find(|row| row.wanted.name == name)
+        .unwrap();
+    (row.source.map(|tensor| tensor.key.as_str()), row.rule)
+}
+
+#[test]
+fn official_names_are_taken_as_they_are() {
+    let graph = flexible();
+    let file = checkpoint(&graph, |name| format!("module.{name}"));
+    let mapping = map(&graph, &file, &[]).unwrap();
+    assert!(mapping.rows.iter().all(|row| row.rule == Rule::Official));
+    assert!(mapping.dropped.is_empty());
+    let loaded = mapping.load(false).unwrap();
+    let own = wanted(&graph);
+    assert_eq!(loaded.floats.len() + loaded.counters.len(), own.len());
+    for (name, shape, values) in &loaded.floats {
+        let number = own.iter().position(|wanted| wanted.name == *name).unwrap();
+        assert_eq!(own[number].shape, *shape);
+        assert!(values.iter().all(|&v| v == number as f32), "{name}");
+    }
+    assert!(loaded.counters.iter().all(|(_, count)| *count == 7));
+    assert!(loaded.conversions.is_empty());
+}
+
+#[test]
+fn a_vanilla_model_serves_every_branch() {
+    let file = checkpoint(&vanilla(), str::to_owned);
+    let mapping = map(&flexible(), &file, &[]).unwrap();
+    for (own, source, rule) in [
+        (
+            "base_model.conv1.weight",
+            "base_model.conv1.weight",
+            Rule::Official,
+        ),
+        (
+            "base_model.bn1_4.bias",
+            "base_model.bn1.bias",
+            Rule::Vanilla,
+        ),
+        (
+            "base_model.bn1_8.bias",
+            "base_model.bn1.bias",
+            Rule::Vanilla,
+        ),
+        (
+            "base_model.layer1.0.downsample_bn_8.running_var",
+            "base_model.layer1.0.downsample.1.running_var",
+            Rule::Vanilla,
+        ),
+        ("new_fc.weight", "new_fc.weight", Rule::Official),
+    ] {
+        assert_eq!(origin(&mapping, own), (Some(source), rule), "{own}");
+    }
+    let alteration = origin(&mapping, "base_model.layer1.0.adaconv_4.weight");
+    assert_eq!(alteration, (None, Rule::Initial));
+}
+
+#[test]
+fn torchvision_gives_all_but_alteration_and_classifier() {
+    let file = torchvision();
+    let mapping = map(&flexible(), &file, &[]).unwrap();
+    let of_downsample = origin(&mapping, "base_model.layer1.0.downsample_conv.weight");
+    let expected = Some("layer1.0.downsample.0.weight");
+    assert_eq!(of_downsample, (expected, Rule::Torchvision));
+    let absent: Vec<&str> = mapping
+        .absent()
+        .map(|row| row.wanted.name.as_str())
+        .collect();
+    assert_eq!(
+        absent,
+        [
+            "base_model.layer1.0.adaconv_4.weight",
+            "base_model.layer1.0.adaconv_8.weight",
+            "new_fc.weight",
+            "new_fc.bias"
+        ]
+    );
+    let dropped: Vec<&str> = mapping
+        .dropped
+        .iter()
+        .map(|d| d.source.key.as_str())
+        .collect();
+    assert_eq!(dropped, ["fc.weight", "fc.bias"]);
+}
+
+#[test]
+fn shift_modules_of_tsm_are_seen_through() {
+    let file = checkpoint(&vanilla(), |name| {
+        name.replace("0.conv1.weight", "0.conv1.net.weight")
+    });
+    let mapping = map(&vanilla(), &file, &[]).unwrap();
+    assert_eq!(
+        origin(&mapping, "base_model.layer1.0.conv1.weight"),
+        (
+            Some("base_model.layer1.0.conv1.net.weight"),
+            Rule::ShiftModule
+        )
+    );
+}
+
+#[test]
+fn a_training_begins_with_a_classifier_of_its_own() {
+    let graph = vanilla();
+    let file = checkpoint(&graph, str::to_owned);
+    let mapping = Mapping::new("file", &graph, &file, Purpose::Initial, &[]).unwrap();
+    assert_eq!(origin(&mapping, "new_fc.weight"), (None, Rule::Initial));
+    assert!(mapping.load(false).unwrap().counters.is_empty());
+    assert!(
+        mapping
+            .dropped
+            .iter()
+            .any(|d| d.source.key == "new_fc.bias")
+    );
+}
+
+#[test]
+fn every_mistake_is_listed() {
+    let mut file = checkpoint(&vanilla(), str::to_owned);
+    let mut replace = |key: &str, tensor: Option<Tensor>| {
+        file.tensors.retain(|tensor| tensor.key != key);
+        file.tensors.extend(tensor);
+    };
+    replace("base_model.conv1.weight", None);
+    replace(
+        "base_model.bn1.weight",
+        Some(floats("base_model.bn1.weight", &[2], 0.0)),
+    );
+    let bytes = Tensor::new("base_model.bn1.bias", vec![8], Dtype::UInt8, vec![0; 8]);
+    replace("base_model.bn1.bias", Some(bytes.unwrap()));
+    let negative = (-1i64).to_le_bytes().to_vec();
+    let name = "base_model.bn1.num_batches_tracked";
+    let counter = Tensor::new(name, vec![], Dtype::Int64, negative);
+    replace(name, Some(counter.unwrap()));
+    replace("", Some(floats("layer9.weight", &[1], 0.0)));
+    let error = map(&vanilla(), &file, &["layer8.*"]).unwrap_err();
+    assert_eq!(error.kind, Kind::Data);
+    insta::assert_snapshot!(error.message, @r"
+    the checkpoint does not fit the model:
+      missing    base_model.conv1.weight
+      shape      base_model.bn1.weight: expected [8], found [2]
+      type       base_model.bn1.bias: expected floating point, found uint8
+      value      base_model.bn1.num_batches_tracked: expected a whole number, not negative
+      unexpected layer9.weight
+      waived     layer8.*: nothing of that name is missing, left over or misshapen
+    ");
+
+    let waive = ["base_model.conv1.weight", "base_model.bn1.*", "layer9*"];
+    let mapping = map(&vanilla(), &file, &waive).unwrap();
+    assert_eq!(
+        origin(&mapping, "base_model.bn1.weight"),
+        (None, Rule::Waived)
+    );
+    assert_eq!(mapping.dropped.len(), 4);
+    assert!(
+        mapping
+            .dropped
+            .iter()
+            .all(|dropped| dropped.why == "waived")
+    );
+}
+
+#[test]
+fn values_that_are_not_finite_are_named_and_counted() {
+    let mut file = checkpoint(&vanilla(), str::to_owned);
+    let values = [1.0, f64::NAN, f64::INFINITY, 1e300, 0.1, 0.5, 0.5, 0.5];
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let bias = Tensor::new("base_model.bn1.bias", vec![8], Dtype::Float64, bytes).unwrap();
+    let place = file.tensors.iter_mut().find(|t| t.key == bias.key).unwrap();
+    *place = bias;
+    let graph = flexible();
+    let mapping = map(&graph, &file, &[]).unwrap();
+    assert_eq!(
+        mapping.load(false).unwrap_err().message,
+        "values that are NaN or infinite:\n  base_model.bn1.bias: 3 of 8, 1 of them beyond the range of float32"
+    );
+    let loaded = mapping.load(true).unwrap();
+    let conversion = Conversion {
+        tensors: 1,
+        values: 8,
+        rounded: 1,
+    };
+    assert_eq!(loaded.conversions["float64"], conversion);
+}
