@@ -143,6 +143,7 @@ impl<'a> Work<'a> {
     fn analyses(mut self, against: Option<&Folder>) -> Result<Analyses> {
         let folder = self.folder.clone();
         let _lock = folder.lock()?;
+        folder.remove_unfinished()?;
         let (surface, latency) = self.surface()?;
         let (drift, precise_bn) = self.statistics()?;
         let alteration = self.alteration()?;
