@@ -68,7 +68,7 @@ enum Command {
     Export(export::Args),
     /// List runs.
     Runs(runs::Args),
-    /// Recompute every hash of a run folder.
+    /// Recompute every hash of a run folder, and every verdict of a suite.
     Verify(verify::Args),
     /// Read weights of other programs, and say which tensor is which parameter.
     Import(import::Args),

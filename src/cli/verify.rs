@@ -5,19 +5,23 @@ use std::path::PathBuf;
 use crate::base::{Error, Kind, Result};
 use crate::run::Folder;
 use crate::run::verify::{Report, verify};
+use crate::suite;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folder.
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
+    /// Folder of a run; or of a suite, whose runs are beside it and whose claims are judged again.
+    #[arg(value_name = "RUN|SUITE")]
+    folder: PathBuf,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let folder = Folder::at(&args.run);
-    let report = verify(&folder)?;
+    let folder = Folder::at(&args.folder);
+    let report = match suite::folder::is_at(&args.folder) {
+        true => suite::verify::verify(&folder)?,
+        false => verify(&folder)?,
+    };
     for name in &report.unlisted {
-        println!("unlisted: `{name}` belongs to no result of this run");
+        println!("unlisted: `{name}` belongs to no result in this folder");
     }
     if report.problems.is_empty() {
         println!(
@@ -36,13 +40,15 @@ fn failure(report: &Report) -> Error {
         .iter()
         .map(|e| format!("\n- {}", e.message))
         .collect();
-    Error::new(
-        Kind::Mismatch,
-        format!(
-            "{} of {} checks failed{}",
-            report.problems.len(),
-            report.checked,
-            problems.concat()
-        ),
-    )
+    let message = format!(
+        "{} of {} checks failed{}",
+        report.problems.len(),
+        report.checked,
+        problems.concat()
+    );
+    Error {
+        kind: Kind::Mismatch,
+        message,
+        hint: report.problems.iter().find_map(|e| e.hint.clone()),
+    }
 }

@@ -244,7 +244,7 @@ impl Suite {
         let folder = Folder::at(path);
         let record = folder::read_record(&folder)?;
         let verdicts = folder::read_verdicts(&folder)?;
-        let runs = path.parent().unwrap_or(Path::new(""));
+        let runs = folder::runs_of(&folder);
         for (name, expected) in verdicts.iter().flat_map(|judged| &judged.evidence) {
             let file = runs.join(name);
             let computed = files::sha256_of_file(&file)?;
@@ -292,18 +292,12 @@ impl Suite {
 
     /// The run of each member, in their order.
     pub fn runs(&self) -> Result<Vec<Run>> {
-        let beside = self.folder.path().parent().unwrap_or(Path::new(""));
+        let beside = folder::runs_of(&self.folder);
         let runs = self.record.members.iter();
         runs.map(|member| {
             let run = Run::open(Folder::at(beside.join(&member.run)))?;
-            if run.manifest.identity == member.identity {
-                return Ok(run);
-            }
-            let message = format!(
-                "the run `{}` is of another experiment than the suite `{}` says\n  expected {}\n  found    {}",
-                member.run, self.record.name, member.identity, run.manifest.identity
-            );
-            Err(Error::new(Kind::Run, message).hint("run the suite again"))
+            member.check(&run.manifest)?;
+            Ok(run)
         })
         .collect()
     }

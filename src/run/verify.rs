@@ -21,9 +21,22 @@ pub struct Report {
 }
 
 impl Report {
-    fn note(&mut self, outcome: Result<()>) {
+    /// Counts a check.
+    pub fn note(&mut self, outcome: Result<()>) {
         self.checked += 1;
         self.problems.extend(outcome.err());
+    }
+
+    /// Counts a check that gives a value where it passes.
+    pub fn value<T>(&mut self, outcome: Result<T>) -> Option<T> {
+        self.checked += 1;
+        outcome.map_err(|error| self.problems.push(error)).ok()
+    }
+
+    /// Counts all checks of another folder.
+    pub fn add(&mut self, other: Report) {
+        self.checked += other.checked;
+        self.problems.extend(other.problems);
     }
 }
 

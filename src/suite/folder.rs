@@ -1,20 +1,26 @@
 //! A suite's folder on disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::evidence::folders;
 use super::record::{Judged, MemberRun, Record};
 use crate::base::{Error, Kind, Result, files};
-use crate::run::{Folder, checkpoint};
-use crate::spec::Suite;
+use crate::run::folder::LOCK;
+use crate::run::{Folder, checkpoint, seal};
+use crate::spec::{self, Suite};
 
-const SUITE: &str = "suite.ron";
+pub const SUITE: &str = "suite.ron";
 pub const RECORD: &str = "suite.json";
 pub const VERDICTS: &str = "verdicts.json";
 
 /// Whether a folder is that of a suite.
 pub fn is_at(path: &Path) -> bool {
-    path.join(RECORD).exists()
+    path.join(SUITE).exists() || path.join(RECORD).exists()
+}
+
+/// Whether a file of this name belongs into a suite's folder.
+pub fn is_of_suite(name: &str) -> bool {
+    [SUITE, RECORD, VERDICTS, LOCK].contains(&name)
 }
 
 /// The folder of a suite below `runs`: `<name>-<first 8 digits of its identity>`. It is locked as a run is.
@@ -24,20 +30,40 @@ pub fn of(runs: &Path, suite: &Suite) -> Folder {
     Folder::at(runs.join(format!("{}-{short}", suite.name)))
 }
 
+/// The folder that holds a suite's folder and the runs beside it.
+pub fn runs_of(folder: &Folder) -> PathBuf {
+    let path = folder.path();
+    match (path.file_name(), path.parent()) {
+        (Some(_), Some(parent)) => parent.to_owned(),
+        // Such as `.`.
+        _ => path.join(".."),
+    }
+}
+
 /// Writes `suite.ron` and `suite.json`. Only for who holds the lock.
 pub fn begin(folder: &Folder, suite: &Suite, runs: &Path) -> Result<()> {
     folder.remove_unfinished()?;
     files::write_atomic(&folder.join(SUITE), suite.canonical().as_bytes())?;
-    write_json(&folder.join(RECORD), &record(suite, runs))
+    seal::write(&folder.join(RECORD), &record(suite, runs))
 }
 
 pub fn write_verdicts(folder: &Folder, verdicts: &[Judged]) -> Result<()> {
-    write_json(&folder.join(VERDICTS), &verdicts)
+    let text = serde_json::to_string_pretty(&verdicts)
+        .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
+    files::write_atomic(&folder.join(VERDICTS), (text + "\n").as_bytes())
+}
+
+/// The suite itself, from its canonical form.
+pub fn read(folder: &Folder) -> Result<Suite> {
+    let path = folder.join(SUITE);
+    let text = files::read_text(&path)?;
+    let name = path.display().to_string();
+    Ok(spec::suite::parse(&name, &text, folder.path())?.suite)
 }
 
 /// What the suite consists of; refused where `suite.ron` is not the file that it speaks of.
 pub fn read_record(folder: &Folder) -> Result<Record> {
-    let record: Record = read_json(&folder.join(RECORD))?;
+    let record: Record = seal::read(&folder.join(RECORD))?;
     let suite = folder.join(SUITE);
     let computed = files::sha256_of_file(&suite)?;
     match computed == record.identity {
@@ -50,11 +76,18 @@ pub fn read_record(folder: &Folder) -> Result<Record> {
     }
 }
 
+/// The verdicts as they were written.
 pub fn read_verdicts(folder: &Folder) -> Result<Vec<Judged>> {
-    read_json(&folder.join(VERDICTS))
+    let path = folder.join(VERDICTS);
+    let again = |error: Error| error.hint("`ffn run` with the suite's file judges its claims");
+    let text = files::read_text(&path).map_err(again)?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+        .map_err(again)
 }
 
-fn record(suite: &Suite, runs: &Path) -> Record {
+/// What a suite consists of whose runs are in `runs`.
+pub fn record(suite: &Suite, runs: &Path) -> Record {
     let members = suite.members.iter().flat_map(|member| {
         let runs = member.experiments().zip(folders(runs, member));
         runs.map(|(experiment, folder)| {
@@ -73,15 +106,4 @@ fn record(suite: &Suite, runs: &Path) -> Record {
         identity: suite.identity(),
         members: members.collect(),
     }
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_str(&files::read_text(path)?)
-        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
-}
-
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
-    files::write_atomic(path, (text + "\n").as_bytes())
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::{Error, Kind, Result};
+use crate::run::manifest::Manifest;
+
 /// `suite.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -94,6 +97,21 @@ pub enum Unit {
     Parameters,
     /// 10^9 multiply-adds of one clip, which papers call GFLOPs.
     GigaMultiplyAdds,
+}
+
+impl MemberRun {
+    /// Fails where a run is not of the member's experiment.
+    pub fn check(&self, run: &Manifest) -> Result<()> {
+        if run.identity == self.identity {
+            return Ok(());
+        }
+        let message = format!(
+            "the run `{}` is of another experiment than the suite says\n  expected {}\n  found    {}",
+            self.run, self.identity, run.identity
+        );
+        Err(Error::new(Kind::Run, message)
+            .hint("`ffn run` with the suite's file makes the one that it says"))
+    }
 }
 
 impl Verdict {

@@ -51,7 +51,10 @@ fn suite(project: &Project) -> std::path::PathBuf {
         claim("gain", "fail", Some(-3.25)),
         claim("order", "inconclusive", None)
     ]);
-    std::fs::write(folder.join("suite.json"), record.to_string()).unwrap();
+    let serde_json::Value::Object(record) = record else {
+        panic!("it is an object");
+    };
+    write_sealed(&folder.join("suite.json"), record);
     std::fs::write(folder.join("verdicts.json"), verdicts.to_string()).unwrap();
     folder
 }

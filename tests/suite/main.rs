@@ -6,3 +6,4 @@ mod program;
 mod language;
 mod support;
 mod whole;
+mod verify;
