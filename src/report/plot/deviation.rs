@@ -50,7 +50,7 @@ pub struct Deviation<'a> {
     pub clips: usize,
     pub lines: &'a [Line],
     /// The paper's curves, in a panel of their own.
-    pub paper: Option<&'a paper::Table>,
+    pub paper: &'a paper::Table,
 }
 
 /// Top-1 over the frames of a clip: ours on the left, the paper's on the right.
@@ -85,28 +85,22 @@ fn draw(
             .map(|(style, line)| series(line, style, &x))
             .collect(),
     };
-    let mut panels = vec![panel(
-        format!("{} (n = {})", what.dataset, what.clips),
-        what.lines,
-    )];
+    let ours = panel(format!("{} (n = {})", what.dataset, what.clips), what.lines);
     let mut legend: Vec<(String, Style)> = what
         .lines
         .iter()
         .map(|line| line.label.clone())
         .zip(styles(what.lines))
         .collect();
-    if let Some(table) = what.paper {
-        let theirs = paper_lines(table);
-        let mut right = panel(format!("paper: {}", table.short), &theirs);
-        right.y.label.clear();
-        panels.push(right);
-        let known = |kind: Kind| what.lines.iter().any(|line| line.kind == kind);
-        let missing = theirs
-            .iter()
-            .zip(styles(&theirs))
-            .filter(|(line, _)| !known(line.kind));
-        legend.extend(missing.map(|(line, style)| (format!("{} (paper only)", line.label), style)));
-    }
+    let theirs = paper_lines(what.paper);
+    let mut right = panel(format!("paper: {}", what.paper.short), &theirs);
+    right.y.label.clear();
+    let known = |kind: Kind| what.lines.iter().any(|line| line.kind == kind);
+    let missing = theirs
+        .iter()
+        .zip(styles(&theirs))
+        .filter(|(line, _)| !known(line.kind));
+    legend.extend(missing.map(|(line, style)| (format!("{} (paper only)", line.label), style)));
     let chart = Chart {
         frame: Frame {
             id: what.id.to_owned(),
@@ -114,7 +108,10 @@ fn draw(
             description: described(what),
             notes: notes(what),
         },
-        rows: vec![Row { legend, panels }],
+        rows: vec![Row {
+            legend,
+            panels: vec![ours, right],
+        }],
     };
     chart.render()
 }
@@ -220,13 +217,15 @@ fn notes(what: &Deviation<'_>) -> Vec<String> {
         (false, true) => notes.push("Lines: mean of the seeds; shaded: their range.".to_owned()),
         (false, false) => {}
     }
-    if let Some(table) = what.paper {
-        notes.push(format!(
-            "On the right another data set and network: {}, ResNet-50, n = {} ({}).",
-            table.dataset,
-            thousands(table.clips as u64),
-            table.source
-        ));
-    }
+    let table = what.paper;
+    let clips = table
+        .clips
+        .map(|clips| format!(", n = {}", thousands(clips as u64)));
+    notes.push(format!(
+        "On the right the paper's own numbers: {}, ResNet-50{} ({}).",
+        table.dataset,
+        clips.unwrap_or_default(),
+        paper::SOURCE
+    ));
     notes
 }

@@ -132,12 +132,13 @@ fn compare(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
     };
     let lines = lines(groups)?;
     let clips = first.results.iter().map(|summary| summary.clips).max();
+    let dataset = first.experiment.data.root_name();
     let deviation = |id| Deviation {
         id,
-        dataset: first.experiment.data.root_name(),
+        dataset,
         clips: clips.unwrap_or(0),
         lines: &lines,
-        paper: Some(&paper::SSV2),
+        paper: paper::beside(dataset),
     };
     gathered.add("deviation", deviation_curve(&deviation("figure-deviation")));
     gathered.add(

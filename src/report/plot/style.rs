@@ -63,7 +63,7 @@ pub fn text_width(text: &str) -> f64 {
 /// says whether it is dark.
 pub fn sheet(id: &str) -> String {
     format!(
-        "#{id} {{ --ink: var(--fg, #1a1a1a); --paper: var(--bg, #ffffff); width: 100%; max-width: 36rem; height: auto; }}\n\
+        "#{id} {{ --ink: var(--fg, #1a1a1a); --paper: var(--bg, #ffffff); width: 100%; max-width: 528px; height: auto; }}\n\
          @media (prefers-color-scheme: dark) {{ #{id} {{ --ink: var(--fg, #e4e4e4); --paper: var(--bg, #16181c); }} }}\n\
          #{id} .paper {{ fill: var(--paper); }}\n\
          #{id} text {{ fill: var(--ink); font: 13px system-ui, sans-serif; }}\n\
