@@ -92,6 +92,15 @@ impl Origin {
     }
 }
 
+/// `analysis/<name>.json`, or `analysis/<name>.<other run>.json` for a comparison.
+pub fn path(folder: &Folder, name: &str, against: Option<&str>) -> PathBuf {
+    let name = match against {
+        None => format!("{name}.json"),
+        Some(other) => format!("{name}.{other}.json"),
+    };
+    folder.join(ANALYSIS).join(name)
+}
+
 impl<T: Content> Document<T> {
     pub fn new(origin: Origin, content: T) -> Self {
         Self {
@@ -101,24 +110,15 @@ impl<T: Content> Document<T> {
         }
     }
 
-    /// `analysis/<name>.json`, or `analysis/<name>.<other run>.json` for a comparison.
-    pub fn path(folder: &Folder, against: Option<&str>) -> PathBuf {
-        let name = match against {
-            None => format!("{}.json", T::NAME),
-            Some(other) => format!("{}.{other}.json", T::NAME),
-        };
-        folder.join(ANALYSIS).join(name)
-    }
-
     /// Writes it into the run that it is about.
     pub fn write(&self, folder: &Folder) -> Result<()> {
         let against = self.against.as_ref().map(|other| other.run.as_str());
-        seal::write(&Self::path(folder, against), self)
+        seal::write(&path(folder, T::NAME, against), self)
     }
 
     /// The analysis of a run; `None` where there is none. Fails where it is damaged or stale.
     pub fn read(folder: &Folder) -> Result<Option<Self>> {
-        let path = Self::path(folder, None);
+        let path = path(folder, T::NAME, None);
         if !path.exists() {
             return Ok(None);
         }

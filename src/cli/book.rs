@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::Cli;
+use super::options::{DataOptions, MachineOptions};
+use super::{Cli, analyse};
 use crate::base::Result;
 use crate::report::book::{self, Catalogue};
 
@@ -30,18 +31,25 @@ pub struct Args {
     /// Where the book goes: a plain mdBook, and below `html` what it looks like.
     #[arg(long, default_value = "target/book", value_name = "DIR")]
     out: PathBuf,
+
+    #[command(flatten)]
+    data: DataOptions,
+
+    #[command(flatten)]
+    machine: MachineOptions,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let catalogue = match args.folders.is_empty() {
         true => Catalogue::below(&args.runs)?,
-        false => Catalogue::new(args.folders),
+        false => Catalogue::new(args.folders.clone()),
     };
     let commands = commands();
     let source = book::Source {
         book: &args.book,
         catalogue: &catalogue,
         commands: &commands,
+        analyse: &|folder| analyse::complete(folder, &args.data, &args.machine),
     };
     let built = book::build(&source, &args.out)?;
     println!(

@@ -1,22 +1,22 @@
 //! A suite's claims in the words of a table.
 
 use super::numbers::{giga, thousands};
-use crate::suite::{Expected, Judged, Unit};
+use crate::suite::{Judged, Unit};
 
 /// Of [`row`].
-pub const HEADER: [&str; 6] = [
-    "claim", "source", "expected", "measured", "interval", "verdict",
-];
+pub const HEADER: [&str; 5] = ["claim", "verdict", "measured", "interval", "source"];
 
-/// The cells of a claim.
+/// Where the verdict is in [`row`].
+pub const VERDICT: usize = 1;
+
+/// The cells of a claim. What is expected stands in its sentence.
 pub fn row(judged: &Judged) -> Vec<String> {
     vec![
         judged.sentence.clone(),
-        judged.source.clone().unwrap_or_default(),
-        expected(judged),
+        judged.verdict.name().to_owned(),
         value(judged),
         interval(judged),
-        judged.verdict.name().to_owned(),
+        judged.source.clone().unwrap_or_default(),
     ]
 }
 
@@ -39,17 +39,6 @@ pub fn interval(judged: &Judged) -> String {
             100.0 * judged.level
         ),
         None => String::new(),
-    }
-}
-
-fn expected(judged: &Judged) -> String {
-    let unit = judged.unit;
-    match judged.expected {
-        Expected::AtLeast { value } => format!("at least {}", amount(value, unit)),
-        Expected::AtMost { value } => format!("at most {}", amount(value, unit)),
-        Expected::About { value, tolerance } => {
-            format!("{} ± {}", number(value, unit), amount(tolerance, unit))
-        }
     }
 }
 

@@ -87,9 +87,19 @@ fn the_language_and_every_command_are_in_the_book() {
 }
 
 #[test]
+fn figures_of_analyses_are_drawn_without_another_command() {
+    let page = std::fs::read_to_string(built().join("html/understanding.html")).unwrap();
+    for figure in ["drift", "confusion", "alteration"] {
+        let drawn = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"figure-{figure}");
+        assert!(page.contains(&drawn), "{figure}");
+    }
+}
+
+#[test]
 fn no_reference_is_left_in_a_page() {
     for page in [
         "results",
+        "understanding",
         "differences",
         "paper",
         "performance",

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::opening::Opening;
 use super::options::{DataOptions, FrameCounts, MachineOptions};
 use super::{eval, surface};
+use crate::analysis::document;
 use crate::analysis::drift::Drift;
 use crate::analysis::estimate::{Extent, estimate};
 use crate::analysis::predictions::Said;
@@ -80,9 +81,18 @@ struct Analyses {
 /// Computes what is not there or stale, keeps it, and tells all.
 pub fn run(args: Args) -> Result<()> {
     let against = args.against.as_ref().map(Folder::at);
+    let what = What {
+        opening: Opening {
+            experiments: args.experiments.as_deref(),
+            data: &args.data,
+            machine: &args.machine,
+        },
+        frames: &args.frames,
+        clips: args.clips,
+    };
     let mut all = Vec::new();
     for folder in runs(&args.folders)? {
-        let work = Work::new(&args, folder)?;
+        let work = Work::new(&what, folder)?;
         let trained = work.folder.experiment()?.method.frames().to_vec();
         let name = work.folder.name();
         let analyses = work.analyses(against.as_ref())?;
@@ -100,6 +110,35 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
+/// The analyses of a run alone.
+const NAMES: [&str; 7] = [
+    Surface::NAME,
+    Latency::NAME,
+    Drift::NAME,
+    PreciseNorms::NAME,
+    Alterations::NAME,
+    Flips::NAME,
+    Confusion::NAME,
+];
+
+/// Computes the analyses that a run does not have, and keeps them; where it has all of them, nothing is written.
+pub fn complete(folder: &Folder, data: &DataOptions, machine: &MachineOptions) -> Result<()> {
+    let kept = |name: &&str| document::path(folder, name, None).exists();
+    if NAMES.iter().all(kept) {
+        return Ok(());
+    }
+    let what = What {
+        opening: Opening {
+            experiments: None,
+            data,
+            machine,
+        },
+        frames: &[],
+        clips: None,
+    };
+    Work::new(&what, folder.clone())?.analyses(None).map(drop)
+}
+
 /// The run folders, those of suites among them.
 fn runs(folders: &[PathBuf]) -> Result<Vec<Folder>> {
     let mut runs = Vec::new();
@@ -112,9 +151,18 @@ fn runs(folders: &[PathBuf]) -> Result<Vec<Folder>> {
     Ok(runs)
 }
 
+/// What is analysed of a run, and how it is opened.
+struct What<'a> {
+    opening: Opening<'a>,
+    /// As the flag `--frames`.
+    frames: &'a [FrameCounts],
+    /// As the flag `--clips`.
+    clips: Option<usize>,
+}
+
 /// One run while it is analysed.
 struct Work<'a> {
-    args: &'a Args,
+    what: &'a What<'a>,
     folder: Folder,
     /// Opened when the first analysis asks for it: with fresh ones no data are read.
     subject: Option<Subject>,
@@ -122,7 +170,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Refuses a run that still trains, that is not as it was written, or that another engine computed.
-    fn new(args: &'a Args, folder: Folder) -> Result<Self> {
+    fn new(what: &'a What<'a>, folder: Folder) -> Result<Self> {
         let manifest = folder.manifest()?;
         if !manifest.finished {
             return Err(Error::new(
@@ -131,10 +179,10 @@ impl<'a> Work<'a> {
             )
             .hint("`ffn run` with its experiment goes on with it"));
         }
-        manifest.check_engine(args.machine.engine)?;
+        manifest.check_engine(what.opening.machine.engine)?;
         verify::intact(&folder)?;
         Ok(Self {
-            args,
+            what,
             folder,
             subject: None,
         })
@@ -163,12 +211,7 @@ impl<'a> Work<'a> {
 
     fn subject(&mut self) -> Result<&mut Subject> {
         if self.subject.is_none() {
-            let opening = Opening {
-                experiments: self.args.experiments.as_deref(),
-                data: &self.args.data,
-                machine: &self.args.machine,
-            };
-            self.subject = Some(opening.open(self.folder.clone())?);
+            self.subject = Some(self.what.opening.open(self.folder.clone())?);
         }
         self.subject
             .as_mut()
@@ -178,10 +221,10 @@ impl<'a> Work<'a> {
     fn surface(&mut self) -> Result<(Document<Surface>, Document<Latency>)> {
         let experiment = self.folder.experiment()?;
         let (known, times) = (self.fresh::<Surface>(), self.fresh::<Latency>());
-        let asked = eval::frame_counts(&self.args.frames, &experiment);
+        let asked = eval::frame_counts(self.what.frames, &experiment);
         let covers = |surface: &Surface| {
             let known: Vec<usize> = surface.chosen().map(|point| point.frames).collect();
-            self.args.frames.is_empty() || known == asked
+            self.what.frames.is_empty() || known == asked
         };
         if let (Some(surface), Some(latency)) = (known, times)
             && covers(&surface.content)
@@ -197,7 +240,7 @@ impl<'a> Work<'a> {
     /// Drift and control come from the same estimates.
     fn statistics(&mut self) -> Result<(Document<Drift>, Document<PreciseNorms>)> {
         let (drift, precise) = (self.fresh::<Drift>(), self.fresh::<PreciseNorms>());
-        let asked = self.args.clips;
+        let asked = self.what.clips;
         if let (Some(drift), Some(precise)) = (drift, precise)
             && drift.content.clips == precise.content.clips
             && asked.is_none_or(|clips| clips == drift.content.clips)

@@ -4,7 +4,8 @@
 //! (`functions`), adds a page for each run, suite and file that was referred to (`pages`), writes all of it as a
 //! plain mdBook, and renders that. A reference to a run that is missing, unfinished, damaged or stale
 //! ([`source`](super::source)), and a figure that somebody typed on a results page (`figures`), are mistakes with
-//! page, line and column; nothing is written then.
+//! page, line and column; nothing is written then. Analyses that a figure is drawn from are asked for first
+//! ([`Source::analyse`]).
 //!
 //! ```text
 //! OUT/book.toml, OUT/src/   the plain mdBook: `mdbook build OUT` renders it again, without this program
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::Catalogue;
 
 use crate::base::{Error, Kind, Result};
+use crate::run::Folder;
 use expand::{Expander, Page};
 use pages::Generated;
 
@@ -46,6 +48,8 @@ pub struct Source<'a> {
     pub catalogue: &'a Catalogue,
     /// The subcommands with their help.
     pub commands: &'a [(String, String)],
+    /// Computes the analyses that a run does not have, for the figures that are drawn from them.
+    pub analyse: &'a dyn Fn(&Folder) -> Result<()>,
 }
 
 /// What was built.
@@ -66,6 +70,7 @@ pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
         catalogue: source.catalogue,
         root,
         commands: source.commands,
+        analyse: source.analyse,
         runs: BTreeSet::new(),
         suites: BTreeSet::new(),
         files: BTreeMap::new(),

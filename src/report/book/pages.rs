@@ -192,7 +192,7 @@ pub fn suite(suite: &Suite, catalogue: &Catalogue) -> Result<Generated> {
         cells.iter().map(|cell| escape::markdown(cell)).collect()
     };
     let rows: Vec<Vec<String>> = suite.verdicts.iter().map(row).collect();
-    text += &table::markdown(&verdicts::HEADER.map(str::to_owned), &rows);
+    text += &table::words(&verdicts::HEADER.map(str::to_owned), &rows);
     Ok(Generated {
         path: suites::page(&name),
         title: name,

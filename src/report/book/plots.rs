@@ -15,6 +15,13 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     for source in sources {
         subjects.extend(expander.subjects(source)?);
     }
+    // The training curves alone are drawn from nothing but the run. Always all of a run's analyses: else a figure would
+    // depend on what was drawn before it.
+    if wanted != "training" {
+        for subject in &subjects {
+            (expander.analyse)(&subject.run.folder)?;
+        }
+    }
     let gathered = plot::figures(&subjects)?;
     let runs: Vec<&Run> = subjects.iter().map(|subject| &subject.run).collect();
     let plain = |name: &str| {
@@ -33,7 +40,7 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
             "there is no figure `{wanted}`; there are {}",
             known.join(", ")
         );
-        Error::new(Kind::Run, message).hint(gathered.missing.join("; "))
+        Error::new(Kind::Run, message)
     })?;
     let links = runs.iter().map(|run| {
         let (name, up) = (run.name(), &expander.up);

@@ -58,14 +58,14 @@ pub fn verdicts(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let row = |judged: &Judged| {
         let cells = verdicts::row(judged);
         let mut cells: Vec<String> = cells.iter().map(|c| escape::markdown(c)).collect();
-        if let Some(last) = cells.last_mut() {
-            *last = expander.cite_suite(&suite.name(), &format!("**{last}**"), VERDICTS);
+        if let Some(verdict) = cells.get_mut(verdicts::VERDICT) {
+            *verdict = expander.cite_suite(&suite.name(), &format!("**{verdict}**"), VERDICTS);
         }
         cells
     };
     let rows: Vec<Vec<String>> = suite.verdicts.iter().map(row).collect();
     let header = verdicts::HEADER.map(str::to_owned);
-    Ok(table::markdown(&header, &rows))
+    Ok(table::words(&header, &rows))
 }
 
 /// Top-1 of each member by frame count, over its seeds.
@@ -77,7 +77,8 @@ pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let mut table = results::of_members(suite)?;
     for row in &mut table.rows {
         for cell in row.iter_mut() {
-            *cell = escape::markdown(cell);
+            // The interval below its value: several of them beside each other are wider than a page.
+            *cell = escape::markdown(cell).replace(" \\[", "<br>\\[");
         }
         for cell in row.iter_mut().skip(1) {
             *cell = expander.cite_suite(&suite.name(), cell, RECORD);
