@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::process::processor_seconds;
 use crate::program::cost::Cost;
 
-/// On all the threads asked for, together.
+/// On `threads` threads together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Limits {
     pub threads: usize,
@@ -28,7 +28,10 @@ const SUMS: usize = 16;
 const BLOCK: usize = 16 << 20;
 
 impl Limits {
+    /// With more threads than the machine has cores, those of its cores.
     pub fn measure(threads: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(cores);
         let lanes = Arch::new().dispatch(Lanes);
         let products = best(threads, &|_| Arch::new().dispatch(MultiplyAdds));
         let from = vec![1.0f32; BLOCK];

@@ -17,7 +17,6 @@ use crate::data::clip::evaluation_batch;
 use crate::data::loader::TrainLoader;
 use crate::exec::EngineKind;
 use crate::model::StepTime;
-use crate::program::cost::Cost;
 use crate::run::provenance::{Build, Machine};
 use crate::spec;
 
@@ -55,7 +54,11 @@ struct ComputeArgs {
     #[arg(long)]
     profile: bool,
 
-    /// As JSON, profile included.
+    /// The same of every single step.
+    #[arg(long)]
+    steps: bool,
+
+    /// As JSON, profile and steps included.
     #[arg(long)]
     json: bool,
 
@@ -140,6 +143,7 @@ struct Report {
     peak_bytes: Option<u64>,
     limits: Limits,
     profile: Vec<KindTime>,
+    steps: Vec<NamedTime>,
     build: Build,
     machine: Machine,
 }
@@ -149,10 +153,57 @@ struct Report {
 struct KindTime {
     kind: &'static str,
     steps: usize,
+    #[serde(flatten)]
+    time: Time,
+}
+
+/// One step.
+#[derive(Debug, Serialize)]
+struct NamedTime {
+    step: String,
+    kind: &'static str,
+    #[serde(flatten)]
+    time: Time,
+}
+
+/// What steps took, and the least that they could have taken.
+#[derive(Debug, Default, Serialize)]
+struct Time {
     seconds: f64,
     floor_seconds: f64,
     multiply_adds: u64,
     bytes: u64,
+}
+
+impl Time {
+    fn of(step: &StepTime, limits: &Limits) -> Self {
+        Self {
+            seconds: step.seconds,
+            floor_seconds: limits.floor(step.cost),
+            multiply_adds: step.cost.multiply_adds,
+            bytes: step.cost.bytes,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.floor_seconds += other.floor_seconds;
+        self.multiply_adds += other.multiply_adds;
+        self.bytes += other.bytes;
+    }
+
+    const HEADER: [&str; 5] = ["ms", "floor, ms", "ratio", "GFLOP", "MB"];
+
+    fn cells(&self) -> [String; 5] {
+        let ratio = self.seconds / self.floor_seconds.max(f64::MIN_POSITIVE);
+        [
+            format!("{:.2}", self.seconds * 1e3),
+            format!("{:.2}", self.floor_seconds * 1e3),
+            format!("{ratio:.2}"),
+            format!("{:.2}", 2.0 * self.multiply_adds as f64 / 1e9),
+            format!("{:.1}", self.bytes as f64 / 1e6),
+        ]
+    }
 }
 
 fn compute(
@@ -175,6 +226,7 @@ fn compute(
         multiply_adds: work.multiply_adds(),
         peak_bytes,
         profile: by_kind(&timing.steps, &limits),
+        steps: each_step(&timing.steps, &limits),
         timing,
         limits,
         build: Build::this(),
@@ -187,27 +239,32 @@ fn compute(
     if args.profile {
         print!("\n{}", report.profile_table());
     }
+    if args.steps {
+        print!("\n{}", report.step_table());
+    }
     Ok(())
 }
 
 fn by_kind(steps: &[StepTime], limits: &Limits) -> Vec<KindTime> {
     let mut kinds: BTreeMap<&str, KindTime> = BTreeMap::new();
     for step in steps {
-        let cost = Cost {
-            multiply_adds: step.cost.multiply_adds,
-            bytes: step.cost.bytes,
-        };
         let kind = kinds.entry(step.kind).or_default();
         kind.kind = step.kind;
         kind.steps += 1;
-        kind.seconds += step.seconds;
-        kind.floor_seconds += limits.floor(cost);
-        kind.multiply_adds += cost.multiply_adds;
-        kind.bytes += cost.bytes;
+        kind.time.add(Time::of(step, limits));
     }
     let mut kinds: Vec<KindTime> = kinds.into_values().collect();
-    kinds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    kinds.sort_by(|a, b| b.time.seconds.total_cmp(&a.time.seconds));
     kinds
+}
+
+fn each_step(steps: &[StepTime], limits: &Limits) -> Vec<NamedTime> {
+    let named = |step: &StepTime| NamedTime {
+        step: step.name.clone(),
+        kind: step.kind,
+        time: Time::of(step, limits),
+    };
+    steps.iter().map(named).collect()
 }
 
 impl Report {
@@ -261,32 +318,22 @@ impl Report {
 
     fn profile_table(&self) -> String {
         let row = |kind: &KindTime| {
-            vec![
-                kind.kind.to_owned(),
-                kind.steps.to_string(),
-                format!("{:.1}", kind.seconds * 1e3),
-                format!("{:.1}", kind.floor_seconds * 1e3),
-                format!(
-                    "{:.2}",
-                    kind.seconds / kind.floor_seconds.max(f64::MIN_POSITIVE)
-                ),
-                format!("{:.1}", 2.0 * kind.multiply_adds as f64 / 1e9),
-                format!("{:.1}", kind.bytes as f64 / 1e6),
-            ]
+            let names = [kind.kind.to_owned(), kind.steps.to_string()];
+            names.into_iter().chain(kind.time.cells()).collect()
         };
         let rows: Vec<_> = self.profile.iter().map(row).collect();
-        table::render(
-            &[
-                "kind of step",
-                "steps",
-                "ms",
-                "floor, ms",
-                "ratio",
-                "GFLOP",
-                "MB",
-            ],
-            &rows,
-        )
+        let header = [&["kind of step", "steps"][..], &Time::HEADER].concat();
+        table::render(&header, &rows)
+    }
+
+    fn step_table(&self) -> String {
+        let row = |step: &NamedTime| {
+            let names = [format!("{}: {}", step.step, step.kind)];
+            names.into_iter().chain(step.time.cells()).collect()
+        };
+        let rows: Vec<_> = self.steps.iter().map(row).collect();
+        let header = [&["step"][..], &Time::HEADER].concat();
+        table::render(&header, &rows)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
-use crate::program::{Program, TrainOptions, compile_eval, compile_train};
+use crate::program::cost::Cost;
+use crate::program::{Program, Step, TrainOptions, compile_eval, compile_train};
 use crate::report::numbers::thousands;
 use crate::spec::{self, Data, Document, Experiment, Suite};
 use crate::train::optimizer;
@@ -21,7 +22,8 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Every layer with its output's shape, parameters and multiply-adds for one frame.
+    /// Every layer with its output's shape, parameters and multiply-adds for one frame; every fused step of a training
+    /// step and of an evaluation with its multiply-adds and the bytes that it reads and writes.
     #[arg(long)]
     layers: bool,
 
@@ -116,6 +118,7 @@ struct Training {
     /// Parameters, gradients and momentum.
     state_bytes: usize,
     memory: Memory,
+    steps: Vec<Fused>,
 }
 
 /// One forward pass.
@@ -126,6 +129,15 @@ struct Evaluation {
     /// Of each clip.
     views: usize,
     memory: Memory,
+    steps: Vec<Fused>,
+}
+
+/// One step of a program and what it asks of a machine at least.
+#[derive(Debug, Serialize)]
+struct Fused {
+    step: String,
+    #[serde(flatten)]
+    cost: Cost,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,6 +189,11 @@ impl Plan {
         print!("{}", self.overview());
         if args.layers {
             print!("\n{}", self.layer_table());
+            print!("\n{}", step_table("training step", &self.training.steps));
+            if let Some(largest) = self.evaluation.last() {
+                let title = format!("evaluation, {} frames", largest.frames);
+                print!("\n{}", step_table(&title, &largest.steps));
+            }
         }
         if args.groups {
             print!("\n{}", self.group_table());
@@ -348,6 +365,7 @@ fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
         epochs: experiment.train.epochs,
         state_bytes: 3 * graph.parameter_count() * size_of::<f32>(),
         memory: memory(&program),
+        steps: steps(&program),
     })
 }
 
@@ -361,7 +379,28 @@ fn evaluate(experiment: &Experiment, graph: &Graph, frames: usize) -> Result<Eva
         clips,
         views,
         memory: memory(&program),
+        steps: steps(&program),
     })
+}
+
+fn steps(program: &Program) -> Vec<Fused> {
+    let fused = |step: &Step| Fused {
+        step: format!("{}: {}", step.name, step.op.kind()),
+        cost: program.cost(step),
+    };
+    program.steps().map(fused).collect()
+}
+
+fn step_table(title: &str, steps: &[Fused]) -> String {
+    let row = |fused: &Fused| {
+        vec![
+            fused.step.clone(),
+            format!("{:.3}", fused.cost.multiply_adds as f64 / 1e6),
+            mega(fused.cost.bytes as usize),
+        ]
+    };
+    let rows: Vec<_> = steps.iter().map(row).collect();
+    table::render(&[title, "M multiply-adds", "MB"], &rows)
 }
 
 /// Clips of the training split as far as the experiment says.

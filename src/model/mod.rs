@@ -66,6 +66,8 @@ pub struct StepOutput {
 /// One step of a program, over all its passes.
 #[derive(Debug, Clone)]
 pub struct StepTime {
+    /// The node that the step serves.
+    pub name: String,
     /// [`crate::program::Op::kind`]
     pub kind: &'static str,
     pub seconds: f64,

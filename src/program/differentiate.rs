@@ -112,7 +112,7 @@ impl Reverse<'_> {
             dy,
             partials,
         });
-        if x == self.program.input {
+        if self.is_picture(x) {
             return;
         }
         let w = self.named("weight.backward", conv.packed_backward());
@@ -120,6 +120,13 @@ impl Reverse<'_> {
         let dx = self.gradient_buffer(x);
         self.emit(Op::ConvBackData { conv, dy, w, dx });
         self.contribute(x, dx);
+    }
+
+    /// Whether a buffer is the input, with a border or without: nobody wants its gradient.
+    fn is_picture(&self, x: BufferId) -> bool {
+        let mut borders = self.program.forward.iter();
+        x == self.program.input
+            || borders.any(|step| matches!(step.op, Op::Border { y, .. } if y == x))
     }
 
     /// The parameters behind a packed weight.

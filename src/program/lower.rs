@@ -153,6 +153,7 @@ impl Lowering<'_> {
             kernel,
             stride,
             padding,
+            winograd: false,
         };
         (geometry, weight)
     }
@@ -160,6 +161,7 @@ impl Lowering<'_> {
     fn conv(&mut self, node: &Node, bias: Option<ParamId>, x: BufferId) -> BufferId {
         let (conv, weight) = self.geometry(node);
         let name = &node.name;
+        let (conv, x) = self.bordered(name, conv, x);
         let w = self
             .program
             .buffer(format!("{name}.weight"), conv.packed_forward());
@@ -192,6 +194,28 @@ impl Lowering<'_> {
         };
         self.emit(name, conv);
         y
+    }
+
+    /// The same convolution of a copy of x with a border, where x is the input and that is quicker.
+    fn bordered(
+        &mut self,
+        name: &str,
+        conv: ConvGeometry,
+        x: BufferId,
+    ) -> (ConvGeometry, BufferId) {
+        let bordered = conv.bordered().filter(|_| x == self.program.input);
+        let Some(bordered) = bordered else {
+            return (conv, x);
+        };
+        let y = self.activation_named(format!("{name}.bordered"), bordered.from);
+        let border = Op::Border {
+            from: conv.from,
+            border: conv.padding,
+            x,
+            y,
+        };
+        self.emit(name, border);
+        (bordered, y)
     }
 
     fn norm(&mut self, node: &Node, branches: &[NormParams], x: BufferId) -> BufferId {

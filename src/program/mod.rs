@@ -59,6 +59,7 @@ pub fn compile_train(
     let mut program = lower::train(graph, batch, options, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
+    passes::filter_minimally(&mut program);
     differentiate::differentiate(&mut program);
     passes::recompute_cheap_values(&mut program);
     arena::plan(&mut program);
@@ -74,6 +75,7 @@ pub fn compile_eval(graph: &Graph, segments: &[Segment], observed: &[NodeId]) ->
     passes::fuse_shift_with_alteration(&mut program);
     passes::fold_norm_into_conv(&mut program);
     passes::fold_shift_and_alteration_into_conv(&mut program);
+    passes::filter_minimally(&mut program);
     passes::remove_unread(&mut program);
     passes::prepare_weights(&mut program);
     arena::plan(&mut program);
@@ -88,6 +90,7 @@ pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program
     let mut program = lower::train(graph, batch, options, &[]);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
+    passes::filter_minimally(&mut program);
     arena::plan(&mut program);
     program.verify()?;
     Ok(program)

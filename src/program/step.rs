@@ -26,6 +26,8 @@ pub struct ConvGeometry {
     pub kernel: usize,
     pub stride: usize,
     pub padding: usize,
+    /// Whether products forward and for the input's gradient are those of minimal filtering: `exec::cpu::conv::winograd`.
+    pub winograd: bool,
 }
 
 impl ConvGeometry {
@@ -95,6 +97,13 @@ pub enum Op {
         conv: ConvGeometry,
         weight: ParamId,
         w: BufferId,
+    },
+    /// y is the input x with a border of zeros, `border` pixels wide.
+    Border {
+        from: PixelShape,
+        border: usize,
+        x: BufferId,
+        y: BufferId,
     },
     /// y = x ∗ w + b (+ residual) (then ReLU), x shifted in time while it is packed if `shift` is a divisor.
     Conv {
@@ -315,7 +324,9 @@ impl Op {
             }
             Op::ReluBack { dy, y, dx } => (vec![dy, y], vec![dx]),
             Op::Add { a, b, y } | Op::Multiply { a, b, y } => (vec![a, b], vec![y]),
-            Op::MaxPool { x, y, .. } | Op::ShiftAlter { x, y, .. } => (vec![x], vec![y]),
+            Op::MaxPool { x, y, .. } | Op::ShiftAlter { x, y, .. } | Op::Border { x, y, .. } => {
+                (vec![x], vec![y])
+            }
             Op::MaxPoolBack { x, dy, dx, .. } => (vec![x, dy], vec![dx]),
             Op::ShiftAlterBack {
                 dy,

@@ -14,14 +14,18 @@ const TASK_ROWS: usize = 192;
 const TILE_HEIGHT: usize = 24;
 /// Tasks that a small product is cut into, so that threads finish together.
 const TASKS: usize = 16;
-/// Pixels of fewer channels are gathered into rows before they are multiplied.
+/// Pictures whose pixels have fewer channels get a border of zeros before they are convolved.
 const NARROW: usize = 16;
-/// Rows that are gathered together.
-pub const NARROW_ROWS: usize = 96;
 /// Pixels whose products are added in registers for a weight's gradient.
 pub const WEIGHT_CHUNK: usize = 512;
-/// Values of a panel of the output's gradient for one chunk: 64 columns.
-pub const WEIGHT_PANEL: usize = 64 * WEIGHT_CHUNK;
+/// Columns that are computed together at most.
+const PANEL: usize = 64;
+/// Values of a panel of the output's gradient for one chunk.
+pub const WEIGHT_PANEL: usize = PANEL * WEIGHT_CHUNK;
+/// Inputs on a side of the patch that a tile of minimal filtering sees.
+pub const PATCH: usize = 4;
+/// Tiles of minimal filtering that are computed together.
+pub const WINOGRAD_TILES: usize = 48;
 /// Columns are packed side by side in strips of this many.
 const STRIP: usize = 16;
 /// Rows of a strip of a weight's gradient at least.
@@ -33,8 +37,8 @@ const TILE_ROWS: usize = 640;
 /// Channels of a tile that is part of a tap.
 const TILE_CHANNELS: usize = 256;
 
-/// How matrix rows are gathered from an activation: row (r, c) of the grid takes the `taps` pixels from
-/// (r·step + first.0, c·step + first.1) on; pixels outside are zero.
+/// How matrix rows are gathered from an activation: row (r, c) of the grid takes `depth` values at each of the `taps`
+/// pixels from (r·step + first.0, c·step + first.1) on; pixels outside are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gather {
     pub source: PixelShape,
@@ -43,22 +47,25 @@ pub struct Gather {
     pub step: usize,
     pub first: (isize, isize),
     pub taps: (usize, usize),
+    /// The channels of a pixel; of a window that never leaves the picture those of a whole line.
+    pub depth: usize,
 }
 
 impl Gather {
     /// Values of one gathered row.
     pub fn width(&self) -> usize {
-        self.taps.0 * self.taps.1 * self.source.channels
+        self.taps.0 * self.taps.1 * self.depth
+    }
+
+    /// Distance of tap (y, x) from the first, in values.
+    #[inline(always)]
+    pub fn offset(&self, tap: (usize, usize)) -> isize {
+        ((tap.0 * self.source.width + tap.1) * self.source.channels) as isize
     }
 
     /// Rows of one frame.
     pub fn rows(&self) -> usize {
         self.grid.0 * self.grid.1
-    }
-
-    /// Whether its pixels are so short that rows are better gathered.
-    pub fn is_narrow(&self) -> bool {
-        self.taps.0 * self.taps.1 > 1 && self.source.channels < NARROW
     }
 
     /// Positions (columns of the grid) whose tap in column `tap` of the window lies inside the picture.
@@ -84,6 +91,7 @@ impl Gather {
             step: 1,
             first: (0, 0),
             taps: (1, 1),
+            depth: width,
         }
     }
 
@@ -126,13 +134,30 @@ impl ConvGeometry {
     /// The windows of the forward product.
     pub fn gather(&self) -> Gather {
         let padding = self.padding as isize;
+        let line = if padding == 0 { self.kernel.max(1) } else { 1 };
         Gather {
             source: self.from,
             grid: (self.to.height, self.to.width),
             step: self.stride,
             first: (-padding, -padding),
-            taps: (self.kernel, self.kernel),
+            taps: (self.kernel, self.kernel / line),
+            depth: line * self.from.channels,
         }
+    }
+
+    /// The same convolution of a picture that has a border of zeros, if that is worth a copy: its windows then are
+    /// lines of many values, not pixels of few.
+    pub fn bordered(&self) -> Option<Self> {
+        let pad = |shape: PixelShape| PixelShape {
+            height: shape.height + 2 * self.padding,
+            width: shape.width + 2 * self.padding,
+            ..shape
+        };
+        (self.padding > 0 && self.from.channels < NARROW).then(|| Self {
+            from: pad(self.from),
+            padding: 0,
+            ..*self
+        })
     }
 
     /// The phases of the product for the input's gradient.
@@ -154,6 +179,7 @@ impl ConvGeometry {
                     step: 1,
                     first: (y.start, x.start),
                     taps: (y.len(), x.len()),
+                    depth: conv.to.channels,
                 },
             };
             *tap += y.len() * x.len();
@@ -186,14 +212,29 @@ impl ConvGeometry {
         TASK_ROWS.div_ceil(rows.unwrap_or(1).max(1))
     }
 
+    /// Whether minimal filtering can compute it: 3×3 of stride 1 that keeps the picture's size, channels that fill vectors.
+    pub fn suits_winograd(&self) -> bool {
+        let channels = [self.from.channels, self.to.channels];
+        (self.kernel, self.stride, self.padding) == (3, 1, 1)
+            && channels.iter().all(|count| count.is_multiple_of(STRIP / 2))
+    }
+
+    /// Places at which a packed weight has a matrix: taps of the kernel, or places of a patch.
+    fn places(&self) -> usize {
+        match self.winograd {
+            true => PATCH * PATCH,
+            false => self.kernel * self.kernel,
+        }
+    }
+
     /// Values of the weight packed for the forward product: `[strip of outputs][tap][in][16]`.
     pub fn packed_forward(&self) -> usize {
-        self.kernel * self.kernel * self.from.channels * self.to.channels.next_multiple_of(STRIP)
+        self.places() * self.from.channels * self.to.channels.next_multiple_of(STRIP)
     }
 
     /// Values of the weight packed for the input's gradient: of each phase `[strip of inputs][tap][out][16]`.
     pub fn packed_backward(&self) -> usize {
-        self.kernel * self.kernel * self.back_tap()
+        self.places() * self.back_tap()
     }
 
     /// Values of one tap of it.
@@ -201,11 +242,23 @@ impl ConvGeometry {
         self.to.channels * self.from.channels.next_multiple_of(STRIP)
     }
 
+    /// Scratch values of minimal filtering on pictures of `channels` channels: patches, and a panel of their products.
+    pub fn winograd_scratch(&self, channels: usize) -> usize {
+        match self.winograd {
+            true => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL),
+            false => 0,
+        }
+    }
+
     /// The tiles of the weight's gradient.
     pub fn weight_tiles(&self) -> WeightTiles {
-        let taps = self.kernel * self.kernel;
-        let channels = self.from.channels;
-        if taps * channels <= TILE_ROWS || self.gather().is_narrow() {
+        let Gather {
+            taps,
+            depth: channels,
+            ..
+        } = self.gather();
+        let taps = taps.0 * taps.1;
+        if taps * channels <= TILE_ROWS {
             return WeightTiles {
                 count: 1,
                 taps,
@@ -230,38 +283,17 @@ impl ConvGeometry {
         let frames_each = frames.div_ceil(wanted.min(most)).max(1);
         frames.div_ceil(frames_each).max(1)
     }
-
-    /// Scratch values of the forward product: gathered rows.
-    fn forward_scratch(&self) -> usize {
-        let gather = self.gather();
-        if gather.is_narrow() {
-            NARROW_ROWS * gather.width()
-        } else {
-            0
-        }
-    }
-
-    /// Scratch values of the product for the weight's gradient: a panel, and gathered rows.
-    fn weight_scratch(&self) -> usize {
-        let gather = self.gather();
-        let gathered = if gather.is_narrow() {
-            WEIGHT_CHUNK * gather.width()
-        } else {
-            0
-        };
-        WEIGHT_PANEL + gathered
-    }
 }
 
 impl Op {
     /// Values of scratch memory that each thread needs for this step.
     pub fn scratch(&self) -> usize {
         match self {
-            Op::Conv { conv, .. } => conv.forward_scratch(),
-            Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
+            Op::Conv { conv, .. } => conv.winograd_scratch(conv.from.channels),
+            Op::ConvBackData { conv, .. } => conv.winograd_scratch(conv.to.channels),
+            Op::ConvBackWeight { .. } => WEIGHT_PANEL,
             Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.row(),
             Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,
-            Op::MaxPoolBack { from, .. } => 2 * from.channels,
             _ => 0,
         }
     }

@@ -6,12 +6,14 @@
 //! input's gradient dx = G'(dy)·W', one product for each phase of the stride (`program::tiling::Phase`)
 //! weight's         dW = G(x)ᵀ·dy (`weight_gradient`)
 //!
-//! G is not made: [`super::product`] reads windows where they lie. Each row of a product is computed by itself, so cuts
+//! G is not made: [`super::product`] reads windows where they lie. Pictures of few channels have a border of zeros
+//! ([`ConvGeometry::bordered`]), so that a line of a window is one piece. Each row of a product is computed by itself, so cuts
 //! into tasks change no bit.
 //!
 //! Check: `cargo test --lib exec::cpu::conv`; time: `ffn bench train EXPERIMENT --profile`.
 
 mod weight_gradient;
+mod winograd;
 
 pub use weight_gradient::{WeightGradient, back_bias};
 
@@ -19,11 +21,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gather::{Shifted, gather};
+use self::winograd::Winograd;
+use super::gather::Shifted;
 use super::memory::Scratch;
 use super::product::{Finish, Product};
 use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, NARROW_ROWS, task_rows};
+use crate::program::tiling::{Gather, task_rows};
 
 /// y = x ∗ w + bias + residual, ReLU.
 #[derive(Clone, Copy)]
@@ -41,6 +44,16 @@ pub struct Forward<'a> {
 impl Forward<'_> {
     /// The frames `frames` of `y`, which holds all frames.
     pub fn run(&self, frames: Range<usize>, y: &mut [f32], scratch: &Scratch) {
+        if self.conv.winograd {
+            let product = Winograd {
+                source: self.conv.from,
+                columns: self.conv.to.channels,
+                x: self.x,
+                w: self.w,
+                finish: self.finish,
+            };
+            return product.run(frames, y, scratch);
+        }
         let plan = self.conv.gather();
         let columns = self.conv.to.channels;
         let rows = frames.start * plan.rows()..frames.end * plan.rows();
@@ -49,41 +62,15 @@ impl Forward<'_> {
         tasks.enumerate().for_each(|(i, y)| {
             let first = rows.start + i * task;
             let rows = first..first + y.len() / columns;
-            if plan.is_narrow() && self.shifted.is_none() {
-                self.gathered(&plan, rows, y, scratch);
-            } else {
-                self.product(&plan, self.x)
-                    .run(rows, y, |row| (row - first) * columns);
-            }
-        });
-    }
-
-    fn product<'a>(&'a self, plan: &'a Gather, x: &'a [f32]) -> Product<'a> {
-        Product {
-            plan,
-            x,
-            shifted: self.shifted,
-            w: self.w,
-            columns: self.conv.to.channels,
-            finish: self.finish,
-        }
-    }
-
-    /// Rows of few channels, side by side in the thread's scratch memory.
-    fn gathered(&self, plan: &Gather, rows: Range<usize>, y: &mut [f32], scratch: &Scratch) {
-        let columns = self.conv.to.channels;
-        let blocks = y.chunks_mut(NARROW_ROWS * columns).enumerate();
-        blocks.for_each(|(i, y)| {
-            let (first, count) = (rows.start + i * NARROW_ROWS, y.len() / columns);
-            let matrix = Gather::matrix(count, plan.width());
-            scratch.with(|scratch| {
-                let x = &mut scratch[..count * plan.width()];
-                gather(plan, self.x, first..first + count, x);
-                let mut product = self.product(&matrix, x);
-                let residual = self.finish.residual;
-                product.finish.residual = residual.map(|r| &r[first * columns..]);
-                product.run(0..count, y, |row| row * columns);
-            });
+            let product = Product {
+                plan: &plan,
+                x: self.x,
+                shifted: self.shifted,
+                w: self.w,
+                columns,
+                finish: self.finish,
+            };
+            product.run(rows, y, |row| (row - first) * columns);
         });
     }
 }
@@ -98,7 +85,18 @@ pub struct DataGradient<'a> {
 }
 
 impl DataGradient<'_> {
-    pub fn run(&self, dx: &mut [f32]) {
+    pub fn run(&self, dx: &mut [f32], scratch: &Scratch) {
+        if self.conv.winograd {
+            let product = Winograd {
+                source: self.conv.to,
+                columns: self.conv.from.channels,
+                x: self.dy,
+                w: self.w,
+                finish: Finish::default(),
+            };
+            let frames = dx.len() / self.conv.from.count();
+            return product.run(0..frames, dx, scratch);
+        }
         let channels = self.conv.from.channels;
         if self.conv.stride > 1 {
             self.by_phases(dx);

@@ -7,6 +7,7 @@ mod tile;
 mod gather;
 mod product;
 mod pack;
+mod border;
 mod conv;
 mod simd;
 mod norm;

@@ -12,6 +12,7 @@ use super::norm::running_coefficients;
 use super::tile::STRIP;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
+use crate::program::tiling::PATCH;
 use crate::program::{ConvGeometry, Norm};
 
 /// What is folded into a packed weight.
@@ -27,6 +28,14 @@ pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut 
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     let each = taps * inputs;
+    if conv.winograd {
+        patches((inputs, outputs), w, |input, output, tap| {
+            let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
+            let scale = folded.scale.map_or(1.0, |s| s[output]);
+            weight[(output * inputs + input) * taps + tap] * factor * scale
+        });
+        return;
+    }
     let strips = w.par_chunks_mut(each * STRIP).enumerate();
     strips.for_each(|(strip, w)| {
         w.fill(0.0);
@@ -44,10 +53,48 @@ pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut 
     });
 }
 
+/// G·g·Gᵀ of each kernel g, for minimal filtering: `[strip of columns][place][row][16]`, with `weight(row, column, tap)`.
+fn patches(
+    (rows, columns): (usize, usize),
+    w: &mut [f32],
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+) {
+    let strips = w.par_chunks_mut(PATCH * PATCH * rows * STRIP).enumerate();
+    strips.for_each(|(strip, w)| {
+        w.fill(0.0);
+        let of_strip = strip * STRIP..columns.min((strip + 1) * STRIP);
+        for (i, column) in of_strip.enumerate() {
+            for row in 0..rows {
+                let lines =
+                    [0, 1, 2].map(|y| spread([0, 1, 2].map(|x| weight(row, column, 3 * y + x))));
+                for x in 0..PATCH {
+                    let values = spread(lines.map(|line| line[x]));
+                    for (y, value) in values.into_iter().enumerate() {
+                        w[((y * PATCH + x) * rows + row) * STRIP + i] = value;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// G·g
+fn spread([a, b, c]: [f32; 3]) -> [f32; PATCH] {
+    let outer = 0.5 * (a + c);
+    [a, outer + 0.5 * b, outer - 0.5 * b, c]
+}
+
 /// The matrices of all phases.
 pub fn backward(conv: &ConvGeometry, weight: &[f32], w: &mut [f32]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
+    if conv.winograd {
+        // The gradient sees the kernel turned round.
+        patches((outputs, inputs), w, |output, input, tap| {
+            weight[(output * inputs + input) * taps + taps - 1 - tap]
+        });
+        return;
+    }
     let mut rest = w;
     for phase in conv.phases() {
         let (rows, columns) = phase.gather.taps;

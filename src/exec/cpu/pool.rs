@@ -4,11 +4,11 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::memory::Scratch;
 use super::norm::frames_of_task;
-use super::simd::wide;
+use super::simd::filling;
 use crate::program::PixelShape;
 
 /// Rows or columns of the input under output `at`.
@@ -16,15 +16,29 @@ fn window(at: usize, side: usize) -> Range<usize> {
     (2 * at).saturating_sub(1)..side.min(2 * at + 2)
 }
 
-/// Pixels under an output pixel: indices of their first channels.
-#[inline(always)]
-fn pixels(from: PixelShape, y: usize, x: usize) -> impl Iterator<Item = usize> {
-    let columns = window(x, from.width);
-    window(y, from.height).flat_map(move |row| {
-        columns
-            .clone()
-            .map(move |c| (row * from.width + c) * from.channels)
-    })
+/// Pixels under an output pixel: indices of their first channels, row by row.
+struct Under {
+    pixels: [usize; 9],
+    count: usize,
+}
+
+impl Under {
+    #[inline(always)]
+    fn at(from: PixelShape, y: usize, x: usize) -> Self {
+        let (mut pixels, mut count) = ([0; 9], 0);
+        for row in window(y, from.height) {
+            for column in window(x, from.width) {
+                pixels[count] = (row * from.width + column) * from.channels;
+                count += 1;
+            }
+        }
+        Self { pixels, count }
+    }
+
+    #[inline(always)]
+    fn pixels(&self) -> &[usize] {
+        &self.pixels[..self.count]
+    }
 }
 
 /// Shapes of a maximum's input and output.
@@ -35,95 +49,92 @@ pub struct Shapes {
 }
 
 /// y = maxima of x.
-pub fn max(Shapes { from, to }: Shapes, x: &[f32], y: &mut [f32]) {
+pub fn max(shapes: Shapes, x: &[f32], y: &mut [f32]) {
+    let Shapes { from, to } = shapes;
     let frames = x
         .par_chunks_exact(from.count())
         .zip(y.par_chunks_exact_mut(to.count()));
-    frames
-        .with_min_len(frames_of_task(from.count()))
-        .for_each(|(x, y)| {
-            wide(
-                #[inline(always)]
-                || {
-                    for (i, y) in y.chunks_exact_mut(to.channels).enumerate() {
-                        y.fill(f32::NEG_INFINITY);
-                        for pixel in pixels(from, i / to.width, i % to.width) {
-                            let values = &x[pixel..pixel + from.channels];
-                            y.iter_mut()
-                                .zip(values)
-                                .for_each(|(y, v)| *y = larger(*y, *v));
-                        }
-                    }
-                },
-            );
-        });
-}
-
-/// The first of equals; NaN wins, so that a diverging network is noticed.
-#[inline(always)]
-fn larger(so_far: f32, value: f32) -> f32 {
-    if value > so_far || value.is_nan() {
-        value
-    } else {
-        so_far
-    }
+    let frames = frames.with_min_len(frames_of_task(from.count()));
+    frames.for_each(|(x, y)| filling(from.channels, MaxFrame { shapes, x, y }));
 }
 
 /// dx: each dy goes to its maximum, found again in x.
-pub fn max_back(
-    Shapes { from, to }: Shapes,
-    x: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    scratch: &Scratch,
-) {
-    let channels = to.channels;
+pub fn max_back(shapes: Shapes, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let Shapes { from, to } = shapes;
     let inputs = x
         .par_chunks_exact(from.count())
         .zip(dy.par_chunks_exact(to.count()));
     let frames = dx.par_chunks_exact_mut(from.count()).zip(inputs);
-    frames
-        .with_min_len(frames_of_task(from.count()))
-        .for_each(|(dx, (x, dy))| {
-            dx.fill(0.0);
-            scratch.with(|scratch| {
-                let (maxima, winners) = scratch[..2 * channels].split_at_mut(channels);
-                wide(
-                    #[inline(always)]
-                    || {
-                        for (i, dy) in dy.chunks_exact(channels).enumerate() {
-                            let at = (i / to.width, i % to.width);
-                            find(from, at, x, maxima, winners);
-                            give(from, at, dy, winners, dx);
-                        }
-                    },
-                );
-            });
-        });
+    let frames = frames.with_min_len(frames_of_task(from.count()));
+    frames.for_each(|(dx, (x, dy))| {
+        dx.fill(0.0);
+        filling(from.channels, MaxBackFrame { shapes, x, dy, dx });
+    });
 }
 
-/// For each channel the maximum of a window and the place of its pixel within the window.
-#[inline(always)]
-fn find(from: PixelShape, at: (usize, usize), x: &[f32], maxima: &mut [f32], winners: &mut [f32]) {
-    maxima.fill(f32::NEG_INFINITY);
-    winners.fill(0.0);
-    for (place, pixel) in pixels(from, at.0, at.1).enumerate() {
-        let values = &x[pixel..pixel + from.channels];
-        for ((max, winner), v) in maxima.iter_mut().zip(winners.iter_mut()).zip(values) {
-            *winner = if v > max { place as f32 } else { *winner };
-            *max = larger(*max, *v);
+struct MaxFrame<'a> {
+    shapes: Shapes,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for MaxFrame<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Shapes { from, to } = self.shapes;
+        for (i, y) in self.y.chunks_exact_mut(to.channels).enumerate() {
+            let under = Under::at(from, i / to.width, i % to.width);
+            for (v, y) in S::as_mut_simd_f32s(y).0.iter_mut().enumerate() {
+                (*y, _) = maximum(simd, &under, self.x, v);
+            }
         }
     }
 }
 
-#[inline(always)]
-fn give(from: PixelShape, at: (usize, usize), dy: &[f32], winners: &[f32], dx: &mut [f32]) {
-    for (place, pixel) in pixels(from, at.0, at.1).enumerate() {
-        let values = &mut dx[pixel..pixel + from.channels];
-        for ((dx, winner), dy) in values.iter_mut().zip(winners).zip(dy) {
-            *dx += if *winner == place as f32 { *dy } else { 0.0 };
+struct MaxBackFrame<'a> {
+    shapes: Shapes,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl WithSimd for MaxBackFrame<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Shapes { from, to } = self.shapes;
+        for (i, dy) in self.dy.chunks_exact(to.channels).enumerate() {
+            let under = Under::at(from, i / to.width, i % to.width);
+            for (v, dy) in S::as_simd_f32s(dy).0.iter().enumerate() {
+                let (_, winner) = maximum(simd, &under, self.x, v);
+                for (place, &pixel) in under.pixels().iter().enumerate() {
+                    let is_winner = simd.equal_f32s(winner, simd.splat_f32s(place as f32));
+                    let dy = simd.select_f32s(is_winner, *dy, simd.splat_f32s(0.0));
+                    let dx = &mut S::as_mut_simd_f32s(&mut self.dx[pixel..]).0[v];
+                    *dx = simd.add_f32s(*dx, dy);
+                }
+            }
         }
     }
+}
+
+/// For each channel of vector v the maximum under an output pixel, and the first of the pixels that has it. NaN is larger
+/// than anything, so that a diverging network is noticed.
+#[inline(always)]
+fn maximum<S: Simd>(simd: S, under: &Under, x: &[f32], v: usize) -> (S::f32s, S::f32s) {
+    let (mut max, mut winner) = (simd.splat_f32s(f32::NEG_INFINITY), simd.splat_f32s(0.0));
+    for (place, &pixel) in under.pixels().iter().enumerate() {
+        let x = S::as_simd_f32s(&x[pixel..]).0[v];
+        let is_larger = simd.less_than_f32s(max, x);
+        winner = simd.select_f32s(is_larger, simd.splat_f32s(place as f32), winner);
+        let is_number = simd.equal_f32s(x, x);
+        max = simd.select_f32s(is_larger, x, max);
+        max = simd.select_f32s(is_number, max, x);
+    }
+    (max, winner)
 }
 
 /// y = means of x over each frame's pixels.
@@ -199,8 +210,7 @@ mod tests {
         let x = picture([0; 15]);
         let dy: Vec<f32> = (1..=12).map(|i| i as f32).collect();
         let mut dx = vec![f32::NAN; FROM.count()];
-        let scratch = Scratch::new(1, 2 * FROM.channels).unwrap();
-        max_back(SHAPES, &x, &dy, &mut dx, &scratch);
+        max_back(SHAPES, &x, &dy, &mut dx);
         let at = |y: usize, x: usize| dx[(y * 5 + x) * 2];
         // Windows begin at rows 0 and 1, columns 0, 1 and 3.
         let found = [at(0, 0), at(0, 1), at(0, 3), at(1, 0), at(1, 1), at(1, 3)];

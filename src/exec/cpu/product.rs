@@ -4,6 +4,7 @@
 //! `[strip][tap][channel][16]`. The sum over taps and channels is cut into chunks of [`DEPTH`] that are added up in y, so
 //! that a chunk's panel of W stays in the cache while all rows of a block pass by, and rounding errors stay small.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use pulp::Simd;
@@ -13,7 +14,7 @@ use super::tile::{self, Columns, Panels, STRIP, Tile};
 use crate::program::tiling::Gather;
 
 /// Terms of a sum that are added in registers: a panel of 64 columns is 128 KiB.
-const DEPTH: usize = 512;
+pub const DEPTH: usize = 512;
 /// Rows that are computed together.
 const ROWS: usize = 192;
 static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
@@ -68,10 +69,7 @@ impl Product<'_> {
 
     /// The chunks of the sum: taps, and channels of each.
     fn chunks(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-        let (taps, channels) = (
-            self.plan.taps.0 * self.plan.taps.1,
-            self.plan.source.channels,
-        );
+        let (taps, channels) = (self.plan.taps.0 * self.plan.taps.1, self.plan.depth);
         let together = (DEPTH / channels.max(1)).max(1);
         let starts = (0..taps).step_by(together);
         starts.flat_map(move |tap| {
@@ -93,28 +91,26 @@ impl Product<'_> {
         ]
     }
 
-    /// The channels of a window's pixel, zeros outside the picture or the clip.
+    /// The values of a window at one tap, zeros outside the picture or the clip. Whether a window reaches over an edge
+    /// cannot be foreseen, so nothing branches on it.
     #[inline(always)]
-    fn pixel(
+    fn values(
         &self,
         window: &Window,
         tap: (usize, usize),
         from: isize,
         of: &Range<usize>,
     ) -> &[f32] {
-        let plan = self.plan;
-        let Some(mut pixel) = window.pixel(plan, tap) else {
-            return &ZEROS[..of.len()];
-        };
+        let mut inside = window.sees(tap);
+        let mut at = window.first + self.plan.offset(tap);
         if let (Some(shifted), true) = (self.shifted, from != 0) {
             let (has_previous, has_next) = shifted.neighbours[window.frame];
-            if !(if from < 0 { has_previous } else { has_next }) {
-                return &ZEROS[..of.len()];
-            }
-            let frame = (plan.source.height * plan.source.width) as isize;
-            pixel = pixel.wrapping_add_signed(from * frame);
+            inside &= if from < 0 { has_previous } else { has_next };
+            at += from * self.plan.source.count() as isize;
         }
-        &self.x[pixel * plan.source.channels..][of.clone()]
+        let at = at as usize + of.start;
+        let (source, at) = select_unpredictable(inside, (self.x, at), (&ZEROS[..], 0));
+        &source[at..][..of.len()]
     }
 }
 
@@ -129,6 +125,8 @@ struct Block<'a> {
 }
 
 impl Panels for Block<'_> {
+    const TALL: bool = false;
+
     #[inline(always)]
     fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
         let mut chunks = self.product.chunks().peekable();
@@ -136,6 +134,9 @@ impl Panels for Block<'_> {
         while let Some((taps, channels)) = chunks.next() {
             let finish = chunks.peek().is_none();
             for row in (0..self.windows.len()).step_by(R) {
+                if first {
+                    self.announce::<S, R, V>(row, column);
+                }
                 let sum = self.sum::<S, R, V>(simd, (row, column), &taps, &channels);
                 self.store(simd, sum, (row, column), first, finish);
             }
@@ -158,7 +159,10 @@ impl Block<'_> {
         let (plan, depth) = (product.plan, product.plan.width());
         // The last tile repeats its last row.
         let last = self.windows.len() - 1;
-        let windows: [&Window; R] = std::array::from_fn(|r| &self.windows[last.min(row + r)]);
+        let mut windows = [&self.windows[row]; R];
+        for (r, window) in windows.iter_mut().enumerate() {
+            *window = &self.windows[last.min(row + r)];
+        }
         let strips = &product.w[column / STRIP * depth * STRIP + column % STRIP..];
         let mut sum = tile::zeros(simd);
         for tap in taps.clone() {
@@ -167,9 +171,13 @@ impl Block<'_> {
                 if channels.is_empty() {
                     continue;
                 }
-                let rows = windows.map(|window| product.pixel(window, at, from, &channels));
+                // A loop: functions that `map` calls are not compiled for the vectors at hand.
+                let mut rows: [&[f32]; R] = [&[]; R];
+                for (row, window) in rows.iter_mut().zip(windows) {
+                    *row = product.values(window, at, from, &channels);
+                }
                 let columns = Columns {
-                    values: &strips[(tap * plan.source.channels + channels.start) * STRIP..],
+                    values: &strips[(tap * plan.depth + channels.start) * STRIP..],
                     step: STRIP,
                     strip: depth * STRIP,
                 };
@@ -177,6 +185,16 @@ impl Block<'_> {
             }
         }
         sum
+    }
+
+    /// Lets the cache fetch the part of y that a tile will be written to, while its sum runs.
+    #[inline(always)]
+    fn announce<S: Simd, const R: usize, const V: usize>(&self, row: usize, column: usize) {
+        for &place in self.places[row..].iter().take(R) {
+            for v in 0..V {
+                tile::prefetch_for_writing(self.y, place + column + v * S::F32_LANES);
+            }
+        }
     }
 
     /// Adds a chunk's tile to y, or puts it there if it is the first chunk's; `finish` completes the values.
@@ -193,21 +211,23 @@ impl Block<'_> {
         let places = self.places[row..].iter().take(R);
         for (r, (&place, sums)) in places.zip(sum).enumerate() {
             let of = (self.start + row + r) * columns;
-            for (v, mut value) in sums.into_iter().enumerate() {
-                let from = column + v * S::F32_LANES;
-                if from >= columns {
-                    break;
-                }
-                let to = columns.min(from + S::F32_LANES);
-                let y = &mut self.y[place + from..place + to];
-                if !first {
-                    value = simd.add_f32s(simd.partial_load_f32s(y), value);
-                }
-                if finish {
-                    value = self.product.finish.apply(simd, value, from..to, of);
-                }
-                simd.partial_store_f32s(y, value);
-            }
+            let y = &mut self.y[place..place + columns];
+            tile::update_row(
+                simd,
+                sums,
+                (y, column),
+                #[inline(always)]
+                |sum, before, columns| {
+                    let value = match first {
+                        true => sum,
+                        false => simd.add_f32s(before, sum),
+                    };
+                    match finish {
+                        true => self.product.finish.apply(simd, value, columns, of),
+                        false => value,
+                    }
+                },
+            );
         }
     }
 }
@@ -215,7 +235,7 @@ impl Block<'_> {
 impl Finish<'_> {
     /// `columns` of the row whose residual begins at `row`.
     #[inline(always)]
-    fn apply<S: Simd>(
+    pub fn apply<S: Simd>(
         &self,
         simd: S,
         mut y: S::f32s,
@@ -223,11 +243,11 @@ impl Finish<'_> {
         row: usize,
     ) -> S::f32s {
         if let Some(bias) = self.bias {
-            y = simd.add_f32s(y, simd.partial_load_f32s(&bias[columns.clone()]));
+            y = simd.add_f32s(y, tile::load(simd, &bias[columns.clone()]));
         }
         if let Some(residual) = self.residual {
             let residual = &residual[row + columns.start..row + columns.end];
-            y = simd.add_f32s(y, simd.partial_load_f32s(residual));
+            y = simd.add_f32s(y, tile::load(simd, residual));
         }
         match self.relu {
             true => positive_vector(simd, y),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::border;
 use super::conv;
 use super::gather::Shifted;
 use super::memory::{Arena, Scratch};
@@ -156,6 +157,10 @@ impl Context<'_> {
     fn activation(&mut self, op: &Op) {
         let batch = &self.program.batch;
         match op {
+            Op::Border { from, border, x, y } => {
+                let [x, y] = self.arena.all([*x, *y]);
+                border::surround(*from, *border, x, y);
+            }
             Op::Conv { .. } => self.conv(op),
             Op::PackBackward { conv, weight, w } => {
                 let [w] = self.arena.all([*w]);
@@ -163,7 +168,7 @@ impl Context<'_> {
             }
             Op::ConvBackData { conv, dy, w, dx } => {
                 let [dy, w, dx] = self.arena.all([*dy, *w, *dx]);
-                conv::DataGradient { conv, dy, w }.run(dx);
+                conv::DataGradient { conv, dy, w }.run(dx, self.scratch);
             }
             Op::Normalize {
                 norm,
@@ -222,7 +227,7 @@ impl Context<'_> {
                     from: *from,
                     to: *to,
                 };
-                pool::max_back(shapes, x, dy, dx, self.scratch);
+                pool::max_back(shapes, x, dy, dx);
             }
             Op::AveragePool { from, x, y } => {
                 let [x, y] = self.arena.all([*x, *y]);

@@ -3,7 +3,7 @@
 //! Each is written as a plain loop without a reduction across lanes; nothing is contracted into fused multiply-adds,
 //! so every instruction set gives the same bits.
 
-use pulp::Arch;
+use pulp::{Arch, Scalar, Simd, WithSimd};
 
 /// Runs a loop with the machine's widest vectors. The loop's functions must be `#[inline(always)]`.
 #[inline(always)]
@@ -32,6 +32,36 @@ pub fn finish(y: &mut [f32], bias: Option<&[f32]>, residual: Option<&[f32]>, rel
             }
         },
     );
+}
+
+/// Runs `op` with the widest vectors that `values` values fill.
+pub fn filling<Op: WithSimd>(values: usize, op: Op) -> Op::Output {
+    let op = match Arch::new().dispatch(IfFilled { values, op }) {
+        Ok(output) => return output,
+        Err(op) => op,
+    };
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let (true, Some(simd)) = (values.is_multiple_of(8), pulp::x86::V3::try_new()) {
+        return Simd::vectorize(simd, op);
+    }
+    Simd::vectorize(Scalar::new(), op)
+}
+
+struct IfFilled<Op> {
+    values: usize,
+    op: Op,
+}
+
+impl<Op: WithSimd> WithSimd for IfFilled<Op> {
+    type Output = Result<Op::Output, Op>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        match self.values.is_multiple_of(S::F32_LANES) {
+            true => Ok(self.op.with_simd(simd)),
+            false => Err(self.op),
+        }
+    }
 }
 
 /// ReLU that keeps NaN, so that a diverging network is noticed.

@@ -10,7 +10,11 @@
 //!
 //! Check: `cargo test --lib exec::cpu`; time: `ffn bench eval EXPERIMENT --profile`.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
+
+use super::simd::filling;
 
 /// Columns that lie side by side in a packed matrix: one vector of the widest machines.
 pub const STRIP: usize = 16;
@@ -32,7 +36,23 @@ pub fn zeros<S: Simd, const R: usize, const V: usize>(simd: S) -> Tile<S, R, V> 
     [[simd.splat_f32s(0.0); V]; R]
 }
 
-/// Adds `steps` steps to the tile. Panics if a row or the columns hold fewer.
+impl Columns<'_> {
+    /// Distance of a vector of columns from the first.
+    #[inline(always)]
+    fn offset<S: Simd>(&self, vector: usize) -> usize {
+        let column = vector * S::F32_LANES;
+        column / STRIP * self.strip + column % STRIP
+    }
+
+    /// Whether there are `steps` steps of V vectors.
+    #[inline(always)]
+    fn hold<S: Simd, const V: usize>(&self, steps: usize) -> bool {
+        let last = steps.saturating_sub(1) * self.step;
+        self.values.len() >= last + self.offset::<S>(V - 1) + S::F32_LANES
+    }
+}
+
+/// Adds `steps` steps to the tile; the values of a row lie `row_step` apart. Panics if a row or the columns hold fewer.
 #[inline(always)]
 pub fn accumulate<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -41,50 +61,153 @@ pub fn accumulate<S: Simd, const R: usize, const V: usize>(
     columns: Columns<'_>,
     steps: usize,
 ) {
-    let Some(last) = steps.checked_sub(1) else {
-        return;
-    };
-    let offset = |vector: usize| {
-        let column = vector * S::F32_LANES;
-        column / STRIP * columns.strip + column % STRIP
-    };
-    let end = last * columns.step + offset(V - 1) + S::F32_LANES;
-    assert!(columns.values.len() >= end);
-    assert!(rows.iter().all(|row| row.len() > last * row_step));
-    let rows = rows.map(<[f32]>::as_ptr);
+    let last = steps.saturating_sub(1) * row_step;
+    let mut starts = [std::ptr::null(); R];
+    for (start, row) in starts.iter_mut().zip(rows) {
+        assert!(row.len() > last);
+        *start = row.as_ptr();
+    }
+    assert!(columns.hold::<S, V>(steps));
+    // SAFETY: as asserted.
+    unsafe { multiply_add(simd, tile, (starts, row_step), columns, steps) }
+}
+
+/// The same for rows that begin at `rows[0]`, `rows[1]`, …, the values of each `row_step` apart.
+#[inline(always)]
+pub fn accumulate_neighbours<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    tile: &mut Tile<S, R, V>,
+    (rows, row_step): (&[f32], usize),
+    columns: Columns<'_>,
+    steps: usize,
+) {
+    assert!(rows.len() >= steps.saturating_sub(1) * row_step + R);
+    assert!(columns.hold::<S, V>(steps));
+    // SAFETY: as asserted: row r has a value less before it than the last row, R − 1.
+    unsafe {
+        let mut starts = [rows.as_ptr(); R];
+        for (r, start) in starts.iter_mut().enumerate() {
+            *start = start.add(r);
+        }
+        multiply_add(simd, tile, (starts, row_step), columns, steps);
+    }
+}
+
+/// # Safety
+/// Every row must hold `steps` values that lie `row_step` apart, the columns `steps` steps of V vectors.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    tile: &mut Tile<S, R, V>,
+    (rows, row_step): ([*const f32; R], usize),
+    columns: Columns<'_>,
+    steps: usize,
+) {
     let mut right = columns.values.as_ptr();
     for step in 0..steps {
-        // SAFETY: `step ≤ last`, so the assertions above keep every row's value and every vector of columns within
-        // their slices; a vector is read without regard to alignment. `right` moves on only where a step follows.
+        // SAFETY: the caller's promise; a vector is read without regard to alignment. `right` moves on only where a
+        // step follows.
         unsafe {
-            let vector = |v: usize| right.add(offset(v)).cast::<S::f32s>().read_unaligned();
-            let right: [S::f32s; V] = std::array::from_fn(vector);
+            // Loops, not functions that take functions: those need not be compiled for the vectors at hand.
+            let mut vectors = [simd.splat_f32s(0.0); V];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                let at = right.add(columns.offset::<S>(v));
+                *vector = at.cast::<S::f32s>().read_unaligned();
+            }
             for (row, sums) in rows.iter().zip(tile.iter_mut()) {
                 let left = simd.splat_f32s(*row.add(step * row_step));
-                for (sum, right) in sums.iter_mut().zip(right) {
+                for (sum, right) in sums.iter_mut().zip(vectors) {
                     *sum = simd.mul_add_f32s(left, right, *sum);
                 }
             }
         }
-        if step < last {
-            // SAFETY: step + 1 ≤ last, and `columns` holds what that step reads.
+        if step + 1 < steps {
+            // SAFETY: `columns` holds what the next step reads.
             right = unsafe { right.add(columns.step) };
         }
     }
 }
 
+/// A vector of at most as many values as it holds.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([vector], []) => *vector,
+        _ => simd.partial_load_f32s(values),
+    }
+}
+
+/// Sets some columns of a row, from `column` on as far as the row goes, to `value(sum, what was there, columns)`.
+#[inline(always)]
+pub fn update_row<S: Simd, const V: usize>(
+    simd: S,
+    sums: [S::f32s; V],
+    (row, column): (&mut [f32], usize),
+    value: impl Fn(S::f32s, S::f32s, Range<usize>) -> S::f32s,
+) {
+    for (v, sum) in sums.into_iter().enumerate() {
+        let from = column + v * S::F32_LANES;
+        let to = row.len().min(from + S::F32_LANES);
+        if from >= to {
+            break;
+        }
+        let row = &mut row[from..to];
+        // Whole vectors spare the masks.
+        if let ([vector], []) = S::as_mut_simd_f32s(row) {
+            *vector = value(sum, *vector, from..to);
+        } else {
+            let before = simd.partial_load_f32s(row);
+            simd.partial_store_f32s(row, value(sum, before, from..to));
+        }
+    }
+}
+
+/// Has the cache fetch what will be written at `index`, if the machine can be asked to.
+#[inline(always)]
+pub fn prefetch_for_writing(values: &[f32], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that a program sees, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(values.as_ptr().wrapping_add(index).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
+}
+
 /// A product that computes the columns from `column` on, V vectors of them, in tiles of R rows.
 pub trait Panels {
+    /// Whether sums run over pieces so short that a tile should have many rows rather than many columns.
+    const TALL: bool;
+
     fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize);
 }
 
 /// Computes all `columns` of a product, panel by panel, with the widest vectors that the machine has. The last panel may
 /// reach beyond the columns, up to the end of their strip.
-pub fn for_each_panel(columns: usize, product: &mut impl Panels) {
-    Arch::new().dispatch(ForEachPanel {
-        strips: columns.div_ceil(STRIP),
-        product,
-    });
+///
+/// Where the last strip is at most half full, its columns are computed with vectors of half a strip, so that none are
+/// empty; so are those of the strip before it, in the same tiles. Machines that split vectors of 16 values in two (Zen 4)
+/// lose nothing by it.
+pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
+    let halves = columns.div_ceil(STRIP / 2);
+    let left = match halves % 2 {
+        0 => 0,
+        _ if P::TALL => 1,
+        _ => halves.min(3),
+    };
+    let strips = (halves - left) / 2;
+    if strips > 0 {
+        Arch::new().dispatch(ForEachPanel { strips, product });
+    }
+    if left > 0 {
+        let halves = Halves {
+            column: strips * STRIP,
+            count: left,
+            product,
+        };
+        filling(STRIP / 2, halves);
+    }
 }
 
 struct ForEachPanel<'a, P> {
@@ -133,6 +256,37 @@ impl<P: Panels> WithSimd for ForEachPanel<'_, P> {
                     1
                 }
             };
+        }
+    }
+}
+
+/// One or three halves of strips.
+struct Halves<'a, P> {
+    column: usize,
+    count: usize,
+    product: &'a mut P,
+}
+
+impl<P: Panels> WithSimd for Halves<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            column,
+            count,
+            product,
+        } = self;
+        match (S::F32_LANES, count) {
+            // A row more would need all 16 registers, and the compiler one more than that.
+            (8, 3) => product.panel::<S, 3, 3>(simd, column),
+            (8, _) => product.panel::<S, 12, 1>(simd, column),
+            (lanes, _) => {
+                let columns = column..column + count * STRIP / 2;
+                for column in columns.step_by(lanes) {
+                    product.panel::<S, 4, 1>(simd, column);
+                }
+            }
         }
     }
 }

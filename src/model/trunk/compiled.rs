@@ -192,6 +192,7 @@ impl Trunk for Compiled {
 fn step_times(engine: &Engine) -> Vec<StepTime> {
     let program = engine.program();
     let time = |(step, time): (&Step, Duration)| StepTime {
+        name: step.name.clone(),
         kind: step.op.kind(),
         seconds: time.as_secs_f64(),
         cost: program.cost(step),

@@ -64,10 +64,10 @@ pub trait Trunk {
     /// Frees what is held between passes; the next pass builds it again.
     fn release(&mut self);
 
-    /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
     /// Parameters or statistics are no longer those of the last pass.
     fn weights_changed(&mut self) {}
 
+    /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
     fn observations(&self) -> &[Observation];
 
     /// Time and cost of each step of the programs so far.

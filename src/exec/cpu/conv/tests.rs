@@ -4,9 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::cpu::pack;
+use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::{border, pack};
 use crate::program::PixelShape;
-use crate::program::tiling::{WEIGHT_CHUNK, WEIGHT_PANEL};
+use crate::program::tiling::WEIGHT_PANEL;
 
 /// Of sums whose terms are at most one: float32 sums of a few thousand terms stay well below.
 const TOLERANCE: f64 = 2e-5;
@@ -40,6 +41,7 @@ fn geometry(from: (usize, usize, usize), out: usize, kernel: usize, stride: usiz
         kernel,
         stride,
         padding,
+        winograd: false,
     }
 }
 
@@ -62,6 +64,7 @@ fn multiplications(case: Case, mut visit: impl FnMut(usize, usize, usize)) {
         kernel,
         stride,
         padding,
+        ..
     } = case.conv;
     let pixels = (0..case.frames * to.pixels()).map(|p| (p / to.pixels(), p % to.pixels()));
     for (frame, pixel) in pixels {
@@ -98,9 +101,9 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
     }
 }
 
-fn scratch(case: Case) -> Scratch {
-    let gathered = WEIGHT_CHUNK * case.conv.gather().width();
-    Scratch::new(1, WEIGHT_PANEL + gathered).unwrap()
+fn scratch(conv: ConvGeometry) -> Scratch {
+    let channels = conv.from.channels.max(conv.to.channels);
+    Scratch::new(1, WEIGHT_PANEL.max(conv.winograd_scratch(channels))).unwrap()
 }
 
 fn check_forward(case: Case) {
@@ -136,7 +139,7 @@ fn check_forward(case: Case) {
         },
     };
     let mut y = vec![f32::NAN; frames * conv.to.count()];
-    product.run(0..frames, &mut y, &scratch(case));
+    product.run(0..frames, &mut y, &scratch(conv));
     assert_close("y", &y, &expected);
 }
 
@@ -158,7 +161,7 @@ fn check_backward(case: Case) {
         dy: &dy,
         w: &packed,
     };
-    gradient.run(&mut found);
+    gradient.run(&mut found, &scratch(conv));
     assert_close("dx", &found, &dx);
     let mut partials = vec![f32::NAN; conv.weight_strips(frames) * conv.weights()];
     let mut found = vec![f32::NAN; weight.len()];
@@ -168,7 +171,7 @@ fn check_backward(case: Case) {
         x: &x,
         dy: &dy,
     };
-    gradient.run(&mut partials, &mut found, &scratch(case));
+    gradient.run(&mut partials, &mut found, &scratch(conv));
     assert_close("dw", &found, &dw);
 }
 
@@ -186,6 +189,27 @@ proptest! {
     }
 }
 
+/// Pictures of even and odd height and width, channels that fill vectors of each width, sums of more than one chunk.
+#[test]
+fn minimal_filtering_is_the_sum_of_its_products() {
+    let cases = [
+        (geometry((8, 8, 24), 24, 3, 1), 9),
+        (geometry((7, 5, 16), 40, 3, 1), 7),
+        (geometry((1, 2, 8), 8, 3, 1), 60),
+        (geometry((13, 12, 520), 72, 3, 1), 2),
+        (geometry((12, 13, 64), 136, 3, 1), 3),
+    ];
+    for (conv, frames) in cases {
+        assert!(conv.suits_winograd());
+        let conv = ConvGeometry {
+            winograd: true,
+            ..conv
+        };
+        check_forward(Case { conv, frames });
+        check_backward(Case { conv, frames });
+    }
+}
+
 /// Several tasks, blocks, tiles and strips, which small cases do not have.
 #[test]
 fn large_cases_are_cut_without_loss() {
@@ -194,6 +218,9 @@ fn large_cases_are_cut_without_loss() {
         (geometry((9, 9, 80), 16, 3, 2), 40),
         (geometry((5, 5, 640), 8, 1, 1), 60),
         (geometry((33, 31, 3), 8, 7, 2), 20),
+        (geometry((8, 8, 24), 24, 3, 1), 20),
+        (geometry((6, 7, 40), 72, 3, 1), 30),
+        (geometry((7, 5, 24), 140, 1, 2), 90),
     ];
     for (conv, frames) in cases {
         let case = Case { conv, frames };
@@ -201,4 +228,34 @@ fn large_cases_are_cut_without_loss() {
         check_forward(case);
         check_backward(case);
     }
+}
+
+/// Pictures get their border in a step of their own; windows that then stay inside give the same values.
+#[test]
+fn a_border_changes_nothing() {
+    let (conv, frames) = (geometry((33, 31, 3), 24, 7, 2), 3);
+    let bordered = conv.bordered().unwrap();
+    let x = values(1, frames * conv.from.count());
+    let mut wide = vec![f32::NAN; frames * bordered.from.count()];
+    border::surround(conv.from, conv.padding, &x, &mut wide);
+    let weight = values(2, conv.weights());
+    let mut w = vec![f32::NAN; conv.packed_forward()];
+    let unfolded = pack::Folded {
+        alter: None,
+        scale: None,
+    };
+    pack::forward(&conv, &weight, unfolded, &mut w);
+    let convolve = |conv: &ConvGeometry, x: &[f32]| {
+        let mut y = vec![f32::NAN; frames * conv.to.count()];
+        let product = Forward {
+            conv,
+            x,
+            w: &w,
+            shifted: None,
+            finish: Finish::default(),
+        };
+        product.run(0..frames, &mut y, &scratch(*conv));
+        y
+    };
+    assert_eq!(convolve(&conv, &x), convolve(&bordered, &wide));
 }

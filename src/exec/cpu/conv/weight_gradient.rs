@@ -9,11 +9,10 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use crate::exec::cpu::gather::gather;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile};
 use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, WEIGHT_CHUNK, WEIGHT_PANEL};
+use crate::program::tiling::{Gather, WEIGHT_CHUNK};
 
 /// dW from x and dy.
 #[derive(Clone, Copy)]
@@ -46,16 +45,11 @@ impl WeightGradient<'_> {
         let (conv, tiles) = (self.conv, self.conv.weight_tiles());
         let whole = conv.gather();
         let rows = frames.start * whole.rows()..frames.end * whole.rows();
-        let (panel, gathered) = scratch.split_at_mut(WEIGHT_PANEL);
-        if whole.is_narrow() {
-            self.narrow(&whole, rows, sum, (panel, gathered));
-            return;
-        }
-        let parts = conv.from.channels / tiles.channels;
-        let plan = match (conv.is_pointwise(), tiles.taps) {
+        let parts = whole.depth / tiles.channels;
+        let plan = match (conv.is_pointwise(), tiles.count) {
             (true, _) => Gather::matrix(self.frames * whole.rows(), conv.from.channels),
-            (false, 1) => whole.tap(tile / parts),
-            (false, _) => whole,
+            (false, 1) => whole,
+            (false, _) => whole.tap(tile / parts),
         };
         let first = tile % parts * tiles.channels;
         let mut sums = Sums {
@@ -66,36 +60,9 @@ impl WeightGradient<'_> {
             columns: conv.to.channels,
             rows,
             sum,
-            panel,
+            panel: scratch,
         };
         tile::for_each_panel(conv.to.channels, &mut sums);
-    }
-
-    /// Windows of few channels are gathered first, chunk by chunk.
-    fn narrow(
-        &self,
-        plan: &Gather,
-        rows: Range<usize>,
-        sum: &mut [f32],
-        (panel, gathered): (&mut [f32], &mut [f32]),
-    ) {
-        let columns = self.conv.to.channels;
-        for start in rows.clone().step_by(WEIGHT_CHUNK) {
-            let count = WEIGHT_CHUNK.min(rows.end - start);
-            let x = &mut gathered[..count * plan.width()];
-            gather(plan, self.x, start..start + count, x);
-            let mut sums = Sums {
-                plan: &Gather::matrix(count, plan.width()),
-                x,
-                channels: 0..plan.width(),
-                dy: &self.dy[start * columns..],
-                columns,
-                rows: 0..count,
-                sum,
-                panel,
-            };
-            tile::for_each_panel(columns, &mut sums);
-        }
     }
 
     /// Adds up the strips, in order, into the layout of the parameter.
@@ -124,6 +91,8 @@ impl WeightGradient<'_> {
 
 /// Outputs whose gradients are written together.
 const OUTPUTS: usize = 16;
+/// Channels of dy that are read in place at most: lines further apart meet in the same sets of a cache.
+const IN_PLACE: usize = 128;
 
 /// sum[tap, i, o] += Σ x·dy over `rows` pixels, i among `channels`.
 struct Sums<'a> {
@@ -140,6 +109,8 @@ struct Sums<'a> {
 }
 
 impl Panels for Sums<'_> {
+    const TALL: bool = true;
+
     #[inline(always)]
     fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
         let width = V * S::F32_LANES;
@@ -151,9 +122,7 @@ impl Panels for Sums<'_> {
                 let at = (tap / self.plan.taps.1, tap % self.plan.taps.1);
                 let runs = find_runs(self.plan, &chunk, at, &mut runs);
                 for channel in (0..self.channels.len()).step_by(R) {
-                    let tile = self.chunk::<S, R, V>(simd, runs, channel);
-                    let row = tap * self.channels.len() + channel;
-                    self.add(simd, tile, row, (self.channels.len() - channel, column));
+                    self.tile::<S, R, V>(simd, runs, (tap, channel), (&chunk, column));
                 }
             }
         }
@@ -161,79 +130,87 @@ impl Panels for Sums<'_> {
 }
 
 impl Sums<'_> {
+    /// Whether a panel is read where it lies: lines of dy that are short, and whole vectors.
+    fn is_in_place(&self) -> bool {
+        self.columns <= IN_PLACE && self.columns.is_multiple_of(STRIP / 2)
+    }
+
     /// The panel of dy: `width` columns of each pixel side by side, zeros behind the last channel.
     #[inline(always)]
     fn pack(&mut self, chunk: &Range<usize>, column: usize, width: usize) {
+        if self.is_in_place() {
+            return;
+        }
         let count = width.min(self.columns - column);
         let pixels = self.dy[chunk.start * self.columns..].chunks(self.columns);
-        for (to, dy) in self
-            .panel
-            .chunks_exact_mut(width)
-            .zip(pixels)
-            .take(chunk.len())
-        {
+        let panel = self.panel.chunks_exact_mut(width);
+        for (to, dy) in panel.zip(pixels).take(chunk.len()) {
             to[..count].copy_from_slice(&dy[column..column + count]);
             to[count..].fill(0.0);
         }
     }
 
-    /// The tile of R channels from `channel` on, over a chunk; the last tile repeats its last channel.
+    /// The panel from place `at` of its chunk on.
     #[inline(always)]
-    fn chunk<S: Simd, const R: usize, const V: usize>(
-        &self,
-        simd: S,
-        runs: &[Run],
-        channel: usize,
-    ) -> Tile<S, R, V> {
-        let (width, last) = (V * S::F32_LANES, self.channels.len() - 1);
-        let channels: [usize; R] =
-            std::array::from_fn(|r| self.channels.start + last.min(channel + r));
-        let stride = self.plan.source.channels;
-        let mut tile = tile::zeros(simd);
-        for run in runs {
-            let x = &self.x[run.pixel * stride..];
-            let rows = channels.map(|channel| &x[channel..]);
-            let columns = Columns {
-                values: &self.panel[run.at * width..],
-                step: width,
-                strip: STRIP,
-            };
-            tile::accumulate(
-                simd,
-                &mut tile,
-                (rows, self.plan.step * stride),
-                columns,
-                run.len,
-            );
+    fn columns(&self, at: usize, chunk: &Range<usize>, column: usize, width: usize) -> Columns<'_> {
+        let (values, step) = match self.is_in_place() {
+            true => {
+                let first = (chunk.start + at) * self.columns + column;
+                (&self.dy[first..], self.columns)
+            }
+            false => (&self.panel[at * width..], width),
+        };
+        Columns {
+            values,
+            step,
+            strip: STRIP,
         }
-        tile
     }
 
-    /// Adds a tile to rows `row..` of the sum, `left` of them at most, from a column on.
+    /// Adds the products of R channels from `channel` on, over a chunk of pixels, to their rows of the sum.
     #[inline(always)]
-    fn add<S: Simd, const R: usize, const V: usize>(
+    fn tile<S: Simd, const R: usize, const V: usize>(
         &mut self,
         simd: S,
-        tile: Tile<S, R, V>,
-        row: usize,
-        (left, column): (usize, usize),
+        runs: &[Run],
+        (tap, channel): (usize, usize),
+        (chunk, column): (&Range<usize>, usize),
     ) {
-        for (row, values) in (row..row + left).zip(tile) {
-            for (v, value) in values.into_iter().enumerate() {
-                let from = column + v * S::F32_LANES;
-                if from >= self.columns {
-                    break;
-                }
-                let to = self.columns.min(from + S::F32_LANES);
-                let sum = &mut self.sum[row * self.columns + from..row * self.columns + to];
-                let value = simd.add_f32s(simd.partial_load_f32s(sum), value);
-                simd.partial_store_f32s(sum, value);
+        let (stride, count) = (self.plan.source.channels, self.channels.len());
+        // The last tile takes some channels a second time, for nothing; fewer channels than a tile has rows repeat the last.
+        let first = channel.min(count.saturating_sub(R));
+        let mut tile: Tile<S, R, V> = tile::zeros(simd);
+        for run in runs {
+            let x = &self.x[run.pixel * stride + self.channels.start..];
+            let columns = self.columns(run.at, chunk, column, V * S::F32_LANES);
+            let step = self.plan.step * stride;
+            if count >= R {
+                let rows = (&x[first..], step);
+                tile::accumulate_neighbours(simd, &mut tile, rows, columns, run.len);
+            } else {
+                let rows = std::array::from_fn(|r| &x[r.min(count - 1)..]);
+                tile::accumulate(simd, &mut tile, (rows, step), columns, run.len);
             }
+        }
+        for (r, sums) in tile.into_iter().enumerate() {
+            let row = first + r;
+            if row < channel || row >= count {
+                continue;
+            }
+            let row = (tap * count + row) * self.columns;
+            let row = &mut self.sum[row..row + self.columns];
+            tile::update_row(
+                simd,
+                sums,
+                (row, column),
+                #[inline(always)]
+                |sum, before, _| simd.add_f32s(before, sum),
+            );
         }
     }
 }
 
-/// Pixels of one line of the picture that see one tap inside it.
+/// Pixels side by side that see one tap inside the picture.
 #[derive(Debug, Clone, Copy, Default)]
 struct Run {
     /// The input's pixel that the first sees.
@@ -241,6 +218,13 @@ struct Run {
     /// Place of the first in its chunk.
     at: usize,
     len: usize,
+}
+
+impl Run {
+    /// Whether `next` is the same run in the next line.
+    fn continues(&self, next: &Self, step: usize) -> bool {
+        self.at + self.len == next.at && self.pixel + self.len * step == next.pixel
+    }
 }
 
 /// The runs of a chunk of pixels for one tap.
@@ -264,12 +248,18 @@ fn find_runs<'a>(
         let y = along(line % plan.grid.0, plan.first.0, tap.0);
         if y < height && !inside.is_empty() {
             let x = along(inside.start, plan.first.1, tap.1);
-            runs[count] = Run {
+            let run = Run {
                 pixel: (line / plan.grid.0 * height + y) * width + x,
                 at: start - chunk.start + inside.start - first,
                 len: inside.len(),
             };
-            count += 1;
+            match runs[..count].last_mut() {
+                Some(last) if last.continues(&run, plan.step) => last.len += run.len,
+                _ => {
+                    runs[count] = run;
+                    count += 1;
+                }
+            }
         }
         start = end;
     }

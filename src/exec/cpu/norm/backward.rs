@@ -165,44 +165,56 @@ pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [
 pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [f32]) {
     let row = back.norm.row();
     let means = &partials[batch.frames * 2 * back.norm.channels..];
-    for_frames(batch, back, dx, |f, back, dx| {
-        let (mean, product) = means[batch.group_of[f] * 2 * row..][..2 * row].split_at(row);
-        let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
-        for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
-            let len = dx.len();
-            let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
-            let (mean, product) = (&mean[..len], &product[..len]);
-            for c in 0..len {
-                let g = if back.recomputed {
-                    of.behind_relu(c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
-                let normalized = (x[c] - of.mean[c]) * of.inverse[c];
-                dx[c] = of.scale[c] * (g - mean[c] - normalized * product[c]);
+    for_frames(
+        batch,
+        back,
+        dx,
+        #[inline(always)]
+        |f, back, dx| {
+            let (mean, product) = means[batch.group_of[f] * 2 * row..][..2 * row].split_at(row);
+            let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
+            for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
+                let len = dx.len();
+                let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
+                let (mean, product) = (&mean[..len], &product[..len]);
+                for c in 0..len {
+                    let g = if back.recomputed {
+                        of.behind_relu(c, dy[c], x[c])
+                    } else {
+                        dy[c]
+                    };
+                    let normalized = (x[c] - of.mean[c]) * of.inverse[c];
+                    dx[c] = of.scale[c] * (g - mean[c] - normalized * product[c]);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// dx = γ·r·g for a frozen norm.
 pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
     let row = back.norm.row();
-    for_frames(batch, back, dx, |_, back, dx| {
-        let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
-        for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
-            let len = dx.len();
-            let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
-            for c in 0..len {
-                let g = if back.recomputed {
-                    of.behind_relu(c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
-                dx[c] = of.scale[c] * g;
+    for_frames(
+        batch,
+        back,
+        dx,
+        #[inline(always)]
+        |_, back, dx| {
+            let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
+            for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
+                let len = dx.len();
+                let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
+                for c in 0..len {
+                    let g = if back.recomputed {
+                        of.behind_relu(c, dy[c], x[c])
+                    } else {
+                        dy[c]
+                    };
+                    dx[c] = of.scale[c] * g;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 #[inline(always)]
