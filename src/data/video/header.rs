@@ -30,6 +30,9 @@ pub enum Space {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     pub shown: bool,
+    /// Nothing that was sent before it is needed to decode it, or what follows it: it fills every slot, and resets
+    /// every probability and segment.
+    pub key: bool,
     pub width: u32,
     pub height: u32,
 }
@@ -75,7 +78,8 @@ impl Headers {
         if !inter {
             self.sync_code(&mut bits)?;
             self.read_colour(&mut bits, profile)?;
-            return self.sized(&mut bits, shown, 0xff);
+            let frame = self.sized(&mut bits, shown, 0xff)?;
+            return Ok(Frame { key: true, ..frame });
         }
         let intra_only = !shown && bits.flag()?;
         if !error_resilient {
@@ -117,6 +121,7 @@ impl Headers {
         match self.slots.get(slot).copied().flatten() {
             Some((width, height)) => Ok(Frame {
                 shown,
+                key: false,
                 width,
                 height,
             }),
@@ -145,6 +150,7 @@ impl Headers {
         }
         let frame = Frame {
             shown,
+            key: false,
             width,
             height,
         };

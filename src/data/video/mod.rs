@@ -107,8 +107,8 @@ impl Video {
         }
     }
 
-    /// The frames at `indices` (0-based, any order, repetitions allowed), in that order. Each is decoded once,
-    /// and nothing behind the last one is.
+    /// The frames at `indices` (0-based, any order, repetitions allowed), in that order. Each is decoded once;
+    /// nothing behind the last one is, nor, in VP9, what lies before the key frame on which a frame rests.
     pub fn frames(&mut self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
         let count = self.frame_count();
         if let Some(&frame) = indices.iter().find(|index| **index >= count) {

@@ -19,6 +19,8 @@ pub struct Vp9 {
 /// A packet, and the frame that it shows: at most one, as in libvpx.
 struct Coded {
     packet: Packet,
+    /// It starts with a key frame: decoding may begin here.
+    key: bool,
     shown: Option<usize>,
     colour: Colour,
 }
@@ -32,7 +34,7 @@ impl Vp9 {
         let mut count = 0;
         for packet in packets {
             let seen = read_packet(&mut headers, &bytes, &packet, count)?;
-            let shown = seen.filter(|_| !packet.invisible).map(|found| {
+            let shown = seen.size.filter(|_| !packet.invisible).map(|found| {
                 let first = *size.get_or_insert(found);
                 (first, found)
             });
@@ -47,6 +49,7 @@ impl Vp9 {
             }
             coded.push(Coded {
                 packet,
+                key: seen.key,
                 shown: shown.map(|_| count),
                 colour: headers.colour(),
             });
@@ -65,10 +68,11 @@ impl Vp9 {
         self.count
     }
 
-    /// The frames marked in `wanted`, by index; decoding ends with the last of them.
+    /// The frames marked in `wanted`, by index. Only they are decoded, and what lies between them and the key frame
+    /// before.
     pub fn pictures(&self, wanted: &[bool]) -> Result<Vec<Option<Arc<Picture>>>, VideoError> {
         let mut pictures = vec![None; wanted.len()];
-        self.decode(wanted.len(), |index, frame, colour| {
+        self.decode(wanted, |index, frame, colour| {
             if wanted.get(index) == Some(&true) {
                 let picture = yuv::to_picture(frame, colour)
                     .map_err(|what| VideoError::Decode { frame: index, what })?;
@@ -79,26 +83,24 @@ impl Vp9 {
         Ok(pictures)
     }
 
-    /// Decodes the first `count` shown frames in order.
+    /// Decodes, in order, what the frames marked in `wanted` need; visits each of these that is shown.
     fn decode(
         &self,
-        count: usize,
+        wanted: &[bool],
         mut visit: impl FnMut(usize, &DecodedFrame, Colour) -> Result<(), VideoError>,
     ) -> Result<(), VideoError> {
         let mut decoder = Vp9Decoder::new();
         // With the end announced, `Eof` means that a packet is used up and `Again` that a frame was hidden.
         decoder.flush();
         let mut next = 0;
-        for coded in &self.packets {
-            if next >= count {
-                break;
-            }
+        for coded in self.needed(wanted) {
             let data = self
                 .bytes
                 .get(coded.packet.bytes.clone())
                 .unwrap_or_default();
+            let index = coded.shown.unwrap_or(next);
             let frame = decode_packet(&mut decoder, data).map_err(|error| VideoError::Decode {
-                frame: next,
+                frame: index,
                 what: error.to_string(),
             })?;
             match (coded.shown, frame) {
@@ -119,6 +121,21 @@ impl Vp9 {
         Ok(())
     }
 
+    /// The packets from each wanted frame back to the key frame on which it rests, in order.
+    fn needed(&self, wanted: &[bool]) -> Vec<&Coded> {
+        let mut rests = false;
+        let mut needed = Vec::with_capacity(self.packets.len());
+        for coded in self.packets.iter().rev() {
+            rests |= (coded.shown).is_some_and(|index| wanted.get(index) == Some(&true));
+            if rests {
+                needed.push(coded);
+            }
+            rests &= !coded.key;
+        }
+        needed.reverse();
+        needed
+    }
+
     fn check_size(&self, index: usize, frame: &DecodedFrame) -> Result<(), VideoError> {
         let found = (frame.width, frame.height);
         match found == self.size {
@@ -132,13 +149,20 @@ impl Vp9 {
     }
 }
 
-/// The size of the frame that a packet shows, if it shows one.
+/// What a packet's headers tell.
+struct Seen {
+    /// Of the frame that it shows, if it shows one.
+    size: Option<(u32, u32)>,
+    /// Its first frame is a key frame.
+    key: bool,
+}
+
 fn read_packet(
     headers: &mut Headers,
     bytes: &[u8],
     packet: &Packet,
     index: usize,
-) -> Result<Option<(u32, u32)>, VideoError> {
+) -> Result<Seen, VideoError> {
     let explain = |error| match error {
         HeaderError::Damaged(what) => VideoError::FrameHeader {
             frame: index,
@@ -152,14 +176,16 @@ fn read_packet(
         },
     };
     let data = bytes.get(packet.bytes.clone()).unwrap_or_default();
-    let mut shown = None;
-    for frame in superframe(data).map_err(explain)? {
+    let mut size = None;
+    let mut key = false;
+    for (place, frame) in superframe(data).map_err(explain)?.into_iter().enumerate() {
         let frame = headers.frame(frame).map_err(explain)?;
+        key |= place == 0 && frame.key;
         if frame.shown {
-            shown = Some((frame.width, frame.height));
+            size = Some((frame.width, frame.height));
         }
     }
-    Ok(shown)
+    Ok(Seen { size, key })
 }
 
 /// The picture that a packet shows, if any.
@@ -191,6 +217,20 @@ mod tests {
         let bytes = std::fs::read(format!("{FIXTURES}/{name}.webm")).unwrap();
         let track = webm::read(&bytes).unwrap();
         Vp9::open(bytes, track.packets).unwrap()
+    }
+
+    /// A fixture's stream several times, one behind the other: each begins with the only key frame that it has.
+    fn repeated(name: &str, times: usize) -> Vp9 {
+        let once = open(name);
+        let moved = |part: usize| {
+            let start = part * once.bytes.len();
+            once.packets.iter().map(move |coded| Packet {
+                bytes: start + coded.packet.bytes.start..start + coded.packet.bytes.end,
+                invisible: coded.packet.invisible,
+            })
+        };
+        let packets = (0..times).flat_map(moved).collect();
+        Vp9::open(once.bytes.repeat(times), packets).unwrap()
     }
 
     /// SHA-256 of each frame's planes: what ffmpeg decodes, written by `fixtures/make.sh`.
@@ -228,10 +268,37 @@ mod tests {
                 hashes.push(sha256(&frame.planes.concat()));
                 Ok(())
             };
-            video.decode(usize::MAX, visit).unwrap();
+            video
+                .decode(&vec![true; video.frame_count()], visit)
+                .unwrap();
             assert_eq!(hashes, expected(name), "{name}");
             assert_eq!(video.frame_count(), hashes.len(), "{name}");
         }
+    }
+
+    #[test]
+    fn decoding_begins_at_the_key_frame_before_a_wanted_one() {
+        let video = repeated("altref", 3);
+        let all = video.pictures(&[true; 90]).unwrap();
+        for index in [0, 1, 29, 30, 31, 45, 60, 89] {
+            let wanted: Vec<_> = (0..90).map(|frame| frame == index).collect();
+            let decoded = video.needed(&wanted);
+            let frames = decoded.iter().filter(|coded| coded.shown.is_some()).count();
+            assert_eq!(frames, index % 30 + 1, "frame {index}");
+            assert!(decoded.first().unwrap().key, "frame {index}");
+            let alone = video.pictures(&wanted).unwrap();
+            assert_eq!(alone[index], all[index], "frame {index}");
+            assert_eq!(alone.iter().flatten().count(), 1, "frame {index}");
+        }
+        let two: Vec<_> = (0..90).map(|frame| frame == 3 || frame == 61).collect();
+        assert_eq!(
+            video
+                .needed(&two)
+                .iter()
+                .filter(|coded| coded.shown.is_some())
+                .count(),
+            4 + 2
+        );
     }
 
     #[test]
