@@ -16,7 +16,7 @@ pub struct Named {
 }
 
 /// The differences that the papers do not tell.
-pub const NAMED: [Named; 9] = [
+pub const NAMED: [Named; 10] = [
     Named {
         subject: "shift in training",
         text: "inside each clip",
@@ -41,6 +41,11 @@ pub const NAMED: [Named; 9] = [
         subject: "frames of the branches",
         text: "from one clip",
         code: "an independent draw for each branch",
+    },
+    Named {
+        subject: "frames in training",
+        text: "a reproduction: the centre of each segment",
+        code: "a random frame of each segment",
     },
     Named {
         subject: "direction of the divergence",
@@ -134,7 +139,11 @@ const FIELDS: [Field; 40] = [
     field("train.precision", Stage::Activations),
     named("train.norm_clips", Stage::Activations, "schedule and batch"),
     field("train.frozen_norms", Stage::Activations),
-    field("train.clips.sampling", Stage::FrameIndices),
+    named(
+        "train.clips.sampling",
+        Stage::FrameIndices,
+        "frames in training",
+    ),
     named(
         "train.clips.branches",
         Stage::FrameIndices,

@@ -102,6 +102,16 @@ fn frames_of_the_branches() {
 }
 
 #[test]
+fn frames_in_training() {
+    check(&Case {
+        subject: "frames in training",
+        both: &[],
+        change: ("clips: (", "clips: (sampling: SegmentCentre, "),
+        effect: ("frame_indices", "clip `8`, branch of 2 frames"),
+    });
+}
+
+#[test]
 fn direction_of_the_divergence() {
     check(&Case {
         subject: "direction of the divergence",
