@@ -77,8 +77,10 @@ pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let mut table = results::of_members(suite)?;
     for row in &mut table.rows {
         for cell in row.iter_mut() {
-            // The interval below its value: several of them beside each other are wider than a page.
-            *cell = escape::markdown(cell).replace(" \\[", "<br>\\[");
+            // In lines: intervals and operations at several frame counts beside each other are wider than a page.
+            *cell = escape::markdown(cell)
+                .replace(" \\[", "<br>\\[")
+                .replace(" / ", " /<br>");
         }
         for cell in row.iter_mut().skip(1) {
             *cell = expander.cite_suite(&suite.name(), cell, RECORD);
