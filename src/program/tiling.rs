@@ -57,6 +57,21 @@ impl Gather {
         self.taps.0 * self.taps.1 * self.depth
     }
 
+    /// Whether windows have one column of taps, all inside the picture.
+    pub fn is_inside(&self) -> bool {
+        let fits = |grid: usize, taps: usize, side: usize| {
+            grid == 0 || (grid - 1) * self.step + taps <= side
+        };
+        self.first == (0, 0)
+            && self.taps.1 == 1
+            && fits(self.grid.0, self.taps.0, self.source.height)
+            && fits(
+                self.grid.1,
+                self.depth / self.source.channels.max(1),
+                self.source.width,
+            )
+    }
+
     /// Distance of tap (y, x) from the first, in values.
     #[inline(always)]
     pub fn offset(&self, tap: (usize, usize)) -> isize {

@@ -215,8 +215,8 @@ pub fn group_statistics(
         let of = norm.of(group.branch);
         let frames = group.frames.start * 2 * channels..group.frames.end * 2 * channels;
         let count = (group.frames.len() * pixels) as f64;
-        for channel in 0..channels {
-            let (mean, squares) = combine(&partials[frames.clone()], channels, channel, pixels);
+        let moments = combine(&partials[frames], channels, pixels);
+        for (channel, (mean, squares)) in moments.enumerate() {
             set(coefficients, of, channel, (mean, squares / count), params);
             if group.updates {
                 let follow = |running: &mut f32, new: f64| {
@@ -236,15 +236,37 @@ pub fn group_statistics(
     }
 }
 
-/// Mean and sum of squares around it of one channel over frames of `pixels` values each.
-fn combine(partials: &[f32], channels: usize, channel: usize, pixels: usize) -> (f64, f64) {
+/// Mean and sum of squares around it of each channel over frames of `pixels` values each.
+fn combine(
+    partials: &[f32],
+    channels: usize,
+    pixels: usize,
+) -> impl Iterator<Item = (f64, f64)> + use<> {
     let frames = partials.chunks_exact(2 * channels);
     let count = frames.len() as f64;
-    let means = frames.clone().map(|frame| f64::from(frame[channel]));
-    let mean = means.clone().sum::<f64>() / count;
-    let within = frames.map(|frame| f64::from(frame[channels + channel]));
-    let between = means.map(|m| (m - mean) * (m - mean)).sum::<f64>();
-    (mean, within.sum::<f64>() + between * pixels as f64)
+    let mut means = vec![0.0; channels];
+    add_rows(&mut means, frames.clone().map(|frame| &frame[..channels]));
+    means.iter_mut().for_each(|mean| *mean /= count);
+    let mut within = vec![0.0; channels];
+    add_rows(&mut within, frames.clone().map(|frame| &frame[channels..]));
+    let mut between = vec![0.0; channels];
+    for frame in frames {
+        for ((sum, m), mean) in between.iter_mut().zip(frame).zip(&means) {
+            let distance = f64::from(*m) - mean;
+            *sum += distance * distance;
+        }
+    }
+    let squares = within.into_iter().zip(between);
+    let squares = squares.map(move |(within, between)| within + between * pixels as f64);
+    means.into_iter().zip(squares)
+}
+
+/// Adds rows to sums, in order.
+fn add_rows<'a>(sums: &mut [f64], rows: impl Iterator<Item = &'a [f32]>) {
+    for row in rows {
+        let pairs = sums.iter_mut().zip(row);
+        pairs.for_each(|(sum, &v)| *sum += f64::from(v));
+    }
 }
 
 /// y = norm(x) (+ residual), ReLU.

@@ -61,27 +61,35 @@ fn patches(
 ) {
     let strips = w.par_chunks_mut(PATCH * PATCH * rows * STRIP).enumerate();
     strips.for_each(|(strip, w)| {
-        w.fill(0.0);
         let of_strip = strip * STRIP..columns.min((strip + 1) * STRIP);
-        for (i, column) in of_strip.enumerate() {
-            for row in 0..rows {
-                let lines =
-                    [0, 1, 2].map(|y| spread([0, 1, 2].map(|x| weight(row, column, 3 * y + x))));
-                for x in 0..PATCH {
-                    let values = spread(lines.map(|line| line[x]));
-                    for (y, value) in values.into_iter().enumerate() {
-                        w[((y * PATCH + x) * rows + row) * STRIP + i] = value;
-                    }
+        for row in 0..rows {
+            let mut kernels = [[[0.0; STRIP]; 3]; 3];
+            for (i, column) in of_strip.clone().enumerate() {
+                for tap in 0..9 {
+                    kernels[tap / 3][tap % 3][i] = weight(row, column, tap);
+                }
+            }
+            let lines = kernels.map(spread);
+            for x in 0..PATCH {
+                let values = spread([lines[0][x], lines[1][x], lines[2][x]]);
+                for (y, values) in values.iter().enumerate() {
+                    let to = ((y * PATCH + x) * rows + row) * STRIP;
+                    w[to..to + STRIP].copy_from_slice(values);
                 }
             }
         }
     });
 }
 
-/// G·g
-fn spread([a, b, c]: [f32; 3]) -> [f32; PATCH] {
-    let outer = 0.5 * (a + c);
-    [a, outer + 0.5 * b, outer - 0.5 * b, c]
+/// G·g, of as many kernels as a strip has columns.
+fn spread([a, b, c]: [[f32; STRIP]; 3]) -> [[f32; STRIP]; PATCH] {
+    let mut places = [a, [0.0; STRIP], [0.0; STRIP], c];
+    for i in 0..STRIP {
+        let outer = 0.5 * (a[i] + c[i]);
+        places[1][i] = outer + 0.5 * b[i];
+        places[2][i] = outer - 0.5 * b[i];
+    }
+    places
 }
 
 /// The matrices of all phases.

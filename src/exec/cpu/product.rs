@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::gather::{Shifted, Window};
-use super::tile::{self, Columns, Panels, STRIP, Tile};
+use super::tile::{self, Columns, Panels, STRIP, Tile, Walk};
 use crate::program::tiling::Gather;
 
 /// Terms of a sum that are added in registers: a panel of 64 columns is 128 KiB.
@@ -59,6 +59,7 @@ impl Product<'_> {
             let mut block = Block {
                 product: self,
                 start,
+                is_inside: self.plan.is_inside() && self.shifted.is_none(),
                 windows: &windows[..count],
                 places: &places[..count],
                 y,
@@ -119,6 +120,8 @@ struct Block<'a> {
     product: &'a Product<'a>,
     /// Number of the first row.
     start: usize,
+    /// Whether every window is one column of taps inside the picture and the clip.
+    is_inside: bool,
     windows: &'a [Window],
     places: &'a [usize],
     y: &'a mut [f32],
@@ -165,6 +168,26 @@ impl Block<'_> {
         }
         let strips = &product.w[column / STRIP * depth * STRIP + column % STRIP..];
         let mut sum = tile::zeros(simd);
+        if self.is_inside {
+            let mut rows: [&[f32]; R] = [&[]; R];
+            for (row, window) in rows.iter_mut().zip(windows) {
+                let first = window.first + plan.offset((taps.start, 0));
+                *row = &product.x[first as usize + channels.start..];
+            }
+            let walk = Walk {
+                pieces: taps.len(),
+                pitch: plan.source.width * plan.source.channels,
+                steps: channels.len(),
+                step: 1,
+            };
+            let columns = Columns {
+                values: &strips[(taps.start * plan.depth + channels.start) * STRIP..],
+                step: STRIP,
+                strip: depth * STRIP,
+            };
+            tile::accumulate(simd, &mut sum, rows, walk, columns);
+            return sum;
+        }
         for tap in taps.clone() {
             let at = (tap / plan.taps.1, tap % plan.taps.1);
             for (from, channels) in product.sources(channels) {
@@ -181,7 +204,8 @@ impl Block<'_> {
                     step: STRIP,
                     strip: depth * STRIP,
                 };
-                tile::accumulate(simd, &mut sum, (rows, 1), columns, channels.len());
+                let walk = Walk::straight(channels.len(), 1);
+                tile::accumulate(simd, &mut sum, rows, walk, columns);
             }
         }
         sum

@@ -52,78 +52,109 @@ impl Columns<'_> {
     }
 }
 
-/// Adds `steps` steps to the tile; the values of a row lie `row_step` apart. Panics if a row or the columns hold fewer.
+/// Where a row's values lie, from its first on: `pieces` pieces `pitch` apart, in each `steps` values `step` apart.
+#[derive(Clone, Copy)]
+pub struct Walk {
+    pub pieces: usize,
+    pub pitch: usize,
+    pub steps: usize,
+    pub step: usize,
+}
+
+impl Walk {
+    /// A single piece.
+    pub fn straight(steps: usize, step: usize) -> Self {
+        Self {
+            pieces: 1,
+            pitch: 0,
+            steps,
+            step,
+        }
+    }
+
+    /// Values from the first to the last, both counted.
+    #[inline(always)]
+    fn reach(&self) -> usize {
+        (self.pieces - 1) * self.pitch + (self.steps - 1) * self.step + 1
+    }
+}
+
+/// Adds the products of R rows and the columns to the tile. Panics if there are fewer values than the walk takes.
 #[inline(always)]
 pub fn accumulate<S: Simd, const R: usize, const V: usize>(
     simd: S,
     tile: &mut Tile<S, R, V>,
-    (rows, row_step): ([&[f32]; R], usize),
+    rows: [&[f32]; R],
+    walk: Walk,
     columns: Columns<'_>,
-    steps: usize,
 ) {
-    let last = steps.saturating_sub(1) * row_step;
+    if walk.pieces * walk.steps == 0 {
+        return;
+    }
     let mut starts = [std::ptr::null(); R];
     for (start, row) in starts.iter_mut().zip(rows) {
-        assert!(row.len() > last);
+        assert!(row.len() >= walk.reach());
         *start = row.as_ptr();
     }
-    assert!(columns.hold::<S, V>(steps));
+    assert!(columns.hold::<S, V>(walk.pieces * walk.steps));
     // SAFETY: as asserted.
-    unsafe { multiply_add(simd, tile, (starts, row_step), columns, steps) }
+    unsafe { multiply_add(simd, tile, starts, walk, columns) }
 }
 
-/// The same for rows that begin at `rows[0]`, `rows[1]`, …, the values of each `row_step` apart.
+/// The same for rows that begin at `rows[0]`, `rows[1]`, …
 #[inline(always)]
 pub fn accumulate_neighbours<S: Simd, const R: usize, const V: usize>(
     simd: S,
     tile: &mut Tile<S, R, V>,
-    (rows, row_step): (&[f32], usize),
+    rows: &[f32],
+    walk: Walk,
     columns: Columns<'_>,
-    steps: usize,
 ) {
-    assert!(rows.len() >= steps.saturating_sub(1) * row_step + R);
-    assert!(columns.hold::<S, V>(steps));
-    // SAFETY: as asserted: row r has a value less before it than the last row, R − 1.
+    if walk.pieces * walk.steps == 0 {
+        return;
+    }
+    assert!(rows.len() >= walk.reach() + R - 1);
+    assert!(columns.hold::<S, V>(walk.pieces * walk.steps));
+    // SAFETY: as asserted: the last row, R − 1, has R − 1 values less than the first.
     unsafe {
         let mut starts = [rows.as_ptr(); R];
         for (r, start) in starts.iter_mut().enumerate() {
             *start = start.add(r);
         }
-        multiply_add(simd, tile, (starts, row_step), columns, steps);
+        multiply_add(simd, tile, starts, walk, columns);
     }
 }
 
 /// # Safety
-/// Every row must hold `steps` values that lie `row_step` apart, the columns `steps` steps of V vectors.
+/// Every row must hold the values of the walk, the columns as many steps of V vectors.
 #[inline(always)]
 unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
     simd: S,
     tile: &mut Tile<S, R, V>,
-    (rows, row_step): ([*const f32; R], usize),
+    rows: [*const f32; R],
+    walk: Walk,
     columns: Columns<'_>,
-    steps: usize,
 ) {
     let mut right = columns.values.as_ptr();
-    for step in 0..steps {
-        // SAFETY: the caller's promise; a vector is read without regard to alignment. `right` moves on only where a
-        // step follows.
-        unsafe {
-            // Loops, not functions that take functions: those need not be compiled for the vectors at hand.
-            let mut vectors = [simd.splat_f32s(0.0); V];
-            for (v, vector) in vectors.iter_mut().enumerate() {
-                let at = right.add(columns.offset::<S>(v));
-                *vector = at.cast::<S::f32s>().read_unaligned();
-            }
-            for (row, sums) in rows.iter().zip(tile.iter_mut()) {
-                let left = simd.splat_f32s(*row.add(step * row_step));
-                for (sum, right) in sums.iter_mut().zip(vectors) {
-                    *sum = simd.mul_add_f32s(left, right, *sum);
+    for piece in 0..walk.pieces {
+        for step in 0..walk.steps {
+            // SAFETY: the caller's promise; a vector is read without regard to alignment.
+            unsafe {
+                // Loops, not functions that take functions: those need not be compiled for the vectors at hand.
+                let mut vectors = [simd.splat_f32s(0.0); V];
+                for (v, vector) in vectors.iter_mut().enumerate() {
+                    let at = right.add(columns.offset::<S>(v));
+                    *vector = at.cast::<S::f32s>().read_unaligned();
+                }
+                for (row, sums) in rows.iter().zip(tile.iter_mut()) {
+                    let left = simd.splat_f32s(*row.add(piece * walk.pitch + step * walk.step));
+                    for (sum, right) in sums.iter_mut().zip(vectors) {
+                        *sum = simd.mul_add_f32s(left, right, *sum);
+                    }
                 }
             }
-        }
-        if step + 1 < steps {
-            // SAFETY: `columns` holds what the next step reads.
-            right = unsafe { right.add(columns.step) };
+            // Behind the last step it may point beyond the columns, where nothing is read.
+            right = right.wrapping_add(columns.step);
         }
     }
 }
@@ -286,6 +317,90 @@ impl<P: Panels> WithSimd for Halves<'_, P> {
                 for column in columns.step_by(lanes) {
                     product.panel::<S, 4, 1>(simd, column);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Scalar;
+
+    use super::*;
+    use crate::base::rng::{Purpose, Stream};
+
+    const ROWS: usize = 13;
+    const DEPTH: usize = 37;
+
+    /// A product of matrices.
+    struct Product {
+        x: Vec<f32>,
+        w: Vec<f32>,
+        columns: usize,
+        y: Vec<f32>,
+    }
+
+    impl Product {
+        fn new(columns: usize) -> Self {
+            let mut stream = Stream::new(columns as u64, Purpose::Init, &[]);
+            let mut values = |count| (0..count).map(|_| stream.uniform() as f32 - 0.5).collect();
+            Self {
+                x: values(ROWS * DEPTH),
+                w: values(DEPTH * columns.next_multiple_of(STRIP)),
+                columns,
+                y: vec![f32::NAN; ROWS * columns],
+            }
+        }
+
+        fn bits(&self) -> Vec<u32> {
+            self.y.iter().map(|v| v.to_bits()).collect()
+        }
+    }
+
+    impl Panels for Product {
+        const TALL: bool = false;
+
+        #[inline(always)]
+        fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
+            for first in (0..ROWS).step_by(R) {
+                let mut rows: [&[f32]; R] = [&[]; R];
+                for (r, row) in rows.iter_mut().enumerate() {
+                    *row = &self.x[(first + r).min(ROWS - 1) * DEPTH..][..DEPTH];
+                }
+                let columns = Columns {
+                    values: &self.w[column / STRIP * DEPTH * STRIP + column % STRIP..],
+                    step: STRIP,
+                    strip: DEPTH * STRIP,
+                };
+                let mut tile: Tile<S, R, V> = zeros(simd);
+                accumulate(simd, &mut tile, rows, Walk::straight(DEPTH, 1), columns);
+                for (row, sums) in (first..ROWS).zip(tile) {
+                    let y = &mut self.y[row * self.columns..][..self.columns];
+                    update_row(simd, sums, (y, column), |sum, _, _| sum);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        for columns in [1, 7, 8, 16, 20, 24, 40, 48, 64, 72, 100, 136] {
+            let strips = columns.div_ceil(STRIP);
+            let mut wanted = Product::new(columns);
+            for_each_panel(columns, &mut wanted);
+            assert!(wanted.y.iter().all(|v| v.is_finite()), "{columns}");
+
+            let mut found = Product::new(columns);
+            let product = &mut found;
+            Simd::vectorize(Scalar::new(), ForEachPanel { strips, product });
+            assert_eq!(found.bits(), wanted.bits(), "{columns} columns, no vectors");
+
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                let mut found = Product::new(columns);
+                let product = &mut found;
+                Simd::vectorize(simd, ForEachPanel { strips, product });
+                assert_eq!(found.bits(), wanted.bits(), "{columns} columns, AVX2");
             }
         }
     }

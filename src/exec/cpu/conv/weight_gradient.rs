@@ -10,7 +10,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::exec::cpu::memory::Scratch;
-use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile};
+use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile, Walk};
 use crate::program::ConvGeometry;
 use crate::program::tiling::{Gather, WEIGHT_CHUNK};
 
@@ -183,13 +183,12 @@ impl Sums<'_> {
         for run in runs {
             let x = &self.x[run.pixel * stride + self.channels.start..];
             let columns = self.columns(run.at, chunk, column, V * S::F32_LANES);
-            let step = self.plan.step * stride;
+            let walk = Walk::straight(run.len, self.plan.step * stride);
             if count >= R {
-                let rows = (&x[first..], step);
-                tile::accumulate_neighbours(simd, &mut tile, rows, columns, run.len);
+                tile::accumulate_neighbours(simd, &mut tile, &x[first..], walk, columns);
             } else {
                 let rows = std::array::from_fn(|r| &x[r.min(count - 1)..]);
-                tile::accumulate(simd, &mut tile, (rows, step), columns, run.len);
+                tile::accumulate(simd, &mut tile, rows, walk, columns);
             }
         }
         for (r, sums) in tile.into_iter().enumerate() {

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::product::{DEPTH, Finish};
 use crate::exec::cpu::simd::filling;
-use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile};
+use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile, Walk};
 use crate::program::PixelShape;
 use crate::program::tiling::{PATCH, WINOGRAD_TILES as TILES};
 
@@ -232,7 +232,7 @@ impl Block<'_> {
                 strip,
             };
             let mut sum: Tile<S, R, V> = tile::zeros(simd);
-            tile::accumulate(simd, &mut sum, (rows, 1), columns, steps);
+            tile::accumulate(simd, &mut sum, rows, Walk::straight(steps, 1), columns);
             for (r, values) in sum.into_iter().enumerate().take(count - tile) {
                 let to = (place * TILES + tile + r) * V;
                 let to = &mut S::as_mut_simd_f32s(self.sums).0[to..to + V];

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Coefficients, Site, fold, frames_of_task};
+use super::{BLOCK, Coefficients, Site, add_rows, fold, frames_of_task};
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::simd::wide;
 use crate::graph::NormParams;
@@ -149,10 +149,13 @@ pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [
         let count = (group.frames.len() * pixels) as f64;
         let parts = [bias, weight].into_iter().zip(means.chunks_exact_mut(row));
         for (part, (param, means)) in parts.enumerate() {
-            for channel in 0..channels {
-                let column = frames.iter().skip(part * channels + channel);
-                let column = column.step_by(2 * channels).map(|&v| f64::from(v));
-                let sum = column.sum::<f64>();
+            let mut sums = vec![0.0; channels];
+            let rows = frames.chunks_exact(2 * channels);
+            add_rows(
+                &mut sums,
+                rows.map(|row| &row[part * channels..][..channels]),
+            );
+            for (channel, sum) in sums.into_iter().enumerate() {
                 grads[param][channel] += sum as f32;
                 let tiled = means[channel..].iter_mut().step_by(channels);
                 tiled.for_each(|mean| *mean = (sum / count) as f32);
