@@ -82,8 +82,31 @@ fn allocate(len: usize) -> Result<Vec<f32>> {
     let mut values = Vec::new();
     let reserved = values.try_reserve_exact(len);
     reserved.map_err(|_| refuse("the system refuses them".to_owned()))?;
+    #[cfg(target_os = "linux")]
+    wish_for_large_pages(&mut values);
     values.resize(len, 0.0);
     Ok(values)
+}
+
+/// Asks the system to hold memory that has not been touched yet in pages of 2 MiB: passes over large activations then look
+/// up fewer addresses. Nothing depends on whether it does.
+#[cfg(target_os = "linux")]
+fn wish_for_large_pages(values: &mut Vec<f32>) {
+    use std::ffi::{c_int, c_void};
+    unsafe extern "C" {
+        fn madvise(start: *mut c_void, length: usize, advice: c_int) -> c_int;
+    }
+    const PAGE: usize = 2 << 20;
+    const MADV_HUGEPAGE: c_int = 14;
+    let bytes = values.capacity() * size_of::<f32>();
+    let start = values.as_mut_ptr().cast::<u8>();
+    let skipped = start.align_offset(PAGE);
+    let length = bytes.saturating_sub(skipped) / PAGE * PAGE;
+    if length > 0 {
+        // SAFETY: the range lies within the memory that `values` owns; the advice changes where the system keeps it, not
+        // what it holds.
+        unsafe { madvise(start.wrapping_add(skipped).cast(), length, MADV_HUGEPAGE) };
+    }
 }
 
 /// Bytes that can be used without swapping, where the system tells.

@@ -113,6 +113,44 @@ impl Product<'_> {
         let (source, at) = select_unpredictable(inside, (self.x, at), (&ZEROS[..], 0));
         &source[at..][..of.len()]
     }
+
+    /// The columns of W from `column` on, from a tap's channel on.
+    #[inline(always)]
+    fn weights(&self, tap: usize, channel: usize, column: usize) -> Columns<'_> {
+        let strip = self.plan.width() * STRIP;
+        let row = tap * self.plan.depth + channel;
+        Columns {
+            values: &self.w[column / STRIP * strip + column % STRIP + row * STRIP..],
+            step: STRIP,
+            strip,
+        }
+    }
+
+    /// The tile of windows that lie inside the picture, line by line without a look at edges.
+    #[inline(always)]
+    fn sum_lines<S: Simd, const R: usize, const V: usize>(
+        &self,
+        simd: S,
+        windows: [&Window; R],
+        column: usize,
+        (lines, channels): (&Range<usize>, &Range<usize>),
+    ) -> Tile<S, R, V> {
+        let first = self.plan.offset((lines.start, 0));
+        let mut rows: [&[f32]; R] = [&[]; R];
+        for (row, window) in rows.iter_mut().zip(windows) {
+            *row = &self.x[(window.first + first) as usize + channels.start..];
+        }
+        let walk = Walk {
+            pieces: lines.len(),
+            pitch: self.plan.source.width * self.plan.source.channels,
+            steps: channels.len(),
+            step: 1,
+        };
+        let columns = self.weights(lines.start, channels.start, column);
+        let mut sum = tile::zeros(simd);
+        tile::accumulate(simd, &mut sum, rows, walk, columns);
+        sum
+    }
 }
 
 /// Some rows of a product.
@@ -159,37 +197,18 @@ impl Block<'_> {
         channels: &Range<usize>,
     ) -> Tile<S, R, V> {
         let product = self.product;
-        let (plan, depth) = (product.plan, product.plan.width());
         // The last tile repeats its last row.
         let last = self.windows.len() - 1;
         let mut windows = [&self.windows[row]; R];
         for (r, window) in windows.iter_mut().enumerate() {
             *window = &self.windows[last.min(row + r)];
         }
-        let strips = &product.w[column / STRIP * depth * STRIP + column % STRIP..];
-        let mut sum = tile::zeros(simd);
         if self.is_inside {
-            let mut rows: [&[f32]; R] = [&[]; R];
-            for (row, window) in rows.iter_mut().zip(windows) {
-                let first = window.first + plan.offset((taps.start, 0));
-                *row = &product.x[first as usize + channels.start..];
-            }
-            let walk = Walk {
-                pieces: taps.len(),
-                pitch: plan.source.width * plan.source.channels,
-                steps: channels.len(),
-                step: 1,
-            };
-            let columns = Columns {
-                values: &strips[(taps.start * plan.depth + channels.start) * STRIP..],
-                step: STRIP,
-                strip: depth * STRIP,
-            };
-            tile::accumulate(simd, &mut sum, rows, walk, columns);
-            return sum;
+            return product.sum_lines(simd, windows, column, (taps, channels));
         }
+        let mut sum = tile::zeros(simd);
         for tap in taps.clone() {
-            let at = (tap / plan.taps.1, tap % plan.taps.1);
+            let at = (tap / product.plan.taps.1, tap % product.plan.taps.1);
             for (from, channels) in product.sources(channels) {
                 if channels.is_empty() {
                     continue;
@@ -199,12 +218,8 @@ impl Block<'_> {
                 for (row, window) in rows.iter_mut().zip(windows) {
                     *row = product.values(window, at, from, &channels);
                 }
-                let columns = Columns {
-                    values: &strips[(tap * plan.depth + channels.start) * STRIP..],
-                    step: STRIP,
-                    strip: depth * STRIP,
-                };
                 let walk = Walk::straight(channels.len(), 1);
+                let columns = product.weights(tap, channels.start, column);
                 tile::accumulate(simd, &mut sum, rows, walk, columns);
             }
         }

@@ -219,7 +219,7 @@ pub trait Panels {
 ///
 /// Where the last strip is at most half full, its columns are computed with vectors of half a strip, so that none are
 /// empty; so are those of the strip before it, in the same tiles. Machines that split vectors of 16 values in two (Zen 4)
-/// lose nothing by it.
+/// take a quarter less time for 24 columns; what others make of it has not been measured.
 pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
     let halves = columns.div_ceil(STRIP / 2);
     let left = match halves % 2 {
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
-        for columns in [1, 7, 8, 16, 20, 24, 40, 48, 64, 72, 100, 136] {
+        for columns in [1_usize, 7, 8, 16, 20, 24, 40, 48, 64, 72, 100, 136] {
             let strips = columns.div_ceil(STRIP);
             let mut wanted = Product::new(columns);
             for_each_panel(columns, &mut wanted);

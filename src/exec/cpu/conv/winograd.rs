@@ -5,7 +5,7 @@
 //! place and sums over channels. So 16 products of matrices take the place of 36 multiplications for each tile,
 //! channel and output: `[tiles, in]·[in, out]` for each of the 16 places of the patch.
 //!
-//! Bᵀ, Aᵀ: sums and differences alone. Rounding errors are about twice those of a direct sum.
+//! Bᵀ, Aᵀ: sums and differences alone. Rounding errors stay within twice those of a direct sum.
 //!
 //! Check: `cargo test --lib exec::cpu::conv`; time: `ffn bench eval EXPERIMENT --steps`.
 
