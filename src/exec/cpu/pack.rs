@@ -69,9 +69,9 @@ fn patches(
                     kernels[tap / 3][tap % 3][i] = weight(row, column, tap);
                 }
             }
-            let lines = kernels.map(spread);
-            for x in 0..PATCH {
-                let values = spread([lines[0][x], lines[1][x], lines[2][x]]);
+            let [a, b, c] = kernels.map(spread);
+            for (x, ((a, b), c)) in a.into_iter().zip(b).zip(c).enumerate() {
+                let values = spread([a, b, c]);
                 for (y, values) in values.iter().enumerate() {
                     let to = ((y * PATCH + x) * rows + row) * STRIP;
                     w[to..to + STRIP].copy_from_slice(values);
