@@ -23,8 +23,7 @@ pub struct Report {
 impl Report {
     /// Counts a check.
     pub fn note(&mut self, outcome: Result<()>) {
-        self.checked += 1;
-        self.problems.extend(outcome.err());
+        self.value(outcome);
     }
 
     /// Counts a check that gives a value where it passes.
