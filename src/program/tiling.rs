@@ -18,16 +18,16 @@ const TASKS: usize = 16;
 const NARROW: usize = 16;
 /// Pixels whose products are added in registers for a weight's gradient.
 pub const WEIGHT_CHUNK: usize = 512;
-/// Columns that are computed together at most.
-const PANEL: usize = 64;
+/// Columns are packed side by side in strips of this many: one vector of the widest machines.
+pub const STRIP: usize = 16;
+/// Strips of a panel at most: the columns that are computed together.
+pub const PANEL: usize = 4;
 /// Values of a panel of the output's gradient for one chunk.
-pub const WEIGHT_PANEL: usize = PANEL * WEIGHT_CHUNK;
+pub const WEIGHT_PANEL: usize = PANEL * STRIP * WEIGHT_CHUNK;
 /// Inputs on a side of the patch that a tile of minimal filtering sees.
 pub const PATCH: usize = 4;
 /// Tiles of minimal filtering that are computed together.
 pub const WINOGRAD_TILES: usize = 48;
-/// Columns are packed side by side in strips of this many.
-const STRIP: usize = 16;
 /// Rows of a strip of a weight's gradient at least.
 const STRIP_ROWS: usize = 512;
 /// Tasks that a weight's gradient is cut into, if its size allows.
@@ -260,7 +260,7 @@ impl ConvGeometry {
     /// Scratch values of minimal filtering on pictures of `channels` channels: patches, and a panel of their products.
     pub fn winograd_scratch(&self, channels: usize) -> usize {
         match self.winograd {
-            true => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL),
+            true => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL * STRIP),
             false => 0,
         }
     }

@@ -9,10 +9,9 @@
 use rayon::prelude::*;
 
 use super::norm::running_coefficients;
-use super::tile::STRIP;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
-use crate::program::tiling::PATCH;
+use crate::program::tiling::{PATCH, STRIP};
 use crate::program::{ConvGeometry, Norm};
 
 /// What is folded into a packed weight.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::gather::{Shifted, Window};
-use super::tile::{self, Columns, Panels, STRIP, Tile, Walk};
-use crate::program::tiling::Gather;
+use super::tile::{self, Columns, Panels, Tile, Walk};
+use crate::program::tiling::{Gather, STRIP};
 
 /// Terms of a sum that are added in registers: a panel of 64 columns is 128 KiB.
 pub const DEPTH: usize = 512;

@@ -15,11 +15,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::simd::filling;
-
-/// Columns that lie side by side in a packed matrix: one vector of the widest machines.
-pub const STRIP: usize = 16;
-/// Strips of a panel at most: the columns whose tiles are computed together.
-pub const PANEL: usize = 4;
+use crate::program::tiling::{PANEL, STRIP};
 
 /// The right matrix from one column on: at step s, that column is at `s·step`; strips are `strip` values apart.
 #[derive(Clone, Copy)]

@@ -10,9 +10,9 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::exec::cpu::memory::Scratch;
-use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile, Walk};
+use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
 use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, WEIGHT_CHUNK};
+use crate::program::tiling::{Gather, STRIP, WEIGHT_CHUNK};
 
 /// dW from x and dy.
 #[derive(Clone, Copy)]

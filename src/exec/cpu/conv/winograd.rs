@@ -17,9 +17,9 @@ use rayon::prelude::*;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::product::{DEPTH, Finish};
 use crate::exec::cpu::simd::filling;
-use crate::exec::cpu::tile::{self, Columns, Panels, STRIP, Tile, Walk};
+use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
 use crate::program::PixelShape;
-use crate::program::tiling::{PATCH, WINOGRAD_TILES as TILES};
+use crate::program::tiling::{PATCH, STRIP, WINOGRAD_TILES as TILES};
 
 /// Tasks that pictures are cut into, if they have that many tiles.
 const TASKS: usize = 16;
