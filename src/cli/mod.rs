@@ -7,6 +7,7 @@ mod schema;
 mod diff;
 mod plan;
 mod bench;
+mod devices;
 mod data;
 mod golden;
 mod run;
@@ -56,6 +57,8 @@ enum Command {
     Plan(plan::Args),
     /// Measure how fast this machine trains, evaluates and loads data.
     Bench(bench::Args),
+    /// List what this machine can compute on, and how to mend what cannot be used.
+    Devices(devices::Args),
     /// Pin, verify, count and look at data.
     Data(data::Args),
     /// Train and evaluate experiments and suites, and judge the suites' claims.
@@ -123,6 +126,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Data(args) => data::run(args),
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(args),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::base::{Error, Kind, Result};
+use crate::exec::cuda::libraries::Search;
 use crate::exec::{EngineKind, Executor};
 
 /// More frames than this in a clip is a slip of the finger.
@@ -40,6 +41,20 @@ pub struct MachineOptions {
     /// Threads that decode and transform videos; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub workers: usize,
+}
+
+/// Where NVIDIA's libraries are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CudaOptions {
+    /// Folder of NVIDIA's libraries, or a Python environment with their wheels; looked into before the system's folders.
+    #[arg(long, value_name = "DIR", env = "FFN_CUDA_LIBRARIES")]
+    pub cuda_libraries: Option<PathBuf>,
+}
+
+impl CudaOptions {
+    pub fn search(&self) -> Search {
+        Search::new(self.cuda_libraries.as_deref())
+    }
 }
 
 /// Frame counts as written on the command line: `8`, or `2..24` with both ends.

@@ -1,6 +1,7 @@
 //! Computes a network: [`cpu`] runs its compiled program, [`dfdx`] interprets its graph.
 
 pub mod cpu;
+pub mod cuda;
 pub mod dfdx;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,97 @@
+//! `ffn devices`
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::options::CudaOptions;
+use super::print_json;
+use crate::base::Result;
+use crate::exec::cuda::libraries::Outcome;
+use crate::exec::cuda::probe::{Card, Finding, Probe};
+use crate::run::provenance::Machine;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    cuda: CudaOptions,
+
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Devices {
+    cpu: Machine,
+    cuda: Probe,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let devices = Devices {
+        cpu: Machine::this(),
+        cuda: Probe::new(&args.cuda.search()),
+    };
+    if args.json {
+        return print_json(&devices);
+    }
+    print!("{}", text(&devices));
+    Ok(())
+}
+
+fn text(Devices { cpu, cuda }: &Devices) -> String {
+    let mut text = format!(
+        "cpu      {}, {} cores, device class `{}`\n",
+        cpu.cpu, cpu.cores, cpu.device_class
+    );
+    for card in &cuda.cards {
+        text += &card_line(card);
+    }
+    if let Some(trouble) = &cuda.trouble {
+        text += &format!("cuda     {trouble}\n");
+    }
+    text += "\n`--device auto` takes the cpu: nothing computes on CUDA yet, which needs\n";
+    cuda.libraries.iter().for_each(|f| text += &finding(f));
+    text
+}
+
+fn card_line(card: &Card) -> String {
+    let Card {
+        ordinal,
+        name,
+        architecture,
+        memory_bytes,
+    } = card;
+    let memory = *memory_bytes as f64 / f64::from(1 << 30);
+    format!("cuda:{ordinal}   {name}, {memory:.1} GiB, compute capability {architecture}\n")
+}
+
+fn finding(Finding { library, outcome }: &Finding) -> String {
+    let name = format!("  {:<7}", library.to_string());
+    let indent = "         ";
+    match outcome {
+        Outcome::Found { version, path } => {
+            format!("{name}{version}{}\n", place(path.as_deref()))
+        }
+        Outcome::Missing { looked } => {
+            let folders = looked
+                .iter()
+                .map(|folder| format!(", {}", folder.display()));
+            format!(
+                "{name}not found: `{}`\n{indent}looked in the system's folders and LD_LIBRARY_PATH{}\n{indent}to mend it: {}\n",
+                library.file(),
+                folders.collect::<String>(),
+                library.remedy()
+            )
+        }
+        Outcome::Broken { path, why } => {
+            let place = place(path.as_deref());
+            let remedy = library.remedy();
+            format!("{name}cannot be used{place}: {why}\n{indent}to mend it: {remedy}\n")
+        }
+    }
+}
+
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(", {}", path.display()))
+}

@@ -1,0 +1,4 @@
+//! CUDA: what of it a machine has.
+
+pub mod libraries;
+pub mod probe;

@@ -1,0 +1,140 @@
+//! What of CUDA this machine has, without using any of it.
+
+use cudarc::driver::{DriverError, result, sys};
+use serde::Serialize;
+
+use super::libraries::{Library, Outcome, Search, Version};
+use crate::base::{Error, Kind, Result};
+
+/// The driver must run programs of this CUDA: NVRTC and cuDNN are called as theirs.
+pub const OLDEST_DRIVER: Version = Version(13, 0);
+
+/// Everything that the engine needs, and what of it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    pub libraries: Vec<Finding>,
+    pub cards: Vec<Card>,
+    /// Why there are no cards, where the driver's library is there.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub library: Library,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// A graphics card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Card {
+    /// N of `cuda:N`.
+    pub ordinal: usize,
+    pub name: String,
+    /// Its compute capability.
+    pub architecture: Version,
+    pub memory_bytes: usize,
+}
+
+impl Probe {
+    /// Opens the libraries, for the rest of the process, and asks the driver for its cards.
+    pub fn new(search: &Search) -> Self {
+        let finding = |library| Finding {
+            outcome: search.open(library),
+            library,
+        };
+        let libraries: Vec<Finding> = Library::ALL.map(finding).into();
+        let driver = libraries.iter().find_map(|found| match found {
+            Finding {
+                library: Library::Driver,
+                outcome: Outcome::Found { version, .. },
+            } => Some(*version),
+            _ => None,
+        });
+        let (cards, trouble) = match driver.map(cards) {
+            None => (Vec::new(), None),
+            Some(Ok(cards)) => (cards, None),
+            Some(Err(why)) => (Vec::new(), Some(why)),
+        };
+        Self {
+            libraries,
+            cards,
+            trouble,
+        }
+    }
+
+    /// A card, if it and all libraries can be used.
+    pub fn card(&self, ordinal: usize) -> Result<&Card> {
+        let unusable = |what: String| {
+            let message = format!("cannot compute on `cuda:{ordinal}`: {what}");
+            Error::new(Kind::Device, message)
+                .hint("`ffn devices` says what is there, and how to mend what is not")
+        };
+        for Finding { library, outcome } in &self.libraries {
+            match outcome {
+                Outcome::Found { .. } => {}
+                Outcome::Missing { .. } => {
+                    return Err(unusable(format!(
+                        "{library}: `{}` not found",
+                        library.file()
+                    )));
+                }
+                Outcome::Broken { why, .. } => {
+                    return Err(unusable(format!("{library}: {why}")));
+                }
+            }
+        }
+        if let Some(trouble) = &self.trouble {
+            return Err(unusable(trouble.clone()));
+        }
+        let count = self.cards.len();
+        let card = self.cards.iter().find(|card| card.ordinal == ordinal);
+        card.ok_or_else(|| unusable(format!("the driver has {count} cards, counted from 0")))
+    }
+}
+
+/// The driver's cards, or why it has none.
+fn cards(driver: Version) -> Result<Vec<Card>, String> {
+    if driver < OLDEST_DRIVER {
+        return Err(format!(
+            "the driver runs programs of CUDA {driver} at most, {OLDEST_DRIVER} is needed: install driver 580 or newer"
+        ));
+    }
+    let failed = |error: DriverError| describe("initialise the driver", error);
+    match result::init() {
+        Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
+            return Err("the driver sees no card: in a container, start it with the host's (`--gpus all`); CUDA_VISIBLE_DEVICES may hide cards".to_owned());
+        }
+        outcome => outcome.map_err(failed)?,
+    }
+    let count = result::device::get_count().map_err(failed)?;
+    let cards = (0..count).map(|ordinal| card(ordinal).map_err(failed));
+    cards.collect()
+}
+
+fn card(ordinal: i32) -> Result<Card, DriverError> {
+    use sys::CUdevice_attribute::{
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+    };
+    let device = result::device::get(ordinal)?;
+    // SAFETY: the driver gave the device.
+    let (memory_bytes, major, minor) = unsafe {
+        (
+            result::device::total_mem(device)?,
+            result::device::get_attribute(device, MAJOR)?,
+            result::device::get_attribute(device, MINOR)?,
+        )
+    };
+    Ok(Card {
+        ordinal: ordinal as usize,
+        name: result::device::get_name(device)?,
+        architecture: Version(major, minor),
+        memory_bytes,
+    })
+}
+
+/// A driver's error in words: what was tried, and the name by which the error is looked up.
+pub fn describe(what: &str, error: DriverError) -> String {
+    format!("cannot {what}: {:?}", error.0)
+}

@@ -1,0 +1,60 @@
+// The part of CUDA's driver that lists cards, without a card: for tests. EMULATED_DRIVER is the version that it gives
+// (13000: CUDA 13.0), EMULATED_CARDS how many cards it sees.
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int CUresult;
+typedef int CUdevice;
+
+enum {
+  CUDA_SUCCESS = 0,
+  CUDA_ERROR_INVALID_VALUE = 1,
+  CUDA_ERROR_NO_DEVICE = 100,
+  CUDA_ERROR_INVALID_DEVICE = 101,
+};
+
+static int from_environment(const char *name, int otherwise) {
+  const char *text = getenv(name);
+  return text ? atoi(text) : otherwise;
+}
+
+static int cards() { return from_environment("EMULATED_CARDS", 1); }
+
+extern "C" {
+
+CUresult cuInit(unsigned) { return cards() ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
+
+CUresult cuDriverGetVersion(int *version) {
+  *version = from_environment("EMULATED_DRIVER", 13000);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetCount(int *count) {
+  *count = cards();
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGet(CUdevice *device, int ordinal) {
+  *device = ordinal;
+  return ordinal < cards() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+
+CUresult cuDeviceGetName(char *name, int length, CUdevice) {
+  strncpy(name, "Emulated card", length);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) {
+  *bytes = (size_t)80 << 30;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice) {
+  const int MAJOR = 75, MINOR = 76;
+  // Memory pools and whatever else is asked for: it has none.
+  *value = attribute == MAJOR ? 9 : attribute == MINOR ? 0 : 0;
+  return CUDA_SUCCESS;
+}
+}

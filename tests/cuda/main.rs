@@ -1,0 +1,4 @@
+//! CUDA, as far as it can be held to anything without a card.
+
+mod devices;
+mod emulated;
