@@ -9,6 +9,8 @@
 //! Source: `ImagingResample` of Pillow 13 (`libImaging/Resample.c`), by behaviour. Up to Pillow 12 the horizontal pass
 //! was always the first; single values differ by one between the two where `vertical_first` holds.
 
+use pulp::Arch;
+
 use super::video::Picture;
 
 /// A rectangle of pixels.
@@ -143,11 +145,16 @@ impl Filter {
         for tap in &self.taps {
             sums.fill(HALF);
             let inputs = picture.rgb[tap.start * stride..].chunks_exact(stride.max(1));
-            for (&weight, values) in tap.weights.iter().zip(inputs) {
-                for (sum, &value) in sums.iter_mut().zip(values) {
-                    *sum += weight * i32::from(value);
-                }
-            }
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (&weight, values) in tap.weights.iter().zip(inputs) {
+                        for (sum, &value) in sums.iter_mut().zip(values) {
+                            *sum += weight * i32::from(value);
+                        }
+                    }
+                },
+            );
             rgb.extend(sums.iter().copied().map(to_byte));
         }
         Picture {

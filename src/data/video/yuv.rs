@@ -15,6 +15,7 @@
 //! real number. A chroma sample serves all the pixels that it covers (no interpolation), as in libswscale's and so
 //! most readers' usual conversion.
 
+use pulp::Arch;
 use rusty_vp9::DecodedFrame;
 
 use super::Picture;
@@ -67,16 +68,41 @@ impl Matrix {
         }
     }
 
+    #[inline(always)]
     fn rgb(&self, y: i32, cb: i32, cr: i32) -> [u8; 3] {
         let luma = (y - self.black) * self.luma + (ONE / 2) as i32;
         let (cb, cr) = (cb - self.neutral, cr - self.neutral);
-        let byte = |sum: i32| (sum >> 16).clamp(0, 255) as u8;
         [
             byte(luma + cr * self.red_of_cr),
             byte(luma - cb * self.green_of_cb - cr * self.green_of_cr),
             byte(luma + cb * self.blue_of_cb),
         ]
     }
+
+    /// Converts the pixels of a row two by two, each pair with the one sample of chroma that it shares: nearly all videos
+    /// are such, and whole vectors of pairs go at once. Returns how many were converted: of an odd number all but the last.
+    fn pairs(&self, luma: &[u8], cb: &[u8], cr: &[u8], rgb: &mut [u8]) -> usize {
+        let (pixels, _) = rgb.as_chunks_mut::<6>();
+        let (luma, _) = luma.as_chunks::<2>();
+        let converted = 2 * pixels.len();
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let samples = luma.iter().zip(cb.iter().zip(cr));
+                for (pixels, (&[one, two], (&cb, &cr))) in pixels.iter_mut().zip(samples) {
+                    let [r, g, b] = self.rgb(one.into(), cb.into(), cr.into());
+                    let [s, h, c] = self.rgb(two.into(), cb.into(), cr.into());
+                    *pixels = [r, g, b, s, h, c];
+                }
+            },
+        );
+        converted
+    }
+}
+
+#[inline(always)]
+fn byte(sum: i32) -> u8 {
+    (sum >> 16).clamp(0, 255) as u8
 }
 
 fn round_div(numerator: i64, denominator: i64) -> i32 {
@@ -91,10 +117,12 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    fn row(&self, y: usize) -> impl Fn(usize) -> i32 {
-        let row = &self.bytes[y * self.stride..][..self.stride];
-        let wide = self.wide;
-        move |x| match wide {
+    fn row(&self, y: usize) -> &[u8] {
+        &self.bytes[y * self.stride..][..self.stride]
+    }
+
+    fn sample(&self, row: &[u8], x: usize) -> i32 {
+        match self.wide {
             false => i32::from(row[x]),
             true => i32::from(u16::from_le_bytes([row[2 * x], row[2 * x + 1]])),
         }
@@ -106,17 +134,24 @@ pub fn to_picture(frame: &DecodedFrame, colour: Colour) -> Result<Picture, Strin
     let (width, height) = (frame.width as usize, frame.height as usize);
     let (shift_x, shift_y) = (frame.subsampling_x, frame.subsampling_y);
     let planes = planes(frame)?;
-    let [luma, cb, cr] = &planes;
     let matrix = Matrix::new(colour, frame.bit_depth);
-    let mut rgb = Vec::with_capacity(width * height * 3);
-    for y in 0..height {
-        let (luma, cb, cr) = (luma.row(y), cb.row(y >> shift_y), cr.row(y >> shift_y));
-        for x in 0..width {
-            let (cb, cr) = (cb(x >> shift_x), cr(x >> shift_x));
-            rgb.extend(match colour.space {
-                Space::Rgb => [cr, luma(x), cb].map(|v| (v >> (frame.bit_depth - 8)) as u8),
-                _ => matrix.rgb(luma(x), cb, cr),
-            });
+    let paired = shift_x == 1 && frame.bit_depth == 8 && colour.space != Space::Rgb;
+    let mut rgb = vec![0; width * height * 3];
+    for (y, rgb) in rgb.chunks_exact_mut((width * 3).max(1)).enumerate() {
+        let luma = planes[0].row(y);
+        let [cb, cr] = [1, 2].map(|chroma: usize| planes[chroma].row(y >> shift_y));
+        let converted = match paired {
+            true => matrix.pairs(luma, cb, cr, rgb),
+            false => 0,
+        };
+        let (pixels, _) = rgb.as_chunks_mut::<3>();
+        for (x, pixel) in pixels.iter_mut().enumerate().skip(converted) {
+            let luma = planes[0].sample(luma, x);
+            let [cb, cr] = [(1, cb), (2, cr)].map(|(p, row)| planes[p].sample(row, x >> shift_x));
+            *pixel = match colour.space {
+                Space::Rgb => [cr, luma, cb].map(|v| (v >> (frame.bit_depth - 8)) as u8),
+                _ => matrix.rgb(luma, cb, cr),
+            };
         }
     }
     Ok(Picture { width, height, rgb })
@@ -201,6 +236,25 @@ mod tests {
             for (byte, value) in bytes.iter().zip(exact(colour, depth, samples)) {
                 let value = value.clamp(0.0, 255.0);
                 prop_assert!((f64::from(*byte) - value).abs() <= ERROR, "{bytes:?} for {value}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_single_pixels(
+            rows in prop::collection::vec(any::<[u8; 4]>(), 1..200), odd: bool,
+        ) {
+            let width = rows.len() * 2 - usize::from(odd);
+            let luma: Vec<u8> = rows.iter().flat_map(|row| [row[0], row[1]]).collect();
+            let [cb, cr] = [2, 3].map(|place: usize| rows.iter().map(|row| row[place]).collect::<Vec<_>>());
+            let matrix = Matrix::new(Colour::default(), 8);
+            let mut rgb = vec![0; width * 3];
+            let converted = matrix.pairs(&luma, &cb, &cr, &mut rgb);
+            prop_assert_eq!(converted, width / 2 * 2);
+            for (x, pixel) in rgb.chunks_exact(3).take(converted).enumerate() {
+                let expected = matrix.rgb(luma[x].into(), cb[x / 2].into(), cr[x / 2].into());
+                prop_assert_eq!(pixel, expected);
             }
         }
     }
