@@ -69,6 +69,17 @@ fn a_profile_is_a_table() {
 }
 
 #[test]
+fn loading_counts_clips_and_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    let words = ["--steps", "2", "--repeats", "2", "--workers", "2", "--json"];
+    let report = json(&[&["data", TINY, "--data-root", root], &words[..]].concat());
+    assert_eq!(report["clips"], 2 * 8);
+    assert_eq!(report["frames"], 2 * 8 * (2 + 4));
+    assert_eq!(report["seconds"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn nothing_to_measure_is_an_error() {
     for flag in ["--batch", "--repeats"] {
         let output = bench(&["eval", TINY, flag, "0"]);

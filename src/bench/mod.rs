@@ -4,10 +4,12 @@
 //! other programs take for the same work is measured by `benches/compare.py`, which runs this and them in turn.
 
 pub mod limits;
+pub mod loading;
 pub mod process;
 pub mod work;
 
 pub use limits::Limits;
+pub use loading::Loading;
 pub use work::{Evaluating, Training};
 
 use std::time::Instant;
@@ -23,11 +25,15 @@ pub trait Work {
     /// Once.
     fn run(&mut self) -> Result<()>;
 
-    /// Time and cost of each step of the program so far, over all runs.
-    fn times(&self) -> Vec<StepTime>;
+    /// Time and cost of each step of the program so far, over all runs; none where no network runs.
+    fn times(&self) -> Vec<StepTime> {
+        Vec::new()
+    }
 
     /// Multiply-adds of the network's products in one run.
-    fn multiply_adds(&self) -> u64;
+    fn multiply_adds(&self) -> u64 {
+        0
+    }
 
     /// Pictures in one run.
     fn frames(&self) -> usize;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
 
 use serde::Serialize;
 
@@ -12,9 +10,8 @@ use super::data::Selection;
 use super::options::{MachineOptions, thread_count};
 use super::{print_json, table};
 use crate::base::{Error, Kind, Result};
-use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
+use crate::bench::{Evaluating, Limits, Loading, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
-use crate::data::loader::TrainLoader;
 use crate::exec::EngineKind;
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
@@ -84,6 +81,10 @@ struct DataArgs {
     /// Training batches to prepare.
     #[arg(long, default_value_t = 20, value_name = "N")]
     steps: usize,
+
+    /// Measured runs over these batches, after one that warms up.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    repeats: usize,
 
     /// Threads that decode and transform videos; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -337,46 +338,50 @@ impl Report {
     }
 }
 
-/// The rate at which training batches come out of the loader.
+/// What is printed as JSON of the loader's work.
 #[derive(Debug, Serialize)]
-struct Loading {
+struct LoadingReport {
+    work: &'static str,
+    experiment: PathBuf,
     clips: usize,
+    /// Of all branches.
     frames: usize,
     workers: usize,
-    seconds: f64,
-    clips_per_second: f64,
-    frames_per_second: f64,
+    #[serde(flatten)]
+    timing: Timing,
+    peak_bytes: Option<u64>,
+    build: Build,
+    machine: Machine,
 }
 
 fn load(args: &DataArgs) -> Result<()> {
     let found = args.selection.find()?;
     let experiment = &found.loaded.experiment;
     let workers = thread_count(args.workers);
-    let start = Instant::now();
-    let mut loader = TrainLoader::start(Arc::new(found.dataset), experiment, workers, 0);
-    let mut clips = 0;
-    for _ in 0..count("--steps", args.steps)? {
-        let Some(batch) = loader.next_batch() else {
-            break;
-        };
-        clips += batch?.labels.len();
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    let frames = clips * experiment.method.frames().iter().sum::<usize>();
-    let loading = Loading {
-        clips,
-        frames,
+    let batches = count("--steps", args.steps)?;
+    let mut work = Loading::new(found.dataset, experiment, workers, batches);
+    let timing = measure(&mut work, count("--repeats", args.repeats)?)?;
+    let report = LoadingReport {
+        work: "loader",
+        experiment: args.selection.experiment.clone(),
+        clips: work.clips(),
+        frames: work.frames(),
         workers,
-        seconds,
-        clips_per_second: clips as f64 / seconds,
-        frames_per_second: frames as f64 / seconds,
+        timing,
+        peak_bytes: process::peak_bytes(),
+        build: Build::this(),
+        machine: Machine::this(),
     };
     if args.json {
-        return print_json(&loading);
+        return print_json(&report);
     }
+    let median = report.timing.median();
     println!(
-        "loader: {clips} clips, {frames} frames of batches, {workers} workers, {seconds:.2} s: {:.1} clips/s, {:.0} frames/s",
-        loading.clips_per_second, loading.frames_per_second
+        "loader: {} clips, {} frames of batches, {workers} workers, {median:.2} s: {:.1} clips/s, {:.0} frames/s",
+        report.clips,
+        report.frames,
+        report.clips as f64 / median,
+        report.frames as f64 / median
     );
     Ok(())
 }

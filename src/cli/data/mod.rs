@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<()> {
 #[derive(Debug, clap::Args)]
 pub struct Selection {
     /// The experiment whose data are meant.
-    experiment: PathBuf,
+    pub experiment: PathBuf,
 
     /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
