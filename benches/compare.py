@@ -16,38 +16,76 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PEER = ROOT / "benches" / "peers" / "peer.py"
-R50, MINIATURE = "experiments/ffn_tsm_sthv2.ron", "experiments/ffn_tsm_miniature.ron"
+PEERS = ROOT / "benches" / "peers"
+sys.path.insert(0, str(PEERS))
+import clips  # noqa: E402
 
-# Work: what ffn is asked for, what each peer is, and the title.
+R50, MINIATURE = "experiments/ffn_tsm_sthv2.ron", "experiments/ffn_tsm_miniature.ron"
+# Videos that are made on first use, where git does not see them.
+CLIPS, RENDERED = Path("target/benches/clips"), Path("target/benches/miniature")
+
+# The words of a command; braces stand for what `compare.py` was given.
+FFN = ["{ffn}", "bench"]
+TIMES, THREADS = ["--repeats", "{repeats}"], ["--repeats", "{repeats}", "--threads", "{threads}"]
+TRAIN = ["{python}", PEERS / "peer.py", "train", "pytorch", *THREADS]
+EVAL = ["{python}", PEERS / "peer.py", "eval", *THREADS]
+LOADER = ["{python}", PEERS / "loader.py", *TIMES, "--workers", "{threads}"]
+STARTUP = ["{python}", PEERS / "startup.py", *TIMES, "--"]
+
+# Work: its title, and the command of each program that does it; the first is ffn.
 WORKS = {
     "train": (
-        ["train", R50, "--batch", "{clips}"],
+        "Training step of the FFN-TSM-ResNet-50, {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
         {
-            "PyTorch, channels_last": ["train", "pytorch", "--clips", "{clips}"],
-            "PyTorch, NCHW": ["train", "pytorch", "--layout", "nchw", "--clips", "{clips}"],
-            "PyTorch, channels_last, bf16 autocast": ["train", "pytorch", "--precision", "bf16", "--clips", "{clips}"],
+            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, "--json"],
+            "PyTorch, channels_last": [*TRAIN, "--clips", "{clips}"],
+            "PyTorch, NCHW": [*TRAIN, "--layout", "nchw", "--clips", "{clips}"],
+            "PyTorch, channels_last, bf16 autocast": [*TRAIN, "--precision", "bf16", "--clips", "{clips}"],
         },
-        "Training step of the FFN-TSM-ResNet-50, {clips} x (4 + 8 + 16) frames, 224 x 224",
     ),
     "eval": (
-        ["eval", R50, "--frames", "8", "--batch", "1"],
+        "Evaluation of the FFN-TSM-ResNet-50, 1 clip of 8 frames, 224 x 224, {threads} threads",
         {
-            "PyTorch, channels_last": ["eval", "pytorch"],
-            "PyTorch Inductor, frozen": ["eval", "inductor"],
-            "ONNX Runtime": ["eval", "onnxruntime"],
-            "OpenVINO": ["eval", "openvino"],
-            "OpenVINO, bf16": ["eval", "openvino", "--precision", "bf16"],
+            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, "--json"],
+            "PyTorch, channels_last": [*EVAL, "pytorch"],
+            "PyTorch Inductor, frozen": [*EVAL, "inductor"],
+            "ONNX Runtime": [*EVAL, "onnxruntime"],
+            "OpenVINO": [*EVAL, "openvino"],
+            "OpenVINO, bf16": [*EVAL, "openvino", "--precision", "bf16"],
         },
-        "Evaluation of the FFN-TSM-ResNet-50, 1 clip of 8 frames, 224 x 224",
     ),
     "miniature": (
-        ["train", MINIATURE, "--batch", "8"],
+        "Training step of the miniature, 8 clips of 4 + 8 + 16 frames, 32 x 32, {threads} threads",
         {
-            "PyTorch, channels_last": ["train", "pytorch", "--network", "miniature", "--clips", "8"],
-            "PyTorch, NCHW": ["train", "pytorch", "--network", "miniature", "--clips", "8", "--layout", "nchw"],
+            "ffn": [*FFN, "train", MINIATURE, "--batch", "8", *THREADS, "--json"],
+            "PyTorch, channels_last": [*TRAIN, "--network", "miniature", "--clips", "8"],
+            "PyTorch, NCHW": [*TRAIN, "--network", "miniature", "--clips", "8", "--layout", "nchw"],
         },
-        "Training step of the miniature, 8 clips of 4 + 8 + 16 frames, 32 x 32",
+    ),
+    "data": (
+        "Loader: 48 videos like those of Something-Something V2 to 4 + 8 + 16 frames of 224 x 224 each, {threads} workers",
+        {
+            "ffn": [*FFN, "data", CLIPS / "loader.ron", "--data-root", CLIPS, "--steps", "6", *TIMES, "--workers", "{threads}", "--json"],
+            "ffmpeg processes, Pillow, DataLoader": [*LOADER, "ffmpeg", CLIPS, "--steps", "6"],
+            "PyAV, Pillow, DataLoader": [*LOADER, "pyav", CLIPS, "--steps", "6"],
+        },
+    ),
+    "data_miniature": (
+        "Loader: 200 videos of the miniature to 4 + 8 + 16 frames of 32 x 32 each, {threads} workers",
+        {
+            "ffn": [*FFN, "data", MINIATURE, "--data-root", RENDERED, "--steps", "25", *TIMES, "--workers", "{threads}", "--json"],
+            "ffmpeg processes, Pillow, DataLoader": [*LOADER, "ffmpeg", RENDERED, "--steps", "25", "--size", "32", "--flip"],
+            "PyAV, Pillow, DataLoader": [*LOADER, "pyav", RENDERED, "--steps", "25", "--size", "32", "--flip"],
+        },
+    ),
+    "check": (
+        "Start-up: from the start of a command to its end",
+        {
+            "ffn check": [*STARTUP, "{ffn}", "check", R50],
+            "python -c pass": [*STARTUP, "{python}", "-c", "pass"],
+            "python, argparse and PyYAML": [*STARTUP, "{python}", "-c", "import argparse, yaml"],
+            "python, import torch": [*STARTUP, "{python}", "-c", "import torch"],
+        },
     ),
 }
 
@@ -59,7 +97,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=2, help="runs of a program in a round; the fastest counts")
     parser.add_argument("--clips", type=int, default=1, help="of a training step of the ResNet-50")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="or loader workers")
     parser.add_argument("--out", type=Path, help="folder for WORK.json, or train-CLIPS.json, which the book shows")
     args = parser.parse_args()
     unknown = [work for work in args.works if work not in WORKS]
@@ -76,27 +114,21 @@ def run(command):
     return json.loads(done.stdout[done.stdout.index("{") :])
 
 
-def commands(work, args):
-    own, peers, _ = WORKS[work]
-    fill = lambda words: [word.format(clips=args.clips) for word in words]
-    common = ["--repeats", str(args.repeats), "--threads", str(args.threads)]
-    named = {"ffn": [args.ffn, "bench", *fill(own), *common, "--json"]}
-    return named | {name: [sys.executable, PEER, *fill(words), *common] for name, words in peers.items()}
-
-
 def compare(work, args):
-    programs = commands(work, args)
+    title, programs = WORKS[work]
+    given = {"ffn": args.ffn, "python": sys.executable} | {key: getattr(args, key) for key in ("clips", "repeats", "threads")}
     rounds = {name: [] for name in programs}
     for index in range(args.rounds):
         for name, command in programs.items():
             print(f"{work}, round {index + 1} of {args.rounds}: {name}", file=sys.stderr)
-            found = run(command)
+            found = run([str(word).format(**given) for word in command])
             found.pop("steps", None)  # Their kinds tell enough.
             rounds[name].append(found)
-    found = rounds["ffn"][0]
-    machine, build = found["machine"], found["build"]
+    # Not every work says what was built and where it ran.
+    about = run([args.ffn, "bench", "eval", MINIATURE, "--repeats", "1", "--json"])
+    machine, build = about["machine"], about["build"]
     return {
-        "what": f"{WORKS[work][2].format(clips=args.clips)}, {args.threads} threads",
+        "what": title.format(**given),
         "command": " ".join(["python", "benches/compare.py", *sys.argv[1:]]),
         "commit": (build["commit"] or build["source_sha256"])[:12] + (" with changes" if build["dirty"] else ""),
         "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
@@ -108,25 +140,32 @@ def compare(work, args):
 
 
 def found_versions():
-    packages = (ROOT / "benches" / "peers" / "requirements.txt").read_text().split()
+    packages = (PEERS / "requirements.txt").read_text().split()
     return {name: version(name) for name in (package.split("=")[0].split(">")[0] for package in packages)}
 
 
 def row(name, rounds):
-    """Fastest run of each round; ratios within rounds; medians, and the range."""
+    """Fastest run of each round; ratios to ffn, the first program, within rounds; medians, and the range."""
+    first = next(iter(rounds))
     times = lambda of, key: [min(found[key]) for found in rounds[of]]
-    ratios = lambda key: [peer / own for peer, own in zip(times(name, key), times("ffn", key))]
+    ratios = lambda key: [peer / own for peer, own in zip(times(name, key), times(first, key))]
     spread = lambda values: f"{min(values):.2f} to {max(values):.2f}"
     wall, processor = ratios("seconds"), ratios("processor_seconds")
     return [
         name,
-        f"{statistics.median(times(name, 'seconds')):.3f}",
+        f"{statistics.median(times(name, 'seconds')):#.3g}",
         f"{statistics.median(wall):.2f}",
         spread(wall),
         f"{statistics.median(processor):.2f}",
         spread(processor),
-        f"{max(found['peak_bytes'] for found in rounds[name]) / 1e6:.0f}",
+        peak(rounds[name]),
     ]
+
+
+def peak(rounds):
+    """Of a single process: nothing is said of programs that consist of several."""
+    peaks = [found["peak_bytes"] for found in rounds if "peak_bytes" in found]
+    return f"{max(peaks) / 1e6:.0f}" if peaks else "-"
 
 
 def table(result):
@@ -137,6 +176,8 @@ def table(result):
 def main():
     args = arguments()
     for work in args.works or WORKS:
+        if work == "data":
+            clips.make(ROOT / CLIPS, 48)
         result = compare(work, args)
         print(table(result))
         if args.out:
