@@ -163,7 +163,7 @@ def row(name, rounds):
 
 
 def peak(rounds):
-    """Of a single process: nothing is said of programs that consist of several."""
+    """Of programs that say it: those that consist of several processes don't."""
     peaks = [found["peak_bytes"] for found in rounds if "peak_bytes" in found]
     return f"{max(peaks) / 1e6:.0f}" if peaks else "-"
 

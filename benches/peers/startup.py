@@ -22,7 +22,7 @@ def once(command):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 def main():
@@ -34,8 +34,7 @@ def main():
         once(args.command)
     repeats = [[once(args.command) for _ in range(STARTS)] for _ in range(args.repeats)]
     mean = lambda place: [sum(run[place] for run in runs) / STARTS for runs in repeats]
-    peak = max(run[2] for runs in repeats for run in runs)
-    print(json.dumps({"seconds": mean(0), "processor_seconds": mean(1), "peak_bytes": peak}))
+    print(json.dumps({"seconds": mean(0), "processor_seconds": mean(1)}))
 
 
 main()
