@@ -38,7 +38,10 @@ struct Case {
 }
 
 fn executor(engine: EngineKind) -> Executor {
-    Executor { engine, threads: 2 }
+    Executor {
+        engine,
+        ..Executor::compiled(2)
+    }
 }
 
 fn normal(seed: u64, parts: &[u64], count: usize) -> Vec<f32> {

@@ -52,7 +52,7 @@ impl Latency {
             subject.model.release();
         }
         Ok(Self {
-            machine: Machine::this(),
+            machine: Machine::with(executor.device),
             build: Build::this(),
             engine: executor.engine,
             threads: executor.threads,

@@ -100,7 +100,7 @@ pub fn run(args: Args) -> Result<()> {
         Subject::Train(args) => {
             let experiment = spec::load(&args.file)?.experiment;
             let clips = count("--batch", args.batch.unwrap_or(experiment.train.batch))?;
-            let mut work = Training::new(&experiment, clips, args.machine.executor())?;
+            let mut work = Training::new(&experiment, clips, args.machine.executor()?)?;
             compute(&args, "training step", clips, &mut work)
         }
         Subject::Eval(EvalArgs {
@@ -112,7 +112,7 @@ pub fn run(args: Args) -> Result<()> {
             let clips = count("--batch", args.batch.unwrap_or(views))?;
             let largest = experiment.method.frames().last().copied();
             let frames = count("--frames", frames.or(largest).unwrap_or(1))?;
-            let mut work = Evaluating::new(&experiment, frames, clips, args.machine.executor())?;
+            let mut work = Evaluating::new(&experiment, frames, clips, args.machine.executor()?)?;
             compute(&args, "evaluation", clips, &mut work)
         }
         Subject::Data(args) => load(&args),
@@ -213,7 +213,7 @@ fn compute(
     clips: usize,
     work: &mut dyn Work,
 ) -> Result<()> {
-    let executor = args.machine.executor();
+    let executor = args.machine.executor()?;
     let timing = measure(work, count("--repeats", args.repeats)?)?;
     let peak_bytes = process::peak_bytes();
     let limits = Limits::measure(executor.threads);
@@ -231,7 +231,7 @@ fn compute(
         timing,
         limits,
         build: Build::this(),
-        machine: Machine::this(),
+        machine: Machine::with(executor.device),
     };
     if args.json {
         return print_json(&report);

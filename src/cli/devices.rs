@@ -50,7 +50,7 @@ fn text(Devices { cpu, cuda }: &Devices) -> String {
     if let Some(trouble) = &cuda.trouble {
         text += &format!("cuda     {trouble}\n");
     }
-    text += "\n`--device auto` takes the cpu: nothing computes on CUDA yet, which needs\n";
+    text += "\n`--device auto` takes the cpu, `--device cuda:N` a card: no card has run the engine yet. CUDA needs\n";
     cuda.libraries.iter().for_each(|f| text += &finding(f));
     text
 }

@@ -157,7 +157,7 @@ impl Subject {
         let checkpoint = read::open(weights)?;
         // Nothing of what the training would begin with stays.
         experiment.model.init = Init::Random;
-        let mut model = Model::new(&experiment, &loaded.base, args.machine.executor())?;
+        let mut model = Model::new(&experiment, &loaded.base, args.machine.executor()?)?;
         let what = format!("checkpoint `{}`", weights.display());
         model.load_checkpoint(&what, &checkpoint)?;
         Ok(Self {

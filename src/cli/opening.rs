@@ -31,7 +31,7 @@ impl Opening<'_> {
         let base = experiment_folder(self.experiments, &folder)?;
         let dataset = open(self.data, &experiment, &base)?;
         folder.manifest()?.check_data(&DataIdentity::of(&dataset))?;
-        let (model, step) = load(&folder, &experiment, self.machine.executor())?;
+        let (model, step) = load(&folder, &experiment, self.machine.executor()?)?;
         Ok(Subject {
             folder,
             experiment,

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use crate::base::{Error, Kind, Result};
 use crate::exec::cuda::libraries::Search;
-use crate::exec::{EngineKind, Executor};
+use crate::exec::cuda::probe::Probe;
+use crate::exec::{Device, EngineKind, Executor};
 
 /// More frames than this in a clip is a slip of the finger.
 const MAX_FRAMES: usize = 1024;
@@ -26,15 +27,14 @@ pub struct DataOptions {
 /// What of this machine is used. Results do not depend on it, within one device class.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MachineOptions {
-    /// Where the model runs.
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub device: Device,
+    #[command(flatten)]
+    pub device: DeviceOptions,
 
     /// What computes the model. Engines agree but for rounding.
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
 
-    /// Threads of the compiled engine; 0: one for each core.
+    /// Threads of the compiled engine on the CPU; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
 
@@ -98,19 +98,64 @@ impl FromStr for FrameCounts {
 }
 
 impl MachineOptions {
-    pub fn executor(&self) -> Executor {
-        Executor {
+    pub fn executor(&self) -> Result<Executor> {
+        Ok(Executor {
             engine: self.engine,
+            device: self.device.open(self.engine)?,
             threads: thread_count(self.threads),
-        }
+        })
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Device {
-    /// The best device that this build and machine have.
-    Auto,
-    Cpu,
+/// `--device`, and where its libraries are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DeviceOptions {
+    /// Where the compiled engine runs: `auto` takes the CPU, `cuda:N` a card of `ffn devices`.
+    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda:N")]
+    device: Chosen,
+
+    #[command(flatten)]
+    cuda: CudaOptions,
+}
+
+impl DeviceOptions {
+    /// The device, with the libraries that it needs open; what it lacks is an error now.
+    pub fn open(&self, engine: EngineKind) -> Result<Device> {
+        self.device.open(engine, &self.cuda)
+    }
+}
+
+/// A device as written on the command line.
+// `auto` is the CPU until the engine on CUDA has been held against the goldens on a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen(Device);
+
+impl Chosen {
+    /// As [`DeviceOptions::open`].
+    pub fn open(self, engine: EngineKind, cuda: &CudaOptions) -> Result<Device> {
+        if let Device::Cuda(ordinal) = self.0 {
+            if engine != EngineKind::Compiled {
+                let message = format!("the engine `{}` runs on the CPU alone", engine.name());
+                return Err(Error::new(Kind::Usage, message)
+                    .hint("leave out `--device`, or take `--engine compiled`"));
+            }
+            Probe::new(&cuda.search()).card(ordinal)?;
+        }
+        Ok(self.0)
+    }
+}
+
+impl FromStr for Chosen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ordinal = text.strip_prefix("cuda:").map(str::parse);
+        match (text, ordinal) {
+            ("auto" | "cpu", _) => Ok(Self(Device::Cpu)),
+            (_, Some(Ok(ordinal))) => Ok(Self(Device::Cuda(ordinal))),
+            _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a card".to_owned()),
+        }
+    }
 }
 
 /// `requested`, or the number of cores where it is 0.

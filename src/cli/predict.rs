@@ -95,7 +95,7 @@ impl Classifier {
             Some(frames) => options::check_frames(frames)?,
             None => experiment.eval.frames.last().copied().unwrap_or(1),
         };
-        let (model, step) = opening::load(&folder, &experiment, args.machine.executor())?;
+        let (model, step) = opening::load(&folder, &experiment, args.machine.executor()?)?;
         Ok(Self {
             classes: folder.classes()?,
             frames,

@@ -232,7 +232,7 @@ impl Context<'_> {
             return Err(error.hint("the same command goes on from there"));
         }
         let share = |threads: usize| (threads / self.jobs).max(1);
-        let executor = self.args.machine.executor();
+        let executor = self.args.machine.executor()?;
         self.execute(
             Job {
                 loaded: &task.loaded,
@@ -259,7 +259,7 @@ impl Context<'_> {
         }
         let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
         let session = Session::open(job)?;
-        let (engine, threads) = (executor.engine.name(), executor.threads);
+        let (engine, threads) = (executor.name(), executor.threads);
         self.screen.print(&format!(
             "{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
             describe(&session),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::options::thread_count;
+use super::options::{Chosen, CudaOptions, thread_count};
 use crate::base::{Error, Kind, Result};
 use crate::exec::{EngineKind, Executor};
 use crate::golden::CASE;
@@ -45,7 +45,18 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "ENGINE")]
     engine_b: Option<EngineKind>,
 
-    /// Threads of the engine; 0: one for each core.
+    /// Where the compiled engine computes A: `auto`, `cpu` or `cuda:N`.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device_a: Chosen,
+
+    /// Where it computes B.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device_b: Chosen,
+
+    #[command(flatten)]
+    cuda: CudaOptions,
+
+    /// Threads of the engine on the CPU; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
 
@@ -61,7 +72,11 @@ pub fn run(args: Args) -> Result<()> {
     }
     let a = Side::open(&args.a)?;
     let report = match args.b.join(CASE).exists() {
-        true => bundle::walk(&a, &args.b, executor(&args, args.engine_a, &a))?,
+        true => bundle::walk(
+            &a,
+            &args.b,
+            executor(&args, (args.engine_a, args.device_a), &a)?,
+        )?,
         false => replay(&args, &Pair::new(a, Side::open(&args.b)?))?,
     };
     match args.json {
@@ -76,12 +91,12 @@ pub fn run(args: Args) -> Result<()> {
 
 fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
     let preparation = Preparation::new();
-    let engines = Pair::new(args.engine_a, args.engine_b).zip(sides.as_ref());
-    let executors = engines.map(|(asked, side)| executor(args, asked, side));
+    let a = executor(args, (args.engine_a, args.device_a), &sides.a)?;
+    let b = executor(args, (args.engine_b, args.device_b), &sides.b)?;
     let root_b = args.data_root_b.as_ref().or(args.data_root.as_ref());
     let options = Options {
         steps: args.steps,
-        executors,
+        executors: Pair::new(a, b),
         roots: Pair::new(args.data_root.clone(), root_b.cloned()),
         unpinned: args.unpinned,
         progress: &|name, done, total| preparation.tell(name, done, total),
@@ -89,9 +104,15 @@ fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
     walk(sides, &options)
 }
 
-fn executor(args: &Args, asked: Option<EngineKind>, side: &Side) -> Executor {
-    Executor {
-        engine: asked.unwrap_or(side.engine()),
+fn executor(
+    args: &Args,
+    (engine, device): (Option<EngineKind>, Chosen),
+    side: &Side,
+) -> Result<Executor> {
+    let engine = engine.unwrap_or(side.engine());
+    Ok(Executor {
+        engine,
+        device: device.open(engine, &args.cuda)?,
         threads: thread_count(args.threads),
-    }
+    })
 }

@@ -1,25 +1,49 @@
-//! Computes a network: [`cpu`] runs its compiled program, [`dfdx`] interprets its graph.
+//! Computes a network: [`cpu`] and [`cuda`] run its compiled program, [`dfdx`] interprets its graph.
 
 pub mod cpu;
 pub mod cuda;
 pub mod dfdx;
+mod engine;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::engine::{Engine, Engines};
+use crate::base::{Error, Kind, Result};
 pub use crate::program::{Segment, TrainOptions};
 
 /// What computes a model, and with how much of the machine. No result depends on the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Executor {
     pub engine: EngineKind,
+    /// Of the compiled engine; the reference runs on the CPU.
+    pub device: Device,
     pub threads: usize,
 }
 
 impl Executor {
-    /// The compiled engine.
+    /// The engine, and the device where it is not the CPU.
+    pub fn name(self) -> String {
+        match self.device {
+            Device::Cpu => self.engine.name().to_owned(),
+            Device::Cuda(ordinal) => format!("{} on cuda:{ordinal}", self.engine.name()),
+        }
+    }
+}
+
+/// Where a compiled program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    Cpu,
+    /// A card, as the driver counts them.
+    Cuda(usize),
+}
+
+impl Executor {
+    /// The compiled engine on the CPU.
     pub fn compiled(threads: usize) -> Self {
         Self {
             engine: EngineKind::Compiled,
+            device: Device::Cpu,
             threads,
         }
     }
@@ -97,4 +121,27 @@ pub const NORM_MOMENTUM: f64 = 0.1;
 pub struct DropoutKey {
     pub seed: u64,
     pub step: u64,
+}
+
+/// Whether what a caller hands to an engine has the lengths that its program needs.
+fn check_lengths(
+    what: &str,
+    found: impl ExactSizeIterator<Item = usize>,
+    expected: &[usize],
+) -> Result<()> {
+    let (count, lens) = (found.len(), expected.len());
+    if count != lens {
+        let message = format!("{what}: expected {lens}, found {count}");
+        return Err(Error::new(Kind::Usage, message));
+    }
+    match found
+        .zip(expected)
+        .find(|(found, expected)| found != *expected)
+    {
+        Some((found, expected)) => Err(Error::new(
+            Kind::Usage,
+            format!("{what}: expected {expected} values, found {found}"),
+        )),
+        None => Ok(()),
+    }
 }

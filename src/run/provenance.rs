@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
+use crate::exec::Device;
+use crate::exec::cuda::libraries::Search;
+use crate::exec::cuda::probe::Probe;
 
 /// Cargo.lock as it was when this program was built.
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
@@ -84,6 +87,18 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device_class: device_class().to_owned(),
+        }
+    }
+
+    /// The machine that this runs on, in the class of the device that computes.
+    pub fn with(device: Device) -> Self {
+        let machine = Self::this();
+        match device {
+            Device::Cpu => machine,
+            Device::Cuda(ordinal) => Self {
+                device_class: Probe::new(&Search::default()).device_class(ordinal),
+                ..machine
+            },
         }
     }
 }

@@ -297,12 +297,12 @@ impl<'a> Session<'a> {
 
     fn begin_process(&mut self) -> Result<()> {
         let build = Build::this();
-        let machine = Machine::this();
+        let machine = Machine::with(self.job.executor.device);
         self.log.say(&format!(
             "{} on {}, engine {}, {} threads, {} workers, from step {}",
             build.describe(),
             machine.cpu,
-            self.job.executor.engine.name(),
+            self.job.executor.name(),
             self.job.executor.threads,
             self.job.workers,
             self.step

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Pair;
-use crate::exec::EngineKind;
+use crate::exec::Executor;
 use crate::model::difference::{coordinates, furthest, relative_error};
 
 /// Two engines sum in different orders: float32's rounding, amplified by a batch norm over few values. A mistake in an
@@ -24,9 +24,10 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// One engine gives the same bits, two give nearly the same values.
-    pub fn between(engines: Pair<EngineKind>) -> Self {
-        let measure = |bound| match engines.a == engines.b {
+    /// One engine on one device gives the same bits, two give nearly the same values.
+    pub fn between(executors: Pair<Executor>) -> Self {
+        let executors = executors.map(|executor| (executor.engine, executor.device));
+        let measure = |bound| match executors.a == executors.b {
             true => Measure::Bits,
             false => Measure::Relative(bound),
         };

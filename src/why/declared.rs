@@ -9,6 +9,7 @@ use super::side::{Run, Side};
 use super::{Halt, Options, Pair, Walk};
 use crate::base::Result;
 use crate::data::pins;
+use crate::exec::Executor;
 use crate::run::manifest::{DataIdentity, Manifest, Pins};
 use crate::run::verify;
 use crate::spec;
@@ -50,8 +51,8 @@ pub fn fields_outcome(fields: &[spec::Difference], compared: impl FnOnce() -> St
 
 /// What may explain that two computations of one experiment differ.
 fn circumstances(sides: &Pair<Side>, options: &Options<'_>) -> Outcome {
-    let engines = options.executors.map(|executor| executor.engine.name());
-    let mut all = vec![("engine here", engines.map(str::to_owned))];
+    let engines = options.executors.map(Executor::name);
+    let mut all = vec![("engine here", engines.clone())];
     if let (Some(a), Some(b)) = (&sides.a.run, &sides.b.run) {
         all.extend(made_by(Pair::new(a, b)));
     }

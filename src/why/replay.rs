@@ -72,7 +72,7 @@ pub fn walk(
         return Ok(());
     };
     let mut both = sides.as_ref().zip(data.as_ref()).zip(models).map(replayed);
-    let tolerance = Tolerance::between(options.executors.map(|executor| executor.engine));
+    let tolerance = Tolerance::between(options.executors);
     for step in 0..options.steps {
         if step > 0 {
             match samples::walk(plans, step, walk)? {

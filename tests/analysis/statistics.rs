@@ -36,7 +36,10 @@ fn small(method: Method) -> Experiment {
 }
 
 fn model(experiment: &Experiment, engine: EngineKind) -> Model {
-    let executor = Executor { engine, threads: 2 };
+    let executor = Executor {
+        engine,
+        ..Executor::compiled(2)
+    };
     Model::new(experiment, Path::new("."), executor).unwrap()
 }
 

@@ -6,26 +6,18 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::emulated::library;
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments);
-    command
-}
+use crate::program;
 
 /// What a command that succeeds says.
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    String::from_utf8(output.stdout).unwrap()
+    program::expect(&output, 0);
+    program::stdout(&output)
 }
 
 /// `ffn devices` on a machine whose system has nothing of CUDA, with the processor and the folder's path left out.
 fn devices(folder: &Path, change: impl FnOnce(&mut Command) -> &mut Command) -> String {
-    let mut command = program(&["devices"]);
+    let mut command = program::command(&["devices"]);
     for variable in [
         "VIRTUAL_ENV",
         "CONDA_PREFIX",
@@ -129,7 +121,7 @@ fn wheels_that_cannot_be_used() {
 
 #[test]
 fn json_says_the_same() {
-    let text = said(&mut program(&["devices", "--json"]));
+    let text = said(&mut program::command(&["devices", "--json"]));
     let devices: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(devices["cpu"]["cores"].as_u64().unwrap() > 0);
     let libraries = devices["cuda"]["libraries"].as_array().unwrap();

@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-/// A shared library of these sources below the folder `folder`, under the name by which it is opened. `None` where there
-/// is no C++ compiler: the test has compared nothing and says so on standard error, past the capture of its output.
+use ffn::exec::cuda::compile;
+
+/// A shared library of a source in the folder `folder`, under the name by which it is opened. `None` where there is no
+/// C++ compiler: the test has compared nothing and says so on standard error, past the capture of its output.
 pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     if Command::new(&compiler).arg("--version").output().is_err() {
@@ -17,14 +20,42 @@ pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/emulated");
     let path = folder.join(name);
+    // Fibers leave their stacks by longjmp, which the fortified one takes for a mistake.
     let output = Command::new(&compiler)
-        .args(["-std=c++17", "-O2", "-fPIC", "-shared", "-o"])
-        .arg(&path)
+        .args([
+            "-std=c++17",
+            "-O3",
+            "-Wall",
+            "-Werror",
+            "-U_FORTIFY_SOURCE",
+            "-fPIC",
+            "-shared",
+        ])
+        .args(cfg!(target_arch = "x86_64").then_some("-march=native"))
+        .arg("-I")
+        .arg(folder)
         .arg(format!("-Wl,-soname,{name}"))
         .arg(sources.join(source))
+        .arg("-o")
+        .arg(&path)
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     Some(path)
+}
+
+/// A folder with all libraries of a card that computes on the host.
+pub fn card() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-card");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("kernels.cu"), compile::source()).unwrap();
+        library(&folder, "libnvrtc.so", "nvrtc.cpp")?;
+        library(&folder, "libcudnn.so", "cudnn.cpp")?;
+        library(&folder, "libcuda.so", "driver.cpp")?;
+        Some(folder)
+    };
+    FOLDER.get_or_init(build).as_deref()
 }

@@ -1,4 +1,9 @@
 //! CUDA, as far as it can be held to anything without a card.
 
+#[path = "../support/program.rs"]
+mod program;
+
+mod card;
 mod devices;
 mod emulated;
+mod engine;

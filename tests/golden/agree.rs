@@ -9,7 +9,10 @@ fn assert_agrees(name: &str) {
 }
 
 fn assert_agrees_on(engine: EngineKind, name: &str) {
-    let executor = Executor { engine, threads: 2 };
+    let executor = Executor {
+        engine,
+        ..Executor::compiled(2)
+    };
     for bundle in ffn::golden::open(&[golden(name)]).unwrap() {
         let comparison = bundle.verify(executor).unwrap();
         assert!(comparison.passes(), "\n{comparison}");

@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
         taps: args.taps,
         executor: Executor {
             engine: args.engine,
-            threads,
+            ..Executor::compiled(threads)
         },
     };
     let recorded = golden::record(&recipe, &args.out, args.update)?;

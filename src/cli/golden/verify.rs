@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::base::{Error, Kind, Result};
-use crate::cli::options::thread_count;
+use crate::cli::options::{DeviceOptions, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden;
 
@@ -18,7 +18,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
 
-    /// Threads of the compiled engine; 0: one for each core. No result depends on it.
+    #[command(flatten)]
+    device: DeviceOptions,
+
+    /// Threads of the compiled engine on the CPU; 0: one for each core. No result depends on it.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
 }
@@ -27,6 +30,7 @@ pub fn run(args: Args) -> Result<()> {
     let begun = Instant::now();
     let executor = Executor {
         engine: args.engine,
+        device: args.device.open(args.engine)?,
         threads: thread_count(args.threads),
     };
     let bundles = golden::open(&args.paths)?;

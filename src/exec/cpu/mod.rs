@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+pub(super) use self::head::Dropout;
 use self::memory::{Arena, Scratch};
 use self::run::Context;
-use super::{DropoutKey, Segment, Statistics, TrainOptions};
+use super::{DropoutKey, Segment, Statistics, TrainOptions, check_lengths};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::program::{Program, Step, compile_eval, compile_train};
@@ -103,18 +104,18 @@ impl Engine {
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
         self.check_params(params)?;
-        self.check(
+        check_lengths(
             "running means",
             stats.mean.iter().map(Vec::len),
             &self.stat_lens,
         )?;
-        self.check(
+        check_lengths(
             "running variances",
             stats.var.iter().map(Vec::len),
             &self.stat_lens,
         )?;
         let wanted = self.program.buffers[self.program.input].len;
-        self.check("input", [input.len()].into_iter(), &[wanted])?;
+        check_lengths("input", [input.len()].into_iter(), &[wanted])?;
         let [to] = self.arena.all([self.program.input]);
         to.copy_from_slice(input);
         let mut context = Context {
@@ -149,13 +150,13 @@ impl Engine {
         grads: &mut [&mut [f32]],
     ) -> Result<()> {
         self.check_params(params)?;
-        self.check("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
+        check_lengths("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
         let Some(gradient) = self.program.d_logits else {
             let message = "a program for evaluation has no backward pass";
             return Err(Error::new(Kind::Usage, message));
         };
         let wanted = self.program.buffers[gradient].len;
-        self.check(
+        check_lengths(
             "gradient of the logits",
             [d_logits.len()].into_iter(),
             &[wanted],
@@ -198,33 +199,10 @@ impl Engine {
     }
 
     fn check_params(&self, params: &[&[f32]]) -> Result<()> {
-        self.check(
+        check_lengths(
             "parameters",
             params.iter().map(|p| p.len()),
             &self.param_lens,
         )
-    }
-
-    fn check(
-        &self,
-        what: &str,
-        found: impl ExactSizeIterator<Item = usize>,
-        expected: &[usize],
-    ) -> Result<()> {
-        let (count, lens) = (found.len(), expected.len());
-        if count != lens {
-            let message = format!("{what}: expected {lens}, found {count}");
-            return Err(Error::new(Kind::Usage, message));
-        }
-        match found
-            .zip(expected)
-            .find(|(found, expected)| found != *expected)
-        {
-            Some((found, expected)) => Err(Error::new(
-                Kind::Usage,
-                format!("{what}: expected {expected} values, found {found}"),
-            )),
-            None => Ok(()),
-        }
     }
 }

@@ -1,4 +1,229 @@
-//! CUDA: what of it a machine has.
+//! The compiled program on a CUDA card: float32, NHWC.
+//!
+//! Convolutions are cuDNN's ([`conv`]), everything else kernels of our own (`kernels/*.cu`), compiled for the card when
+//! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
+//! bits. Nothing of CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
+//!
+//! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
+pub mod compile;
+mod conv;
+mod gpu;
 pub mod libraries;
+mod memory;
+mod norm;
+mod pool;
 pub mod probe;
+mod product;
+mod run;
+mod shift;
+
+use std::rc::Rc;
+
+use self::conv::{Convolution, Direction};
+pub use self::gpu::Gpu;
+use self::memory::Memory;
+use self::product::runs;
+use self::run::Pass;
+use super::{DropoutKey, Statistics, check_lengths};
+use crate::base::{Error, Kind, Result};
+use crate::graph::{Graph, NodeId};
+use crate::program::{Op, Program};
+
+/// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
+pub struct Engine {
+    program: Program,
+    gpu: Rc<Gpu>,
+    memory: Memory,
+    /// Of each step: what cuDNN computes for it.
+    convolutions: Vec<Vec<Convolution>>,
+    /// Values of each parameter, by which callers' slices are checked.
+    param_lens: Vec<usize>,
+    stat_lens: Vec<usize>,
+    branches: Vec<usize>,
+    logits: Vec<f32>,
+    observed: Vec<(NodeId, Vec<f32>)>,
+    /// Whether the card holds the packed weights that evaluation keeps.
+    is_prepared: bool,
+}
+
+impl Engine {
+    /// Takes what a verified program needs on the card.
+    pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
+        check_sizes(&program)?;
+        let convolutions = program
+            .steps()
+            .map(|step| convolutions(&gpu, &program, &step.op));
+        let convolutions: Vec<Vec<Convolution>> = convolutions.collect::<Result<_>>()?;
+        let workspace = convolutions
+            .iter()
+            .flatten()
+            .map(|conv| conv.workspace)
+            .max();
+        let shifted = program.steps().filter_map(|step| match &step.op {
+            Op::Conv {
+                shift: Some(_), x, ..
+            } => Some(program.buffers[*x].len),
+            _ => None,
+        });
+        let shifted = shifted.max().unwrap_or(0);
+        let memory = Memory::new(&gpu, graph, &program, workspace.unwrap_or(0), shifted)?;
+        let observed = program.observed.iter();
+        let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].len]);
+        Ok(Self {
+            memory,
+            convolutions,
+            param_lens: graph.params.iter().map(|param| param.count()).collect(),
+            stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
+            branches: graph.branches.clone(),
+            logits: vec![0.0; program.buffers[program.logits].len],
+            observed: observed.map(place).collect(),
+            is_prepared: false,
+            program,
+            gpu,
+        })
+    }
+
+    /// As [`super::cpu::Engine::forward`].
+    pub fn forward(
+        &mut self,
+        params: &[&[f32]],
+        stats: &mut Statistics,
+        input: &[f32],
+        dropout: DropoutKey,
+    ) -> Result<&[f32]> {
+        check_lengths(
+            "parameters",
+            params.iter().map(|p| p.len()),
+            &self.param_lens,
+        )?;
+        check_lengths(
+            "running means",
+            stats.mean.iter().map(Vec::len),
+            &self.stat_lens,
+        )?;
+        check_lengths(
+            "running variances",
+            stats.var.iter().map(Vec::len),
+            &self.stat_lens,
+        )?;
+        let wanted = self.program.buffers[self.program.input].len;
+        check_lengths("input", [input.len()].into_iter(), &[wanted])?;
+        // A program without prepared steps reads parameters in every pass.
+        let is_stale = !std::mem::replace(&mut self.is_prepared, true);
+        let reads_anew = is_stale || self.program.prepare.is_empty();
+        if reads_anew {
+            self.memory
+                .params
+                .write(&self.gpu, params.iter().copied())?;
+            self.memory.write_statistics(&self.gpu, stats)?;
+        }
+        self.memory
+            .write(&self.gpu, &self.program, self.program.input, input)?;
+        let mut pass = self.pass();
+        if is_stale {
+            pass.prepare()?;
+        }
+        pass.forward(stats, dropout)?;
+        self.memory.read(
+            &self.gpu,
+            &self.program,
+            self.program.logits,
+            &mut self.logits,
+        )?;
+        if reads_anew {
+            self.memory.read_statistics(&self.gpu, stats)?;
+        }
+        for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
+            self.memory.read(&self.gpu, &self.program, *id, values)?;
+        }
+        self.gpu.synchronize()?;
+        Ok(&self.logits)
+    }
+
+    /// As [`super::cpu::Engine::weights_changed`].
+    pub fn weights_changed(&mut self) {
+        self.is_prepared = false;
+    }
+
+    /// As [`super::cpu::Engine::backward`]; the parameters are still those of the forward pass.
+    pub fn backward(&mut self, d_logits: &[f32], grads: &mut [&mut [f32]]) -> Result<()> {
+        check_lengths("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
+        let Some(gradient) = self.program.d_logits else {
+            let message = "a program for evaluation has no backward pass";
+            return Err(Error::new(Kind::Usage, message));
+        };
+        let wanted = self.program.buffers[gradient].len;
+        check_lengths(
+            "gradient of the logits",
+            [d_logits.len()].into_iter(),
+            &[wanted],
+        )?;
+        self.memory
+            .write(&self.gpu, &self.program, gradient, d_logits)?;
+        self.memory.gradients.clear(&self.gpu)?;
+        self.pass().backward()?;
+        let grads = grads.iter_mut().map(|gradient| &mut **gradient);
+        self.memory.gradients.read(&self.gpu, grads)?;
+        self.gpu.synchronize()
+    }
+
+    /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
+    pub fn observed(&self) -> impl Iterator<Item = (NodeId, &[f32])> {
+        self.observed
+            .iter()
+            .map(|(node, values)| (*node, values.as_slice()))
+    }
+
+    /// Bytes that the engine holds on the card.
+    pub fn memory(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// The program that it runs.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn pass(&mut self) -> Pass<'_> {
+        Pass {
+            gpu: &self.gpu,
+            program: &self.program,
+            memory: &mut self.memory,
+            branches: &self.branches,
+            convolutions: &self.convolutions,
+        }
+    }
+}
+
+/// What cuDNN computes for a step.
+fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution>> {
+    let all = program.batch.frames;
+    let one = |conv, direction| Ok(vec![Convolution::new(gpu, conv, all, direction)?]);
+    match op {
+        Op::Conv { conv, branches, .. } => {
+            let runs = runs(&program.batch, branches).into_iter();
+            let run = |(frames, _): (std::ops::Range<usize>, usize)| {
+                Convolution::new(gpu, conv, frames.len(), Direction::Forward)
+            };
+            runs.map(run).collect()
+        }
+        Op::ConvBackData { conv, .. } => one(conv, Direction::InputGradient),
+        Op::ConvBackWeight { conv, .. } => one(conv, Direction::WeightGradient),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// A card counts frames in 16 bits, and the kernels a frame's values in 31.
+fn check_sizes(program: &Program) -> Result<()> {
+    let frames = program.batch.frames;
+    let largest = program.buffers.iter().map(|buffer| buffer.len).max();
+    let frame = largest.unwrap_or(0) / frames.max(1);
+    if frames <= usize::from(u16::MAX) && frame <= i32::MAX as usize {
+        return Ok(());
+    }
+    let message = format!(
+        "a batch of {frames} frames of up to {frame} values each is more than a card's kernels can count"
+    );
+    Err(Error::new(Kind::Device, message).hint("a smaller `train.batch` or `eval.batch` has fewer"))
+}

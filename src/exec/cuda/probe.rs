@@ -63,6 +63,17 @@ impl Probe {
         }
     }
 
+    /// What decides the bits of a card's results: card and libraries.
+    pub fn device_class(&self, ordinal: usize) -> String {
+        let card = self.cards.iter().find(|card| card.ordinal == ordinal);
+        let name = card.map_or("unknown card", |card| &card.name);
+        let versions = self.libraries.iter().map(|found| match &found.outcome {
+            Outcome::Found { version, .. } => format!(", {} {version}", found.library),
+            _ => String::new(),
+        });
+        format!("cuda {name}{}", versions.skip(1).collect::<String>())
+    }
+
     /// A card, if it and all libraries can be used.
     pub fn card(&self, ordinal: usize) -> Result<&Card> {
         let unusable = |what: String| {
@@ -87,9 +98,17 @@ impl Probe {
         if let Some(trouble) = &self.trouble {
             return Err(unusable(trouble.clone()));
         }
-        let count = self.cards.len();
         let card = self.cards.iter().find(|card| card.ordinal == ordinal);
-        card.ok_or_else(|| unusable(format!("the driver has {count} cards, counted from 0")))
+        card.ok_or_else(|| {
+            let cards = self
+                .cards
+                .iter()
+                .map(|card| format!(" cuda:{}", card.ordinal));
+            unusable(format!(
+                "the driver's cards are{}",
+                cards.collect::<String>()
+            ))
+        })
     }
 }
 

@@ -13,8 +13,7 @@ use dfdx::prelude::*;
 
 use super::{Plan, Trunk, failed, learn};
 use crate::base::{Error, Result};
-use crate::exec::cpu::Engine;
-use crate::exec::{DropoutKey, Segment, Statistics};
+use crate::exec::{DropoutKey, Engine, Engines, Executor, Segment, Statistics};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
@@ -22,13 +21,12 @@ use crate::model::parameters::{Parameter, Parameters, slices};
 use crate::model::{StepInput, StepOutput, StepTime};
 use crate::program::Step;
 use crate::program::batch::every_branch;
-use crate::program::compile_statistics;
 
 /// The compiled programs of a model: one for training, one for each shape of evaluation batch.
 pub struct Compiled {
     plan: Rc<Plan>,
     observed: Vec<NodeId>,
-    threads: usize,
+    engines: Engines,
     training: Option<Training>,
     /// By branch, frames and clips.
     evaluation: BTreeMap<(usize, usize, usize), Engine>,
@@ -38,11 +36,11 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, threads: usize) -> Self {
+    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, executor: Executor) -> Self {
         Self {
             plan,
             observed,
-            threads,
+            engines: Engines::new(executor),
             training: None,
             evaluation: BTreeMap::new(),
             statistics: None,
@@ -60,8 +58,9 @@ impl Compiled {
                 // The old arena goes before the new one comes.
                 self.training = None;
                 let options = &self.plan.options;
-                let engine =
-                    Engine::train(graph, &segments, options, &self.observed, self.threads)?;
+                let engine = self
+                    .engines
+                    .train(graph, &segments, options, &self.observed)?;
                 let training = Training::new(engine, segments);
                 self.training = Some(training.clone());
                 Ok(training)
@@ -76,7 +75,7 @@ impl Compiled {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let graph = &self.plan.evaluation;
-                let engine = Engine::eval(graph, &[batch], &self.observed, self.threads)?;
+                let engine = self.engines.eval(graph, batch, &self.observed)?;
                 Ok(entry.insert(engine))
             }
         }
@@ -87,10 +86,7 @@ impl Compiled {
         let known = self.statistics.take();
         let engine = match known.filter(|(shape, _)| *shape == batch) {
             Some((_, engine)) => engine,
-            None => {
-                let graph = &self.plan.evaluation;
-                Engine::new(graph, compile_statistics(graph, &[batch])?, self.threads)?
-            }
+            None => self.engines.statistics(&self.plan.evaluation, batch)?,
         };
         Ok(&mut self.statistics.insert((batch, engine)).1)
     }
@@ -134,7 +130,7 @@ impl Trunk for Compiled {
         let dropout = DropoutKey { seed: 0, step: 0 };
         let logits = engine.forward(&slices(&values), statistics, pixels, dropout)?;
         let logits = logits.to_vec();
-        let observed = engine.observed();
+        let observed = engine.observed().into_iter();
         let observations = observed.flat_map(|(node, values)| {
             observation::split(&plan.evaluation, &[batch], node, values)
         });
@@ -197,7 +193,7 @@ fn step_times(engine: &Engine) -> Vec<StepTime> {
         seconds: time.as_secs_f64(),
         cost: program.cost(step),
     };
-    engine.times().map(time).collect()
+    engine.times().into_iter().map(time).collect()
 }
 
 /// The training program of one batch shape, shared with the tape until the backward pass has run.
@@ -232,7 +228,7 @@ impl Training {
     /// What the observed nodes gave in the last pass.
     fn observations(&self, graph: &Graph) -> Vec<Observation> {
         let program = self.program.borrow();
-        let observed = program.engine.observed();
+        let observed = program.engine.observed().into_iter();
         let split = observed
             .flat_map(|(node, values)| observation::split(graph, &self.segments, node, values));
         split.collect()

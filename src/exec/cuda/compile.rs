@@ -1,0 +1,209 @@
+//! The kernels' CUDA C, and NVRTC, which compiles it for one architecture of card.
+
+use std::ffi::CString;
+
+use cudarc::nvrtc::{result, sys};
+
+use super::libraries::Version;
+use crate::base::{Error, Kind, Result};
+use crate::exec::NORM_MOMENTUM;
+use crate::graph::op::NORM_EPSILON;
+
+/// A program for one architecture.
+pub struct Cubin {
+    pub bytes: Vec<u8>,
+    /// What the compiler tells: registers and spills of each kernel.
+    pub log: String,
+}
+
+/// All kernels as one text, with the constants that they share with the rest of the program.
+pub fn source() -> String {
+    let constants =
+        format!("#define NORM_EPSILON {NORM_EPSILON:e}\n#define NORM_MOMENTUM {NORM_MOMENTUM:e}\n");
+    let files = [
+        include_str!("kernels/common.cuh"),
+        include_str!("kernels/norm.cu"),
+        include_str!("kernels/shift.cu"),
+        include_str!("kernels/pool.cu"),
+        include_str!("kernels/conv.cu"),
+        include_str!("kernels/each.cu"),
+    ];
+    constants + &files.join("\n")
+}
+
+/// Compiles the kernels for cards of a compute capability. NVRTC must be open.
+pub fn compile(architecture: Version) -> Result<Cubin> {
+    let Version(major, minor) = architecture;
+    let options = [
+        format!("--gpu-architecture=sm_{major}{minor}"),
+        "--std=c++17".to_owned(),
+        "--ptxas-options=-v".to_owned(),
+    ];
+    let source = CString::new(source())
+        .map_err(|_| Error::new(Kind::Device, "the kernels' text has a zero byte"))?;
+    let program = Program::new(&source)?;
+    // SAFETY: the program is not freed yet.
+    let outcome = unsafe { result::compile_program(program.0, &options) };
+    let log = program.log();
+    outcome.map_err(|error| {
+        let message = format!(
+            "NVRTC cannot compile the kernels for compute capability {architecture}: {error}"
+        );
+        Error::new(Kind::Device, format!("{message}\n{log}"))
+            .hint("`ffn devices` says which NVRTC was found; a newer card needs a newer one")
+    })?;
+    Ok(Cubin {
+        bytes: program.cubin()?,
+        log,
+    })
+}
+
+/// NVRTC's program, freed when it goes.
+struct Program(sys::nvrtcProgram);
+
+impl Program {
+    fn new(source: &CString) -> Result<Self> {
+        let program = result::create_program(source, Some(c"kernels.cu"));
+        Ok(Self(program.map_err(failed)?))
+    }
+
+    fn log(&self) -> String {
+        // SAFETY: the program is not freed yet.
+        let bytes = unsafe { result::get_program_log(self.0) }.unwrap_or_default();
+        let bytes = bytes.into_iter().map(|byte| byte as u8);
+        let bytes: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn cubin(&self) -> Result<Vec<u8>> {
+        let mut size = 0;
+        // SAFETY: the program is not freed yet, and the bytes are as many as it says.
+        unsafe {
+            let outcome = sys::nvrtcGetCUBINSize(self.0, &mut size);
+            outcome.result().map_err(failed)?;
+            let mut bytes = vec![0_u8; size];
+            let outcome = sys::nvrtcGetCUBIN(self.0, bytes.as_mut_ptr().cast());
+            outcome.result().map_err(failed)?;
+            Ok(bytes)
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: nobody has the program any more. What it says at the end changes nothing.
+        let _ = unsafe { result::destroy_program(self.0) };
+    }
+}
+
+fn failed(error: result::NvrtcError) -> Error {
+    Error::new(Kind::Device, format!("NVRTC: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write;
+
+    use super::*;
+    use crate::exec::cuda::libraries::{Library, Outcome, Search};
+
+    /// Whether NVRTC 13.0 is there; if not, the test has compiled nothing and says so, past the capture of its output.
+    fn has_nvrtc() -> bool {
+        let folder = std::env::var_os("FFN_CUDA_LIBRARIES");
+        let search = Search::new(folder.as_deref().map(std::path::Path::new));
+        let outcome = search.open(Library::Nvrtc);
+        if let Outcome::Found {
+            version: Version(13, 0),
+            ..
+        } = outcome
+        {
+            return true;
+        }
+        let message = format!(
+            "skipped: exec::cuda::compile: NVRTC 13.0 is needed, found {outcome:?}; FFN_CUDA_LIBRARIES names a folder\n"
+        );
+        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        false
+    }
+
+    /// Of each kernel, from the compiler's log: registers, and bytes of shared memory, stack and spills.
+    fn resources(log: &str) -> BTreeMap<String, String> {
+        let number = |line: &str, unit: &str| {
+            let before = line.split(unit).next().unwrap_or_default();
+            let word = before.split_whitespace().last().unwrap_or_default();
+            word.parse::<u32>().unwrap_or(0)
+        };
+        let (mut found, mut kernel, mut stack) = (BTreeMap::new(), String::new(), [0; 3]);
+        for line in log.lines() {
+            if let Some((_, rest)) = line.split_once("entry function '") {
+                kernel = rest.split('\'').next().unwrap_or_default().to_owned();
+            } else if line.contains("bytes stack frame") {
+                let units = [
+                    " bytes stack frame",
+                    " bytes spill stores",
+                    " bytes spill loads",
+                ];
+                stack = units.map(|unit| number(line, unit));
+            } else if line.contains(" registers") {
+                let shared = match line.contains(" bytes smem") {
+                    true => number(line, " bytes smem"),
+                    false => 0,
+                };
+                let registers = number(line, " registers");
+                let [stack, stores, loads] = stack;
+                let text = format!("{registers:>2} {shared:>5} {stack} {stores}/{loads}");
+                found.insert(kernel.clone(), text);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn kernels_for_both_architectures() {
+        if !has_nvrtc() {
+            return;
+        }
+        let [older, newer] = [Version(8, 0), Version(9, 0)].map(|architecture| {
+            let cubin = compile(architecture).unwrap();
+            assert_eq!(cubin.bytes.get(..4), Some(&b"\x7fELF"[..]));
+            resources(&cubin.log)
+        });
+        let rows = older.iter().zip(&newer);
+        let rows = rows.map(|((kernel, a), (_, b))| format!("{kernel:<18} {a}   {b}"));
+        let table = rows.collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(table, @r"
+        add                12     0 0 0/0   12     0 0 0/0
+        add_rows           26  4096 0 0/0   29  4096 0 0/0
+        finish             15     0 0 0/0   16     0 0 0/0
+        frame_alterations  31  4096 0 0/0   31  4096 0 0/0
+        frame_gradients    48  4096 0 0/0   48  4096 0 0/0
+        frame_statistics   56  4096 0 0/0   56  4096 0 0/0
+        group_gradients    32  4096 0 0/0   32  4096 0 0/0
+        group_statistics   40  4096 0 0/0   34  4096 0 0/0
+        max_pool           32     0 0 0/0   32     0 0 0/0
+        max_pool_back      40     0 0 0/0   40     0 0 0/0
+        mean_rows          32     0 0 0/0   32     0 0 0/0
+        mean_rows_back     17     0 0 0/0   18     0 0 0/0
+        multiply           12     0 0 0/0   12     0 0 0/0
+        normalize          16     0 0 0/0   18     0 0 0/0
+        normalize_back     28     0 0 0/0   24     0 0 0/0
+        pack_bias          29     0 0 0/0   29     0 0 0/0
+        pack_weight        25     0 0 0/0   28     0 0 0/0
+        relu               10     0 0 0/0   10     0 0 0/0
+        relu_back          10     0 0 0/0   12     0 0 0/0
+        running_statistics 22     0 0 0/0   22     0 0 0/0
+        shift_alter        18     0 0 0/0   16     0 0 0/0
+        surround           16     0 0 0/0   20     0 0 0/0
+        unpack_gradient    10     0 0 0/0   14     0 0 0/0
+        ");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_the_compilers_words() {
+        if has_nvrtc() {
+            let error = compile(Version(1, 0)).err().unwrap();
+            assert!(error.message.contains("gpu-architecture"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Convolutions by cuDNN: NHWC, float32 multiplied and added in float32 (no TF32), by algorithms that give the same bits
+//! every time.
+//!
+//! Of the algorithms that cuDNN's heuristic proposes for a shape, the first that is deterministic is taken. The heuristic
+//! depends on card and library alone; timing them instead would let two runs of one experiment differ.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+
+use cudarc::cudnn::{result as cudnn, result::CudnnError, sys};
+
+use super::gpu::Gpu;
+use crate::base::{Error, Kind, Result};
+use crate::program::ConvGeometry;
+
+/// What is computed of y = x ∗ w.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// y from x and w.
+    Forward,
+    /// dx from dy and w.
+    InputGradient,
+    /// dw from x and dy.
+    WeightGradient,
+}
+
+enum Algorithm {
+    Forward(sys::cudnnConvolutionFwdAlgo_t),
+    InputGradient(sys::cudnnConvolutionBwdDataAlgo_t),
+    WeightGradient(sys::cudnnConvolutionBwdFilterAlgo_t),
+}
+
+/// A convolution of `frames` pictures, ready to run.
+pub struct Convolution {
+    shapes: Shapes,
+    algorithm: Algorithm,
+    /// Bytes of scratch memory.
+    pub workspace: usize,
+}
+
+/// cuDNN's descriptors, freed when they go.
+struct Shapes {
+    x: sys::cudnnTensorDescriptor_t,
+    w: sys::cudnnFilterDescriptor_t,
+    y: sys::cudnnTensorDescriptor_t,
+    conv: sys::cudnnConvolutionDescriptor_t,
+}
+
+impl Convolution {
+    pub fn new(
+        gpu: &Gpu,
+        conv: &ConvGeometry,
+        frames: usize,
+        direction: Direction,
+    ) -> Result<Self> {
+        let shapes = Shapes::new(conv, frames).map_err(|e| failed("describe a convolution", e))?;
+        // SAFETY: handle and descriptors are alive.
+        let chosen = unsafe { shapes.choose(gpu.cudnn(), direction) };
+        let (algorithm, workspace) = chosen
+            .map_err(|e| failed("choose an algorithm", e))?
+            .ok_or_else(|| {
+                let (from, to) = (conv.from, conv.to);
+                let message = format!(
+                    "cuDNN has no deterministic algorithm in float32 for {direction:?} of a {0}×{0} convolution, {1} to {2} channels",
+                    conv.kernel, from.channels, to.channels
+                );
+                Error::new(Kind::Device, message)
+            })?;
+        Ok(Self {
+            shapes,
+            algorithm,
+            workspace,
+        })
+    }
+
+    /// Queues it: `read` in the order in which [`Direction`] names them.
+    ///
+    /// # Safety
+    /// The addresses lead to whole tensors of the convolution's shapes on the GPU, `workspace` to
+    /// [`Convolution::workspace`] bytes.
+    pub unsafe fn run(
+        &self,
+        gpu: &Gpu,
+        read: [u64; 2],
+        written: u64,
+        workspace: u64,
+    ) -> Result<()> {
+        let handle = gpu.cudnn();
+        let one = (&raw const ONE).cast();
+        let zero = (&raw const ZERO).cast();
+        let [a, b] = read.map(|address| address as *const c_void);
+        let to = written as *mut c_void;
+        let Shapes { x, w, y, conv } = self.shapes;
+        let (scratch, bytes) = (workspace as *mut c_void, self.workspace);
+        // SAFETY: the caller's promise; the descriptors are alive, the factors are float32 as the descriptors want.
+        let outcome = unsafe {
+            match self.algorithm {
+                Algorithm::Forward(algorithm) => cudnn::convolution_forward(
+                    handle, one, x, a, w, b, conv, algorithm, scratch, bytes, zero, y, to,
+                ),
+                Algorithm::InputGradient(algorithm) => cudnn::convolution_backward_data(
+                    handle, one, w, b, y, a, conv, algorithm, scratch, bytes, zero, x, to,
+                ),
+                Algorithm::WeightGradient(algorithm) => cudnn::convolution_backward_filter(
+                    handle, one, x, a, y, b, conv, algorithm, scratch, bytes, zero, w, to,
+                ),
+            }
+        };
+        outcome.map_err(|e| failed("convolve", e))
+    }
+}
+
+static ONE: f32 = 1.0;
+static ZERO: f32 = 0.0;
+
+impl Shapes {
+    fn new(conv: &ConvGeometry, frames: usize) -> Result<Self, CudnnError> {
+        const NHWC: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
+        const FLOAT: sys::cudnnDataType_t = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
+        let (from, to) = (conv.from, conv.to);
+        let side = conv.kernel;
+        let ints = |values: [usize; 4]| values.map(|v| v as i32);
+        let (padding, stride) = (conv.padding as i32, conv.stride as i32);
+        let mut shapes = Self {
+            x: null_mut(),
+            w: null_mut(),
+            y: null_mut(),
+            conv: null_mut(),
+        };
+        shapes.x = cudnn::create_tensor_descriptor()?;
+        shapes.w = cudnn::create_filter_descriptor()?;
+        shapes.y = cudnn::create_tensor_descriptor()?;
+        shapes.conv = cudnn::create_convolution_descriptor()?;
+        // SAFETY: the descriptors were just made.
+        unsafe {
+            let x = ints([frames, from.channels, from.height, from.width]);
+            cudnn::set_tensor4d_descriptor(shapes.x, NHWC, FLOAT, x)?;
+            let w = ints([to.channels, from.channels, side, side]);
+            cudnn::set_filter4d_descriptor(shapes.w, FLOAT, NHWC, w)?;
+            let y = ints([frames, to.channels, to.height, to.width]);
+            cudnn::set_tensor4d_descriptor(shapes.y, NHWC, FLOAT, y)?;
+            let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
+            cudnn::set_convolution2d_descriptor(
+                shapes.conv,
+                padding,
+                padding,
+                stride,
+                stride,
+                1,
+                1,
+                mode,
+                FLOAT,
+            )?;
+            let exact = sys::cudnnMathType_t::CUDNN_FMA_MATH;
+            cudnn::set_convolution_math_type(shapes.conv, exact)?;
+        }
+        Ok(shapes)
+    }
+
+    /// The first deterministic algorithm, with its scratch memory.
+    ///
+    /// # Safety
+    /// The handle is alive.
+    unsafe fn choose(
+        &self,
+        handle: sys::cudnnHandle_t,
+        direction: Direction,
+    ) -> Result<Option<(Algorithm, usize)>, CudnnError> {
+        let Self { x, w, y, conv } = *self;
+        // SAFETY: the caller's promise; the descriptors live as long as self, and cuDNN fills as many results as it says.
+        unsafe {
+            match direction {
+                Direction::Forward => {
+                    let found = proposals(|count, found, to| {
+                        cudnn::get_convolution_forward_algorithm(
+                            handle, x, w, conv, y, count, found, to,
+                        )
+                    })?;
+                    let usable = found
+                        .into_iter()
+                        .filter(|p| is_usable(p.status, p.determinism));
+                    Ok(first(usable, |p: sys::cudnnConvolutionFwdAlgoPerf_t| {
+                        let bytes = cudnn::get_convolution_forward_workspace_size(
+                            handle, x, w, conv, y, p.algo,
+                        );
+                        Ok((Algorithm::Forward(p.algo), bytes?))
+                    }))
+                }
+                Direction::InputGradient => {
+                    let found = proposals(|count, found, to| {
+                        cudnn::get_convolution_backward_data_algorithm(
+                            handle, w, y, conv, x, count, found, to,
+                        )
+                    })?;
+                    let usable = found
+                        .into_iter()
+                        .filter(|p| is_usable(p.status, p.determinism));
+                    Ok(first(
+                        usable,
+                        |p: sys::cudnnConvolutionBwdDataAlgoPerf_t| {
+                            let bytes = cudnn::get_convolution_backward_data_workspace_size(
+                                handle, w, y, conv, x, p.algo,
+                            );
+                            Ok((Algorithm::InputGradient(p.algo), bytes?))
+                        },
+                    ))
+                }
+                Direction::WeightGradient => {
+                    let found = proposals(|count, found, to| {
+                        cudnn::get_convolution_backward_filter_algorithm(
+                            handle, x, y, conv, w, count, found, to,
+                        )
+                    })?;
+                    let usable = found
+                        .into_iter()
+                        .filter(|p| is_usable(p.status, p.determinism));
+                    Ok(first(
+                        usable,
+                        |p: sys::cudnnConvolutionBwdFilterAlgoPerf_t| {
+                            let bytes = cudnn::get_convolution_backward_filter_workspace_size(
+                                handle, x, y, conv, w, p.algo,
+                            );
+                            Ok((Algorithm::WeightGradient(p.algo), bytes?))
+                        },
+                    ))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Shapes {
+    fn drop(&mut self) {
+        // SAFETY: each descriptor is freed once; what was never made is null. What cuDNN says at the end changes nothing.
+        unsafe {
+            if !self.x.is_null() {
+                let _ = cudnn::destroy_tensor_descriptor(self.x);
+            }
+            if !self.w.is_null() {
+                let _ = cudnn::destroy_filter_descriptor(self.w);
+            }
+            if !self.y.is_null() {
+                let _ = cudnn::destroy_tensor_descriptor(self.y);
+            }
+            if !self.conv.is_null() {
+                let _ = cudnn::destroy_convolution_descriptor(self.conv);
+            }
+        }
+    }
+}
+
+/// Algorithms that cuDNN may propose, fastest first.
+const PROPOSALS: usize = 16;
+
+/// What `fill` proposes; it gets the most that there is place for, where to put their number, and where to put them.
+///
+/// # Safety
+/// `fill` writes as many proposals as it says.
+unsafe fn proposals<P: Copy>(
+    fill: impl FnOnce(i32, *mut i32, *mut P) -> Result<(), CudnnError>,
+) -> Result<Vec<P>, CudnnError> {
+    let mut found = 0;
+    let mut proposals = [const { MaybeUninit::<P>::uninit() }; PROPOSALS];
+    fill(PROPOSALS as i32, &mut found, proposals.as_mut_ptr().cast())?;
+    let found = usize::try_from(found).unwrap_or(0);
+    let written = proposals.into_iter().take(found);
+    // SAFETY: the caller's promise.
+    Ok(written.map(|p| unsafe { p.assume_init() }).collect())
+}
+
+fn is_usable(status: sys::cudnnStatus_t, determinism: sys::cudnnDeterminism_t) -> bool {
+    status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
+        && determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
+}
+
+/// The first proposal that cuDNN can say the scratch memory of.
+fn first<P, T>(
+    mut proposals: impl Iterator<Item = P>,
+    plan: impl Fn(P) -> Result<T, CudnnError>,
+) -> Option<T> {
+    proposals.find_map(|proposal| plan(proposal).ok())
+}
+
+pub fn failed(what: &str, error: CudnnError) -> Error {
+    Error::new(Kind::Device, format!("cuDNN: cannot {what}: {error}"))
+}

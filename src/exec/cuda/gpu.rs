@@ -1,0 +1,182 @@
+//! A card in use: its context, one stream, the compiled kernels and cuDNN.
+//!
+//! Everything runs on one stream, in the order in which it is asked for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cudarc::cudnn::{result as cudnn, sys};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError,
+    LaunchConfig, PushKernelArg, ValidAsZeroBits,
+};
+use cudarc::nvrtc::Ptx;
+
+use super::compile::compile;
+use super::conv::failed as cudnn_failed;
+use super::libraries::Search;
+use super::probe::{Card, Probe, describe};
+use crate::base::{Error, Kind, Result};
+
+/// Threads of a block over single values.
+const THREADS: usize = 256;
+/// Channels and rows of a block that sums, as in `kernels/common.cuh`.
+const LANES: usize = 32;
+const ROWS: usize = 16;
+
+pub struct Gpu {
+    pub card: Card,
+    pub stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
+    functions: RefCell<BTreeMap<&'static str, CudaFunction>>,
+    cudnn: sys::cudnnHandle_t,
+}
+
+/// An argument of a kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum Arg {
+    /// Of a value on the card; 0 is null.
+    Address(u64),
+    Int(i32),
+    Count(u64),
+}
+
+impl Arg {
+    pub const NULL: Self = Self::Address(0);
+
+    /// A length; [`super::Engine::new`] refuses programs in which one does not fit.
+    pub fn int(value: usize) -> Self {
+        Self::Int(i32::try_from(value).unwrap_or(i32::MAX))
+    }
+}
+
+/// The threads of a kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum Grid {
+    /// One for each of `length` values of each of `parts` parts.
+    Values { length: usize, parts: usize },
+    /// A block for every 32 channels of each part.
+    Sums { channels: usize, parts: usize },
+}
+
+impl Gpu {
+    /// Opens card `ordinal` and compiles the kernels for it. Libraries that are not in the system's folders must be open:
+    /// [`Search::open`].
+    pub fn open(ordinal: usize) -> Result<Self> {
+        let card = Probe::new(&Search::default()).card(ordinal)?.clone();
+        let context = CudaContext::new(ordinal).map_err(|e| failed("open the card", e))?;
+        // SAFETY: there is one stream, so nothing has to wait for another's events.
+        unsafe { context.disable_event_tracking() };
+        let cubin = compile(card.architecture)?;
+        let module = context.load_module(Ptx::from_binary(cubin.bytes));
+        let module = module.map_err(|e| failed("load the kernels", e))?;
+        let stream = context.new_stream();
+        let stream = stream.map_err(|e| failed("open a stream", e))?;
+        let handle = cudnn::create_handle().map_err(|e| cudnn_failed("start cuDNN", e))?;
+        let gpu = Self {
+            card,
+            module,
+            functions: RefCell::default(),
+            cudnn: handle,
+            stream,
+        };
+        // SAFETY: both live as long as the GPU.
+        let outcome = unsafe { cudnn::set_stream(handle, gpu.stream.cu_stream().cast()) };
+        outcome.map_err(|e| cudnn_failed("set cuDNN's stream", e))?;
+        Ok(gpu)
+    }
+
+    pub fn cudnn(&self) -> sys::cudnnHandle_t {
+        self.cudnn
+    }
+
+    /// Queues a kernel.
+    ///
+    /// # Safety
+    /// The arguments are those of the kernel by number, order and type, and every address leads to as much memory of
+    /// this card as the kernel reads or writes there.
+    pub unsafe fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+        let function = self.function(kernel)?;
+        let mut launch = self.stream.launch_builder(&function);
+        for arg in args {
+            match arg {
+                Arg::Address(address) => launch.arg(address),
+                Arg::Int(value) => launch.arg(value),
+                Arg::Count(value) => launch.arg(value),
+            };
+        }
+        // SAFETY: the caller's promise.
+        let outcome = unsafe { launch.launch(grid.config()) };
+        outcome
+            .map(drop)
+            .map_err(|e| failed(&format!("launch `{kernel}`"), e))
+    }
+
+    fn function(&self, kernel: &'static str) -> Result<CudaFunction> {
+        if let Some(function) = self.functions.borrow().get(kernel) {
+            return Ok(function.clone());
+        }
+        let function = self.module.load_function(kernel);
+        let function = function.map_err(|e| failed(&format!("find `{kernel}`"), e))?;
+        let mut functions = self.functions.borrow_mut();
+        Ok(functions.entry(kernel).or_insert(function).clone())
+    }
+
+    /// Memory of the card, whatever it holds; `what` is for the message if there is too little.
+    pub fn allocate<T: DeviceRepr + ValidAsZeroBits>(
+        &self,
+        what: &str,
+        len: usize,
+    ) -> Result<CudaSlice<T>> {
+        // SAFETY: any bits are a value of these types. The driver refuses to give nothing.
+        let allocated = unsafe { self.stream.alloc(len.max(1)) };
+        allocated.map_err(|error| {
+            let wanted = (len * size_of::<T>()) as f64 / 1e6;
+            let free = self
+                .stream
+                .context()
+                .mem_get_info()
+                .map_or(0, |(free, _)| free);
+            let message = format!(
+                "{}: {what} need {wanted:.0} MB, {:.0} MB are free ({:?})",
+                self.card.name,
+                free as f64 / 1e6,
+                error.0
+            );
+            Error::new(Kind::Device, message)
+                .hint("a smaller `train.batch` or `eval.batch` needs less")
+        })
+    }
+
+    /// Waits until everything queued is done.
+    pub fn synchronize(&self) -> Result<()> {
+        let outcome = self.stream.synchronize();
+        outcome.map_err(|e| failed("finish the queued work", e))
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // SAFETY: the handle goes with the GPU. What cuDNN says at the end changes nothing.
+        let _ = unsafe { cudnn::destroy_handle(self.cudnn) };
+    }
+}
+
+impl Grid {
+    fn config(self) -> LaunchConfig {
+        let (blocks, parts, block) = match self {
+            Self::Values { length, parts } => (length.div_ceil(THREADS), parts, (THREADS, 1)),
+            Self::Sums { channels, parts } => (channels.div_ceil(LANES), parts, (LANES, ROWS)),
+        };
+        LaunchConfig {
+            grid_dim: (blocks as u32, parts as u32, 1),
+            block_dim: (block.0 as u32, block.1 as u32, 1),
+            shared_mem_bytes: 0,
+        }
+    }
+}
+
+pub fn failed(what: &str, error: DriverError) -> Error {
+    Error::new(Kind::Device, format!("CUDA: {}", describe(what, error)))
+}

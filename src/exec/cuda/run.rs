@@ -1,0 +1,182 @@
+//! Step → kernels: finds a step's buffers on the card and queues what computes it.
+//!
+//! Launches are unsafe because a kernel takes its arguments as they come. Each launch here passes them in the order of the
+//! kernel's signature, and every address is that of a buffer of the verified program, of a parameter or of a statistic,
+//! whose lengths are what the step's own shapes say: that is the argument of every `SAFETY` below. The emulated card of
+//! the tests runs each of them.
+
+use super::conv::Convolution;
+use super::gpu::{Arg, Gpu, Grid};
+use super::memory::Memory;
+use crate::base::Result;
+use crate::exec::cpu::Dropout;
+use crate::exec::{DropoutKey, Statistics};
+use crate::graph::ParamId;
+use crate::program::{BufferId, Op, Program};
+
+/// What the steps of one pass work on.
+pub struct Pass<'a> {
+    pub gpu: &'a Gpu,
+    pub program: &'a Program,
+    pub memory: &'a mut Memory,
+    /// The frame count of each branch: dropout's streams are keyed by it.
+    pub branches: &'a [usize],
+    /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`super::product::runs`].
+    pub convolutions: &'a [Vec<Convolution>],
+}
+
+impl Pass<'_> {
+    /// The steps that come before all passes.
+    pub fn prepare(&mut self) -> Result<()> {
+        let program = self.program;
+        program
+            .prepare
+            .iter()
+            .try_for_each(|s| self.pack_forward(&s.op))
+    }
+
+    /// The forward steps. Which statistics follow a batch is counted here; their values are the card's.
+    pub fn forward(&mut self, stats: &mut Statistics, dropout: DropoutKey) -> Result<()> {
+        let program = self.program;
+        for (index, step) in program.forward.iter().enumerate() {
+            match &step.op {
+                Op::PackForward { .. } => self.pack_forward(&step.op)?,
+                Op::BatchStatistics { .. } => self.batch_statistics(&step.op, stats)?,
+                Op::Dropout { .. } => self.dropout(&step.op, dropout)?,
+                op => self.activation(op, program.prepare.len() + index)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The backward steps.
+    pub fn backward(&mut self) -> Result<()> {
+        let program = self.program;
+        let first = program.prepare.len() + program.forward.len();
+        let mut steps = program.backward.iter().enumerate();
+        steps.try_for_each(|(index, step)| self.activation(&step.op, first + index))
+    }
+
+    pub(super) fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+        // SAFETY: see the head of this file.
+        unsafe { self.gpu.launch(kernel, grid, args) }
+    }
+
+    pub(super) fn address(&self, id: BufferId, index: usize) -> u64 {
+        self.memory.address(self.gpu, self.program, id, index)
+    }
+
+    /// A buffer from value `index` on.
+    pub(super) fn from(&self, id: BufferId, index: usize) -> Arg {
+        Arg::Address(self.address(id, index))
+    }
+
+    pub(super) fn at(&self, id: BufferId) -> Arg {
+        self.from(id, 0)
+    }
+
+    pub(super) fn maybe(&self, id: Option<BufferId>) -> Arg {
+        id.map_or(Arg::NULL, |id| self.at(id))
+    }
+
+    pub(super) fn len(&self, id: BufferId) -> usize {
+        self.program.buffers[id].len
+    }
+
+    pub(super) fn param(&self, id: ParamId) -> Arg {
+        self.memory.params.address(self.gpu, id)
+    }
+
+    pub(super) fn gradient(&self, id: ParamId) -> Arg {
+        self.memory.gradients.address(self.gpu, id)
+    }
+
+    pub(super) fn groups(&self) -> Arg {
+        self.memory.groups(self.gpu, 0)
+    }
+
+    /// Every value of a buffer that holds all frames.
+    pub(super) fn values(&self, id: BufferId) -> (Grid, Arg) {
+        let parts = self.program.batch.frames;
+        let length = self.len(id) / parts;
+        (Grid::Values { length, parts }, Arg::int(length))
+    }
+
+    /// Where running mean and variance of a statistic are.
+    pub(super) fn statistics(&self, stat: usize) -> (Arg, Arg) {
+        let means = self.memory.means.address(self.gpu, stat);
+        (means, self.memory.variances.address(self.gpu, stat))
+    }
+
+    /// The mask is drawn here and copied: its streams are the CPU's.
+    fn dropout(&mut self, op: &Op, key: DropoutKey) -> Result<()> {
+        let &Op::Dropout {
+            channels,
+            probability,
+            x,
+            mask,
+            y,
+        } = op
+        else {
+            return Ok(());
+        };
+        let drawing = Dropout {
+            channels,
+            probability,
+            key,
+            branches: self.branches,
+        };
+        let mut drawn = vec![0.0; self.len(mask)];
+        drawing.draw(&self.program.batch, &mut drawn);
+        self.memory.write(self.gpu, self.program, mask, &drawn)?;
+        self.each("multiply", [x, mask, y])
+    }
+
+    /// Steps that read and write activations and gradients, forward or backward. `index`: as [`Program::steps`] counts.
+    fn activation(&self, op: &Op, index: usize) -> Result<()> {
+        match op {
+            Op::Conv { .. } => self.conv(op, index),
+            Op::ConvBackData { dy, w, dx, .. } => self.convolve(index, [*dy, *w], *dx),
+            Op::ConvBackWeight { .. } => self.conv_back_weight(op, index),
+            Op::PackBackward { conv, weight, w } => {
+                self.pack(conv, *weight, [Arg::NULL; 3], self.at(*w))
+            }
+            Op::BiasBack { bias, channels, dy } => {
+                let (channels, rows) = (*channels, self.len(*dy) / channels);
+                self.add_rows(self.at(*dy), rows, channels, self.gradient(*bias))
+            }
+            Op::RunningStatistics { norm, coefficients } => {
+                self.running_statistics(norm, *coefficients)
+            }
+            Op::Normalize { .. } => self.normalize(op),
+            Op::NormalizeBack { .. } => self.normalize_back(op),
+            Op::ShiftAlter { .. } | Op::ShiftAlterBack { .. } => self.shift(op),
+            Op::Border { .. } => self.border(op),
+            Op::MaxPool { .. } | Op::MaxPoolBack { .. } => self.max_pool(op),
+            Op::AveragePool { .. } | Op::AveragePoolBack { .. } => self.average_pool(op),
+            Op::FrameMean { .. } | Op::FrameMeanBack { .. } => self.frame_mean(op),
+            Op::Relu { x, y } => self.each_of_one("relu", [*x, *y]),
+            Op::ReluBack { dy, y, dx } => self.each("relu_back", [*dy, *y, *dx]),
+            Op::Add { a, b, y } => self.each("add", [*a, *b, *y]),
+            Op::Multiply { a, b, y } => self.each("multiply", [*a, *b, *y]),
+            Op::PackForward { .. } => self.pack_forward(op),
+            Op::BatchStatistics { .. } | Op::Dropout { .. } => {
+                unreachable!("no pass recomputes {op:?}")
+            }
+        }
+    }
+
+    /// A kernel that takes a value each of two buffers.
+    fn each(&self, kernel: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
+        let length = self.len(y);
+        let count = Arg::Count(length as u64);
+        let args = [self.at(a), self.at(b), count, self.at(y)];
+        self.launch(kernel, Grid::Values { length, parts: 1 }, &args)
+    }
+
+    fn each_of_one(&self, kernel: &'static str, [x, y]: [BufferId; 2]) -> Result<()> {
+        let length = self.len(y);
+        let args = [self.at(x), Arg::Count(length as u64), self.at(y)];
+        self.launch(kernel, Grid::Values { length, parts: 1 }, &args)
+    }
+}

@@ -1,0 +1,157 @@
+//! The program on the emulated card, as a person calls it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::emulated::card;
+use crate::program::{self, stderr, stdout};
+
+/// `ffn` where the card's libraries are named; `None` where they cannot be built.
+fn on_card(arguments: &[&str]) -> Option<Command> {
+    let mut command = program::command(arguments);
+    command.env("FFN_CUDA_LIBRARIES", card()?);
+    Some(command)
+}
+
+/// A finished run of the tiny experiment in `out`, with these flags behind.
+fn run(out: &Path, flags: &[&str]) -> Option<Output> {
+    let out = out.to_string_lossy();
+    let arguments = ["run", "fixtures/experiments/tiny.ron", "--out", &out];
+    let output = on_card(&[&arguments, flags].concat())?.output().unwrap();
+    Some(output)
+}
+
+/// What training recorded: loss and gradient norm of each step.
+fn curve(out: &Path) -> Vec<(f64, f64)> {
+    let run = std::fs::read_dir(out).unwrap().next().unwrap().unwrap();
+    let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
+    let records = metrics.lines().map(|line| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        (
+            record["loss"].as_f64().unwrap(),
+            record["grad_norm"].as_f64().unwrap(),
+        )
+    });
+    records.collect()
+}
+
+/// The official code's results, forward, backward and two steps of the optimiser.
+#[test]
+fn goldens() {
+    let bundles = ["golden/ffn_r18_train", "golden/ffn_r18_eval"];
+    let arguments = [
+        &["golden", "verify", "--device", "cuda:0"],
+        bundles.as_slice(),
+    ]
+    .concat();
+    if let Some(mut command) = on_card(&arguments) {
+        let output = command.output().unwrap();
+        program::expect(&output, 0);
+        assert!(
+            stdout(&output).contains("bundles: 2"),
+            "{}",
+            stdout(&output)
+        );
+    }
+}
+
+/// A run on the card has the CPU's curve and says where it ran; stopped, it goes on to the same bits, or on the CPU.
+#[test]
+fn runs() {
+    let [cpu, cuda, again, moved] = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let Some(output) = run(cuda.path(), &["--device", "cuda:0"]) else {
+        return;
+    };
+    program::expect(&output, 0);
+    let text = stdout(&output) + &stderr(&output);
+    assert!(text.contains("engine compiled on cuda:0"), "{text}");
+    program::expect(&run(cpu.path(), &["--device", "cpu"]).unwrap(), 0);
+    let stopped = run(again.path(), &["--device", "cuda:0", "--max-minutes", "0"]).unwrap();
+    program::expect(&stopped, 75);
+    program::copy(again.path(), moved.path());
+    program::expect(&run(again.path(), &["--device", "cuda:0"]).unwrap(), 0);
+    program::expect(&run(moved.path(), &["--device", "cpu"]).unwrap(), 0);
+
+    let (expected, on_card) = (curve(cpu.path()), curve(cuda.path()));
+    assert_eq!(expected.len(), 12);
+    assert_eq!(on_card, curve(again.path()));
+    for curve in [on_card, curve(moved.path())] {
+        for (found, expected) in curve.into_iter().zip(&expected) {
+            let apart = |a: f64, b: f64| (a - b).abs() / b.abs();
+            // Twelve steps amplify the last bits of float32 little.
+            let far = apart(found.0, expected.0).max(apart(found.1, expected.1));
+            assert!(far < 1e-3, "{found:?}, on the CPU {expected:?}");
+        }
+    }
+}
+
+/// `ffn why` holds every node of a step on the card against the CPU's.
+#[test]
+fn why_between_devices() {
+    let file = "fixtures/experiments/tiny.ron";
+    let arguments = ["why", file, file, "--device-b", "cuda:0"];
+    if let Some(mut command) = on_card(&arguments) {
+        let output = command.output().unwrap();
+        program::expect(&output, 0);
+        let text = stdout(&output);
+        assert!(
+            text.contains("compiled on cuda:0") && text.contains("effect  none"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn too_little_memory_is_found_before_the_first_step() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_string_lossy();
+    let arguments = [
+        "run",
+        "fixtures/experiments/tiny.ron",
+        "--device",
+        "cuda:0",
+        "--out",
+        &out,
+    ];
+    if let Some(mut command) = on_card(&arguments) {
+        let output = command.env("EMULATED_MEBIBYTES", "2").output().unwrap();
+        program::expect(&output, 7);
+        let text = stderr(&output);
+        let (_, error) = text.split_once("error: ").unwrap();
+        insta::assert_snapshot!(error);
+    }
+}
+
+#[test]
+fn cards_that_are_not_there() {
+    let cases = [
+        ("absent", "cuda:1", 7),
+        ("no_number", "cuda", 2),
+        ("unknown", "gpu", 2),
+    ];
+    for (name, device, code) in cases {
+        let arguments = [
+            "golden",
+            "verify",
+            "golden/tsm_r18_train",
+            "--device",
+            device,
+        ];
+        if let Some(mut command) = on_card(&arguments) {
+            let output = command.output().unwrap();
+            program::expect(&output, code);
+            insta::assert_snapshot!(name, stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn the_reference_stays_on_the_cpu() {
+    let bundle = "golden/tsm_r18_train";
+    let arguments = [
+        "golden", "verify", bundle, "--device", "cuda:0", "--engine", "dfdx",
+    ];
+    let output = program::ffn(&arguments);
+    program::expect(&output, 2);
+    insta::assert_snapshot!(stderr(&output));
+}

@@ -1,0 +1,201 @@
+// cuDNN's convolutions by their definition, on the host: NHWC, float32, one padding and stride both ways.
+//
+// Of the algorithms that it proposes, the first is not deterministic and the second cannot be had; what asks for one of
+// these is refused.
+
+#include <stddef.h>
+#include <stdlib.h>
+
+enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
+enum { NHWC = 1, FLOAT = 0, CROSS_CORRELATION = 1, FMA_MATH = 3 };
+const int NOT_DETERMINISTIC = 0, NOT_TO_BE_HAD = 1, GOOD = 2;
+const size_t WORKSPACE = 1000;
+
+struct Tensor {
+  int n, c, h, w;
+};
+struct Conv {
+  int padding, stride, math;
+};
+
+// As cudnnConvolutionFwdAlgoPerf_t, and as those of the other directions.
+struct Perf {
+  int algorithm, status;
+  float time;
+  size_t memory;
+  int determinism, math, reserved[3];
+};
+
+static int propose(int most, int *found, Perf *to) {
+  for (int i = 0; i <= GOOD && i < most; i++) to[i] = {i, SUCCESS, 1, 0, i != NOT_DETERMINISTIC, FMA_MATH, {}};
+  *found = GOOD + 1;
+  return SUCCESS;
+}
+
+static int workspace(int algorithm, size_t *bytes) {
+  *bytes = WORKSPACE;
+  return algorithm == NOT_TO_BE_HAD ? NOT_SUPPORTED : SUCCESS;
+}
+
+// Whether shapes fit together and the call is what it must be; writes all over the workspace.
+static bool is_legal(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int algorithm, void *scratch,
+                     size_t bytes, const void *alpha, const void *beta) {
+  auto side = [&](int from, int kernel) { return (from + 2 * conv->padding - kernel) / conv->stride + 1; };
+  if (algorithm != GOOD || bytes < WORKSPACE || conv->math != FMA_MATH) return false;
+  for (size_t i = 0; i < WORKSPACE; i++) ((char *)scratch)[i] = -1;
+  return *(const float *)alpha == 1 && *(const float *)beta == 0 && x->n == y->n && x->c == w->c && y->c == w->n &&
+         y->h == side(x->h, w->h) && y->w == side(x->w, w->w);
+}
+
+// Calls `visit(pixel of x, tap, pixel of y)` for every product of pixels.
+template <class Visit>
+static void products(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, Visit visit) {
+  for (int n = 0; n < y->n; n++)
+    for (int oh = 0; oh < y->h; oh++)
+      for (int ow = 0; ow < y->w; ow++)
+        for (int kh = 0; kh < w->h; kh++)
+          for (int kw = 0; kw < w->w; kw++) {
+            int h = oh * conv->stride + kh - conv->padding, v = ow * conv->stride + kw - conv->padding;
+            if (h < 0 || v < 0 || h >= x->h || v >= x->w) continue;
+            visit(((size_t)n * x->h + h) * x->w + v, kh * w->w + kw, ((size_t)n * y->h + oh) * y->w + ow);
+          }
+}
+
+// Σ a·b, in lanes that the compiler may take for a vector.
+static float dot(const float *a, const float *b, int count) {
+  const int LANES = 16;
+  float sums[LANES] = {};
+  int i = 0;
+  for (; i + LANES <= count; i += LANES)
+    for (int lane = 0; lane < LANES; lane++) sums[lane] += a[i + lane] * b[i + lane];
+  for (; i < count; i++) sums[0] += a[i] * b[i];
+  float sum = 0;
+  for (float lane : sums) sum += lane;
+  return sum;
+}
+
+static void clear(float *values, size_t count) {
+  for (size_t i = 0; i < count; i++) values[i] = 0;
+}
+
+extern "C" {
+
+size_t cudnnGetVersion() { return 91900; }
+int cudnnCreate(void **handle) {
+  *handle = malloc(1);
+  return SUCCESS;
+}
+int cudnnDestroy(void *handle) {
+  free(handle);
+  return SUCCESS;
+}
+int cudnnSetStream(void *, void *) { return SUCCESS; }
+const char *cudnnGetErrorString(int) { return "an error of the emulated card"; }
+
+int cudnnCreateTensorDescriptor(Tensor **tensor) {
+  *tensor = new Tensor();
+  return SUCCESS;
+}
+int cudnnDestroyTensorDescriptor(Tensor *tensor) {
+  delete tensor;
+  return SUCCESS;
+}
+int cudnnSetTensor4dDescriptor(Tensor *tensor, int format, int type, int n, int c, int h, int w) {
+  *tensor = {n, c, h, w};
+  return format == NHWC && type == FLOAT ? SUCCESS : BAD_PARAM;
+}
+int cudnnCreateFilterDescriptor(Tensor **filter) { return cudnnCreateTensorDescriptor(filter); }
+int cudnnDestroyFilterDescriptor(Tensor *filter) { return cudnnDestroyTensorDescriptor(filter); }
+int cudnnSetFilter4dDescriptor(Tensor *filter, int type, int format, int k, int c, int h, int w) {
+  return cudnnSetTensor4dDescriptor(filter, format, type, k, c, h, w);
+}
+int cudnnCreateConvolutionDescriptor(Conv **conv) {
+  *conv = new Conv();
+  return SUCCESS;
+}
+int cudnnDestroyConvolutionDescriptor(Conv *conv) {
+  delete conv;
+  return SUCCESS;
+}
+int cudnnSetConvolution2dDescriptor(Conv *conv, int pad_h, int pad_w, int stride_h, int stride_w, int dilation_h,
+                                    int dilation_w, int mode, int type) {
+  *conv = {pad_h, stride_h, -1};
+  bool plain = pad_h == pad_w && stride_h == stride_w && dilation_h == 1 && dilation_w == 1;
+  return plain && mode == CROSS_CORRELATION && type == FLOAT ? SUCCESS : BAD_PARAM;
+}
+int cudnnSetConvolutionMathType(Conv *conv, int math) {
+  conv->math = math;
+  return SUCCESS;
+}
+
+int cudnnGetConvolutionForwardAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+                                           Perf *to) {
+  return propose(most, found, to);
+}
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+                                                Perf *to) {
+  return propose(most, found, to);
+}
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+                                                  Perf *to) {
+  return propose(most, found, to);
+}
+int cudnnGetConvolutionForwardWorkspaceSize(void *, Tensor *, Tensor *, Conv *, Tensor *, int algorithm,
+                                            size_t *bytes) {
+  return workspace(algorithm, bytes);
+}
+int cudnnGetConvolutionBackwardDataWorkspaceSize(void *, Tensor *, Tensor *, Conv *, Tensor *, int algorithm,
+                                                 size_t *bytes) {
+  return workspace(algorithm, bytes);
+}
+int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Tensor *, Tensor *, Conv *, Tensor *, int algorithm,
+                                                   size_t *bytes) {
+  return workspace(algorithm, bytes);
+}
+
+int cudnnConvolutionForward(void *, const void *alpha, Tensor *x, const float *xs, Tensor *w, const float *ws, Conv *conv,
+                            int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *y, float *ys) {
+  if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
+  int taps = w->h * w->w;
+  clear(ys, (size_t)y->n * y->h * y->w * y->c);
+  products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
+    for (int o = 0; o < y->c; o++) {
+      const float *a = xs + from * x->c, *b = ws + ((size_t)o * taps + tap) * x->c;
+      ys[to * y->c + o] += dot(a, b, x->c);
+    }
+  });
+  return SUCCESS;
+}
+
+int cudnnConvolutionBackwardData(void *, const void *alpha, Tensor *w, const float *ws, Tensor *y, const float *dys,
+                                 Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *x,
+                                 float *dxs) {
+  if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
+  int taps = w->h * w->w;
+  clear(dxs, (size_t)x->n * x->h * x->w * x->c);
+  products(x, w, conv, y, [&](size_t to, int tap, size_t from) {
+    for (int o = 0; o < y->c; o++) {
+      float dy = dys[from * y->c + o], *dx = dxs + to * x->c;
+      const float *b = ws + ((size_t)o * taps + tap) * x->c;
+      for (int i = 0; i < x->c; i++) dx[i] += dy * b[i];
+    }
+  });
+  return SUCCESS;
+}
+
+int cudnnConvolutionBackwardFilter(void *, const void *alpha, Tensor *x, const float *xs, Tensor *y, const float *dys,
+                                   Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *w,
+                                   float *dws) {
+  if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
+  int taps = w->h * w->w;
+  clear(dws, (size_t)w->n * taps * w->c);
+  products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
+    for (int o = 0; o < y->c; o++) {
+      float dy = dys[to * y->c + o], *dw = dws + ((size_t)o * taps + tap) * x->c;
+      const float *a = xs + from * x->c;
+      for (int i = 0; i < x->c; i++) dw[i] += dy * a[i];
+    }
+  });
+  return SUCCESS;
+}
+}

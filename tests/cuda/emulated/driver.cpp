@@ -1,0 +1,247 @@
+// CUDA's driver without a card: memory is the host's, streams run at once, and kernels are the real ones, compiled as
+// C++. -I names the folder of `kernels.cu`, the text that NVRTC would get.
+//
+// A kernel with barriers runs its block's threads as fibers, which change over at each barrier; the others one after
+// another. New memory is all NaN, and behind it lies a page that nobody may touch.
+
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <utility>
+
+#include "cards.cpp"
+
+struct Dim {
+  int x, y, z;
+};
+static Dim threadIdx, blockIdx, blockDim, gridDim;
+static int min(int a, int b) { return a < b ? a : b; }
+static void __syncthreads();
+
+#define __global__
+#define __device__
+#define __shared__ static
+#include "kernels.cu"
+
+// ---- Fibers ----
+
+enum State { WAITS, RUNS, ENDED };
+
+struct Fiber {
+  ucontext_t start;
+  jmp_buf place;
+  State state;
+  bool begun;
+};
+
+const int FIBERS = 1024, STACK = 1 << 16;
+static Fiber fibers[FIBERS];
+static int current;
+static bool has_barriers;
+static jmp_buf scheduler;
+static ucontext_t home;
+static void (*run_thread)(void **);
+static void **arguments;
+
+static void fail(const char *what) {
+  fprintf(stderr, "emulated card: %s\n", what);
+  abort();
+}
+
+static void yield(State state) {
+  fibers[current].state = state;
+  if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
+}
+
+static void __syncthreads() {
+  if (!has_barriers) fail("a barrier in a kernel that is listed without");
+  yield(WAITS);
+}
+
+static void live() {
+  for (;;) {
+    run_thread(arguments);
+    yield(ENDED);
+  }
+}
+
+static void place_thread(int thread) {
+  threadIdx = {thread % blockDim.x, thread / blockDim.x, 0};
+}
+
+// Runs a fiber until its next barrier or its end.
+static void resume(int thread) {
+  current = thread;
+  place_thread(thread);
+  Fiber &fiber = fibers[thread];
+  fiber.state = RUNS;
+  if (_setjmp(scheduler)) return;
+  if (fiber.begun) _longjmp(fiber.place, 1);
+  fiber.begun = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = mmap(0, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  fiber.start.uc_stack.ss_size = STACK;
+  makecontext(&fiber.start, live, 0);
+  swapcontext(&home, &fiber.start);
+}
+
+static void run_block(int threads) {
+  if (!has_barriers) {
+    for (int thread = 0; thread < threads; thread++) {
+      place_thread(thread);
+      run_thread(arguments);
+    }
+    return;
+  }
+  for (;;) {
+    int ended = 0;
+    for (int thread = 0; thread < threads; thread++) {
+      resume(thread);
+      ended += fibers[thread].state == ENDED;
+    }
+    if (ended == threads) return;
+    if (ended) fail("some threads of a block end where others wait at a barrier");
+  }
+}
+
+// ---- Kernels ----
+
+template <class... A, size_t... I>
+static void unpack(void (*kernel)(A...), void **from, std::index_sequence<I...>) {
+  kernel(*(A *)from[I]...);
+}
+
+template <auto kernel>
+struct Call;
+template <class... A, void (*kernel)(A...)>
+struct Call<kernel> {
+  static void run(void **from) { unpack(kernel, from, std::index_sequence_for<A...>()); }
+};
+
+struct Kernel {
+  const char *name;
+  void (*run)(void **);
+  bool has_barriers;
+};
+
+#define PLAIN(name) {#name, Call<name>::run, false}
+#define BARRIERS(name) {#name, Call<name>::run, true}
+static Kernel kernels[] = {
+    BARRIERS(frame_statistics), BARRIERS(group_statistics),  PLAIN(running_statistics), PLAIN(normalize),
+    BARRIERS(frame_gradients),  BARRIERS(group_gradients),   PLAIN(normalize_back),     PLAIN(shift_alter),
+    BARRIERS(add_rows),         BARRIERS(frame_alterations), PLAIN(max_pool),           PLAIN(max_pool_back),
+    PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),
+    PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(finish),             PLAIN(relu),
+    PLAIN(relu_back),           PLAIN(add),                  PLAIN(multiply),
+};
+
+// ---- The driver's functions ----
+
+extern "C" {
+
+CUresult cuDevicePrimaryCtxRetain(void **context, CUdevice) {
+  *context = &home;
+  return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice) { return CUDA_SUCCESS; }
+CUresult cuCtxGetCurrent(void **context) {
+  *context = &home;
+  return CUDA_SUCCESS;
+}
+CUresult cuCtxSetCurrent(void *) { return CUDA_SUCCESS; }
+CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
+
+CUresult cuStreamCreate(void **stream, unsigned) {
+  *stream = &fibers;
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamDestroy_v2(void *) { return CUDA_SUCCESS; }
+CUresult cuStreamSynchronize(void *) { return CUDA_SUCCESS; }
+
+CUresult cuGetErrorString(CUresult, const char **text) {
+  *text = "an error of the emulated card";
+  return CUDA_SUCCESS;
+}
+
+const size_t PAGE = 4096;
+
+// Bytes that the card has in all.
+static size_t memory_left = (size_t)from_environment("EMULATED_MEBIBYTES", 80 << 10) << 20;
+
+CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
+  cuDeviceTotalMem_v2(total, 0);
+  *free = memory_left;
+  return CUDA_SUCCESS;
+}
+
+// The end of what is given lies on a page's end, but for less than 256 bytes, to which addresses are aligned.
+CUresult cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+  const CUresult OUT_OF_MEMORY = 2;
+  if (bytes > memory_left) return OUT_OF_MEMORY;
+  size_t aligned = (bytes + 255) / 256 * 256, pages = (aligned + 2 * PAGE - 1) / PAGE * PAGE;
+  char *first = (char *)mmap(0, pages + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (first == MAP_FAILED) return OUT_OF_MEMORY;
+  mprotect(first + pages, PAGE, PROT_NONE);
+  memory_left -= bytes;
+  *address = (unsigned long long)(first + pages - aligned);
+  memset((void *)*address, 0xff, aligned);
+  return CUDA_SUCCESS;
+}
+// The process is short: nothing is given back.
+CUresult cuMemFree_v2(unsigned long long) { return CUDA_SUCCESS; }
+
+CUresult cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, void *) {
+  memset((void *)address, value, bytes);
+  return CUDA_SUCCESS;
+}
+CUresult cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *) {
+  memcpy((void *)to, from, bytes);
+  return CUDA_SUCCESS;
+}
+CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {
+  memcpy(to, (void *)from, bytes);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuModuleLoadData(void **module, const void *) {
+  *module = kernels;
+  return CUDA_SUCCESS;
+}
+CUresult cuModuleUnload(void *) { return CUDA_SUCCESS; }
+
+CUresult cuModuleGetFunction(void **function, void *, const char *name) {
+  const CUresult NOT_FOUND = 500;
+  for (Kernel &kernel : kernels) {
+    if (strcmp(kernel.name, name)) continue;
+    *function = &kernel;
+    return CUDA_SUCCESS;
+  }
+  return NOT_FOUND;
+}
+
+CUresult cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                        unsigned, void *, void **parameters, void **) {
+  if (!gx || !gy || gz != 1 || gy > 65535 || bz != 1 || bx * by > FIBERS) return CUDA_ERROR_INVALID_VALUE;
+  // One at a time, whichever thread asks.
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&lock);
+  Kernel *kernel = (Kernel *)function;
+  run_thread = kernel->run;
+  has_barriers = kernel->has_barriers;
+  arguments = parameters;
+  blockDim = {(int)bx, (int)by, 1};
+  gridDim = {(int)gx, (int)gy, 1};
+  for (int y = 0; y < gridDim.y; y++) {
+    for (int x = 0; x < gridDim.x; x++) {
+      blockIdx = {x, y, 0};
+      run_block(bx * by);
+    }
+  }
+  pthread_mutex_unlock(&lock);
+  return CUDA_SUCCESS;
+}
+}

@@ -1,0 +1,277 @@
+//! The engine on an emulated card beside the CPU's: the same programs, weights and inputs, every kernel.
+
+use std::rc::Rc;
+
+use ffn::base::rng::{Purpose, Stream};
+use ffn::exec::cuda::libraries::Search;
+use ffn::exec::cuda::probe::Probe;
+use ffn::exec::cuda::{self, Gpu};
+use ffn::exec::{DropoutKey, Engine, Segment, Statistics, TrainOptions, cpu};
+use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
+use ffn::program::{Program, compile_eval, compile_statistics, compile_train};
+use ffn::spec::*;
+
+use crate::emulated::card;
+
+const SIDE: usize = 16;
+const STEP: DropoutKey = DropoutKey { seed: 7, step: 3 };
+
+/// The engines round to float32 in another order, and the CPU's filters minimally: both stay within a few times 1e-6 of the
+/// truth on these networks, sums that cancel within ten times that.
+const TOLERANCE: f64 = 1e-4;
+
+fn network(block: Block, stem: Stem, norms: Norms) -> Graph {
+    let backbone = Backbone::ResNet(ResNet {
+        block,
+        blocks: vec![1, 2],
+        width: 8,
+        stem,
+    });
+    let vanilla = resnet::tsm(&resnet::Tsm {
+        backbone: &backbone,
+        shift: &Shift {
+            div: 4,
+            place: ShiftPlace::ResidualInput,
+        },
+        classes: 5,
+        frames: 4,
+        input: (SIDE, SIDE),
+    });
+    let ffn = Ffn {
+        frames: vec![2, 4],
+        lambda: 1.0,
+        alteration: Alteration::Normal { std: 1e-3 },
+        norms,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    };
+    frame_flexible(&vanilla.unwrap(), &ffn).unwrap()
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        shift_segments: ShiftSegments::PerBranch,
+        norm_clips: None,
+        frozen_norms: FrozenNorms::Off,
+        dropout: 0.0,
+    }
+}
+
+/// Three clips of two frames and three of four.
+fn segments() -> Vec<Segment> {
+    let segment = |branch, frames| Segment {
+        branch,
+        frames,
+        clips: 3,
+    };
+    vec![segment(0, 2), segment(1, 4)]
+}
+
+fn normal(seed: u64, count: usize) -> Vec<f32> {
+    let mut stream = Stream::new(seed, Purpose::Init, &[]);
+    (0..count).map(|_| stream.normal() as f32).collect()
+}
+
+/// Weights of the usual sizes, statistics near 0 and 1. The norms' biases put whole channels far on one side of zero or the
+/// other: where a value rounds to another sign, its ReLU would pass another gradient, and no tolerance covers that.
+fn weights(graph: &Graph) -> (Vec<Vec<f32>>, Statistics) {
+    let params = graph.params.iter().enumerate().map(|(i, param)| {
+        let fan_in: usize = param.shape[1..].iter().product();
+        let (mean, std) = match param.kind {
+            ParamKind::NormWeight => (1.0, 0.2),
+            ParamKind::ClassifierBias => (0.0, 0.2),
+            ParamKind::Alteration => (0.0, 0.3),
+            _ => (0.0, (2.0 / fan_in as f32).sqrt()),
+        };
+        let values = normal(100 + i as u64, param.count()).into_iter();
+        match param.kind {
+            ParamKind::NormBias => values.map(|v| 3.0 * v.signum()).collect(),
+            _ => values.map(|v| mean + std * v).collect(),
+        }
+    });
+    let mut stats = Statistics::initial(graph);
+    for (i, values) in stats.mean.iter_mut().chain(&mut stats.var).enumerate() {
+        let drawn = normal(900 + i as u64, values.len());
+        let pairs = values.iter_mut().zip(drawn);
+        pairs.for_each(|(value, v)| *value += 0.1 * v.abs());
+    }
+    (params.collect(), stats)
+}
+
+/// What one pass leaves, by name: logits, statistics, observed values, gradients.
+fn pass(engine: &mut Engine, graph: &Graph) -> Vec<(String, Vec<f32>)> {
+    let (params, mut stats) = weights(graph);
+    let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+    let program = engine.program();
+    let trains = program.d_logits.is_some();
+    let input = normal(1, program.buffers[program.input].len);
+    let d_logits = normal(2, program.buffers[program.logits].len);
+    let logits = engine.forward(&params, &mut stats, &input, STEP).unwrap();
+    let mut all = vec![("logits".to_owned(), logits.to_vec())];
+    if trains {
+        let mut gradients: Vec<_> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
+        let mut to: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+        engine.backward(&params, &d_logits, &mut to).unwrap();
+        let named = graph.params.iter().zip(gradients);
+        all.extend(named.map(|(param, values)| (format!("gradient of {}", param.name), values)));
+    }
+    for (stat, (mean, var)) in graph
+        .stats
+        .iter()
+        .zip(stats.mean.into_iter().zip(stats.var))
+    {
+        all.push((format!("{}.running_mean", stat.name), mean));
+        all.push((format!("{}.running_var", stat.name), var));
+    }
+    let counts = stats.batches.iter().map(|&count| count as f32).collect();
+    all.push(("num_batches_tracked".to_owned(), counts));
+    let observed = engine.observed().into_iter();
+    all.extend(observed.map(|(node, values)| (graph.nodes[node].name.clone(), values.to_vec())));
+    all
+}
+
+fn rms(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    (values.map(|v| v * v).sum::<f64>() / count).sqrt()
+}
+
+/// What differs by more than the tolerance, relative to the expected values. Gradients that cancel, as those of biases before
+/// another norm do, are nothing but rounding: these are held against a tenth of what gradients have on average.
+fn far(found: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)]) -> Vec<String> {
+    let size = |values: &[f32]| rms(values.iter().map(|&v| f64::from(v)));
+    let is_gradient = |name: &str| name.starts_with("gradient");
+    let gradients = expected.iter().filter(|(name, _)| is_gradient(name));
+    let sizes: Vec<f64> = gradients.map(|(_, values)| size(values)).collect();
+    let usual = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
+    let pairs = found.iter().zip(expected);
+    let far = pairs.filter_map(|((name, found), (_, expected))| {
+        let least = if is_gradient(name) { 0.1 * usual } else { 0.0 };
+        let pairs = found.iter().zip(expected);
+        let apart = rms(pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
+        let distance = apart / size(expected).max(least).max(1e-12);
+        match distance < TOLERANCE {
+            true => None,
+            // NaN is far too.
+            false => Some(format!("{name}: {distance:.1e}")),
+        }
+    });
+    far.collect()
+}
+
+/// Runs a program on both engines, backward too if it has backward steps, and twice on the card.
+#[track_caller]
+fn compare(graph: &Graph, program: Program) {
+    let Some(folder) = card() else { return };
+    let probe = Probe::new(&Search::new(Some(folder)));
+    assert_eq!(probe.cards.len(), 1, "{probe:?}");
+    let gpu = Rc::new(Gpu::open(0).unwrap());
+    let engine = cpu::Engine::new(graph, program.clone(), 1).unwrap();
+    let expected = pass(&mut Engine::Cpu(Box::new(engine)), graph);
+    let mut engine = Engine::Cuda(Box::new(cuda::Engine::new(graph, program, gpu).unwrap()));
+    let found = pass(&mut engine, graph);
+    assert_eq!(
+        found,
+        pass(&mut engine, graph),
+        "a second pass gives other bits"
+    );
+    let (far, count) = (far(&found, &expected), expected.len());
+    assert!(
+        far.is_empty(),
+        "{} of {count} are far:\n{}",
+        far.len(),
+        far.join("\n")
+    );
+}
+
+#[track_caller]
+fn compare_training(graph: &Graph, options: &TrainOptions) {
+    compare(
+        graph,
+        compile_train(graph, &segments(), options, &[]).unwrap(),
+    );
+}
+
+fn flexible(block: Block, stem: Stem) -> Graph {
+    network(block, stem, Norms::Private)
+}
+
+#[test]
+fn training_basic_blocks() {
+    compare_training(&flexible(Block::Basic, Stem::Small), &options());
+}
+
+/// Borders, maximum pooling, convolutions that filter minimally on the CPU.
+#[test]
+fn training_bottlenecks_with_a_full_stem() {
+    compare_training(&flexible(Block::Bottleneck, Stem::ImageNet), &options());
+}
+
+#[test]
+fn training_shared_norms() {
+    compare_training(
+        &network(Block::Basic, Stem::Small, Norms::Shared),
+        &options(),
+    );
+}
+
+#[test]
+fn training_several_groups_and_dropout() {
+    for (norm_clips, dropout) in [(Some(1), 0.0), (Some(2), 0.0), (None, 0.5)] {
+        let options = TrainOptions {
+            norm_clips,
+            dropout,
+            ..options()
+        };
+        compare_training(&flexible(Block::Basic, Stem::Small), &options);
+    }
+}
+
+#[test]
+fn training_frozen_norms() {
+    let graph = flexible(Block::Basic, Stem::Small);
+    for frozen_norms in [FrozenNorms::AllButFirst, FrozenNorms::All] {
+        compare_training(
+            &graph,
+            &TrainOptions {
+                frozen_norms,
+                ..options()
+            },
+        );
+    }
+}
+
+#[test]
+fn training_shift_across_clips() {
+    let options = TrainOptions {
+        shift_segments: ShiftSegments::Shared(6),
+        ..options()
+    };
+    compare_training(&flexible(Block::Basic, Stem::Small), &options);
+}
+
+#[test]
+fn statistics_of_a_batch() {
+    let graph = flexible(Block::Basic, Stem::Small);
+    compare(&graph, compile_statistics(&graph, &segments()).unwrap());
+}
+
+/// Norms, shift and alteration folded into convolutions, for each branch.
+#[test]
+fn evaluation() {
+    for block in [Block::Basic, Block::Bottleneck] {
+        let graph = flexible(block, Stem::ImageNet);
+        compare(&graph, compile_eval(&graph, &segments(), &[]).unwrap());
+    }
+}
+
+/// What is observed is not folded: each step by itself.
+#[test]
+fn evaluation_observed() {
+    let graph = flexible(Block::Bottleneck, Stem::ImageNet);
+    let nodes: Vec<usize> = (0..graph.nodes.len()).collect();
+    compare(&graph, compile_eval(&graph, &segments(), &nodes).unwrap());
+    compare(
+        &graph,
+        compile_train(&graph, &segments(), &options(), &nodes).unwrap(),
+    );
+}
