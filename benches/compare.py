@@ -12,7 +12,7 @@ import json
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,10 +89,33 @@ WORKS = {
     ),
 }
 
+# The same on a card: `benches/cuda/all.sh`.
+ON_CARD = {
+    "cuda_train": (
+        "Training step of the FFN-TSM-ResNet-50 on a card, {clips} x (4 + 8 + 16) frames, 224 x 224",
+        {
+            "ffn": [*FFN, "train", R50, "--device", "cuda:0", "--batch", "{clips}", *THREADS, "--json"],
+            "PyTorch, channels_last": [*TRAIN, "--device", "cuda", "--clips", "{clips}"],
+            "PyTorch, channels_last, deterministic": [*TRAIN, "--device", "cuda", "--deterministic", "--clips", "{clips}"],
+            "PyTorch, NCHW, bf16 autocast": [*TRAIN, "--device", "cuda", "--layout", "nchw", "--precision", "bf16", "--clips", "{clips}"],
+            "PyTorch, channels_last, bf16 autocast, compiled": [*TRAIN, "--device", "cuda", "--precision", "bf16", "--compile", "--clips", "{clips}"],
+        },
+    ),
+    "cuda_eval": (
+        "Evaluation of the FFN-TSM-ResNet-50 on a card, {clips} clips of 8 frames, 224 x 224",
+        {
+            "ffn": [*FFN, "eval", R50, "--device", "cuda:0", "--frames", "8", "--batch", "{clips}", *THREADS, "--json"],
+            "PyTorch, channels_last": [*EVAL, "pytorch", "--device", "cuda", "--clips", "{clips}"],
+            "PyTorch Inductor, frozen": [*EVAL, "inductor", "--device", "cuda", "--clips", "{clips}"],
+        },
+    ),
+}
+ALL = WORKS | ON_CARD
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(WORKS)}; all of them if none is given")
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(ALL)}; without a name {', '.join(WORKS)}")
     parser.add_argument("--ffn", type=Path, default=ROOT / "target" / "release" / "ffn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=2, help="runs of a program in a round; the fastest counts")
@@ -100,9 +123,9 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2, help="or loader workers")
     parser.add_argument("--out", type=Path, help="folder for WORK.json, or train-CLIPS.json, which the book shows")
     args = parser.parse_args()
-    unknown = [work for work in args.works if work not in WORKS]
+    unknown = [work for work in args.works if work not in ALL]
     if unknown:
-        parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKS)}")
+        parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(ALL)}")
     return args
 
 
@@ -115,7 +138,7 @@ def run(command):
 
 
 def compare(work, args):
-    title, programs = WORKS[work]
+    title, programs = ALL[work]
     given = {"ffn": args.ffn, "python": sys.executable} | {key: getattr(args, key) for key in ("clips", "repeats", "threads")}
     rounds = {name: [] for name in programs}
     for index in range(args.rounds):
@@ -141,7 +164,8 @@ def compare(work, args):
 
 def found_versions():
     packages = (PEERS / "requirements.txt").read_text().split()
-    return {name: version(name) for name in (package.split("=")[0].split(">")[0] for package in packages)}
+    names = [package.split("=")[0].split(">")[0] for package in packages]
+    return {name: version(name) for name in names if any(distributions(name=name))}
 
 
 def row(name, rounds):

@@ -29,8 +29,11 @@ def arguments():
     parser.add_argument("work", choices=["train", "eval"])
     parser.add_argument("peer", choices=["pytorch", "inductor", "onnxruntime", "openvino"])
     parser.add_argument("--network", choices=["resnet50", "miniature"], default="resnet50")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile", action="store_true", help="the network by torch.compile")
     parser.add_argument("--layout", choices=LAYOUT, default="channels_last")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
+    parser.add_argument("--deterministic", action="store_true", help="only algorithms of cuDNN that are")
     parser.add_argument("--clips", type=int, default=1)
     parser.add_argument("--frames", type=int, default=8, help="of a clip in evaluation")
     parser.add_argument("--repeats", type=int, default=3)
@@ -47,14 +50,16 @@ def build(args):
 
 def train_step(args):
     net, side = build(args)
-    net = net.train().to(memory_format=LAYOUT[args.layout])
+    net = net.train().to(args.device, memory_format=LAYOUT[args.layout])
+    forward = torch.compile(net) if args.compile else net
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    inputs = [torch.randn(args.clips * t, 3, side, side).to(memory_format=LAYOUT[args.layout]) for t in FRAMES]
-    labels = torch.zeros(args.clips, dtype=torch.long)
+    pictures = [torch.randn(args.clips * t, 3, side, side) for t in FRAMES]
+    inputs = [x.to(args.device, memory_format=LAYOUT[args.layout]) for x in pictures]
+    labels = torch.zeros(args.clips, dtype=torch.long, device=args.device)
 
     def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
-            logits = [net(x.view(args.clips, t, *x.shape[1:]), t, t) for x, t in zip(inputs, FRAMES)]
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16"):
+            logits = [forward(x.view(args.clips, t, *x.shape[1:]), t, t) for x, t in zip(inputs, FRAMES)]
         teacher = F.softmax(logits[-1].detach().float(), -1)
         loss = F.cross_entropy(logits[-1].float(), labels)
         for student in logits[:-1]:
@@ -68,8 +73,8 @@ def train_step(args):
 
 def eval_pass(args):
     net, side = build(args)
-    net = net.eval().to(memory_format=LAYOUT[args.layout])
-    x = torch.randn(args.clips, args.frames, 3, side, side)
+    net = net.eval().to(args.device, memory_format=LAYOUT[args.layout])
+    x = torch.randn(args.clips, args.frames, 3, side, side, device=args.device)
     frozen = Frozen(net, args.frames)
     if args.peer in ("onnxruntime", "openvino"):
         return exported(args, frozen, x)
@@ -78,7 +83,7 @@ def eval_pass(args):
         frozen = torch.compile(frozen)
 
     def run():
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.no_grad(), torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16"):
             frozen(x)
 
     return run
@@ -124,7 +129,18 @@ def exported(args, module, x):
 def main():
     args = arguments()
     torch.set_num_threads(args.threads)
-    run = train_step(args) if args.work == "train" else eval_pass(args)
+    # Products of float32 in float32, as ffn computes them, and convolutions that give the same bits every time.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision != "float32"
+    torch.backends.cudnn.deterministic = args.deterministic
+    torch.backends.cudnn.benchmark = not args.deterministic
+    work = train_step(args) if args.work == "train" else eval_pass(args)
+    on_card = args.device == "cuda"
+
+    def run():
+        work()
+        if on_card:
+            torch.cuda.synchronize()
+
     run()  # warms up: allocations, compilation, choice of kernels
     seconds, processor = [], []
     for _ in range(args.repeats):
@@ -132,7 +148,7 @@ def main():
         run()
         seconds.append(time.perf_counter() - start)
         processor.append(time.process_time() - start_processor)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if on_card else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak, "torch": torch.__version__}))
 
 

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Everything that a card is needed for, in one call of at most ten minutes: goldens on CUDA, a short training of the
+# miniature beside the CPU's, then the bench beside PyTorch on the same card.
+#
+#   benches/cuda/all.sh [OUT]        OUT: folder for what it finds (benches/results/cuda)
+#
+# The machine needs a card with driver 580 or newer and a Python whose environment holds PyTorch for CUDA 13, whose wheels
+# bring cuDNN and NVRTC. It needs neither Rust nor a network: bring this repository with target/release/ffn built elsewhere.
+# FFN names another binary, PYTHON another Python, CLIPS the clips of a training step.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+out=${1:-benches/results/cuda}
+ffn=${FFN:-target/release/ffn}
+python=${PYTHON:-python3}
+clips=${CLIPS:-32}
+# The wheels beside this PyTorch, wherever its environment is.
+FFN_CUDA_LIBRARIES=${FFN_CUDA_LIBRARIES:-$("$python" -c 'import nvidia; print(list(nvidia.__path__)[0])')}
+export FFN_CUDA_LIBRARIES
+mkdir -p "$out"
+failed=()
+
+# Runs a command, keeps what it says in a file, and goes on when it fails.
+step() {
+  local name=$1
+  shift
+  printf '\n== %s (%s s)\n' "$name" "$SECONDS"
+  "$@" 2>&1 | tee "$out/$name.txt" || failed+=("$name")
+}
+
+step devices "$ffn" devices
+"$ffn" devices --json > "$out/devices.json"
+step goldens "$ffn" golden verify golden/*_train golden/*_eval --device cuda:0
+step why "$ffn" why experiments/ffn_tsm_miniature.ron experiments/ffn_tsm_miniature.ron --device-b cuda:0
+
+# The first minute of a training; the curves agree as long as float32's last bits do not matter.
+train() {
+  local device=$1 status=0
+  "$ffn" run experiments/ffn_tsm_miniature.ron --device "$device" --out "$out/runs-${device%:*}" --max-minutes 1 || status=$?
+  [ "$status" -eq 75 ] || return "$status"  # Stopped on request.
+}
+for device in cpu cuda:0; do
+  step "train-${device%:*}" train "$device"
+done
+step curves "$python" benches/cuda/curves.py "$out/runs-cpu" "$out/runs-cuda"
+
+step bench timeout 240 "$python" benches/compare.py cuda_train cuda_eval --ffn "$ffn" --clips "$clips" --rounds 2 --out "$out"
+
+printf '\nfailed: %s\n' "${failed[*]:-nothing}"
+[ "${#failed[@]}" -eq 0 ]
