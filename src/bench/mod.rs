@@ -35,6 +35,11 @@ pub trait Work {
         0
     }
 
+    /// Bytes that the engine holds; none where no network runs.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// Pictures in one run.
     fn frames(&self) -> usize;
 }

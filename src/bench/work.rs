@@ -54,6 +54,10 @@ impl Work for Training {
         self.learner.model.times()
     }
 
+    fn memory(&self) -> usize {
+        self.learner.model.memory()
+    }
+
     fn multiply_adds(&self) -> u64 {
         // Backward has two products for each of forward.
         3 * self.learner.model.graph().clip_multiply_adds(self.frames())
@@ -101,6 +105,10 @@ impl Work for Evaluating {
 
     fn times(&self) -> Vec<StepTime> {
         self.model.times()
+    }
+
+    fn memory(&self) -> usize {
+        self.model.memory()
     }
 
     fn multiply_adds(&self) -> u64 {

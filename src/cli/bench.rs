@@ -12,7 +12,7 @@ use super::{print_json, table};
 use crate::base::{Error, Kind, Result};
 use crate::bench::{Evaluating, Limits, Loading, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
-use crate::exec::EngineKind;
+use crate::exec::{Device, EngineKind};
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
 use crate::spec;
@@ -142,6 +142,8 @@ struct Report {
     timing: Timing,
     multiply_adds: u64,
     peak_bytes: Option<u64>,
+    /// Whose the peak is.
+    peak_of: &'static str,
     limits: Limits,
     profile: Vec<KindTime>,
     steps: Vec<NamedTime>,
@@ -215,7 +217,10 @@ fn compute(
 ) -> Result<()> {
     let executor = args.machine.executor()?;
     let timing = measure(work, count("--repeats", args.repeats)?)?;
-    let peak_bytes = process::peak_bytes();
+    let (peak_bytes, peak_of) = match executor.device {
+        Device::Cpu => (process::peak_bytes(), "the whole process"),
+        Device::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
+    };
     let limits = Limits::measure(executor.threads);
     let report = Report {
         work: name,
@@ -226,6 +231,7 @@ fn compute(
         threads: executor.threads,
         multiply_adds: work.multiply_adds(),
         peak_bytes,
+        peak_of,
         profile: by_kind(&timing.steps, &limits),
         steps: each_step(&timing.steps, &limits),
         timing,
@@ -310,8 +316,9 @@ impl Report {
         if let Some(peak) = self.peak_bytes {
             let _ = writeln!(
                 text,
-                "peak         {:.0} MB of the whole process",
-                peak as f64 / 1e6
+                "peak         {:.0} MB of {}",
+                peak as f64 / 1e6,
+                self.peak_of
             );
         }
         text

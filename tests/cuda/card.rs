@@ -38,7 +38,7 @@ fn curve(out: &Path) -> Vec<(f64, f64)> {
 /// The official code's results, forward, backward and two steps of the optimiser.
 #[test]
 fn goldens() {
-    let bundles = ["golden/ffn_r18_train", "golden/ffn_r18_eval"];
+    let bundles = ["golden/tsm_r18_train", "golden/ffn_r18_eval"];
     let arguments = [
         &["golden", "verify", "--device", "cuda:0"],
         bundles.as_slice(),
@@ -98,6 +98,33 @@ fn why_between_devices() {
             text.contains("compiled on cuda:0") && text.contains("effect  none"),
             "{text}"
         );
+    }
+}
+
+/// `ffn bench` gives the card's memory as the peak.
+#[test]
+fn bench() {
+    let file = "fixtures/experiments/tiny.ron";
+    for what in ["train", "eval"] {
+        let arguments = [
+            "bench",
+            what,
+            file,
+            "--device",
+            "cuda:0",
+            "--repeats",
+            "1",
+            "--json",
+        ];
+        if let Some(mut command) = on_card(&arguments) {
+            let output = command.output().unwrap();
+            program::expect(&output, 0);
+            let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+            assert_eq!(report["peak_of"], "the engine on the card");
+            assert!(report["peak_bytes"].as_u64().unwrap() > 100_000);
+            let class = report["machine"]["device_class"].as_str().unwrap();
+            assert_eq!(class, "cuda Emulated card, NVRTC 13.0, cuDNN 9.19");
+        }
     }
 }
 

@@ -41,6 +41,7 @@ impl Memory {
         let neighbours = neighbours.map(|&(previous, next)| previous as i32 | (next as i32) << 1);
         let tables: Vec<i32> = groups.chain(neighbours).collect();
         let copied = gpu.stream.clone_htod(&tables);
+        gpu.synchronize()?;
         Ok(Self {
             arena: gpu.allocate("the program's buffers", program.arena)?,
             params: Bank::new(gpu, "the parameters", &params)?,

@@ -18,6 +18,7 @@ mod product;
 mod run;
 mod shift;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use self::conv::{Convolution, Direction};
@@ -28,7 +29,7 @@ use self::run::Pass;
 use super::{DropoutKey, Statistics, check_lengths};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
-use crate::program::{Op, Program};
+use crate::program::{BufferId, Op, Program};
 
 /// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
 pub struct Engine {
@@ -41,6 +42,8 @@ pub struct Engine {
     param_lens: Vec<usize>,
     stat_lens: Vec<usize>,
     branches: Vec<usize>,
+    /// Dropout masks of the last pass.
+    masks: BTreeMap<BufferId, Vec<f32>>,
     logits: Vec<f32>,
     observed: Vec<(NodeId, Vec<f32>)>,
     /// Whether the card holds the packed weights that evaluation keeps.
@@ -78,6 +81,7 @@ impl Engine {
             branches: graph.branches.clone(),
             logits: vec![0.0; program.buffers[program.logits].len],
             observed: observed.map(place).collect(),
+            masks: BTreeMap::new(),
             is_prepared: false,
             program,
             gpu,
@@ -97,21 +101,29 @@ impl Engine {
             params.iter().map(|p| p.len()),
             &self.param_lens,
         )?;
-        check_lengths(
-            "running means",
-            stats.mean.iter().map(Vec::len),
-            &self.stat_lens,
-        )?;
-        check_lengths(
-            "running variances",
-            stats.var.iter().map(Vec::len),
-            &self.stat_lens,
-        )?;
+        let [means, variances] = [&stats.mean, &stats.var].map(|all| all.iter().map(Vec::len));
+        check_lengths("running means", means, &self.stat_lens)?;
+        check_lengths("running variances", variances, &self.stat_lens)?;
         let wanted = self.program.buffers[self.program.input].len;
         check_lengths("input", [input.len()].into_iter(), &[wanted])?;
+        let queued = self.queue_forward(params, stats, input, dropout);
+        // Nothing that is copied may go before the copies are done, failed or not.
+        let done = self.gpu.synchronize();
+        queued.and(done)?;
+        self.is_prepared = true;
+        Ok(&self.logits)
+    }
+
+    fn queue_forward(
+        &mut self,
+        params: &[&[f32]],
+        stats: &mut Statistics,
+        input: &[f32],
+        dropout: DropoutKey,
+    ) -> Result<()> {
         // A program without prepared steps reads parameters in every pass.
-        let is_stale = !std::mem::replace(&mut self.is_prepared, true);
-        let reads_anew = is_stale || self.program.prepare.is_empty();
+        let reads_anew = !self.is_prepared || self.program.prepare.is_empty();
+        let prepare = !self.is_prepared;
         if reads_anew {
             self.memory
                 .params
@@ -121,24 +133,19 @@ impl Engine {
         self.memory
             .write(&self.gpu, &self.program, self.program.input, input)?;
         let mut pass = self.pass();
-        if is_stale {
+        if prepare {
             pass.prepare()?;
         }
         pass.forward(stats, dropout)?;
-        self.memory.read(
-            &self.gpu,
-            &self.program,
-            self.program.logits,
-            &mut self.logits,
-        )?;
-        if reads_anew {
-            self.memory.read_statistics(&self.gpu, stats)?;
-        }
+        let read = |id, to: &mut [f32]| self.memory.read(&self.gpu, &self.program, id, to);
+        read(self.program.logits, &mut self.logits)?;
         for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
-            self.memory.read(&self.gpu, &self.program, *id, values)?;
+            read(*id, values)?;
         }
-        self.gpu.synchronize()?;
-        Ok(&self.logits)
+        match reads_anew {
+            true => self.memory.read_statistics(&self.gpu, stats),
+            false => Ok(()),
+        }
     }
 
     /// As [`super::cpu::Engine::weights_changed`].
@@ -159,13 +166,23 @@ impl Engine {
             [d_logits.len()].into_iter(),
             &[wanted],
         )?;
+        let queued = self.queue_backward(gradient, d_logits, grads);
+        let done = self.gpu.synchronize();
+        queued.and(done)
+    }
+
+    fn queue_backward(
+        &mut self,
+        gradient: BufferId,
+        d_logits: &[f32],
+        grads: &mut [&mut [f32]],
+    ) -> Result<()> {
         self.memory
             .write(&self.gpu, &self.program, gradient, d_logits)?;
         self.memory.gradients.clear(&self.gpu)?;
         self.pass().backward()?;
         let grads = grads.iter_mut().map(|gradient| &mut **gradient);
-        self.memory.gradients.read(&self.gpu, grads)?;
-        self.gpu.synchronize()
+        self.memory.gradients.read(&self.gpu, grads)
     }
 
     /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
@@ -192,6 +209,7 @@ impl Engine {
             memory: &mut self.memory,
             branches: &self.branches,
             convolutions: &self.convolutions,
+            masks: &mut self.masks,
         }
     }
 }

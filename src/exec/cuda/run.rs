@@ -5,6 +5,8 @@
 //! whose lengths are what the step's own shapes say: that is the argument of every `SAFETY` below. The emulated card of
 //! the tests runs each of them.
 
+use std::collections::BTreeMap;
+
 use super::conv::Convolution;
 use super::gpu::{Arg, Gpu, Grid};
 use super::memory::Memory;
@@ -23,6 +25,8 @@ pub struct Pass<'a> {
     pub branches: &'a [usize],
     /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`super::product::runs`].
     pub convolutions: &'a [Vec<Convolution>],
+    /// Of each mask buffer the values that were drawn: they stay until they are copied.
+    pub masks: &'a mut BTreeMap<BufferId, Vec<f32>>,
 }
 
 impl Pass<'_> {
@@ -126,9 +130,10 @@ impl Pass<'_> {
             key,
             branches: self.branches,
         };
-        let mut drawn = vec![0.0; self.len(mask)];
-        drawing.draw(&self.program.batch, &mut drawn);
-        self.memory.write(self.gpu, self.program, mask, &drawn)?;
+        let len = self.len(mask);
+        let drawn = self.masks.entry(mask).or_insert_with(|| vec![0.0; len]);
+        drawing.draw(&self.program.batch, drawn);
+        self.memory.write(self.gpu, self.program, mask, drawn)?;
         self.each("multiply", [x, mask, y])
     }
 
