@@ -1,6 +1,6 @@
 //! The compiled program on a CUDA card: float32, NHWC.
 //!
-//! Convolutions are cuDNN's ([`conv`]), everything else kernels of our own (`kernels/*.cu`), compiled for the card when
+//! Convolutions are cuDNN's, everything else kernels of our own (`kernels/*.cu`), compiled for the card when
 //! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
 //! bits. Nothing of CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
 //!
