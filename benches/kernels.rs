@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ffn::exec::cpu::Engine;
-use ffn::exec::{DropoutKey, Segment, Statistics, TrainOptions};
+use ffn::exec::{DropoutKey, EngineKind, Executor, Segment, Statistics, TrainOptions};
 use ffn::graph::op::windowed;
 use ffn::graph::{Conv, Graph, Node, NodeId, NormParams, Op, Param, ParamKind, Role, Shape, Stat};
 use ffn::program::Step;
@@ -142,17 +142,21 @@ struct Work {
 }
 
 impl Work {
-    fn new(graph: &Graph, train: bool) -> ffn::base::Result<Self> {
+    fn new(graph: &Graph, train: bool, engine: EngineKind) -> ffn::base::Result<Self> {
         let segments = [Segment {
             branch: 0,
             frames: FRAMES,
             clips: 1,
         }];
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let executor = Executor {
+            engine,
+            ..Executor::compiled(threads)
+        };
         let options = TrainOptions::BATCH_STATISTICS;
         let engine = match train {
-            true => Engine::train(graph, &segments, &options, &[], threads)?,
-            false => Engine::eval(graph, &segments, &[], threads)?,
+            true => Engine::train(graph, &segments, &options, &[], executor)?,
+            false => Engine::eval(graph, &segments, &[], executor)?,
         };
         let counts = graph.params.iter().map(Param::count);
         let params: Vec<Vec<f32>> = counts.map(values).collect();
@@ -192,9 +196,14 @@ fn values(count: usize) -> Vec<f32> {
 fn measure(criterion: &mut Criterion, name: &str, network: Network, wanted: fn(&Step) -> bool) {
     let graph = network.finish();
     graph.verify().expect("the layers fit");
-    for (program, train) in [("train", true), ("eval", false)] {
-        let mut work = Work::new(&graph, train).expect("the program fits into memory");
-        let mut group = criterion.benchmark_group(format!("{name}, {program}"));
+    let engines = [EngineKind::Compiled, EngineKind::CompiledBf16];
+    for (engine, (program, train)) in engines
+        .into_iter()
+        .flat_map(|engine| [("train", true), ("eval", false)].map(|program| (engine, program)))
+    {
+        let mut work = Work::new(&graph, train, engine).expect("the program fits into memory");
+        let title = format!("{name}, {program}, {}", engine.name());
+        let mut group = criterion.benchmark_group(title);
         // As many passes for each sample: the engine's clock runs in a part of them alone.
         group.sampling_mode(SamplingMode::Flat);
         let mut seen = BTreeSet::new();

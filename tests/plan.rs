@@ -34,7 +34,14 @@ fn shipped() {
 
 #[test]
 fn something_v2() {
-    insta::assert_snapshot!(plan(&["experiments/ffn_tsm_sthv2.ron"]));
+    let file = "experiments/ffn_tsm_sthv2.ron";
+    // Which one a run takes depends on the processor.
+    for engine in ["compiled", "compiled-bf16"] {
+        insta::assert_snapshot!(
+            format!("something_v2_{engine}"),
+            plan(&[file, "--engine", engine])
+        );
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
     python bundle.py CASE.json --out DIR --checkpoint FILE.pth [--legacy]
                                                   the same with random weights, saved as training scripts save them
     python bundle.py --check DIR...               compute the cases of these bundles anew and compare
+    python bundle.py --bf16 DIR...                add to these bundles how far mixed precision in bf16 strays from them
 
 A case is described in book/src/golden.md. Values are computed in float64; `reference_f32_error` is how far the same
 computation in float32 strays from them. `main` takes other networks than those of networks.py, as
@@ -185,6 +186,24 @@ def compute(build, case, folder, weights, dtype=torch.float64):
     return {name: value.double().reshape(value.shape or 1).contiguous() for name, value in values.items()}
 
 
+def in_bf16(build):
+    """The same network under autocast, as training scripts use it: 16 bits between the layers, logits in float32."""
+
+    def mixed(case):
+        net = build(case)
+        forward = net.forward
+
+        def run(x, frames, segment):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = forward(x, frames, segment)
+            return logits.float()
+
+        net.forward = run
+        return net
+
+    return mixed
+
+
 def group_errors(expected, found):
     """By group, the name up to its first `/`: relative L2 error, and the largest difference."""
     groups = {}
@@ -240,11 +259,25 @@ def write_checkpoint(net, case, arguments):
     print(f"{arguments.checkpoint}: {len(checkpoint['state_dict'])} tensors, the weights of {arguments.out / case['weights']}")
 
 
-def check(build, folder, tolerance=1e-7):
-    """Whether a bundle's tensors are those that are computed here, to the rounding of float32."""
+def read(folder):
+    """A bundle's case, weights and expected tensors."""
     case = json.loads((folder / "case.json").read_text())
     weights = None if case["weights"] == "procedural-v1" else load_file(folder / case["weights"])
-    expected, found = load_file(folder / "expected.safetensors"), compute(build, case, folder, weights)
+    return case, weights, load_file(folder / "expected.safetensors")
+
+
+def add_bf16(build, folder):
+    case, weights, expected = read(folder)
+    found = compute(in_bf16(build), case, folder, weights, torch.float32)
+    case["reference_bf16_error"] = group_errors(expected, found)
+    (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
+    print(f"{case['name']}: reference_bf16_error of {len(case['reference_bf16_error'])} groups")
+
+
+def check(build, folder, tolerance=1e-7):
+    """Whether a bundle's tensors are those that are computed here, to the rounding of float32."""
+    case, weights, expected = read(folder)
+    found = compute(build, case, folder, weights)
     if expected.keys() != found.keys():
         print(f"{case['name']}: other tensors: {sorted(expected.keys() ^ found.keys())[:5]}: DIFFERS")
         return False
@@ -264,7 +297,10 @@ def main(build=network):
     parser.add_argument("--checkpoint", type=Path, metavar="FILE.pth", help="random weights, saved as training scripts do")
     parser.add_argument("--legacy", action="store_true", help="the checkpoint in the format of PyTorch before 1.6")
     parser.add_argument("--check", type=Path, nargs="+", metavar="DIR", help="bundles to compute anew")
+    parser.add_argument("--bf16", type=Path, nargs="+", metavar="DIR", help="bundles that get reference_bf16_error")
     arguments = parser.parse_args()
+    if arguments.bf16 and not arguments.case:
+        return [add_bf16(build, folder) for folder in arguments.bf16]
     if arguments.check and not arguments.case:
         sys.exit(not all([check(build, folder) for folder in arguments.check]))
     if not (arguments.case and arguments.out):

@@ -12,10 +12,10 @@ use super::{print_json, table};
 use crate::base::{Error, Kind, Result};
 use crate::bench::{Evaluating, Limits, Loading, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
-use crate::exec::{Device, EngineKind};
+use crate::exec::{Device, EngineKind, Executor};
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
-use crate::spec;
+use crate::spec::{self, Experiment};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -100,8 +100,9 @@ pub fn run(args: Args) -> Result<()> {
         Subject::Train(args) => {
             let experiment = spec::load(&args.file)?.experiment;
             let clips = count("--batch", args.batch.unwrap_or(experiment.train.batch))?;
-            let mut work = Training::new(&experiment, clips, args.machine.executor()?)?;
-            compute(&args, "training step", clips, &mut work)
+            let executor = executor(&args, &experiment)?;
+            let mut work = Training::new(&experiment, clips, executor)?;
+            compute(&args, executor, ("training step", clips), &mut work)
         }
         Subject::Eval(EvalArgs {
             frames,
@@ -112,8 +113,9 @@ pub fn run(args: Args) -> Result<()> {
             let clips = count("--batch", args.batch.unwrap_or(views))?;
             let largest = experiment.method.frames().last().copied();
             let frames = count("--frames", frames.or(largest).unwrap_or(1))?;
-            let mut work = Evaluating::new(&experiment, frames, clips, args.machine.executor()?)?;
-            compute(&args, "evaluation", clips, &mut work)
+            let executor = executor(&args, &experiment)?;
+            let mut work = Evaluating::new(&experiment, frames, clips, executor)?;
+            compute(&args, executor, ("evaluation", clips), &mut work)
         }
         Subject::Data(args) => load(&args),
     }
@@ -209,13 +211,19 @@ impl Time {
     }
 }
 
+/// As a run of the experiment would be computed.
+fn executor(args: &ComputeArgs, experiment: &Experiment) -> Result<Executor> {
+    let place = args.machine.device.place();
+    let own = EngineKind::of(experiment.train.precision, place);
+    args.machine.executor(own)
+}
+
 fn compute(
     args: &ComputeArgs,
-    name: &'static str,
-    clips: usize,
+    executor: Executor,
+    (name, clips): (&'static str, usize),
     work: &mut dyn Work,
 ) -> Result<()> {
-    let executor = args.machine.executor()?;
     let timing = measure(work, count("--repeats", args.repeats)?)?;
     let (peak_bytes, peak_of) = match executor.device {
         Device::Cpu => (process::peak_bytes(), "the whole process"),

@@ -9,6 +9,7 @@ use super::{results, surface};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::exchange::read;
+use crate::exec::EngineKind;
 use crate::model::Model;
 use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
@@ -157,7 +158,8 @@ impl Subject {
         let checkpoint = read::open(weights)?;
         // Nothing of what the training would begin with stays.
         experiment.model.init = Init::Random;
-        let mut model = Model::new(&experiment, &loaded.base, args.machine.executor()?)?;
+        let executor = args.machine.executor(EngineKind::Compiled)?;
+        let mut model = Model::new(&experiment, &loaded.base, executor)?;
         let what = format!("checkpoint `{}`", weights.display());
         model.load_checkpoint(&what, &checkpoint)?;
         Ok(Self {

@@ -30,8 +30,10 @@ impl Opening<'_> {
         let experiment = folder.experiment()?;
         let base = experiment_folder(self.experiments, &folder)?;
         let dataset = open(self.data, &experiment, &base)?;
-        folder.manifest()?.check_data(&DataIdentity::of(&dataset))?;
-        let (model, step) = load(&folder, &experiment, self.machine.executor()?)?;
+        let manifest = folder.manifest()?;
+        manifest.check_data(&DataIdentity::of(&dataset))?;
+        let executor = self.machine.executor(manifest.engine)?;
+        let (model, step) = load(&folder, &experiment, executor)?;
         Ok(Subject {
             folder,
             experiment,

@@ -30,9 +30,10 @@ pub struct MachineOptions {
     #[command(flatten)]
     pub device: DeviceOptions,
 
-    /// What computes the model. Engines agree but for rounding.
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: EngineKind,
+    /// What computes the model, instead of the run's own engine; of a new run the one that fits `precision` and this
+    /// machine.
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineKind>,
 
     /// Threads of the compiled engine on the CPU; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -98,10 +99,12 @@ impl FromStr for FrameCounts {
 }
 
 impl MachineOptions {
-    pub fn executor(&self) -> Result<Executor> {
+    /// `own`: the engine if none is asked for.
+    pub fn executor(&self, own: EngineKind) -> Result<Executor> {
+        let engine = self.engine.unwrap_or(own);
         Ok(Executor {
-            engine: self.engine,
-            device: self.device.open(self.engine)?,
+            engine,
+            device: self.device.open(engine)?,
             threads: thread_count(self.threads),
         })
     }
@@ -119,6 +122,11 @@ pub struct DeviceOptions {
 }
 
 impl DeviceOptions {
+    /// The device, whether it is there or not.
+    pub fn place(&self) -> Device {
+        self.device.0
+    }
+
     /// The device, with the libraries that it needs open; what it lacks is an error now.
     pub fn open(&self, engine: EngineKind) -> Result<Device> {
         self.device.open(engine, &self.cuda)

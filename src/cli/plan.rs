@@ -8,10 +8,11 @@ use super::{print_json, table};
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
+use crate::exec::{Device, EngineKind};
 use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
 use crate::program::cost::Cost;
-use crate::program::{Program, Step, TrainOptions, compile_eval, compile_train};
+use crate::program::{Element, Program, Step, TrainOptions, compile_eval, compile_train};
 use crate::report::numbers::thousands;
 use crate::spec::{self, Data, Document, Experiment, Suite};
 use crate::train::optimizer;
@@ -31,6 +32,10 @@ pub struct Args {
     #[arg(long)]
     groups: bool,
 
+    /// What would compute the model, instead of the engine that fits `precision` and this machine.
+    #[arg(long, value_enum)]
+    engine: Option<EngineKind>,
+
     /// As JSON, layers and groups included.
     #[arg(long, conflicts_with_all = ["layers", "groups"])]
     json: bool,
@@ -40,7 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     match spec::load_document(&args.file)? {
         Document::Experiment(loaded) => {
             tell_warnings(&loaded.warnings);
-            let plan = Plan::of(&loaded.experiment)?;
+            let plan = Plan::of(&loaded.experiment, args.engine)?;
             match args.json {
                 true => print_json(&plan),
                 false => {
@@ -51,7 +56,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         Document::Suite(loaded) => {
             tell_warnings(&loaded.warnings);
-            let plans = plans(&loaded.suite)?;
+            let plans = plans(&loaded.suite, args.engine)?;
             if args.json {
                 return print_json(&plans);
             }
@@ -70,17 +75,19 @@ fn tell_warnings(warnings: &[String]) {
 }
 
 /// Of every member, by name; its seeds cost the same.
-fn plans(suite: &Suite) -> Result<Vec<(&str, Plan)>> {
+fn plans(suite: &Suite, engine: Option<EngineKind>) -> Result<Vec<(&str, Plan)>> {
     let members = suite.members.iter();
-    let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment)?)));
+    let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment, engine)?)));
     plans.collect()
 }
 
-/// Everything that can be said of an experiment without its data. Bytes are of float32 values on the CPU engine.
+/// Everything that can be said of an experiment without its data.
 #[derive(Debug, Serialize)]
 struct Plan {
     name: String,
     summary: String,
+    /// What the programs are for.
+    engine: EngineKind,
     parameters: Vec<ParametersOfKind>,
     parameter_count: usize,
     forward: Vec<Forward>,
@@ -165,7 +172,11 @@ struct GroupOf {
 }
 
 impl Plan {
-    fn of(experiment: &Experiment) -> Result<Self> {
+    /// `engine`: instead of the one that a run would take.
+    fn of(experiment: &Experiment, engine: Option<EngineKind>) -> Result<Self> {
+        let own = || EngineKind::of(experiment.train.precision, Device::Cpu);
+        let engine = engine.unwrap_or_else(own);
+        let element = engine.element();
         let side = |size: usize| Graph::build(experiment, (size, size));
         let graph = side(experiment.train.clips.size)?;
         let evaluation_graph = side(evaluation_size(&experiment.eval))?;
@@ -173,12 +184,13 @@ impl Plan {
         Ok(Self {
             name: experiment.name.clone(),
             summary: experiment.summary(),
+            engine,
             parameters: parameters(&graph),
             parameter_count: graph.parameter_count(),
             forward: forward(experiment, &evaluation_graph)?,
-            training: training(experiment, &graph)?,
+            training: training(experiment, &graph, element)?,
             evaluation: evaluation
-                .map(|&frames| evaluate(experiment, &evaluation_graph, frames))
+                .map(|&frames| evaluate(experiment, &evaluation_graph, frames, element))
                 .collect::<Result<_>>()?,
             layers: layers(&graph),
             groups: groups(experiment, &graph),
@@ -278,7 +290,8 @@ impl Plan {
             let what = format!("evaluation, {clips} of {} frames{views}", of.frames);
             row(what, &of.memory)
         }));
-        table::render(&["memory", "MB", "+ MB a thread"], &rows)
+        let title = format!("memory, {}", self.engine.name());
+        table::render(&[&title, "MB", "+ MB a thread"], &rows)
     }
 
     fn layer_table(&self) -> String {
@@ -351,10 +364,16 @@ fn forward(experiment: &Experiment, graph: &Graph) -> Result<Vec<Forward>> {
     frames.into_iter().map(of).collect()
 }
 
-fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
+fn training(experiment: &Experiment, graph: &Graph, element: Element) -> Result<Training> {
     let batch = experiment.train.batch;
     let segments = every_branch(graph, batch);
-    let program = compile_train(graph, &segments, &TrainOptions::of(experiment), &[])?;
+    let program = compile_train(
+        graph,
+        &segments,
+        &TrainOptions::of(experiment),
+        &[],
+        element,
+    )?;
     let frames = program.batch.frames;
     let clips = training_clips(&experiment.data);
     Ok(Training {
@@ -369,11 +388,16 @@ fn training(experiment: &Experiment, graph: &Graph) -> Result<Training> {
     })
 }
 
-fn evaluate(experiment: &Experiment, graph: &Graph, frames: usize) -> Result<Evaluation> {
+fn evaluate(
+    experiment: &Experiment,
+    graph: &Graph,
+    frames: usize,
+    element: Element,
+) -> Result<Evaluation> {
     let eval = &experiment.eval;
     let most = validation_clips(&experiment.data).unwrap_or(usize::MAX);
     let (clips, views) = (evaluation_batch(eval).min(most), evaluation_views(eval));
-    let program = compile_eval(graph, &[served(graph, frames, clips * views)], &[])?;
+    let program = compile_eval(graph, &[served(graph, frames, clips * views)], &[], element)?;
     Ok(Evaluation {
         frames,
         clips,

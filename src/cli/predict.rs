@@ -95,7 +95,8 @@ impl Classifier {
             Some(frames) => options::check_frames(frames)?,
             None => experiment.eval.frames.last().copied().unwrap_or(1),
         };
-        let (model, step) = opening::load(&folder, &experiment, args.machine.executor()?)?;
+        let executor = args.machine.executor(folder.manifest()?.engine)?;
+        let (model, step) = opening::load(&folder, &experiment, executor)?;
         Ok(Self {
             classes: folder.classes()?,
             frames,

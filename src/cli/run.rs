@@ -9,7 +9,7 @@ use super::options::{self, DataOptions, MachineOptions};
 use super::{jobs, opening, results, suites};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
-use crate::exec::Executor;
+use crate::exec::{Device, EngineKind, Executor};
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -191,6 +191,17 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
     Ok(Prepared::Ready(task, dataset))
 }
 
+/// The engine that the run began with; of a new one that of its precision.
+fn own_engine(task: &Task, place: Device) -> Result<EngineKind> {
+    match task.folder.exists() {
+        true => Ok(task.folder.manifest()?.engine),
+        false => Ok(EngineKind::of(
+            task.loaded.experiment.train.precision,
+            place,
+        )),
+    }
+}
+
 /// Refuses to go on with a run of another experiment, and says where the two differ.
 fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
     let existing = folder.experiment()?;
@@ -232,7 +243,8 @@ impl Context<'_> {
             return Err(error.hint("the same command goes on from there"));
         }
         let share = |threads: usize| (threads / self.jobs).max(1);
-        let executor = self.args.machine.executor()?;
+        let machine = &self.args.machine;
+        let executor = machine.executor(own_engine(task, machine.device.place())?)?;
         self.execute(
             Job {
                 loaded: &task.loaded,

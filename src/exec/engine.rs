@@ -37,12 +37,15 @@ impl Engines {
         options: &TrainOptions,
         observed: &[NodeId],
     ) -> Result<Engine> {
-        self.build(graph, compile_train(graph, segments, options, observed)?)
+        let element = self.executor.engine.element();
+        let program = compile_train(graph, segments, options, observed, element)?;
+        self.build(graph, program)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
     pub fn eval(&self, graph: &Graph, batch: Segment, observed: &[NodeId]) -> Result<Engine> {
-        self.build(graph, compile_eval(graph, &[batch], observed)?)
+        let element = self.executor.engine.element();
+        self.build(graph, compile_eval(graph, &[batch], observed, element)?)
     }
 
     /// For passes whose norms take the statistics of the batch.
@@ -109,10 +112,15 @@ impl Engine {
     }
 
     /// [`cpu::Engine::observed`]
-    pub fn observed(&self) -> Vec<(NodeId, &[f32])> {
+    pub fn observed(&self) -> Vec<(NodeId, Vec<f32>)> {
         match self {
             Self::Cpu(engine) => engine.observed().collect(),
-            Self::Cuda(engine) => engine.observed().collect(),
+            Self::Cuda(engine) => {
+                let observed = engine.observed();
+                observed
+                    .map(|(node, values)| (node, values.to_vec()))
+                    .collect()
+            }
         }
     }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::engine::{Engine, Engines};
 use crate::base::{Error, Kind, Result};
-pub use crate::program::{Segment, TrainOptions};
+pub use crate::program::{Element, Segment, TrainOptions};
+use crate::spec::Precision;
 
 /// What computes a model, and with how much of the machine. No result depends on the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub enum EngineKind {
     #[default]
     #[serde(alias = "cpu")]
     Compiled,
+    /// The same, with activations, their gradients and the factors of products in bf16: mixed precision. Weights, sums,
+    /// statistics and everything behind the pooled features stay float32. Fast on processors with AVX512-BF16.
+    CompiledBf16,
     /// The reference: every layer in dfdx's own operations, its own gradients, in float32. Slow; to hold the compiled
     /// engine against.
     Dfdx,
@@ -70,6 +74,7 @@ impl EngineKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Compiled => "compiled",
+            Self::CompiledBf16 => "compiled-bf16",
             Self::Dfdx => "dfdx",
             Self::DfdxF64 => "dfdx-f64",
         }
@@ -78,7 +83,24 @@ impl EngineKind {
     pub fn arithmetic(self) -> Arithmetic {
         match self {
             Self::Compiled | Self::Dfdx => Arithmetic::Float32,
+            Self::CompiledBf16 => Arithmetic::Bf16,
             Self::DfdxF64 => Arithmetic::Float64,
+        }
+    }
+
+    /// The engine that computes in a precision, as far as the device gains by it.
+    pub fn of(precision: Precision, device: Device) -> Self {
+        match (precision, device) {
+            (Precision::Mixed, Device::Cpu) if cpu::has_bf16() => Self::CompiledBf16,
+            _ => Self::Compiled,
+        }
+    }
+
+    /// What a compiled program's activations are stored as.
+    pub fn element(self) -> Element {
+        match self {
+            Self::CompiledBf16 => Element::Bf16,
+            Self::Compiled | Self::Dfdx | Self::DfdxF64 => Element::Float32,
         }
     }
 }
@@ -87,6 +109,8 @@ impl EngineKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arithmetic {
     Float32,
+    /// Sums in float32 of products of bf16.
+    Bf16,
     Float64,
 }
 

@@ -40,6 +40,8 @@ pub struct Case {
     pub inputs: Source,
     /// Of the reference's own float32, for each group.
     pub reference: BTreeMap<String, ReferenceError>,
+    /// The same of its mixed precision in bf16, where that was computed.
+    pub reference_bf16: Option<BTreeMap<String, ReferenceError>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +62,10 @@ impl Case {
         ];
         only_in_training(&raw, &training).map_err(refused)?;
         check_reference(&raw.reference_f32_error).map_err(refused)?;
+        raw.reference_bf16_error
+            .iter()
+            .try_for_each(check_bf16_reference)
+            .map_err(refused)?;
         let experiment = match &raw.experiment {
             Some(file) => {
                 check_left_to_experiment(&raw).map_err(refused)?;
@@ -89,6 +95,7 @@ fn resolve(raw: Raw, experiment: Experiment) -> Result<Case, String> {
         weights: raw.weights,
         inputs: raw.inputs,
         reference: raw.reference_f32_error,
+        reference_bf16: raw.reference_bf16_error,
     })
 }
 
@@ -148,6 +155,19 @@ fn check_reference(errors: &BTreeMap<String, ReferenceError>) -> Result<(), Stri
         None => Ok(()),
         Some((group, error)) => Err(format!(
             "rel_l2 of `{}` must be in 0..{MAX_REFERENCE_ERROR}, found {}: a reference that strays as far in float32 fixes nothing",
+            group.escape_default(),
+            error.rel_l2
+        )),
+    }
+}
+
+/// Of bf16 a group may stray far: what is amplified most has no digits left, and [`super::compare::CEILING`] holds it.
+fn check_bf16_reference(errors: &BTreeMap<String, ReferenceError>) -> Result<(), String> {
+    let usable = |error: &ReferenceError| error.rel_l2.is_finite() && error.rel_l2 >= 0.0;
+    match errors.iter().find(|(_, error)| !usable(error)) {
+        None => Ok(()),
+        Some((group, error)) => Err(format!(
+            "rel_l2 of `{}` in reference_bf16_error must be a number from 0 on, found {}",
             group.escape_default(),
             error.rel_l2
         )),

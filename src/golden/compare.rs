@@ -13,6 +13,12 @@ pub const FACTOR: f64 = 8.0;
 /// No group needs to come closer than this relative error, about 32 roundings of float32: where the reference's own
 /// error happens to be nearly zero, a multiple of it says nothing.
 pub const FLOOR: f64 = 2e-6;
+/// The same in bf16: one rounding. A group is summed up over many values, whose errors are smaller together; of a single
+/// value the reference's error can be small by chance.
+pub const BF16_FLOOR: f64 = 1.0 / 512.0;
+/// No group may stray further, whatever the reference does: zeros would stray by 1. In bf16 the first values of gradients,
+/// which a network's norms amplify most, come near it.
+pub const CEILING: f64 = 0.75;
 
 /// How one group of values compares.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +27,10 @@ pub struct Group {
     pub values: usize,
     /// ‖computed − expected‖ / ‖expected‖.
     pub error: f64,
-    /// The same for the reference in float32; `None` where only equality passes.
+    /// The same for the reference in the engine's precision; `None` where only equality passes.
     pub reference: Option<f64>,
+    /// No tolerance is smaller.
+    pub floor: f64,
     /// Where the difference is largest.
     pub worst: Option<Worst>,
 }
@@ -39,7 +47,7 @@ pub struct Worst {
 impl Group {
     pub fn tolerance(&self) -> f64 {
         self.reference
-            .map_or(0.0, |error| (FACTOR * error).max(FLOOR))
+            .map_or(0.0, |error| (FACTOR * error).clamp(self.floor, CEILING))
     }
 
     /// A value that is not a number never passes.
@@ -66,6 +74,8 @@ pub enum Rule<'a> {
     Reference {
         /// For each group.
         errors: &'a BTreeMap<String, ReferenceError>,
+        /// No group's tolerance is smaller.
+        floor: f64,
         /// Nodes that are tapped, in the order in which they are shown.
         taps: &'a [String],
     },
@@ -83,6 +93,13 @@ impl Rule<'_> {
         match self {
             Rule::Exact => None,
             Rule::Reference { errors, .. } => Some(errors.get(group).map_or(0.0, |e| e.rel_l2)),
+        }
+    }
+
+    fn floor(self) -> f64 {
+        match self {
+            Rule::Exact => 0.0,
+            Rule::Reference { floor, .. } => floor,
         }
     }
 }
@@ -194,6 +211,7 @@ impl<'a> Sum<'a> {
             values: self.values,
             error,
             reference: rule.error(self.group),
+            floor: rule.floor(),
             worst: self.worst.map(|(_, worst)| worst),
         }
     }
@@ -314,6 +332,7 @@ mod tests {
         let errors = errors.iter().map(|&(n, e)| (n.to_owned(), error(e)));
         let rule = Rule::Reference {
             errors: &errors.collect(),
+            floor: FLOOR,
             taps: &["second".to_owned(), "first".to_owned()],
         };
         Comparison::new("case", expected, computed, rule)

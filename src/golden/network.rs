@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::case::Case;
-use super::compare::{Comparison, Rule, group_of};
+use super::compare::{BF16_FLOOR, Comparison, FLOOR, Rule, group_of};
 use super::compute::compute;
 use super::experiment::held_still;
 use super::source::{self, Inputs};
@@ -14,7 +14,7 @@ use crate::exec::{EngineKind, Executor};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
 use crate::program::batch::{every_branch, served};
-use crate::program::{TrainOptions, compile_eval, compile_train};
+use crate::program::{Element, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
 
 pub const CASE: &str = "case.json";
@@ -70,7 +70,7 @@ impl Bundle {
     /// The dfdx engine was measured to take about 5 times the compiled engine's memory, 10 times in float64.
     fn check_memory(&self, engine: EngineKind) -> Result<()> {
         let times = match engine {
-            EngineKind::Compiled => return Ok(()),
+            EngineKind::Compiled | EngineKind::CompiledBf16 => return Ok(()),
             EngineKind::Dfdx => 5,
             EngineKind::DfdxF64 => 10,
         };
@@ -95,37 +95,50 @@ impl Bundle {
     }
 
     pub fn verify(&self, executor: Executor) -> Result<Comparison> {
-        Ok(self.compare(&self.compute(executor)?))
+        self.compare(&self.compute(executor)?, executor.engine)
     }
 
-    /// What was computed beside what is expected.
-    pub fn compare(&self, computed: &Tensors) -> Comparison {
+    /// What an engine computed beside what is expected.
+    pub fn compare(&self, computed: &Tensors, engine: EngineKind) -> Result<Comparison> {
+        let name = &self.case.name;
+        let (errors, floor) = match engine {
+            EngineKind::CompiledBf16 => (self.case.reference_bf16.as_ref(), BF16_FLOOR),
+            _ => (Some(&self.case.reference), FLOOR),
+        };
+        let errors = errors.ok_or_else(|| {
+            let message = format!("the case `{name}` has no reference_bf16_error to measure by");
+            Error::new(Kind::Usage, message)
+                .hint("`python golden/pytorch/bundle.py --bf16 DIR` computes it and adds it")
+        })?;
         let rule = Rule::Reference {
-            errors: &self.case.reference,
+            errors,
+            floor,
             taps: &self.case.taps,
         };
-        let name = &self.case.name;
-        Comparison::new(name, &self.expected, computed, rule)
+        Ok(Comparison::new(name, &self.expected, computed, rule))
     }
 }
 
-/// Every group of tensors has a reference error, and every reference error a group.
+/// Every group of tensors has its reference errors, and every reference error a group.
 fn check_groups(case: &Case, expected: &Tensors) -> Result<(), String> {
-    for name in expected.keys() {
-        let group = group_of(name);
-        if !case.reference.contains_key(group) {
+    let float32 = ("reference_f32_error", &case.reference);
+    let bf16 = case.reference_bf16.iter();
+    let bf16 = bf16.map(|errors| ("reference_bf16_error", errors));
+    for (field, errors) in [float32].into_iter().chain(bf16) {
+        let lacking = |group: &&str| !errors.contains_key(*group);
+        if let Some(group) = expected.keys().map(|name| group_of(name)).find(lacking) {
             let group = group.escape_default();
-            return Err(format!("reference_f32_error has no group `{group}`"));
+            return Err(format!("{field} has no group `{group}`"));
+        }
+        let spare = |group: &&String| !expected.keys().any(|name| group_of(name) == *group);
+        if let Some(group) = errors.keys().find(spare) {
+            let group = group.escape_default();
+            return Err(format!(
+                "{field} has a group `{group}` that {EXPECTED} lacks"
+            ));
         }
     }
-    let spare = |group: &&String| !expected.keys().any(|name| group_of(name) == *group);
-    match case.reference.keys().find(spare) {
-        None => Ok(()),
-        Some(group) => Err(format!(
-            "reference_f32_error has a group `{}` that {EXPECTED} lacks",
-            group.escape_default()
-        )),
-    }
+    Ok(())
 }
 
 /// What the compiled engine will take, before it takes anything. Refuses what is too much, and taps that the network
@@ -156,11 +169,13 @@ fn arena(case: &Case, graph: &Graph, observed: &[NodeId]) -> Result<usize> {
     if case.steps.is_some() {
         let options = TrainOptions::of(&case.experiment);
         let segments = every_branch(graph, case.batch);
-        return Ok(compile_train(graph, &segments, &options, observed)?.memory(1));
+        return Ok(
+            compile_train(graph, &segments, &options, observed, Element::Float32)?.memory(1),
+        );
     }
     let memory = case.frames.iter().map(|&frames| {
         let segment = served(graph, frames, case.batch);
-        Ok(compile_eval(graph, &[segment], observed)?.memory(1))
+        Ok(compile_eval(graph, &[segment], observed, Element::Float32)?.memory(1))
     });
     memory.sum()
 }

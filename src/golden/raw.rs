@@ -43,6 +43,8 @@ pub struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
     pub reference_f32_error: BTreeMap<String, ReferenceError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_bf16_error: Option<BTreeMap<String, ReferenceError>>,
 }
 
 #[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]

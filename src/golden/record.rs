@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::case::{Case, shared_out};
-use super::compare::{Comparison, Rule};
+use super::compare::{Comparison, FLOOR, Rule};
 use super::network::{Bundle, CASE, EXPECTED};
 use super::raw::{Mode, Raw, ReferenceError, Source};
 use super::taps;
@@ -114,14 +114,14 @@ fn write(recipe: &Recipe, folder: &Path) -> Result<Comparison> {
     let expected = draft.compute(recipe.executor)?;
     check_finite(&expected)?;
     let found = match recipe.executor.engine {
-        EngineKind::Compiled => expected.clone(),
+        EngineKind::Compiled | EngineKind::CompiledBf16 => expected.clone(),
         _ => draft.compute(Executor::compiled(recipe.executor.threads))?,
     };
     raw.reference_f32_error = errors(&draft.case, &expected, &found);
     put(EXPECTED, &tensors::encode(&expected)?)?;
     put(CASE, &json(&raw)?)?;
     let bundle = Bundle::open(folder)?;
-    Ok(bundle.compare(&found))
+    bundle.compare(&found, EngineKind::Compiled)
 }
 
 fn raw(recipe: &Recipe) -> Result<Raw> {
@@ -165,6 +165,7 @@ fn raw(recipe: &Recipe) -> Result<Raw> {
         lambda: None,
         optimizer: None,
         reference_f32_error: BTreeMap::new(),
+        reference_bf16_error: None,
     })
 }
 
@@ -190,6 +191,7 @@ fn check_finite(expected: &Tensors) -> Result<()> {
 fn errors(case: &Case, expected: &Tensors, found: &Tensors) -> BTreeMap<String, ReferenceError> {
     let rule = Rule::Reference {
         errors: &BTreeMap::new(),
+        floor: FLOOR,
         taps: &case.taps,
     };
     let comparison = Comparison::new(&case.name, expected, found, rule);

@@ -7,14 +7,14 @@ use std::ops::RangeInclusive;
 
 use super::Program;
 
-/// Offsets are multiples of this many values: a cache line.
+/// Offsets are multiples of this many words: a cache line.
 const ALIGNMENT: usize = 16;
 
 /// Sets every buffer's offset and the length of the arena.
 pub fn plan(program: &mut Program) {
     let alive = lifetimes(program);
     let mut order: Vec<usize> = (0..program.buffers.len()).collect();
-    order.sort_by_key(|&id| std::cmp::Reverse(program.buffers[id].len));
+    order.sort_by_key(|&id| std::cmp::Reverse(program.buffers[id].words()));
     let mut placed: Vec<usize> = Vec::new();
     program.arena = 0;
     for id in order {
@@ -27,13 +27,13 @@ pub fn plan(program: &mut Program) {
         // `placed` is sorted by offset: the first gap that is wide enough.
         for &other in placed.iter().filter(overlapping) {
             let other = &program.buffers[other];
-            if offset + program.buffers[id].len <= other.offset {
+            if offset + program.buffers[id].words() <= other.offset {
                 break;
             }
-            offset = offset.max((other.offset + other.len).next_multiple_of(ALIGNMENT));
+            offset = offset.max((other.offset + other.words()).next_multiple_of(ALIGNMENT));
         }
         program.buffers[id].offset = offset;
-        program.arena = program.arena.max(offset + program.buffers[id].len);
+        program.arena = program.arena.max(offset + program.buffers[id].words());
         let at = placed.partition_point(|&other| program.buffers[other].offset <= offset);
         placed.insert(at, id);
     }

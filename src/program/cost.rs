@@ -18,7 +18,7 @@ pub struct Cost {
 impl Program {
     pub fn cost(&self, step: &Step) -> Cost {
         let buffers = step.op.reads().into_iter().chain(step.op.writes());
-        let values: usize = buffers.map(|id| self.buffers[id].len).sum();
+        let bytes: usize = buffers.map(|id| self.buffers[id].bytes()).sum();
         let parameters = match &step.op {
             Op::PackForward { conv, .. }
             | Op::PackBackward { conv, .. }
@@ -27,7 +27,7 @@ impl Program {
         };
         Cost {
             multiply_adds: self.multiply_adds(&step.op),
-            bytes: ((values + parameters) * size_of::<f32>()) as u64,
+            bytes: (bytes + parameters * size_of::<f32>()) as u64,
         }
     }
 

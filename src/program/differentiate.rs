@@ -116,6 +116,7 @@ impl Reverse<'_> {
             return;
         }
         let w = self.named("weight.backward", conv.packed_backward());
+        self.program.buffers[w].element = self.program.buffers[dy].element;
         self.emit(Op::PackBackward { conv, weight, w });
         let dx = self.gradient_buffer(x);
         self.emit(Op::ConvBackData { conv, dy, w, dx });
@@ -232,9 +233,8 @@ impl Reverse<'_> {
     }
 
     fn gradient_buffer(&mut self, of: BufferId) -> BufferId {
-        let len = self.program.buffers[of].len;
         let name = format!("{}.gradient", self.program.buffers[of].name);
-        self.program.buffer(name, len)
+        self.program.buffer_like(name, of)
     }
 
     fn named(&mut self, suffix: &str, len: usize) -> BufferId {

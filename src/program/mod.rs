@@ -15,18 +15,31 @@ pub mod arena;
 pub mod verify;
 
 pub use batch::{Batch, Segment, TrainOptions};
-pub use step::{BufferId, ConvGeometry, Mask, Norm, Op, PixelShape, Step};
+pub use step::{BufferId, ConvGeometry, Element, Mask, Norm, Op, PixelShape, Step};
 
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
 
-/// A range of the arena while it is alive: float32 values.
+/// A range of the arena while it is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer {
     pub name: String,
+    /// Values.
     pub len: usize,
-    /// Where it starts in the arena; set by [`arena::plan`].
+    pub element: Element,
+    /// Where it starts in the arena, in words; set by [`arena::plan`].
     pub offset: usize,
+}
+
+impl Buffer {
+    /// Words of 32 bits that it takes in the arena.
+    pub fn words(&self) -> usize {
+        self.bytes().div_ceil(size_of::<f32>())
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.len * self.element.size()
+    }
 }
 
 /// Steps over buffers for one shape of batch.
@@ -44,22 +57,25 @@ pub struct Program {
     pub observed: Vec<(NodeId, BufferId)>,
     /// Where the gradient of the logits is put before the backward steps; `None` in evaluation.
     pub d_logits: Option<BufferId>,
-    /// Length of the arena in values.
+    /// Length of the arena in words of 32 bits.
     pub arena: usize,
 }
 
-/// The program of a training step. `observed`: nodes whose outputs somebody will look at.
+/// The program of a training step. `observed`: nodes whose outputs somebody will look at. `element`: of activations, their
+/// gradients and packed weights.
 pub fn compile_train(
     graph: &Graph,
     segments: &[Segment],
     options: &TrainOptions,
     observed: &[NodeId],
+    element: Element,
 ) -> Result<Program> {
     let batch = Batch::train(graph, segments, options)?;
     let mut program = lower::train(graph, batch, options, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
     passes::filter_minimally(&mut program);
+    passes::store_activations_as(element, &mut program)?;
     differentiate::differentiate(&mut program);
     passes::recompute_cheap_values(&mut program);
     arena::plan(&mut program);
@@ -68,14 +84,20 @@ pub fn compile_train(
 }
 
 /// The program of a forward pass in evaluation: running statistics, no dropout. `observed` as in training.
-pub fn compile_eval(graph: &Graph, segments: &[Segment], observed: &[NodeId]) -> Result<Program> {
+pub fn compile_eval(
+    graph: &Graph,
+    segments: &[Segment],
+    observed: &[NodeId],
+    element: Element,
+) -> Result<Program> {
     let batch = Batch::eval(graph, segments)?;
     let mut program = lower::eval(graph, batch, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
     passes::fold_norm_into_conv(&mut program);
-    passes::fold_shift_and_alteration_into_conv(&mut program);
+    passes::fold_shift_and_alteration_into_conv(element, &mut program);
     passes::filter_minimally(&mut program);
+    passes::store_activations_as(element, &mut program)?;
     passes::remove_unread(&mut program);
     passes::prepare_weights(&mut program);
     arena::plan(&mut program);
@@ -113,12 +135,20 @@ impl Program {
         self.buffers.push(Buffer {
             name: name.into(),
             len,
+            element: Element::Float32,
             offset: 0,
         });
         self.buffers.len() - 1
     }
 
-    /// Values of scratch memory that each thread needs.
+    /// A new buffer for values like those of another.
+    pub(crate) fn buffer_like(&mut self, name: impl Into<String>, other: BufferId) -> BufferId {
+        let id = self.buffer(name, self.buffers[other].len);
+        self.buffers[id].element = self.buffers[other].element;
+        id
+    }
+
+    /// Words of scratch memory that each thread needs.
     pub fn scratch(&self) -> usize {
         self.steps()
             .map(|step| step.op.scratch())

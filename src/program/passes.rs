@@ -1,7 +1,8 @@
 //! The passes: each rewrites a program into one that computes the same with fewer or cheaper steps.
 
 use super::Program;
-use super::step::{Access, BufferId, Op, Step};
+use super::step::{Access, BufferId, ConvGeometry, Element, Op, Step};
+use crate::base::{Error, Kind, Result};
 
 /// `relu(norm(x) + residual)`, `relu(norm(x))` and `norm(x) + residual` in one step: the sum and the ReLU cost no
 /// pass over memory of their own.
@@ -102,8 +103,9 @@ pub fn fold_norm_into_conv(program: &mut Program) {
     }
 }
 
-/// Evaluation: (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w), and the shift while the input is packed.
-pub fn fold_shift_and_alteration_into_conv(program: &mut Program) {
+/// Evaluation: (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w), and the shift while the input is read: in bf16 where its folds are pairs
+/// of channels.
+pub fn fold_shift_and_alteration_into_conv(element: Element, program: &mut Program) {
     let mut folded = Vec::new();
     rewrite_pairs(program, |first, second| match (&*first, second) {
         (
@@ -111,12 +113,13 @@ pub fn fold_shift_and_alteration_into_conv(program: &mut Program) {
                 shift, alter, x, y, ..
             },
             Op::Conv {
+                conv,
                 x: read,
                 w,
                 shift: None,
                 ..
             },
-        ) if y == read => {
+        ) if y == read && (element == Element::Float32 || has_even_folds(conv, *shift)) => {
             if !alter.is_empty() {
                 folded.push((*w, alter.clone()));
             }
@@ -196,6 +199,60 @@ pub fn filter_minimally(program: &mut Program) {
     }
 }
 
+/// Activations up to the pooled features, and the weights that they are multiplied by, are stored as `element`; what
+/// comes behind, and the picture, stays float32. Pairs of terms ask for an even number of channels.
+pub fn store_activations_as(element: Element, program: &mut Program) -> Result<()> {
+    if element == Element::Float32 {
+        return Ok(());
+    }
+    let trunk = program.forward.iter().position(is_last_of_trunk);
+    let trunk = program.forward[..trunk.unwrap_or(program.forward.len())].iter();
+    for step in trunk {
+        let (Op::Conv { y, .. }
+        | Op::Normalize { y, .. }
+        | Op::ShiftAlter { y, .. }
+        | Op::Relu { y, .. }
+        | Op::Add { y, .. }
+        | Op::MaxPool { y, .. }) = step.op
+        else {
+            continue;
+        };
+        program.buffers[y].element = element;
+    }
+    for step in &program.forward {
+        let Op::Conv { conv, x, w, .. } = step.op else {
+            continue;
+        };
+        if program.buffers[x].element == element {
+            check_pairs(&step.name, &conv)?;
+        }
+        program.buffers[w].element = program.buffers[x].element;
+    }
+    Ok(())
+}
+
+fn is_last_of_trunk(step: &Step) -> bool {
+    matches!(step.op, Op::AveragePool { .. })
+}
+
+/// Whether a shift moves whole pairs of channels.
+fn has_even_folds(conv: &ConvGeometry, shift: Option<usize>) -> bool {
+    shift.is_none_or(|div| (conv.from.channels / div.max(1)).is_multiple_of(2))
+}
+
+/// Whether a convolution's channels are pairs, forward and backward.
+fn check_pairs(name: &str, conv: &ConvGeometry) -> Result<()> {
+    let channels = [conv.from.channels, conv.to.channels];
+    match channels.iter().find(|n| !n.is_multiple_of(2)) {
+        None => Ok(()),
+        Some(odd) => Err(Error::new(
+            Kind::Experiment,
+            format!("bf16 multiplies channels in pairs, but `{name}` has {odd} channels on a side"),
+        )
+        .hint("compute it in float32: `precision: Float32`, or `--engine compiled`")),
+    }
+}
+
 /// Steps whose results nobody reads, such as the coefficients of norms that were folded.
 pub fn remove_unread(program: &mut Program) {
     let mut wanted = vec![false; program.buffers.len()];
@@ -250,10 +307,7 @@ pub fn recompute_cheap_values(program: &mut Program) {
             continue;
         }
         recomputed.push(y);
-        let again = program.buffer(
-            format!("{}.again", program.buffers[y].name),
-            program.buffers[y].len,
-        );
+        let again = program.buffer_like(format!("{}.again", program.buffers[y].name), y);
         for reader in &mut program.backward[first..] {
             reader.op.replace_read(y, again);
         }

@@ -8,6 +8,25 @@ use crate::graph::{NormParams, ParamId, Shape};
 /// Index into [`super::Program::buffers`].
 pub type BufferId = usize;
 
+/// What the values of a buffer are stored as. Sums, statistics and coefficients are float32 in every program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Element {
+    #[default]
+    Float32,
+    /// The upper half of a float32: 8 bits of exponent, 7 of mantissa.
+    Bf16,
+}
+
+impl Element {
+    /// Bytes of a value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Float32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 /// A step under the name of the node that it serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::step::{ConvGeometry, Op, PixelShape};
 
 /// Rows of a task at most: enough for a panel of the weight to be worth fetching.
-const TASK_ROWS: usize = 192;
+const TASK_ROWS: usize = PRODUCT_ROWS;
 /// Rows of a task are a multiple of this, which every tile's height divides.
 const TILE_HEIGHT: usize = 24;
 /// Tasks that a small product is cut into, so that threads finish together.
@@ -17,13 +17,15 @@ const TASKS: usize = 16;
 /// Pictures whose pixels have fewer channels get a border of zeros before they are convolved.
 const NARROW: usize = 16;
 /// Pixels whose products are added in registers for a weight's gradient.
-pub const WEIGHT_CHUNK: usize = 512;
+pub const WEIGHT_CHUNK: usize = 256;
+/// Rows from one packed strip of a chunk to the next: strips a power of two apart would meet in the same sets of a cache.
+pub const WEIGHT_PITCH: usize = WEIGHT_CHUNK + 8;
 /// Columns are packed side by side in strips of this many: one vector of the widest machines.
 pub const STRIP: usize = 16;
 /// Strips of a panel at most: the columns that are computed together.
 pub const PANEL: usize = 4;
-/// Values of a panel of the output's gradient for one chunk.
-pub const WEIGHT_PANEL: usize = PANEL * STRIP * WEIGHT_CHUNK;
+/// Rows of a product that are computed together.
+pub const PRODUCT_ROWS: usize = 192;
 /// Inputs on a side of the patch that a tile of minimal filtering sees.
 pub const PATCH: usize = 4;
 /// Tiles of minimal filtering that are computed together.
@@ -31,11 +33,9 @@ pub const WINOGRAD_TILES: usize = 48;
 /// Rows of a strip of a weight's gradient at least.
 const STRIP_ROWS: usize = 512;
 /// Tasks that a weight's gradient is cut into, if its size allows.
-const WEIGHT_TASKS: usize = 8;
-/// A weight's gradient with at most so many rows is one tile.
-const TILE_ROWS: usize = 640;
-/// Channels of a tile that is part of a tap.
-const TILE_CHANNELS: usize = 256;
+const WEIGHT_TASKS: usize = 16;
+/// Rows of a tile of a weight's gradient at most: with them its part of the sum stays in the second cache.
+const TILE_ROWS: usize = 576;
 
 /// How matrix rows are gathered from an activation: row (r, c) of the grid takes `depth` values at each of the `taps`
 /// pixels from (r·step + first.0, c·step + first.1) on; pixels outside are zero.
@@ -110,12 +110,11 @@ impl Gather {
         }
     }
 
-    /// One tap of the window.
-    pub fn tap(&self, tap: usize) -> Self {
-        let (y, x) = (tap / self.taps.1, tap % self.taps.1);
+    /// One line of the window.
+    pub fn line(&self, line: usize) -> Self {
         Self {
-            first: (self.first.0 + y as isize, self.first.1 + x as isize),
-            taps: (1, 1),
+            first: (self.first.0 + line as isize, self.first.1),
+            taps: (1, self.taps.1),
             ..*self
         }
     }
@@ -137,12 +136,30 @@ pub fn task_rows(rows: usize) -> usize {
     even.clamp(TILE_HEIGHT, TASK_ROWS)
 }
 
-/// How the gradient of a weight is cut: `tiles` of `taps` taps by `channels` channels.
+/// How the gradient of a weight is cut: the whole window, or lines of it, by `parts` parts of a tap's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightTiles {
-    pub count: usize,
+    pub lines: usize,
+    pub parts: usize,
+    /// Of a tile.
     pub taps: usize,
     pub channels: usize,
+}
+
+impl WeightTiles {
+    pub fn count(&self) -> usize {
+        self.lines * self.parts
+    }
+
+    /// Where a row of the whole gradient, `[tap][channel]`, lies in the tiles, `[tile][tap][channel]`.
+    pub fn row(&self, row: usize) -> usize {
+        let (tap, channel) = (
+            row / (self.parts * self.channels),
+            row % (self.parts * self.channels),
+        );
+        let tile = tap / self.taps * self.parts + channel / self.channels;
+        (tile * self.taps + tap % self.taps) * self.channels + channel % self.channels
+    }
 }
 
 impl ConvGeometry {
@@ -257,42 +274,47 @@ impl ConvGeometry {
         self.to.channels * self.from.channels.next_multiple_of(STRIP)
     }
 
-    /// Scratch values of minimal filtering on pictures of `channels` channels: patches, and a panel of their products.
-    pub fn winograd_scratch(&self, channels: usize) -> usize {
+    /// Scratch words of a product with rows of `channels` channels: a panel of its sums; of minimal filtering a panel for
+    /// each place of a patch, and the patches.
+    pub fn product_scratch(&self, channels: usize) -> usize {
         match self.winograd {
             true => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL * STRIP),
-            false => 0,
+            false => PRODUCT_ROWS * PANEL * STRIP,
         }
+    }
+
+    /// Scratch words of the weight's gradient: a chunk of its tile's inputs, and of a panel of the outputs' gradients.
+    pub fn weight_scratch(&self) -> usize {
+        let tiles = self.weight_tiles();
+        let inputs = tiles.taps * tiles.channels.next_multiple_of(STRIP);
+        (inputs + PANEL * STRIP) * WEIGHT_PITCH
     }
 
     /// The tiles of the weight's gradient.
     pub fn weight_tiles(&self) -> WeightTiles {
         let Gather {
-            taps,
-            depth: channels,
+            taps: (lines, columns),
+            depth,
             ..
         } = self.gather();
-        let taps = taps.0 * taps.1;
-        if taps * channels <= TILE_ROWS {
-            return WeightTiles {
-                count: 1,
-                taps,
-                channels,
-            };
-        }
-        let is_even_cut =
-            |parts: &usize| channels.is_multiple_of(*parts) && channels / parts <= TILE_CHANNELS;
-        let parts = (1..=channels).find(is_even_cut).unwrap_or(1);
+        let (lines, taps) = match lines * columns * depth <= TILE_ROWS {
+            true => (1, lines * columns),
+            false => (lines, columns),
+        };
+        let fits =
+            |parts: &usize| depth.is_multiple_of(*parts) && taps * depth / parts <= TILE_ROWS;
+        let parts = (1..=depth).find(fits).unwrap_or(depth.max(1));
         WeightTiles {
-            count: taps * parts,
-            taps: 1,
-            channels: channels / parts,
+            lines,
+            parts,
+            taps,
+            channels: depth / parts,
         }
     }
 
     /// Partial sums of the weight's gradient over the batch.
     pub fn weight_strips(&self, frames: usize) -> usize {
-        let wanted = WEIGHT_TASKS.div_ceil(self.weight_tiles().count);
+        let wanted = WEIGHT_TASKS.div_ceil(self.weight_tiles().count());
         let rows = frames * self.to.pixels();
         let most = (rows / STRIP_ROWS).clamp(1, frames.max(1));
         let frames_each = frames.div_ceil(wanted.min(most)).max(1);
@@ -301,12 +323,12 @@ impl ConvGeometry {
 }
 
 impl Op {
-    /// Values of scratch memory that each thread needs for this step.
+    /// Words of scratch memory that each thread needs for this step.
     pub fn scratch(&self) -> usize {
         match self {
-            Op::Conv { conv, .. } => conv.winograd_scratch(conv.from.channels),
-            Op::ConvBackData { conv, .. } => conv.winograd_scratch(conv.to.channels),
-            Op::ConvBackWeight { .. } => WEIGHT_PANEL,
+            Op::Conv { conv, .. } => conv.product_scratch(conv.from.channels),
+            Op::ConvBackData { conv, .. } => conv.product_scratch(conv.to.channels),
+            Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
             Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.row(),
             Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,
             _ => 0,

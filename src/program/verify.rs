@@ -52,13 +52,13 @@ impl Program {
                 if buffer.offset < end {
                     return Err(self.illegal("arena", id, "overlaps another buffer"));
                 }
-                end = buffer.offset + buffer.len;
+                end = buffer.offset + buffer.words();
             }
             if end > self.arena {
                 return Err(Error::new(
                     Kind::Device,
                     format!(
-                        "illegal program: step {step} needs {end} values of {}",
+                        "illegal program: step {step} needs {end} words of {}",
                         self.arena
                     ),
                 ));

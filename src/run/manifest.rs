@@ -99,9 +99,11 @@ impl PrecisionUsed {
     /// A sentence where the two differ.
     pub fn note(&self) -> Option<String> {
         match (self.declared, self.computed) {
-            (Precision::Float32, Arithmetic::Float32) => None,
+            (Precision::Float32, Arithmetic::Float32) | (Precision::Mixed, Arithmetic::Bf16) => {
+                None
+            }
             (declared, computed) => Some(format!(
-                "precision: {declared:?} is declared; this device computes in {computed:?}"
+                "precision: {declared:?} is declared; this run computes in {computed:?}"
             )),
         }
     }
@@ -122,11 +124,11 @@ impl Manifest {
         self.data.pins == Pins::Unpinned
     }
 
-    /// Refuses an engine other than the one that the run began with.
-    pub fn check_engine(&self, found: EngineKind) -> Result<()> {
-        if self.engine == found {
+    /// Refuses an engine other than the one that the run began with, if one is asked for.
+    pub fn check_engine(&self, asked: Option<EngineKind>) -> Result<()> {
+        let Some(found) = asked.filter(|&asked| asked != self.engine) else {
             return Ok(());
-        }
+        };
         let (expected, found) = (self.engine.name(), found.name());
         Err(Error::new(
             Kind::Run,

@@ -313,7 +313,8 @@ pub struct Train {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Precision {
     Float32,
-    /// 16-bit products with float32 master weights and statistics where the device has them.
+    /// 16-bit products with float32 master weights and statistics where the device has them: bf16 on processors with
+    /// AVX512-BF16, float32 elsewhere.
     Mixed,
 }
 

@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
             true => job.folder.manifest()?,
             false => begin(&job, &identity, &learner.model)?,
         };
-        manifest.check_engine(job.executor.engine)?;
+        manifest.check_engine(Some(job.executor.engine))?;
         manifest.check_data(&DataIdentity::of(&job.dataset))?;
         let found = checkpoint::restore(&job.folder, &identity, &mut learner)?;
         let (step, mark) = match &found {

@@ -48,7 +48,8 @@ fn stages(
     let graphs = held.as_ref().map(|e| Graph::build(e, (size, size)));
     walk.note(Stage::InitialWeights, parameters(&graphs.both()?))?;
     let bundle = bundle.with_experiment(held.a.clone());
-    let computed = bundle.and_then(|bundle| Ok(bundle.compare(&bundle.compute(executor)?)));
+    let computed =
+        bundle.and_then(|bundle| bundle.compare(&bundle.compute(executor)?, executor.engine));
     match computed {
         Ok(comparison) => groups(&comparison, walk),
         Err(error) => walk.note(Stage::Bundle, replay::untold(error)?),
@@ -180,6 +181,7 @@ mod tests {
             error: 0.0,
             reference: None,
             worst: None,
+            floor: 0.0,
         };
         let names = [
             "after",

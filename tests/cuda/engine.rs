@@ -8,7 +8,7 @@ use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
 use ffn::exec::{DropoutKey, Engine, Segment, Statistics, TrainOptions, cpu};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program::{Program, compile_eval, compile_statistics, compile_train};
+use ffn::program::{Element, Program, compile_eval, compile_statistics, compile_train};
 use ffn::spec::*;
 
 use crate::emulated::card;
@@ -187,7 +187,7 @@ fn compare(graph: &Graph, program: Program) {
 fn compare_training(graph: &Graph, options: &TrainOptions) {
     compare(
         graph,
-        compile_train(graph, &segments(), options, &[]).unwrap(),
+        compile_train(graph, &segments(), options, &[], Element::Float32).unwrap(),
     );
 }
 
@@ -260,7 +260,10 @@ fn statistics_of_a_batch() {
 fn evaluation() {
     for block in [Block::Basic, Block::Bottleneck] {
         let graph = flexible(block, Stem::ImageNet);
-        compare(&graph, compile_eval(&graph, &segments(), &[]).unwrap());
+        compare(
+            &graph,
+            compile_eval(&graph, &segments(), &[], Element::Float32).unwrap(),
+        );
     }
 }
 
@@ -269,9 +272,12 @@ fn evaluation() {
 fn evaluation_observed() {
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
     let nodes: Vec<usize> = (0..graph.nodes.len()).collect();
-    compare(&graph, compile_eval(&graph, &segments(), &nodes).unwrap());
     compare(
         &graph,
-        compile_train(&graph, &segments(), &options(), &nodes).unwrap(),
+        compile_eval(&graph, &segments(), &nodes, Element::Float32).unwrap(),
+    );
+    compare(
+        &graph,
+        compile_train(&graph, &segments(), &options(), &nodes, Element::Float32).unwrap(),
     );
 }

@@ -59,6 +59,21 @@ fn tsm_r18_train_agrees_on_the_dfdx_engine_in_float64() {
     assert_agrees_on(EngineKind::DfdxF64, "tsm_r18_train");
 }
 
+/// In bf16 within a multiple of what PyTorch's mixed precision strays on the same case.
+#[test]
+fn evaluation_agrees_in_bf16() {
+    for name in ["ffn_r18_eval", "ffn_r50_eval", "tsm_r50_eval"] {
+        assert_agrees_on(EngineKind::CompiledBf16, name);
+    }
+}
+
+#[test]
+fn training_agrees_in_bf16() {
+    for name in ["ffn_r18_train", "ffn_r50_train", "tsm_r18_train"] {
+        assert_agrees_on(EngineKind::CompiledBf16, name);
+    }
+}
+
 #[test]
 fn preprocessing_agrees() {
     assert_agrees("preprocess");

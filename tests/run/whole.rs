@@ -293,24 +293,33 @@ fn every_view_of_the_evaluation_is_tried_before_the_first_step() {
 }
 
 #[test]
-fn mixed_precision_is_told_to_be_float32_on_the_cpu() {
+fn mixed_precision_is_bf16_or_told_to_be_float32() {
     let place = tempfile::tempdir().unwrap();
     let mixed = changed(place.path(), "precision: Float32", "precision: Mixed");
     let out = place.path().join("runs");
-    let output = ffn(&[
-        "run",
-        text(&mixed),
-        "--unpinned",
-        "--out",
-        text(&out),
-        "--max-minutes",
-        "0",
-    ]);
-    expect(&output, 75);
-    let told = "Mixed is declared; this device computes in Float32";
-    assert!(stdout(&output).contains(told), "{}", stdout(&output));
-    let manifest = std::fs::read_to_string(only_run(&out).join("manifest.json")).unwrap();
+    let run = |out: &Path, engine: &[&str]| {
+        let run = ["run", text(&mixed), "--unpinned", "--max-minutes", "0"];
+        let output = ffn(&[&run[..], &["--out", text(out)], engine].concat());
+        expect(&output, 75);
+        let manifest = std::fs::read_to_string(only_run(out).join("manifest.json")).unwrap();
+        (stdout(&output), manifest)
+    };
+    let told = "Mixed is declared; this run computes in Float32";
+    let (said, manifest) = run(&out.join("a"), &["--engine", "compiled"]);
+    assert!(said.contains(told), "{said}");
     assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Float32\""));
+    // What a machine takes by itself depends on its processor, and it goes on with what it began with.
+    for engine in [&["--engine", "compiled-bf16"][..], &[]] {
+        let (said, manifest) = run(&out.join("b"), engine);
+        assert!(!said.contains(told), "{said}");
+        assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Bf16\""));
+    }
+    let (said, manifest) = run(&out.join("c"), &[]);
+    assert_eq!(said.contains(told), !ffn::exec::cpu::has_bf16());
+    assert_eq!(
+        manifest.contains("\"computed\": \"Float32\""),
+        !ffn::exec::cpu::has_bf16()
+    );
 }
 
 /// The weights of a run as if they came from elsewhere: the same result as the run's own.

@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::element::Element;
 use super::norm::frames_of_task;
 use crate::program::PixelShape;
 
 /// y: each frame of x with `border` pixels of zeros on every side.
-pub fn surround(from: PixelShape, border: usize, x: &[f32], y: &mut [f32]) {
+pub fn surround<E: Element>(from: PixelShape, border: usize, x: &[E], y: &mut [E]) {
     let line = from.width * from.channels;
     let (edge, wide) = (border * from.channels, line + 2 * border * from.channels);
     let frame = wide * (from.height + 2 * border);
@@ -15,7 +16,7 @@ pub fn surround(from: PixelShape, border: usize, x: &[f32], y: &mut [f32]) {
         .zip(x.par_chunks_exact(from.count()));
     let frames = frames.with_min_len(frames_of_task(frame));
     frames.for_each(|(y, x)| {
-        y.fill(0.0);
+        y.fill(E::default());
         let lines = y.chunks_exact_mut(wide).skip(border);
         for (y, x) in lines.zip(x.chunks_exact(line)) {
             y[edge..edge + line].copy_from_slice(x);

@@ -22,28 +22,29 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::winograd::Winograd;
+use super::element::Element;
 use super::gather::Shifted;
 use super::memory::Scratch;
-use super::product::{Finish, Product};
+use super::product::{Finish, Product, Target};
 use crate::program::ConvGeometry;
 use crate::program::tiling::{Gather, task_rows};
 
 /// y = x ∗ w + bias + residual, ReLU.
 #[derive(Clone, Copy)]
-pub struct Forward<'a> {
+pub struct Forward<'a, X, Y> {
     pub conv: &'a ConvGeometry,
-    pub x: &'a [f32],
+    pub x: &'a [X],
     /// By [`super::pack::forward`].
-    pub w: &'a [f32],
+    pub w: &'a [X],
     /// The shift in time of the input, if any.
     pub shifted: Option<Shifted<'a>>,
     /// The residual holds all frames, as y does.
-    pub finish: Finish<'a>,
+    pub finish: Finish<'a, Y>,
 }
 
-impl Forward<'_> {
+impl<X: Element, Y: Element> Forward<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames.
-    pub fn run(&self, frames: Range<usize>, y: &mut [f32], scratch: &Scratch) {
+    pub fn run(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
         if self.conv.winograd {
             let product = Winograd {
                 source: self.conv.from,
@@ -70,36 +71,37 @@ impl Forward<'_> {
                 columns,
                 finish: self.finish,
             };
-            product.run(rows, y, |row| (row - first) * columns);
+            let place = |row: usize| (row - first) * columns;
+            scratch.with(|scratch| product.run(rows, Target { y, place, scratch }));
         });
     }
 }
 
 /// dx from dy.
 #[derive(Clone, Copy)]
-pub struct DataGradient<'a> {
+pub struct DataGradient<'a, E> {
     pub conv: &'a ConvGeometry,
-    pub dy: &'a [f32],
+    pub dy: &'a [E],
     /// By [`super::pack::backward`].
-    pub w: &'a [f32],
+    pub w: &'a [E],
 }
 
-impl DataGradient<'_> {
-    pub fn run(&self, dx: &mut [f32], scratch: &Scratch) {
+impl<E: Element> DataGradient<'_, E> {
+    pub fn run(&self, dx: &mut [E], scratch: &Scratch) {
         if self.conv.winograd {
             let product = Winograd {
                 source: self.conv.to,
                 columns: self.conv.from.channels,
                 x: self.dy,
                 w: self.w,
-                finish: Finish::default(),
+                finish: Finish::NONE,
             };
             let frames = dx.len() / self.conv.from.count();
             return product.run(0..frames, dx, scratch);
         }
         let channels = self.conv.from.channels;
         if self.conv.stride > 1 {
-            self.by_phases(dx);
+            self.by_phases(dx, scratch);
             return;
         }
         for phase in self.conv.phases() {
@@ -108,13 +110,17 @@ impl DataGradient<'_> {
             tasks.for_each(|(i, dx)| {
                 let rows = i * task..i * task + dx.len() / channels;
                 let place = |row: usize| (row - i * task) * channels;
-                self.product(&phase.gather, 0).run(rows, dx, place);
+                let product = self.product(&phase.gather, 0);
+                scratch.with(|scratch| {
+                    let y = &mut *dx;
+                    product.run(rows, Target { y, place, scratch });
+                });
             });
         }
     }
 
     /// Each task takes whole frames, whose pixels the phases share among them.
-    fn by_phases(&self, dx: &mut [f32]) {
+    fn by_phases(&self, dx: &mut [E], scratch: &Scratch) {
         let (from, stride) = (self.conv.from, self.conv.stride);
         let frames = self.conv.back_task_frames();
         let tasks = dx.par_chunks_mut(frames * from.count()).enumerate();
@@ -130,20 +136,24 @@ impl DataGradient<'_> {
                     ((frame * from.height + y) * from.width + x) * from.channels
                 };
                 let rows = first..first + count * plan.rows();
-                self.product(plan, phase.first_tap).run(rows, dx, place);
+                let product = self.product(plan, phase.first_tap);
+                scratch.with(|scratch| {
+                    let y = &mut *dx;
+                    product.run(rows, Target { y, place, scratch });
+                });
             }
         });
     }
 
     /// `first_tap`: where a phase's matrix begins.
-    fn product<'a>(&'a self, plan: &'a Gather, first_tap: usize) -> Product<'a> {
+    fn product<'a>(&'a self, plan: &'a Gather, first_tap: usize) -> Product<'a, E, E> {
         Product {
             plan,
             x: self.dy,
             shifted: None,
             w: &self.w[first_tap * self.conv.back_tap()..],
             columns: self.conv.from.channels,
-            finish: Finish::default(),
+            finish: Finish::NONE,
         }
     }
 }

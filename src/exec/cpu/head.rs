@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+use super::element::Element;
+use super::simd::wide;
 use crate::base::rng::{Purpose, Stream};
 use crate::exec::DropoutKey;
 use crate::program::Batch;
@@ -70,13 +72,18 @@ pub fn frame_mean_back(batch: &Batch, channels: usize, dy: &[f32], dx: &mut [f32
 const TASK_VALUES: usize = 1 << 15;
 
 /// y = f(a, b) for each value.
-pub fn each(a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+pub fn each<E: Element>(a: &[E], b: &[E], y: &mut [E], f: impl Fn(f32, f32) -> f32 + Sync) {
     let inputs = a.par_chunks(TASK_VALUES).zip(b.par_chunks(TASK_VALUES));
     y.par_chunks_mut(TASK_VALUES)
         .zip(inputs)
         .for_each(|(y, (a, b))| {
-            y.iter_mut()
-                .zip(a.iter().zip(b))
-                .for_each(|(y, (a, b))| *y = f(*a, *b));
+            wide(
+                #[inline(always)]
+                || {
+                    for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
+                        *y = E::round(f(a.float(), b.float()));
+                    }
+                },
+            );
         });
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use super::element::Element;
 use crate::base::{Error, Kind, Result};
 use crate::program::{Buffer, BufferId};
 
@@ -11,41 +12,83 @@ const ALIGNMENT: usize = 64;
 
 /// Every buffer of a program.
 pub struct Arena {
-    values: Vec<f32>,
-    /// Where the first aligned value is.
+    words: Vec<f32>,
+    /// Where the first aligned word is.
     start: usize,
-    ranges: Vec<Range<usize>>,
+    places: Vec<Place>,
+}
+
+/// Where a buffer lies.
+#[derive(Clone)]
+struct Place {
+    words: Range<usize>,
+    /// Values, of whatever element.
+    len: usize,
+}
+
+/// A buffer's memory, before it is known as what.
+pub struct Values<'a> {
+    words: &'a mut [f32],
+    len: usize,
+}
+
+impl<'a> Values<'a> {
+    pub fn of<E: Element>(self) -> &'a mut [E] {
+        E::view(self.words, self.len)
+    }
+
+    pub fn float32(self) -> &'a mut [f32] {
+        self.of()
+    }
 }
 
 impl Arena {
     pub fn new(len: usize, buffers: &[Buffer]) -> Result<Self> {
-        let values = allocate(len + ALIGNMENT / size_of::<f32>())?;
-        let start = values.as_ptr().align_offset(ALIGNMENT);
-        let range = |b: &Buffer| start + b.offset..start + b.offset + b.len;
+        let words = allocate(len + ALIGNMENT / size_of::<f32>())?;
+        let start = words.as_ptr().align_offset(ALIGNMENT);
+        let place = |b: &Buffer| Place {
+            words: start + b.offset..start + b.offset + b.words(),
+            len: b.len,
+        };
         Ok(Self {
             start,
-            ranges: buffers.iter().map(range).collect(),
-            values,
+            places: buffers.iter().map(place).collect(),
+            words,
         })
     }
 
-    /// Several buffers at once; no buffer gives an empty slice. Live buffers never overlap: `Program::verify`.
-    pub fn get<const N: usize>(&mut self, ids: [Option<BufferId>; N]) -> [&mut [f32]; N] {
-        let empty = self.start..self.start;
-        let ranges = ids.map(|id| id.map_or(empty.clone(), |id| self.ranges[id].clone()));
-        match self.values.get_disjoint_mut(ranges) {
-            Ok(slices) => slices,
+    /// Several buffers at once; no buffer gives no values. Live buffers never overlap: `Program::verify`.
+    pub fn get<const N: usize>(&mut self, ids: [Option<BufferId>; N]) -> [Values<'_>; N] {
+        let nowhere = Place {
+            words: self.start..self.start,
+            len: 0,
+        };
+        let places = ids.map(|id| id.map_or(&nowhere, |id| &self.places[id]));
+        let mut lens = places.iter().map(|place| place.len);
+        match self.words.get_disjoint_mut(places.map(|p| p.words.clone())) {
+            Ok(slices) => slices.map(|words| Values {
+                words,
+                len: lens.next().unwrap_or(0),
+            }),
             Err(error) => unreachable!("a verified program's live buffers overlap: {error}"),
         }
     }
 
     /// As [`Arena::get`], for buffers that are all there.
-    pub fn all<const N: usize>(&mut self, ids: [BufferId; N]) -> [&mut [f32]; N] {
+    pub fn all<const N: usize>(&mut self, ids: [BufferId; N]) -> [Values<'_>; N] {
         self.get(ids.map(Some))
     }
 
-    pub fn read(&self, id: BufferId) -> &[f32] {
-        &self.values[self.ranges[id].clone()]
+    /// A buffer of float32.
+    pub fn float32(&self, id: BufferId) -> &[f32] {
+        &self.words[self.places[id].words.clone()]
+    }
+
+    /// A buffer of any element, as float32.
+    pub fn to_float32<E: Element>(&self, id: BufferId) -> Vec<f32> {
+        let place = &self.places[id];
+        let values: &[E] = &bytemuck::cast_slice(&self.words[place.words.clone()])[..place.len];
+        values.iter().map(|value| value.float()).collect()
     }
 }
 

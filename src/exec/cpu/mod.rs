@@ -1,8 +1,10 @@
-//! The compiled program on the CPU: float32, NHWC.
+//! The compiled program on the CPU: float32 or bf16, NHWC.
 //!
 //! Work is cut by shapes alone and partial sums are added in a fixed order: no bit depends on the number of threads.
 
 mod memory;
+mod element;
+mod machine;
 mod tile;
 mod gather;
 mod product;
@@ -20,13 +22,15 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use self::element::bf16;
 pub(super) use self::head::Dropout;
+pub use self::machine::has_bf16;
 use self::memory::{Arena, Scratch};
 use self::run::Context;
-use super::{DropoutKey, Segment, Statistics, TrainOptions, check_lengths};
+use super::{DropoutKey, Executor, Segment, Statistics, TrainOptions, check_lengths};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
-use crate::program::{Program, Step, compile_eval, compile_train};
+use crate::program::{Element, Program, Step, compile_eval, compile_train};
 
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
 pub struct Engine {
@@ -52,10 +56,11 @@ impl Engine {
         segments: &[Segment],
         options: &TrainOptions,
         observed: &[NodeId],
-        threads: usize,
+        executor: Executor,
     ) -> Result<Self> {
-        let program = compile_train(graph, segments, options, observed)?;
-        Self::new(graph, program, threads)
+        let element = executor.engine.element();
+        let program = compile_train(graph, segments, options, observed, element)?;
+        Self::new(graph, program, executor.threads)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
@@ -63,9 +68,10 @@ impl Engine {
         graph: &Graph,
         segments: &[Segment],
         observed: &[NodeId],
-        threads: usize,
+        executor: Executor,
     ) -> Result<Self> {
-        Self::new(graph, compile_eval(graph, segments, observed)?, threads)
+        let program = compile_eval(graph, segments, observed, executor.engine.element())?;
+        Self::new(graph, program, executor.threads)
     }
 
     /// Allocates what a verified program needs.
@@ -117,7 +123,7 @@ impl Engine {
         let wanted = self.program.buffers[self.program.input].len;
         check_lengths("input", [input.len()].into_iter(), &[wanted])?;
         let [to] = self.arena.all([self.program.input]);
-        to.copy_from_slice(input);
+        to.float32().copy_from_slice(input);
         let mut context = Context {
             program: &self.program,
             arena: &mut self.arena,
@@ -133,7 +139,7 @@ impl Engine {
             }
             context.forward(stats, dropout);
         });
-        Ok(self.arena.read(self.program.logits))
+        Ok(self.arena.float32(self.program.logits))
     }
 
     /// To be called when evaluation is to see other parameters or running statistics than in its last pass.
@@ -162,7 +168,7 @@ impl Engine {
             &[wanted],
         )?;
         let [to] = self.arena.all([gradient]);
-        to.copy_from_slice(d_logits);
+        to.float32().copy_from_slice(d_logits);
         grads.iter_mut().for_each(|gradient| gradient.fill(0.0));
         let mut context = Context {
             program: &self.program,
@@ -177,9 +183,15 @@ impl Engine {
     }
 
     /// After a pass: the outputs of the observed nodes over all frames of the batch (clips for the logits), NHWC.
-    pub fn observed(&self) -> impl Iterator<Item = (NodeId, &[f32])> {
+    pub fn observed(&self) -> impl Iterator<Item = (NodeId, Vec<f32>)> {
         let observed = self.program.observed.iter();
-        observed.map(|&(node, buffer)| (node, self.arena.read(buffer)))
+        observed.map(|&(node, buffer)| {
+            let values = match self.program.buffers[buffer].element {
+                Element::Float32 => self.arena.to_float32::<f32>(buffer),
+                Element::Bf16 => self.arena.to_float32::<bf16>(buffer),
+            };
+            (node, values)
+        })
     }
 
     /// Bytes that the engine holds.

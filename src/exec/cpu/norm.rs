@@ -16,6 +16,7 @@ pub use backward::{Backward, back_data, back_frozen, frame_gradients, group_grad
 
 use rayon::prelude::*;
 
+use super::element::Element;
 use super::memory::Scratch;
 use super::simd::{positive, wide};
 use crate::exec::{NORM_MOMENTUM, Statistics};
@@ -114,7 +115,7 @@ pub fn running(
 }
 
 /// Each frame's mean and sum of squares around it: `partials[frame] = [mean; C], [squares; C]`.
-pub fn frame_statistics(norm: &Norm, x: &[f32], partials: &mut [f32], scratch: &Scratch) {
+pub fn frame_statistics<E: Element>(norm: &Norm, x: &[E], partials: &mut [f32], scratch: &Scratch) {
     let (channels, row) = (norm.channels, norm.row());
     let frame = x.len() / (partials.len() / (2 * channels));
     let frames = x
@@ -156,8 +157,8 @@ pub fn frame_statistics(norm: &Norm, x: &[f32], partials: &mut [f32], scratch: &
 
 /// sums[channel] = Σ value(x, place in the row) over a frame; `scratch` holds two rows.
 #[inline(always)]
-fn sum_rows(
-    frame: &[f32],
+fn sum_rows<E: Element>(
+    frame: &[E],
     scratch: &mut [f32],
     sums: &mut [f32],
     value: impl Fn(f32, usize) -> f32,
@@ -170,7 +171,7 @@ fn sum_rows(
         for x in rows.chunks(row) {
             let sums = &mut block[..x.len()];
             for c in 0..x.len() {
-                sums[c] += value(x[c], c);
+                sums[c] += value(x[c].float(), c);
             }
         }
         all.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
@@ -271,16 +272,16 @@ fn add_rows<'a>(sums: &mut [f64], rows: impl Iterator<Item = &'a [f32]>) {
 
 /// y = norm(x) (+ residual), ReLU.
 #[derive(Clone, Copy)]
-pub struct Forward<'a> {
+pub struct Forward<'a, E> {
     pub norm: &'a Norm,
-    pub x: &'a [f32],
+    pub x: &'a [E],
     pub coefficients: &'a [f32],
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [E]>,
     pub relu: bool,
 }
 
-impl Forward<'_> {
-    pub fn run(&self, batch: &Batch, y: &mut [f32]) {
+impl<E: Element> Forward<'_, E> {
+    pub fn run(&self, batch: &Batch, y: &mut [E]) {
         let frame = y.len() / batch.frames;
         let frames = y.par_chunks_exact_mut(frame).enumerate();
         frames
@@ -301,32 +302,32 @@ impl Forward<'_> {
 }
 
 #[inline(always)]
-fn normalize_frame(of: Coefficients<'_>, relu: bool, x: &[f32], y: &mut [f32]) {
+fn normalize_frame<E: Element>(of: Coefficients<'_>, relu: bool, x: &[E], y: &mut [E]) {
     let row = of.mean.len();
     for (y, x) in y.chunks_mut(row).zip(x.chunks(row)) {
         let (x, of) = (&x[..y.len()], of.cut(y.len()));
         for c in 0..y.len() {
-            let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c];
-            y[c] = if relu { positive(v) } else { v };
+            let v = (x[c].float() - of.mean[c]) * of.scale[c] + of.bias[c];
+            y[c] = E::round(if relu { positive(v) } else { v });
         }
     }
 }
 
 #[inline(always)]
-fn normalize_and_add_frame(
+fn normalize_and_add_frame<E: Element>(
     of: Coefficients<'_>,
     relu: bool,
-    x: &[f32],
-    residual: &[f32],
-    y: &mut [f32],
+    x: &[E],
+    residual: &[E],
+    y: &mut [E],
 ) {
     let row = of.mean.len();
     let inputs = x.chunks(row).zip(residual.chunks(row));
     for (y, (x, r)) in y.chunks_mut(row).zip(inputs) {
         let (x, r, of) = (&x[..y.len()], &r[..y.len()], of.cut(y.len()));
         for c in 0..y.len() {
-            let v = (x[c] - of.mean[c]) * of.scale[c] + of.bias[c] + r[c];
-            y[c] = if relu { positive(v) } else { v };
+            let v = (x[c].float() - of.mean[c]) * of.scale[c] + of.bias[c] + r[c].float();
+            y[c] = E::round(if relu { positive(v) } else { v });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Weights `[out, in, k, k]` as the right matrices of products, in strips of 16 columns ([`super::tile`]): in every
+//! Weights `[out, in, k, k]` as the right matrices of products, in strips of 16 columns ([`packed_index`]): in every
 //! step of training, in evaluation once.
 //!
 //! Forward `[strip of outputs][tap][in][16]`; in evaluation with everything folded that stands around the convolution:
@@ -8,7 +8,9 @@
 
 use rayon::prelude::*;
 
+use super::element::Element;
 use super::norm::running_coefficients;
+use super::tile::packed_index;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
 use crate::program::tiling::{PATCH, STRIP};
@@ -23,7 +25,7 @@ pub struct Folded<'a> {
 }
 
 /// One branch's matrix.
-pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [f32]) {
+pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     let each = taps * inputs;
@@ -37,15 +39,17 @@ pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut 
     }
     let strips = w.par_chunks_mut(each * STRIP).enumerate();
     strips.for_each(|(strip, w)| {
-        w.fill(0.0);
+        w.fill(E::default());
         let columns = strip * STRIP..outputs.min((strip + 1) * STRIP);
-        for (column, output) in columns.enumerate() {
-            let scale = folded.scale.map_or(1.0, |s| s[output]);
-            let kernels = weight[output * each..][..each].chunks_exact(taps);
-            for (input, kernel) in kernels.enumerate() {
-                let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
-                for (tap, value) in kernel.iter().enumerate() {
-                    w[(tap * inputs + input) * STRIP + column] = value * factor * scale;
+        // The outermost loop runs along the weight's lines, so that memory is walked through once.
+        for input in 0..inputs {
+            let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
+            for tap in 0..taps {
+                for (column, output) in columns.clone().enumerate() {
+                    let scale = folded.scale.map_or(1.0, |s| s[output]);
+                    let value = weight[output * each + input * taps + tap];
+                    let at = packed_index::<E>(each, tap * inputs + input, column);
+                    w[at] = E::round(value * factor * scale);
                 }
             }
         }
@@ -53,9 +57,9 @@ pub fn forward(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut 
 }
 
 /// G·g·Gᵀ of each kernel g, for minimal filtering: `[strip of columns][place][row][16]`, with `weight(row, column, tap)`.
-fn patches(
+fn patches<E: Element>(
     (rows, columns): (usize, usize),
-    w: &mut [f32],
+    w: &mut [E],
     weight: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) {
     let strips = w.par_chunks_mut(PATCH * PATCH * rows * STRIP).enumerate();
@@ -72,8 +76,11 @@ fn patches(
             for (x, ((a, b), c)) in a.into_iter().zip(b).zip(c).enumerate() {
                 let values = spread([a, b, c]);
                 for (y, values) in values.iter().enumerate() {
-                    let to = ((y * PATCH + x) * rows + row) * STRIP;
-                    w[to..to + STRIP].copy_from_slice(values);
+                    let to = (y * PATCH + x) * rows + row;
+                    for (column, value) in values.iter().enumerate() {
+                        let to = packed_index::<E>(PATCH * PATCH * rows, to, column);
+                        w[to] = E::round(*value);
+                    }
                 }
             }
         }
@@ -92,7 +99,7 @@ fn spread([a, b, c]: [[f32; STRIP]; 3]) -> [[f32; STRIP]; PATCH] {
 }
 
 /// The matrices of all phases.
-pub fn backward(conv: &ConvGeometry, weight: &[f32], w: &mut [f32]) {
+pub fn backward<E: Element>(conv: &ConvGeometry, weight: &[f32], w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     if conv.winograd {
@@ -109,13 +116,16 @@ pub fn backward(conv: &ConvGeometry, weight: &[f32], w: &mut [f32]) {
         rest = others;
         let strips = matrix.par_chunks_mut((rows * columns * outputs * STRIP).max(1));
         strips.enumerate().for_each(|(strip, w)| {
-            w.fill(0.0);
+            w.fill(E::default());
             let of_strip = strip * STRIP..inputs.min((strip + 1) * STRIP);
-            for (index, w) in w.chunks_exact_mut(outputs * STRIP).enumerate() {
-                let tap = conv.kernel_tap(&phase, index / columns, index % columns);
-                for (output, w) in w.chunks_exact_mut(STRIP).enumerate() {
-                    for (w, input) in w.iter_mut().zip(of_strip.clone()) {
-                        *w = weight[(output * inputs + input) * taps + tap];
+            for output in 0..outputs {
+                for index in 0..rows * columns {
+                    let tap = conv.kernel_tap(&phase, index / columns, index % columns);
+                    for (column, input) in of_strip.clone().enumerate() {
+                        let value = weight[(output * inputs + input) * taps + tap];
+                        let row = index * outputs + output;
+                        let at = packed_index::<E>(rows * columns * outputs, row, column);
+                        w[at] = E::round(value);
                     }
                 }
             }
@@ -135,11 +145,11 @@ pub struct Packing<'a> {
 }
 
 /// A matrix and a bias for each branch.
-pub fn all_branches(
+pub fn all_branches<E: Element>(
     packing: &Packing<'_>,
     params: &[&[f32]],
     stats: &Statistics,
-    w: &mut [f32],
+    w: &mut [E],
     b: &mut [f32],
 ) {
     let &Packing {

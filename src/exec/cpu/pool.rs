@@ -7,6 +7,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::element::Element;
 use super::norm::frames_of_task;
 use super::simd::filling;
 use crate::program::PixelShape;
@@ -49,7 +50,7 @@ pub struct Shapes {
 }
 
 /// y = maxima of x.
-pub fn max(shapes: Shapes, x: &[f32], y: &mut [f32]) {
+pub fn max<E: Element>(shapes: Shapes, x: &[E], y: &mut [E]) {
     let Shapes { from, to } = shapes;
     let frames = x
         .par_chunks_exact(from.count())
@@ -59,7 +60,7 @@ pub fn max(shapes: Shapes, x: &[f32], y: &mut [f32]) {
 }
 
 /// dx: each dy goes to its maximum, found again in x.
-pub fn max_back(shapes: Shapes, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub fn max_back<E: Element>(shapes: Shapes, x: &[E], dy: &[E], dx: &mut [E]) {
     let Shapes { from, to } = shapes;
     let inputs = x
         .par_chunks_exact(from.count())
@@ -67,18 +68,18 @@ pub fn max_back(shapes: Shapes, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     let frames = dx.par_chunks_exact_mut(from.count()).zip(inputs);
     let frames = frames.with_min_len(frames_of_task(from.count()));
     frames.for_each(|(dx, (x, dy))| {
-        dx.fill(0.0);
+        dx.fill(E::default());
         filling(from.channels, MaxBackFrame { shapes, x, dy, dx });
     });
 }
 
-struct MaxFrame<'a> {
+struct MaxFrame<'a, E> {
     shapes: Shapes,
-    x: &'a [f32],
-    y: &'a mut [f32],
+    x: &'a [E],
+    y: &'a mut [E],
 }
 
-impl WithSimd for MaxFrame<'_> {
+impl<E: Element> WithSimd for MaxFrame<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -86,21 +87,22 @@ impl WithSimd for MaxFrame<'_> {
         let Shapes { from, to } = self.shapes;
         for (i, y) in self.y.chunks_exact_mut(to.channels).enumerate() {
             let under = Under::at(from, i / to.width, i % to.width);
-            for (v, y) in S::as_mut_simd_f32s(y).0.iter_mut().enumerate() {
-                (*y, _) = maximum(simd, &under, self.x, v);
+            for (v, y) in y.chunks_exact_mut(S::F32_LANES).enumerate() {
+                let (max, _) = maximum(simd, &under, self.x, v);
+                E::store(simd, y, max);
             }
         }
     }
 }
 
-struct MaxBackFrame<'a> {
+struct MaxBackFrame<'a, E> {
     shapes: Shapes,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
+    x: &'a [E],
+    dy: &'a [E],
+    dx: &'a mut [E],
 }
 
-impl WithSimd for MaxBackFrame<'_> {
+impl<E: Element> WithSimd for MaxBackFrame<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -108,13 +110,15 @@ impl WithSimd for MaxBackFrame<'_> {
         let Shapes { from, to } = self.shapes;
         for (i, dy) in self.dy.chunks_exact(to.channels).enumerate() {
             let under = Under::at(from, i / to.width, i % to.width);
-            for (v, dy) in S::as_simd_f32s(dy).0.iter().enumerate() {
+            for (v, dy) in dy.chunks_exact(S::F32_LANES).enumerate() {
+                let dy = E::load(simd, dy);
                 let (_, winner) = maximum(simd, &under, self.x, v);
                 for (place, &pixel) in under.pixels().iter().enumerate() {
                     let is_winner = simd.equal_f32s(winner, simd.splat_f32s(place as f32));
-                    let dy = simd.select_f32s(is_winner, *dy, simd.splat_f32s(0.0));
-                    let dx = &mut S::as_mut_simd_f32s(&mut self.dx[pixel..]).0[v];
-                    *dx = simd.add_f32s(*dx, dy);
+                    let dy = simd.select_f32s(is_winner, dy, simd.splat_f32s(0.0));
+                    let dx = &mut self.dx[pixel + v * S::F32_LANES..][..S::F32_LANES];
+                    let sum = simd.add_f32s(E::load(simd, dx), dy);
+                    E::store(simd, dx, sum);
                 }
             }
         }
@@ -124,10 +128,10 @@ impl WithSimd for MaxBackFrame<'_> {
 /// For each channel of vector v the maximum under an output pixel, and the first of the pixels that has it. NaN is larger
 /// than anything, so that a diverging network is noticed.
 #[inline(always)]
-fn maximum<S: Simd>(simd: S, under: &Under, x: &[f32], v: usize) -> (S::f32s, S::f32s) {
+fn maximum<S: Simd, E: Element>(simd: S, under: &Under, x: &[E], v: usize) -> (S::f32s, S::f32s) {
     let (mut max, mut winner) = (simd.splat_f32s(f32::NEG_INFINITY), simd.splat_f32s(0.0));
     for (place, &pixel) in under.pixels().iter().enumerate() {
-        let x = S::as_simd_f32s(&x[pixel..]).0[v];
+        let x = E::load(simd, &x[pixel + v * S::F32_LANES..][..S::F32_LANES]);
         let is_larger = simd.less_than_f32s(max, x);
         winner = simd.select_f32s(is_larger, simd.splat_f32s(place as f32), winner);
         let is_number = simd.equal_f32s(x, x);
@@ -138,7 +142,7 @@ fn maximum<S: Simd>(simd: S, under: &Under, x: &[f32], v: usize) -> (S::f32s, S:
 }
 
 /// y = means of x over each frame's pixels.
-pub fn average(from: PixelShape, x: &[f32], y: &mut [f32]) {
+pub fn average<E: Element>(from: PixelShape, x: &[E], y: &mut [f32]) {
     let channels = from.channels;
     let frames = x
         .par_chunks_exact(from.count())
@@ -148,14 +152,14 @@ pub fn average(from: PixelShape, x: &[f32], y: &mut [f32]) {
         .for_each(|(x, y)| {
             y.fill(0.0);
             for pixel in x.chunks_exact(channels) {
-                y.iter_mut().zip(pixel).for_each(|(y, v)| *y += v);
+                y.iter_mut().zip(pixel).for_each(|(y, v)| *y += v.float());
             }
             y.iter_mut().for_each(|y| *y /= from.pixels() as f32);
         });
 }
 
 /// dx = dy / pixels, for every pixel.
-pub fn average_back(from: PixelShape, dy: &[f32], dx: &mut [f32]) {
+pub fn average_back<E: Element>(from: PixelShape, dy: &[f32], dx: &mut [E]) {
     let channels = from.channels;
     let frames = dx
         .par_chunks_exact_mut(from.count())
@@ -165,7 +169,7 @@ pub fn average_back(from: PixelShape, dy: &[f32], dx: &mut [f32]) {
         .for_each(|(dx, dy)| {
             for pixel in dx.chunks_exact_mut(channels) {
                 let pairs = pixel.iter_mut().zip(dy);
-                pairs.for_each(|(dx, dy)| *dx = dy / from.pixels() as f32);
+                pairs.for_each(|(dx, dy)| *dx = E::round(dy / from.pixels() as f32));
             }
         });
 }

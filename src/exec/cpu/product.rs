@@ -1,48 +1,69 @@
 //! y = G(x)·W (+ bias) (+ residual), ReLU: the product behind a convolution's forward pass and its input's gradient.
 //!
 //! The rows of G(x) are windows of the activation x, read where they are. W is packed in strips of 16 columns,
-//! `[strip][tap][channel][16]`. The sum over taps and channels is cut into chunks of [`DEPTH`] that are added up in y, so
-//! that a chunk's panel of W stays in the cache while all rows of a block pass by, and rounding errors stay small.
+//! `[strip][tap][channel][16]`. The sum over taps and channels is cut into chunks of [`DEPTH`] that are added up in scratch
+//! memory, in float32, so that a chunk's panel of W stays in the cache while all rows of a block pass by, and rounding
+//! errors stay small.
 
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use pulp::Simd;
 
+use super::element::Element;
 use super::gather::{Shifted, Window};
+use super::machine::{Machine, Sums};
 use super::tile::{self, Columns, Panels, Tile, Walk};
-use crate::program::tiling::{Gather, STRIP};
+use crate::program::tiling::{Gather, PANEL, PRODUCT_ROWS as ROWS, STRIP};
 
 /// Terms of a sum that are added in registers: a panel of 64 columns is 128 KiB.
 pub const DEPTH: usize = 512;
-/// Rows that are computed together.
-const ROWS: usize = 192;
-static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
+/// Values of a row's sums in scratch memory.
+const WIDTH: usize = PANEL * STRIP;
 
 /// What happens to a value once its sum is complete.
-#[derive(Clone, Copy, Default)]
-pub struct Finish<'a> {
+#[derive(Clone, Copy)]
+pub struct Finish<'a, Y> {
     pub bias: Option<&'a [f32]>,
     /// As y.
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [Y]>,
     pub relu: bool,
 }
 
-/// The matrices.
-#[derive(Clone, Copy)]
-pub struct Product<'a> {
-    pub plan: &'a Gather,
-    pub x: &'a [f32],
-    pub shifted: Option<Shifted<'a>>,
-    pub w: &'a [f32],
-    /// Columns of W and y.
-    pub columns: usize,
-    pub finish: Finish<'a>,
+impl<Y> Finish<'_, Y> {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        bias: None,
+        residual: None,
+        relu: false,
+    };
 }
 
-impl Product<'_> {
+/// The matrices: x and W of one element, y of its own.
+#[derive(Clone, Copy)]
+pub struct Product<'a, X, Y> {
+    pub plan: &'a Gather,
+    pub x: &'a [X],
+    pub shifted: Option<Shifted<'a>>,
+    pub w: &'a [X],
+    /// Columns of W and y.
+    pub columns: usize,
+    pub finish: Finish<'a, Y>,
+}
+
+/// Where rows of a product go.
+pub struct Target<'a, Y, P> {
+    pub y: &'a mut [Y],
+    /// Of a row's first value.
+    pub place: P,
+    /// Room for sums.
+    pub scratch: &'a mut [f32],
+}
+
+impl<X: Element, Y: Element> Product<'_, X, Y> {
     /// Rows `rows` of the product; row r goes to `y[place(r)..]`, and its residual comes from `residual[r·columns..]`.
-    pub fn run(&self, rows: Range<usize>, y: &mut [f32], place: impl Fn(usize) -> usize) {
+    pub fn run<P: Fn(usize) -> usize>(&self, rows: Range<usize>, target: Target<'_, Y, P>) {
+        let Target { y, place, scratch } = target;
         let mut windows = [Window::default(); ROWS];
         let mut places = [0; ROWS];
         for start in rows.clone().step_by(ROWS) {
@@ -53,7 +74,7 @@ impl Product<'_> {
             }
             if self.plan.width() == 0 {
                 let rows = places[..count].iter();
-                rows.for_each(|&at| y[at..][..self.columns].fill(0.0));
+                rows.for_each(|&at| y[at..][..self.columns].fill(Y::default()));
                 continue;
             }
             let mut block = Block {
@@ -63,6 +84,7 @@ impl Product<'_> {
                 windows: &windows[..count],
                 places: &places[..count],
                 y,
+                sums: &mut scratch[..ROWS * WIDTH],
             };
             tile::for_each_panel(self.columns, &mut block);
         }
@@ -95,13 +117,7 @@ impl Product<'_> {
     /// The values of a window at one tap, zeros outside the picture or the clip. Whether a window reaches over an edge
     /// cannot be foreseen, so nothing branches on it.
     #[inline(always)]
-    fn values(
-        &self,
-        window: &Window,
-        tap: (usize, usize),
-        from: isize,
-        of: &Range<usize>,
-    ) -> &[f32] {
+    fn values(&self, window: &Window, tap: (usize, usize), from: isize, of: &Range<usize>) -> &[X] {
         let mut inside = window.sees(tap);
         let mut at = window.first + self.plan.offset(tap);
         if let (Some(shifted), true) = (self.shifted, from != 0) {
@@ -110,92 +126,101 @@ impl Product<'_> {
             at += from * self.plan.source.count() as isize;
         }
         let at = at as usize + of.start;
-        let (source, at) = select_unpredictable(inside, (self.x, at), (&ZEROS[..], 0));
+        let (source, at) = select_unpredictable(inside, (self.x, at), (X::ZEROS, 0));
         &source[at..][..of.len()]
     }
 
     /// The columns of W from `column` on, from a tap's channel on.
     #[inline(always)]
-    fn weights(&self, tap: usize, channel: usize, column: usize) -> Columns<'_> {
-        let strip = self.plan.width() * STRIP;
-        let row = tap * self.plan.depth + channel;
+    fn weights(&self, tap: usize, channel: usize, column: usize) -> Columns<'_, X> {
+        let (rows, row) = (self.plan.width(), tap * self.plan.depth + channel);
         Columns {
-            values: &self.w[column / STRIP * strip + column % STRIP + row * STRIP..],
-            step: STRIP,
-            strip,
+            values: &self.w[tile::packed_index::<X>(rows, row, column)..],
+            strip: rows * STRIP,
         }
     }
 
     /// The tile of windows that lie inside the picture, line by line without a look at edges.
     #[inline(always)]
-    fn sum_lines<S: Simd, const R: usize, const V: usize>(
+    fn sum_lines<M: Machine<Element = X>, const R: usize, const V: usize>(
         &self,
-        simd: S,
+        machine: M,
         windows: [&Window; R],
         column: usize,
         (lines, channels): (&Range<usize>, &Range<usize>),
-    ) -> Tile<S, R, V> {
+    ) -> Tile<M, R, V> {
         let first = self.plan.offset((lines.start, 0));
-        let mut rows: [&[f32]; R] = [&[]; R];
+        let mut rows: [&[X]; R] = [&[]; R];
         for (row, window) in rows.iter_mut().zip(windows) {
             *row = &self.x[(window.first + first) as usize + channels.start..];
         }
         let walk = Walk {
             pieces: lines.len(),
             pitch: self.plan.source.width * self.plan.source.channels,
-            steps: channels.len(),
-            step: 1,
+            ..Walk::along::<X>(channels.len())
         };
         let columns = self.weights(lines.start, channels.start, column);
-        let mut sum = tile::zeros(simd);
-        tile::accumulate(simd, &mut sum, rows, walk, columns);
+        let mut sum = tile::zeros(machine);
+        tile::accumulate(machine, &mut sum, rows, walk, columns);
         sum
     }
 }
 
 /// Some rows of a product.
-struct Block<'a> {
-    product: &'a Product<'a>,
+struct Block<'a, X, Y> {
+    product: &'a Product<'a, X, Y>,
     /// Number of the first row.
     start: usize,
     /// Whether every window is one column of taps inside the picture and the clip.
     is_inside: bool,
     windows: &'a [Window],
     places: &'a [usize],
-    y: &'a mut [f32],
+    y: &'a mut [Y],
+    /// The sums so far of a panel whose sum has several chunks: `[row][column]`.
+    sums: &'a mut [f32],
 }
 
-impl Panels for Block<'_> {
-    const TALL: bool = false;
+impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
+    type Element = X;
 
     #[inline(always)]
-    fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
+    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        column: usize,
+    ) {
         let mut chunks = self.product.chunks().peekable();
         let mut first = true;
         while let Some((taps, channels)) = chunks.next() {
-            let finish = chunks.peek().is_none();
+            let last = chunks.peek().is_none();
             for row in (0..self.windows.len()).step_by(R) {
-                if first {
-                    self.announce::<S, R, V>(row, column);
+                if last {
+                    self.announce::<M, R, V>(row, column);
                 }
-                let sum = self.sum::<S, R, V>(simd, (row, column), &taps, &channels);
-                self.store(simd, sum, (row, column), first, finish);
+                let mut sum = self.sum::<M, R, V>(machine, (row, column), &taps, &channels);
+                if !first {
+                    self.add_kept(machine, &mut sum, row);
+                }
+                match last {
+                    true => self.store(machine, sum, row, column),
+                    false => self.keep::<M, R, V>(sum, row),
+                }
             }
             first = false;
         }
     }
 }
 
-impl Block<'_> {
+impl<X: Element, Y: Element> Block<'_, X, Y> {
     /// The tile at (row, column), over one chunk.
     #[inline(always)]
-    fn sum<S: Simd, const R: usize, const V: usize>(
+    fn sum<M: Machine<Element = X>, const R: usize, const V: usize>(
         &self,
-        simd: S,
+        machine: M,
         (row, column): (usize, usize),
         taps: &Range<usize>,
         channels: &Range<usize>,
-    ) -> Tile<S, R, V> {
+    ) -> Tile<M, R, V> {
         let product = self.product;
         // The last tile repeats its last row.
         let last = self.windows.len() - 1;
@@ -204,9 +229,9 @@ impl Block<'_> {
             *window = &self.windows[last.min(row + r)];
         }
         if self.is_inside {
-            return product.sum_lines(simd, windows, column, (taps, channels));
+            return product.sum_lines(machine, windows, column, (taps, channels));
         }
-        let mut sum = tile::zeros(simd);
+        let mut sum = tile::zeros(machine);
         for tap in taps.clone() {
             let at = (tap / product.plan.taps.1, tap % product.plan.taps.1);
             for (from, channels) in product.sources(channels) {
@@ -214,13 +239,13 @@ impl Block<'_> {
                     continue;
                 }
                 // A loop: functions that `map` calls are not compiled for the vectors at hand.
-                let mut rows: [&[f32]; R] = [&[]; R];
+                let mut rows: [&[X]; R] = [&[]; R];
                 for (row, window) in rows.iter_mut().zip(windows) {
                     *row = product.values(window, at, from, &channels);
                 }
-                let walk = Walk::straight(channels.len(), 1);
+                let walk = Walk::along::<X>(channels.len());
                 let columns = product.weights(tap, channels.start, column);
-                tile::accumulate(simd, &mut sum, rows, walk, columns);
+                tile::accumulate(machine, &mut sum, rows, walk, columns);
             }
         }
         sum
@@ -228,50 +253,76 @@ impl Block<'_> {
 
     /// Lets the cache fetch the part of y that a tile will be written to, while its sum runs.
     #[inline(always)]
-    fn announce<S: Simd, const R: usize, const V: usize>(&self, row: usize, column: usize) {
+    fn announce<M: Machine, const R: usize, const V: usize>(&self, row: usize, column: usize) {
         for &place in self.places[row..].iter().take(R) {
             for v in 0..V {
-                tile::prefetch_for_writing(self.y, place + column + v * S::F32_LANES);
+                tile::prefetch_for_writing(self.y, place + column + v * M::LANES);
             }
         }
     }
 
-    /// Adds a chunk's tile to y, or puts it there if it is the first chunk's; `finish` completes the values.
+    /// The vectors of sums that are kept for a row.
     #[inline(always)]
-    fn store<S: Simd, const R: usize, const V: usize>(
+    fn kept<M: Machine>(&mut self, row: usize) -> &mut [Sums<M>] {
+        M::Simd::as_mut_simd_f32s(&mut self.sums[row * WIDTH..][..WIDTH]).0
+    }
+
+    /// Adds what earlier chunks gave.
+    #[inline(always)]
+    fn add_kept<M: Machine, const R: usize, const V: usize>(
         &mut self,
-        simd: S,
-        sum: Tile<S, R, V>,
-        (row, column): (usize, usize),
-        first: bool,
-        finish: bool,
+        machine: M,
+        tile: &mut Tile<M, R, V>,
+        row: usize,
+    ) {
+        for (r, sums) in tile.iter_mut().enumerate().take(ROWS - row) {
+            for (sum, kept) in sums.iter_mut().zip(self.kept::<M>(row + r)) {
+                *sum = machine.simd().add_f32s(*kept, *sum);
+            }
+        }
+    }
+
+    /// Keeps a tile until the next chunk.
+    #[inline(always)]
+    fn keep<M: Machine, const R: usize, const V: usize>(
+        &mut self,
+        tile: Tile<M, R, V>,
+        row: usize,
+    ) {
+        for (r, sums) in tile.into_iter().enumerate().take(ROWS - row) {
+            for (sum, kept) in sums.into_iter().zip(self.kept::<M>(row + r)) {
+                *kept = sum;
+            }
+        }
+    }
+
+    /// Writes a tile of complete sums.
+    #[inline(always)]
+    fn store<M: Machine, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        tile: Tile<M, R, V>,
+        row: usize,
+        column: usize,
     ) {
         let columns = self.product.columns;
         let places = self.places[row..].iter().take(R);
-        for (r, (&place, sums)) in places.zip(sum).enumerate() {
+        for (r, (&place, sums)) in places.zip(tile).enumerate() {
             let of = (self.start + row + r) * columns;
-            let y = &mut self.y[place..place + columns];
-            tile::update_row(
-                simd,
-                sums,
-                (y, column),
-                #[inline(always)]
-                |sum, before, columns| {
-                    let value = match first {
-                        true => sum,
-                        false => simd.add_f32s(before, sum),
-                    };
-                    match finish {
-                        true => self.product.finish.apply(simd, value, columns, of),
-                        false => value,
-                    }
-                },
-            );
+            for (v, sum) in sums.into_iter().enumerate() {
+                let from = column + v * M::LANES;
+                let to = columns.min(from + M::LANES);
+                if from >= to {
+                    break;
+                }
+                let value = self.product.finish.apply(machine.simd(), sum, from..to, of);
+                Y::store(machine.simd(), &mut self.y[place + from..place + to], value);
+            }
         }
     }
 }
 
-impl Finish<'_> {
+impl<Y: Element> Finish<'_, Y> {
     /// `columns` of the row whose residual begins at `row`.
     #[inline(always)]
     pub fn apply<S: Simd>(
@@ -282,11 +333,11 @@ impl Finish<'_> {
         row: usize,
     ) -> S::f32s {
         if let Some(bias) = self.bias {
-            y = simd.add_f32s(y, tile::load(simd, &bias[columns.clone()]));
+            y = simd.add_f32s(y, f32::load(simd, &bias[columns.clone()]));
         }
         if let Some(residual) = self.residual {
             let residual = &residual[row + columns.start..row + columns.end];
-            y = simd.add_f32s(y, tile::load(simd, residual));
+            y = simd.add_f32s(y, Y::load(simd, residual));
         }
         match self.relu {
             true => positive_vector(simd, y),

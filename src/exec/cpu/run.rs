@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::border;
 use super::conv;
+use super::element::{Element, bf16};
 use super::gather::Shifted;
-use super::memory::{Arena, Scratch};
+use super::memory::{Arena, Scratch, Values};
 use super::product::Finish;
+use super::simd::positive;
 use super::{head, norm, pack, pool, shift};
 use crate::exec::{DropoutKey, Statistics};
-use crate::program::{Mask, Op, Program};
+use crate::program::{self, BufferId, Mask, Op, Program};
 
 /// What the steps of one pass work on.
 pub struct Context<'a> {
@@ -24,11 +26,21 @@ pub struct Context<'a> {
     pub times: &'a mut [Duration],
 }
 
+/// Calls a method that is generic over an element with that of a buffer.
+macro_rules! with_element {
+    ($self:ident, $buffer:expr, $method:ident($($argument:expr),*)) => {
+        match $self.program.buffers[$buffer].element {
+            program::Element::Float32 => $self.$method::<f32>($($argument),*),
+            program::Element::Bf16 => $self.$method::<bf16>($($argument),*),
+        }
+    };
+}
+
 impl Context<'_> {
-    /// The steps that come before all passes.
+    /// The steps that come before all passes: packed weights.
     pub fn prepare(&mut self, stats: &Statistics) {
         for step in &self.program.prepare {
-            self.pack_forward(&step.op, stats);
+            with_element!(self, values_of(&step.op), pack_forward(&step.op, stats));
         }
     }
 
@@ -38,9 +50,14 @@ impl Context<'_> {
         for (index, step) in program.forward.iter().enumerate() {
             let start = Instant::now();
             match &step.op {
-                Op::PackForward { .. } => self.pack_forward(&step.op, stats),
-                Op::BatchStatistics { .. } | Op::RunningStatistics { .. } => {
-                    self.statistics(&step.op, stats);
+                Op::PackForward { w, .. } => with_element!(self, *w, pack_forward(&step.op, stats)),
+                Op::BatchStatistics { x, .. } => {
+                    with_element!(self, *x, batch_statistics(&step.op, stats));
+                }
+                Op::RunningStatistics { norm, coefficients } => {
+                    let [coefficients] = self.arena.all([*coefficients]);
+                    let batch = &program.batch;
+                    norm::running(norm, batch, self.params, stats, coefficients.float32());
                 }
                 Op::Dropout {
                     channels,
@@ -49,7 +66,7 @@ impl Context<'_> {
                     mask,
                     y,
                 } => {
-                    let [x, mask, y] = self.arena.all([*x, *mask, *y]);
+                    let [x, mask, y] = self.arena.all([*x, *mask, *y]).map(Values::float32);
                     let drawing = head::Dropout {
                         channels: *channels,
                         probability: *probability,
@@ -71,35 +88,31 @@ impl Context<'_> {
         for (index, step) in program.backward.iter().enumerate() {
             let start = Instant::now();
             match &step.op {
-                Op::ConvBackWeight {
-                    conv,
-                    frames,
-                    weight,
-                    x,
-                    dy,
-                    partials,
-                } => {
-                    let [x, dy, partials] = self.arena.all([*x, *dy, *partials]);
-                    let product = conv::WeightGradient {
-                        conv,
-                        frames: *frames,
-                        x,
-                        dy,
-                    };
-                    product.run(partials, grads[*weight], self.scratch);
+                Op::ConvBackWeight { x, dy, .. } => {
+                    use program::Element::{Bf16, Float32};
+                    let element = |id: &BufferId| program.buffers[*id].element;
+                    match (element(x), element(dy)) {
+                        (Float32, Float32) => self.weight_gradient::<f32, f32>(&step.op, grads),
+                        (Float32, Bf16) => self.weight_gradient::<f32, bf16>(&step.op, grads),
+                        (Bf16, _) => self.weight_gradient::<bf16, bf16>(&step.op, grads),
+                    }
                 }
                 Op::BiasBack { bias, dy, .. } => {
-                    conv::back_bias(self.arena.read(*dy), grads[*bias]);
+                    with_element!(self, *dy, bias_back(*dy, grads[*bias]));
                 }
-                Op::NormalizeBack { .. } => self.normalize_back(&step.op, grads),
-                Op::ShiftAlterBack { .. } => self.shift_alter_back(&step.op, grads),
+                Op::NormalizeBack { dx, .. } => {
+                    with_element!(self, *dx, normalize_back(&step.op, grads));
+                }
+                Op::ShiftAlterBack { dx, .. } => {
+                    with_element!(self, *dx, shift_alter_back(&step.op, grads));
+                }
                 op => self.activation(op),
             }
             self.times[program.forward.len() + index] += start.elapsed();
         }
     }
 
-    fn pack_forward(&mut self, op: &Op, stats: &Statistics) {
+    fn pack_forward<E: Element>(&mut self, op: &Op, stats: &Statistics) {
         let Op::PackForward {
             conv,
             weight,
@@ -122,74 +135,63 @@ impl Context<'_> {
             norm: norm.as_ref(),
             branches,
         };
-        pack::all_branches(&packing, self.params, stats, w, b);
+        pack::all_branches(&packing, self.params, stats, w.of::<E>(), b.float32());
     }
 
-    fn statistics(&mut self, op: &Op, stats: &mut Statistics) {
-        let (batch, params) = (&self.program.batch, self.params);
-        match op {
-            Op::BatchStatistics {
-                norm,
-                pixels,
-                x,
-                partials,
-                coefficients,
-            } => {
-                let [x, partials, coefficients] = self.arena.all([*x, *partials, *coefficients]);
-                norm::frame_statistics(norm, x, partials, self.scratch);
-                let pixels = *pixels;
-                let site = norm::Site {
-                    norm,
-                    batch,
-                    pixels,
-                };
-                norm::group_statistics(site, partials, params, stats, coefficients);
-            }
-            Op::RunningStatistics { norm, coefficients } => {
-                let [coefficients] = self.arena.all([*coefficients]);
-                norm::running(norm, batch, params, stats, coefficients);
-            }
-            _ => {}
-        }
+    fn batch_statistics<E: Element>(&mut self, op: &Op, stats: &mut Statistics) {
+        let Op::BatchStatistics {
+            norm,
+            pixels,
+            x,
+            partials,
+            coefficients,
+        } = op
+        else {
+            return;
+        };
+        let [x, partials, coefficients] = self.arena.all([*x, *partials, *coefficients]);
+        let partials = partials.float32();
+        norm::frame_statistics(norm, x.of::<E>(), partials, self.scratch);
+        let site = norm::Site {
+            norm,
+            batch: &self.program.batch,
+            pixels: *pixels,
+        };
+        norm::group_statistics(site, partials, self.params, stats, coefficients.float32());
     }
 
     /// Steps that read and write activations alone, forward or backward.
     fn activation(&mut self, op: &Op) {
-        let batch = &self.program.batch;
+        match op {
+            Op::Conv { x, y, .. } => {
+                use program::Element::{Bf16, Float32};
+                let element = |id: &BufferId| self.program.buffers[*id].element;
+                match (element(x), element(y)) {
+                    (Float32, Float32) => self.conv::<f32, f32>(op),
+                    (Float32, Bf16) => self.conv::<f32, bf16>(op),
+                    (Bf16, _) => self.conv::<bf16, bf16>(op),
+                }
+            }
+            op => with_element!(self, values_of(op), each_activation(op)),
+        }
+    }
+
+    /// Those whose activations are all of one element.
+    fn each_activation<E: Element>(&mut self, op: &Op) {
         match op {
             Op::Border { from, border, x, y } => {
-                let [x, y] = self.arena.all([*x, *y]);
+                let [x, y] = self.arena.all([*x, *y]).map(Values::of::<E>);
                 border::surround(*from, *border, x, y);
             }
-            Op::Conv { .. } => self.conv(op),
             Op::PackBackward { conv, weight, w } => {
-                let [w] = self.arena.all([*w]);
+                let [w] = self.arena.all([*w]).map(Values::of::<E>);
                 pack::backward(conv, self.params[*weight], w);
             }
             Op::ConvBackData { conv, dy, w, dx } => {
-                let [dy, w, dx] = self.arena.all([*dy, *w, *dx]);
+                let [dy, w, dx] = self.arena.all([*dy, *w, *dx]).map(Values::of::<E>);
                 conv::DataGradient { conv, dy, w }.run(dx, self.scratch);
             }
-            Op::Normalize {
-                norm,
-                relu,
-                x,
-                coefficients,
-                residual,
-                y,
-                ..
-            } => {
-                let ids = [Some(*x), Some(*coefficients), *residual, Some(*y)];
-                let [x, coefficients, r, y] = self.arena.get(ids);
-                let forward = norm::Forward {
-                    norm,
-                    x,
-                    coefficients,
-                    residual: residual.is_some().then_some(r),
-                    relu: *relu,
-                };
-                forward.run(batch, y);
-            }
+            Op::Normalize { .. } => self.normalize::<E>(op),
             Op::ShiftAlter {
                 shape,
                 shift,
@@ -197,9 +199,9 @@ impl Context<'_> {
                 x,
                 y,
             } => {
-                let [x, y] = self.arena.all([*x, *y]);
+                let [x, y] = self.arena.all([*x, *y]).map(Values::of::<E>);
                 let plan = shift::Plan {
-                    batch,
+                    batch: &self.program.batch,
                     params: self.params,
                     shape: *shape,
                     shift: *shift,
@@ -207,13 +209,16 @@ impl Context<'_> {
                 };
                 shift::forward(plan, x, y);
             }
+            op => self.pooling::<E>(op),
+        }
+    }
+
+    fn pooling<E: Element>(&mut self, op: &Op) {
+        let batch = &self.program.batch;
+        match *op {
             Op::MaxPool { from, to, x, y } => {
-                let [x, y] = self.arena.all([*x, *y]);
-                let shapes = pool::Shapes {
-                    from: *from,
-                    to: *to,
-                };
-                pool::max(shapes, x, y);
+                let [x, y] = self.arena.all([x, y]).map(Values::of::<E>);
+                pool::max(pool::Shapes { from, to }, x, y);
             }
             Op::MaxPoolBack {
                 from,
@@ -222,58 +227,78 @@ impl Context<'_> {
                 dy,
                 dx,
             } => {
-                let [x, dy, dx] = self.arena.all([*x, *dy, *dx]);
-                let shapes = pool::Shapes {
-                    from: *from,
-                    to: *to,
-                };
-                pool::max_back(shapes, x, dy, dx);
+                let [x, dy, dx] = self.arena.all([x, dy, dx]).map(Values::of::<E>);
+                pool::max_back(pool::Shapes { from, to }, x, dy, dx);
             }
             Op::AveragePool { from, x, y } => {
-                let [x, y] = self.arena.all([*x, *y]);
-                pool::average(*from, x, y);
+                let [x, y] = self.arena.all([x, y]);
+                pool::average(from, x.of::<E>(), y.float32());
             }
             Op::AveragePoolBack { from, dy, dx } => {
-                let [dy, dx] = self.arena.all([*dy, *dx]);
-                pool::average_back(*from, dy, dx);
+                let [dy, dx] = self.arena.all([dy, dx]);
+                pool::average_back(from, dy.float32(), dx.of::<E>());
             }
             Op::FrameMean { channels, x, y } => {
-                let [x, y] = self.arena.all([*x, *y]);
-                head::frame_mean(batch, *channels, x, y);
+                let [x, y] = self.arena.all([x, y]).map(Values::float32);
+                head::frame_mean(batch, channels, x, y);
             }
             Op::FrameMeanBack { channels, dy, dx } => {
-                let [dy, dx] = self.arena.all([*dy, *dx]);
-                head::frame_mean_back(batch, *channels, dy, dx);
+                let [dy, dx] = self.arena.all([dy, dx]).map(Values::float32);
+                head::frame_mean_back(batch, channels, dy, dx);
             }
-            op => self.each(op),
+            ref op => self.each::<E>(op),
         }
     }
 
     /// Steps over single values.
-    fn each(&mut self, op: &Op) {
+    fn each<E: Element>(&mut self, op: &Op) {
         match *op {
             Op::Relu { x, y } => {
-                let [x, y] = self.arena.all([x, y]);
-                y.copy_from_slice(x);
-                super::simd::finish(y, None, None, true);
+                let [x, y] = self.arena.all([x, y]).map(Values::of::<E>);
+                head::each(x, x, y, |x, _| positive(x));
             }
             Op::ReluBack { dy, y, dx } => {
-                let [dy, y, dx] = self.arena.all([dy, y, dx]);
+                let [dy, y, dx] = self.arena.all([dy, y, dx]).map(Values::of::<E>);
                 head::each(dy, y, dx, |dy, y| if y > 0.0 { dy } else { 0.0 });
             }
             Op::Add { a, b, y } => {
-                let [a, b, y] = self.arena.all([a, b, y]);
+                let [a, b, y] = self.arena.all([a, b, y]).map(Values::of::<E>);
                 head::each(a, b, y, |a, b| a + b);
             }
             Op::Multiply { a, b, y } => {
-                let [a, b, y] = self.arena.all([a, b, y]);
+                let [a, b, y] = self.arena.all([a, b, y]).map(Values::of::<E>);
                 head::each(a, b, y, |a, b| a * b);
             }
             _ => unreachable!("a step without a kernel: {op:?}"),
         }
     }
 
-    fn conv(&mut self, op: &Op) {
+    fn normalize<E: Element>(&mut self, op: &Op) {
+        let Op::Normalize {
+            norm,
+            relu,
+            x,
+            coefficients,
+            residual,
+            y,
+            ..
+        } = op
+        else {
+            return;
+        };
+        let ids = [Some(*x), Some(*coefficients), *residual, Some(*y)];
+        let [x, coefficients, r, y] = self.arena.get(ids);
+        let forward = norm::Forward {
+            norm,
+            x: x.of::<E>(),
+            coefficients: coefficients.float32(),
+            residual: residual.map(|_| &*r.of()),
+            relu: *relu,
+        };
+        forward.run(&self.program.batch, y.of());
+    }
+
+    fn conv<X: Element, Y: Element>(&mut self, op: &Op) {
         let Op::Conv {
             conv,
             shift,
@@ -289,9 +314,10 @@ impl Context<'_> {
             return;
         };
         let batch = &self.program.batch;
-        let [x, w, bias, r, y] = self
-            .arena
-            .get([Some(*x), Some(*w), *b, *residual, Some(*y)]);
+        let ids = [Some(*x), Some(*w), *b, *residual, Some(*y)];
+        let [x, w, bias, r, y] = self.arena.get(ids);
+        let (x, w, bias) = (&*x.of::<X>(), &*w.of::<X>(), &*bias.float32());
+        let (r, y) = (&*r.of::<Y>(), y.of::<Y>());
         let shifted = shift.map(|div| Shifted {
             fold: conv.from.channels / div.max(1),
             neighbours: &batch.neighbours,
@@ -305,7 +331,7 @@ impl Context<'_> {
                 shifted,
                 finish: Finish {
                     bias: b.map(|_| &bias[matrix * channels..(matrix + 1) * channels]),
-                    residual: residual.map(|_| &*r),
+                    residual: residual.map(|_| r),
                     relu: *relu,
                 },
             };
@@ -321,7 +347,38 @@ impl Context<'_> {
         }
     }
 
-    fn normalize_back(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
+    fn weight_gradient<X: Element, Y: Element + Into<X>>(
+        &mut self,
+        op: &Op,
+        grads: &mut [&mut [f32]],
+    ) {
+        let Op::ConvBackWeight {
+            conv,
+            frames,
+            weight,
+            x,
+            dy,
+            partials,
+        } = op
+        else {
+            return;
+        };
+        let [x, dy, partials] = self.arena.all([*x, *dy, *partials]);
+        let product = conv::WeightGradient {
+            conv,
+            frames: *frames,
+            x: &*x.of::<X>(),
+            dy: &*dy.of::<Y>(),
+        };
+        product.run(partials.float32(), grads[*weight], self.scratch);
+    }
+
+    fn bias_back<E: Element>(&mut self, dy: BufferId, gradient: &mut [f32]) {
+        let [dy] = self.arena.all([dy]).map(Values::of::<E>);
+        conv::back_bias(dy, gradient);
+    }
+
+    fn normalize_back<E: Element>(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
         let Op::NormalizeBack {
             norm,
             pixels,
@@ -345,6 +402,8 @@ impl Context<'_> {
             [dy, x, coefficients, partials, dx].map(|id| Some(*id));
         let ids = [dy, x, coefficients, output, partials, *masked, dx];
         let [dy, x, coefficients, y, partials, behind, dx] = self.arena.get(ids);
+        let (coefficients, partials) = (&*coefficients.float32(), partials.float32());
+        let [dy, x, y, behind, dx] = [dy, x, y, behind, dx].map(Values::of::<E>);
         let back = norm::Backward {
             norm,
             dy,
@@ -377,7 +436,7 @@ impl Context<'_> {
         }
     }
 
-    fn shift_alter_back(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
+    fn shift_alter_back<E: Element>(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
         let Op::ShiftAlterBack {
             shape,
             shift,
@@ -392,8 +451,10 @@ impl Context<'_> {
             return;
         };
         let batch = &self.program.batch;
-        let [dy, x, added, partials, dx] =
-            self.arena.get([Some(*dy), *x, *add, *partials, Some(*dx)]);
+        let ids = [Some(*dy), *x, *add, *partials, Some(*dx)];
+        let [dy, x, added, partials, dx] = self.arena.get(ids);
+        let partials = partials.float32();
+        let [dy, x, added, dx] = [dy, x, added, dx].map(Values::of::<E>);
         let plan = shift::Plan {
             batch,
             params: self.params,
@@ -406,5 +467,28 @@ impl Context<'_> {
         }
         let added = add.map(|_| &*added);
         shift::back_data(plan, dy, added, dx);
+    }
+}
+
+/// The buffer whose element the kernel of a step is compiled for; of what lies behind the pooled features the element is
+/// float32, whichever buffer.
+fn values_of(op: &Op) -> BufferId {
+    match *op {
+        Op::PackForward { w, .. } | Op::PackBackward { w, .. } => w,
+        Op::AveragePool { x, .. } => x,
+        Op::Border { y, .. }
+        | Op::Normalize { y, .. }
+        | Op::ShiftAlter { y, .. }
+        | Op::MaxPool { y, .. }
+        | Op::Relu { y, .. }
+        | Op::Add { y, .. }
+        | Op::Multiply { y, .. }
+        | Op::FrameMean { y, .. } => y,
+        Op::ConvBackData { dx, .. }
+        | Op::MaxPoolBack { dx, .. }
+        | Op::AveragePoolBack { dx, .. }
+        | Op::ReluBack { dx, .. }
+        | Op::FrameMeanBack { dx, .. } => dx,
+        _ => unreachable!("a step whose kernel is chosen elsewhere: {op:?}"),
     }
 }

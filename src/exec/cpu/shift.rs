@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::element::Element;
 use super::memory::Scratch;
 use super::norm::frames_of_task;
 use super::simd::wide;
@@ -37,14 +38,14 @@ impl<'a> Plan<'a> {
 }
 
 /// The frames that the channels of one frame come from; `None` where the clip ends.
-struct Sources<'a> {
+struct Sources<'a, E> {
     /// Of the first fold of channels, of the second, and of the rest.
-    parts: [Option<&'a [f32]>; 3],
+    parts: [Option<&'a [E]>; 3],
 }
 
-impl<'a> Sources<'a> {
+impl<'a, E: Element> Sources<'a, E> {
     /// The sources of frame `f`; with `adjoint` those of Sᵀ.
-    fn of(x: &'a [f32], f: usize, plan: Plan<'_>, adjoint: bool) -> Self {
+    fn of(x: &'a [E], f: usize, plan: Plan<'_>, adjoint: bool) -> Self {
         let (has_previous, has_next) = plan.batch.neighbours[f];
         let len = plan.shape.count();
         let frame = |f: usize| &x[f * len..][..len];
@@ -62,16 +63,16 @@ impl<'a> Sources<'a> {
 }
 
 /// y = (1 + a)·S(x).
-pub fn forward(plan: Plan<'_>, x: &[f32], y: &mut [f32]) {
+pub fn forward<E: Element>(plan: Plan<'_>, x: &[E], y: &mut [E]) {
     apply(plan, x, None, false, y);
 }
 
 /// dx = Sᵀ((1 + a)·dy) (+ add).
-pub fn back_data(plan: Plan<'_>, dy: &[f32], add: Option<&[f32]>, dx: &mut [f32]) {
+pub fn back_data<E: Element>(plan: Plan<'_>, dy: &[E], add: Option<&[E]>, dx: &mut [E]) {
     apply(plan, dy, add, true, dx);
 }
 
-fn apply(plan: Plan<'_>, x: &[f32], add: Option<&[f32]>, adjoint: bool, y: &mut [f32]) {
+fn apply<E: Element>(plan: Plan<'_>, x: &[E], add: Option<&[E]>, adjoint: bool, y: &mut [E]) {
     let len = plan.shape.count();
     let frames = y.par_chunks_exact_mut(len).enumerate();
     frames.with_min_len(frames_of_task(len)).for_each(|(f, y)| {
@@ -86,34 +87,56 @@ fn apply(plan: Plan<'_>, x: &[f32], add: Option<&[f32]>, adjoint: bool, y: &mut 
 }
 
 #[inline(always)]
-fn apply_frame(
+fn apply_frame<E: Element>(
     plan: Plan<'_>,
-    sources: &Sources<'_>,
+    sources: &Sources<'_, E>,
     weights: Option<&[f32]>,
-    add: Option<&[f32]>,
-    y: &mut [f32],
+    add: Option<&[E]>,
+    y: &mut [E],
 ) {
     let (channels, fold) = (plan.shape.channels, plan.fold());
     let parts = [(0, fold), (fold, 2 * fold), (2 * fold, channels)];
     for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
         let at = pixel * channels;
         for ((start, end), source) in parts.into_iter().zip(sources.parts) {
-            let y = &mut y[start..end];
-            match (source, weights) {
-                (None, _) => y.fill(0.0),
-                (Some(x), None) => y.copy_from_slice(&x[at + start..at + end]),
-                (Some(x), Some(weights)) => {
-                    let pairs = x[at + start..at + end].iter().zip(&weights[start..end]);
-                    y.iter_mut()
-                        .zip(pairs)
-                        .for_each(|(y, (x, a))| *y = (1.0 + a) * x);
-                }
+            let source = source.map(|x| &x[at + start..at + end]);
+            let weights = weights.map(|weights| &weights[start..end]);
+            let add = add.map(|add| &add[at + start..at + end]);
+            apply_part(source, weights, add, &mut y[start..end]);
+        }
+    }
+}
+
+/// Channels of a pixel that come from one frame. Each value is rounded once.
+#[inline(always)]
+fn apply_part<E: Element>(
+    x: Option<&[E]>,
+    weights: Option<&[f32]>,
+    add: Option<&[E]>,
+    y: &mut [E],
+) {
+    let len = y.len();
+    match (x, weights, add) {
+        (None, _, None) => y.fill(E::default()),
+        (None, _, Some(add)) => y.copy_from_slice(add),
+        (Some(x), None, None) => y.copy_from_slice(x),
+        (Some(x), None, Some(add)) => {
+            let (x, add) = (&x[..len], &add[..len]);
+            for c in 0..len {
+                y[c] = E::round(x[c].float() + add[c].float());
             }
         }
-        if let Some(add) = add {
-            y.iter_mut()
-                .zip(&add[at..at + channels])
-                .for_each(|(y, a)| *y += a);
+        (Some(x), Some(weights), None) => {
+            let (x, weights) = (&x[..len], &weights[..len]);
+            for c in 0..len {
+                y[c] = E::round((1.0 + weights[c]) * x[c].float());
+            }
+        }
+        (Some(x), Some(weights), Some(add)) => {
+            let (x, weights, add) = (&x[..len], &weights[..len], &add[..len]);
+            for c in 0..len {
+                y[c] = E::round((1.0 + weights[c]) * x[c].float() + add[c].float());
+            }
         }
     }
 }
@@ -122,9 +145,9 @@ fn apply_frame(
 const BLOCK: usize = 32;
 
 /// da = Σ dy·S(x) of each branch, by frames: `partials[frame]` has C sums.
-pub fn back_alteration(
+pub fn back_alteration<E: Element>(
     plan: Plan<'_>,
-    (x, dy): (&[f32], &[f32]),
+    (x, dy): (&[E], &[E]),
     partials: &mut [f32],
     grads: &mut [&mut [f32]],
     scratch: &Scratch,
@@ -156,10 +179,10 @@ pub fn back_alteration(
 }
 
 #[inline(always)]
-fn sum_frame(
+fn sum_frame<E: Element>(
     plan: Plan<'_>,
-    sources: &Sources<'_>,
-    dy: &[f32],
+    sources: &Sources<'_, E>,
+    dy: &[E],
     sums: &mut [f32],
     block: &mut [f32],
 ) {
@@ -174,7 +197,7 @@ fn sum_frame(
                 let Some(x) = source else { continue };
                 let pairs = x[at + start..at + end].iter().zip(&dy[start..end]);
                 let sums = block[start..end].iter_mut().zip(pairs);
-                sums.for_each(|(sum, (x, dy))| *sum += x * dy);
+                sums.for_each(|(sum, (x, dy))| *sum += x.float() * dy.float());
             }
         }
         sums.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);

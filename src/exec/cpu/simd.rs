@@ -11,29 +11,6 @@ pub fn wide<R>(run: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(run)
 }
 
-/// y ← relu(y + bias + residual), each of which may be missing. Rows of `bias`'s length.
-pub fn finish(y: &mut [f32], bias: Option<&[f32]>, residual: Option<&[f32]>, relu: bool) {
-    wide(
-        #[inline(always)]
-        || {
-            if let Some(bias) = bias {
-                for row in y.chunks_exact_mut(bias.len()) {
-                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                }
-            }
-            match (residual, relu) {
-                (Some(residual), true) => {
-                    let pairs = y.iter_mut().zip(residual);
-                    pairs.for_each(|(y, r)| *y = positive(*y + r));
-                }
-                (Some(residual), false) => y.iter_mut().zip(residual).for_each(|(y, r)| *y += r),
-                (None, true) => y.iter_mut().for_each(|y| *y = positive(*y)),
-                (None, false) => {}
-            }
-        },
-    );
-}
-
 /// Runs `op` with the widest vectors that `values` values fill.
 pub fn filling<Op: WithSimd>(values: usize, op: Op) -> Op::Output {
     let op = match Arch::new().dispatch(IfFilled { values, op }) {

@@ -1,54 +1,63 @@
 //! The inner loop of every product of matrices: a tile of the result stays in registers while the sum runs.
 //!
-//! tile[r][j] ← tile[r][j] + Σₛ row r[s·row_step] · columns[s·step + j]
+//! tile[r][j] ← tile[r][j] + Σₛ row r[s·row_step] · columns[s·step + j], s over single terms or pairs ([`Machine`]).
 //!
-//! R rows by V vectors. Each step loads V vectors of the right matrix and multiplies them by one value of each row, so
-//! `R·V` fused multiply-adds cost `R + V` loads; the sizes are the largest that a machine's registers hold. Rows lie
+//! R rows by V vectors. Each step loads V vectors of the right matrix and multiplies them by one value (or pair) of each
+//! row, so `R·V` multiply-adds cost `R + V` loads; the sizes are the largest that a machine's registers hold. Rows lie
 //! anywhere: the pixels of a convolution's windows are taken where they are, and nothing is copied.
 //!
-//! A value is one chain of fused multiply-adds over s, whatever the tile: every instruction set gives the same bits.
+//! A value is one chain of multiply-adds over s, whatever the tile: every instruction set gives the same bits.
 //!
 //! Check: `cargo test --lib exec::cpu`; time: `ffn bench eval EXPERIMENT --profile`.
 
-use std::ops::Range;
+use pulp::Simd;
 
-use pulp::{Arch, Simd, WithSimd};
-
-use super::simd::filling;
+use super::element::Element;
+use super::machine::{Machine, Sums, WithMachine};
 use crate::program::tiling::{PANEL, STRIP};
 
-/// The right matrix from one column on: at step s, that column is at `s·step`; strips are `strip` values apart.
+/// The right matrix from one column on: strips of 16 columns, `strip` values apart, in each the steps one after another.
 #[derive(Clone, Copy)]
-pub struct Columns<'a> {
-    pub values: &'a [f32],
-    pub step: usize,
+pub struct Columns<'a, E> {
+    pub values: &'a [E],
     pub strip: usize,
 }
 
-pub type Tile<S, const R: usize, const V: usize> = [[<S as Simd>::f32s; V]; R];
+pub type Tile<M, const R: usize, const V: usize> = [[Sums<M>; V]; R];
 
 #[inline(always)]
-pub fn zeros<S: Simd, const R: usize, const V: usize>(simd: S) -> Tile<S, R, V> {
-    [[simd.splat_f32s(0.0); V]; R]
+pub fn zeros<M: Machine, const R: usize, const V: usize>(machine: M) -> Tile<M, R, V> {
+    [[machine.simd().splat_f32s(0.0); V]; R]
 }
 
-impl Columns<'_> {
+/// Index of (row, column) in a matrix of `rows` rows that is packed in strips: `[strip][row / PAIR][16][PAIR]`.
+#[inline(always)]
+pub fn packed_index<E: Element>(rows: usize, row: usize, column: usize) -> usize {
+    let (group, within) = (row / E::PAIR, row % E::PAIR);
+    let strip = column / STRIP * rows.next_multiple_of(E::PAIR) * STRIP;
+    strip + (group * STRIP + column % STRIP) * E::PAIR + within
+}
+
+impl<E: Element> Columns<'_, E> {
+    /// Values from one step to the next.
+    const STEP: usize = STRIP * E::PAIR;
+
     /// Distance of a vector of columns from the first.
     #[inline(always)]
-    fn offset<S: Simd>(&self, vector: usize) -> usize {
-        let column = vector * S::F32_LANES;
-        column / STRIP * self.strip + column % STRIP
+    fn offset<M: Machine<Element = E>>(&self, vector: usize) -> usize {
+        let column = vector * M::LANES;
+        column / STRIP * self.strip + column % STRIP * E::PAIR
     }
 
     /// Whether there are `steps` steps of V vectors.
     #[inline(always)]
-    fn hold<S: Simd, const V: usize>(&self, steps: usize) -> bool {
-        let last = steps.saturating_sub(1) * self.step;
-        self.values.len() >= last + self.offset::<S>(V - 1) + S::F32_LANES
+    fn hold<M: Machine<Element = E>, const V: usize>(&self, steps: usize) -> bool {
+        let last = steps.saturating_sub(1) * Self::STEP;
+        self.values.len() >= last + self.offset::<M>(V - 1) + M::LANES * E::PAIR
     }
 }
 
-/// Where a row's values lie, from its first on: `pieces` pieces `pitch` apart, in each `steps` values `step` apart.
+/// Where a row's values lie, from its first on: `pieces` pieces `pitch` apart, in each `steps` steps `step` apart.
 #[derive(Clone, Copy)]
 pub struct Walk {
     pub pieces: usize,
@@ -58,140 +67,81 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A single piece.
-    pub fn straight(steps: usize, step: usize) -> Self {
+    /// `values` values side by side.
+    pub fn along<E: Element>(values: usize) -> Self {
         Self {
             pieces: 1,
             pitch: 0,
-            steps,
-            step,
+            steps: values / E::PAIR,
+            step: E::PAIR,
         }
     }
 
     /// Values from the first to the last, both counted.
     #[inline(always)]
-    fn reach(&self) -> usize {
-        (self.pieces - 1) * self.pitch + (self.steps - 1) * self.step + 1
+    fn reach<E: Element>(&self) -> usize {
+        (self.pieces - 1) * self.pitch + (self.steps - 1) * self.step + E::PAIR
     }
 }
 
 /// Adds the products of R rows and the columns to the tile. Panics if there are fewer values than the walk takes.
 #[inline(always)]
-pub fn accumulate<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    tile: &mut Tile<S, R, V>,
-    rows: [&[f32]; R],
+pub fn accumulate<M: Machine, const R: usize, const V: usize>(
+    machine: M,
+    tile: &mut Tile<M, R, V>,
+    rows: [&[M::Element]; R],
     walk: Walk,
-    columns: Columns<'_>,
+    columns: Columns<'_, M::Element>,
 ) {
     if walk.pieces * walk.steps == 0 {
         return;
     }
     let mut starts = [std::ptr::null(); R];
     for (start, row) in starts.iter_mut().zip(rows) {
-        assert!(row.len() >= walk.reach());
+        assert!(row.len() >= walk.reach::<M::Element>());
         *start = row.as_ptr();
     }
-    assert!(columns.hold::<S, V>(walk.pieces * walk.steps));
+    assert!(columns.hold::<M, V>(walk.pieces * walk.steps));
     // SAFETY: as asserted.
-    unsafe { multiply_add(simd, tile, starts, walk, columns) }
-}
-
-/// The same for rows that begin at `rows[0]`, `rows[1]`, …
-#[inline(always)]
-pub fn accumulate_neighbours<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    tile: &mut Tile<S, R, V>,
-    rows: &[f32],
-    walk: Walk,
-    columns: Columns<'_>,
-) {
-    if walk.pieces * walk.steps == 0 {
-        return;
-    }
-    assert!(rows.len() >= walk.reach() + R - 1);
-    assert!(columns.hold::<S, V>(walk.pieces * walk.steps));
-    // SAFETY: as asserted: the last row, R − 1, has R − 1 values less than the first.
-    unsafe {
-        let mut starts = [rows.as_ptr(); R];
-        for (r, start) in starts.iter_mut().enumerate() {
-            *start = start.add(r);
-        }
-        multiply_add(simd, tile, starts, walk, columns);
-    }
+    unsafe { multiply_add(machine, tile, starts, walk, columns) }
 }
 
 /// # Safety
 /// Every row must hold the values of the walk, the columns as many steps of V vectors.
 #[inline(always)]
-unsafe fn multiply_add<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    tile: &mut Tile<S, R, V>,
-    rows: [*const f32; R],
+unsafe fn multiply_add<M: Machine, const R: usize, const V: usize>(
+    machine: M,
+    tile: &mut Tile<M, R, V>,
+    rows: [*const M::Element; R],
     walk: Walk,
-    columns: Columns<'_>,
+    columns: Columns<'_, M::Element>,
 ) {
     let mut right = columns.values.as_ptr();
     for piece in 0..walk.pieces {
         for step in 0..walk.steps {
-            // SAFETY: the caller's promise; a vector is read without regard to alignment.
+            // SAFETY: the caller's promise.
             unsafe {
                 // Loops, not functions that take functions: those need not be compiled for the vectors at hand.
-                let mut vectors = [simd.splat_f32s(0.0); V];
+                let mut vectors = [machine.right(right); V];
                 for (v, vector) in vectors.iter_mut().enumerate() {
-                    let at = right.add(columns.offset::<S>(v));
-                    *vector = at.cast::<S::f32s>().read_unaligned();
+                    *vector = machine.right(right.add(columns.offset::<M>(v)));
                 }
                 for (row, sums) in rows.iter().zip(tile.iter_mut()) {
-                    let left = simd.splat_f32s(*row.add(piece * walk.pitch + step * walk.step));
+                    let left = machine.left(row.add(piece * walk.pitch + step * walk.step));
                     for (sum, right) in sums.iter_mut().zip(vectors) {
-                        *sum = simd.mul_add_f32s(left, right, *sum);
+                        *sum = machine.multiply_add(left, right, *sum);
                     }
                 }
             }
             // Behind the last step it may point beyond the columns, where nothing is read.
-            right = right.wrapping_add(columns.step);
-        }
-    }
-}
-
-/// A vector of at most as many values as it holds.
-#[inline(always)]
-pub fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
-    match S::as_simd_f32s(values) {
-        ([vector], []) => *vector,
-        _ => simd.partial_load_f32s(values),
-    }
-}
-
-/// Sets some columns of a row, from `column` on as far as the row goes, to `value(sum, what was there, columns)`.
-#[inline(always)]
-pub fn update_row<S: Simd, const V: usize>(
-    simd: S,
-    sums: [S::f32s; V],
-    (row, column): (&mut [f32], usize),
-    value: impl Fn(S::f32s, S::f32s, Range<usize>) -> S::f32s,
-) {
-    for (v, sum) in sums.into_iter().enumerate() {
-        let from = column + v * S::F32_LANES;
-        let to = row.len().min(from + S::F32_LANES);
-        if from >= to {
-            break;
-        }
-        let row = &mut row[from..to];
-        // Whole vectors spare the masks.
-        if let ([vector], []) = S::as_mut_simd_f32s(row) {
-            *vector = value(sum, *vector, from..to);
-        } else {
-            let before = simd.partial_load_f32s(row);
-            simd.partial_store_f32s(row, value(sum, before, from..to));
+            right = right.wrapping_add(Columns::<M::Element>::STEP);
         }
     }
 }
 
 /// Has the cache fetch what will be written at `index`, if the machine can be asked to.
 #[inline(always)]
-pub fn prefetch_for_writing(values: &[f32], index: usize) {
+pub fn prefetch_for_writing<E>(values: &[E], index: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
@@ -204,10 +154,14 @@ pub fn prefetch_for_writing(values: &[f32], index: usize) {
 
 /// A product that computes the columns from `column` on, V vectors of them, in tiles of R rows.
 pub trait Panels {
-    /// Whether sums run over pieces so short that a tile should have many rows rather than many columns.
-    const TALL: bool;
+    /// Of both factors.
+    type Element: Element;
 
-    fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize);
+    fn panel<M: Machine<Element = Self::Element>, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        column: usize,
+    );
 }
 
 /// Computes all `columns` of a product, panel by panel, with the widest vectors that the machine has. The last panel may
@@ -220,12 +174,11 @@ pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
     let halves = columns.div_ceil(STRIP / 2);
     let left = match halves % 2 {
         0 => 0,
-        _ if P::TALL => 1,
         _ => halves.min(3),
     };
     let strips = (halves - left) / 2;
     if strips > 0 {
-        Arch::new().dispatch(ForEachPanel { strips, product });
+        P::Element::filling(STRIP, ForEachPanel { strips, product });
     }
     if left > 0 {
         let halves = Halves {
@@ -233,7 +186,7 @@ pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
             count: left,
             product,
         };
-        filling(STRIP / 2, halves);
+        P::Element::filling(STRIP / 2, halves);
     }
 }
 
@@ -242,44 +195,44 @@ struct ForEachPanel<'a, P> {
     product: &'a mut P,
 }
 
-impl<P: Panels> WithSimd for ForEachPanel<'_, P> {
+impl<P: Panels> WithMachine<P::Element> for ForEachPanel<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_machine<M: Machine<Element = P::Element>>(self, machine: M) {
         let Self { strips, product } = self;
         let mut strip = 0;
         while strip < strips {
             let column = strip * STRIP;
             // 32 registers of 16 values; 16 of 8; elsewhere whatever works.
-            strip += match (S::F32_LANES, strips - strip) {
+            strip += match (M::LANES, strips - strip) {
                 (16, PANEL..) => {
-                    product.panel::<S, 6, PANEL>(simd, column);
+                    product.panel::<M, 6, PANEL>(machine, column);
                     PANEL
                 }
                 (16, 3) => {
-                    product.panel::<S, 8, 3>(simd, column);
+                    product.panel::<M, 8, 3>(machine, column);
                     3
                 }
                 (16, 2) => {
-                    product.panel::<S, 12, 2>(simd, column);
+                    product.panel::<M, 12, 2>(machine, column);
                     2
                 }
                 (16, _) => {
-                    product.panel::<S, 12, 1>(simd, column);
+                    product.panel::<M, 12, 1>(machine, column);
                     1
                 }
                 (8, _) => {
-                    product.panel::<S, 6, 2>(simd, column);
+                    product.panel::<M, 6, 2>(machine, column);
                     1
                 }
                 (4, _) => {
-                    product.panel::<S, 6, 4>(simd, column);
+                    product.panel::<M, 6, 4>(machine, column);
                     1
                 }
                 (lanes, _) => {
                     let columns = (column..column + STRIP).step_by(lanes);
-                    columns.for_each(|column| product.panel::<S, 4, 1>(simd, column));
+                    columns.for_each(|column| product.panel::<M, 4, 1>(machine, column));
                     1
                 }
             };
@@ -294,24 +247,24 @@ struct Halves<'a, P> {
     product: &'a mut P,
 }
 
-impl<P: Panels> WithSimd for Halves<'_, P> {
+impl<P: Panels> WithMachine<P::Element> for Halves<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_machine<M: Machine<Element = P::Element>>(self, machine: M) {
         let Self {
             column,
             count,
             product,
         } = self;
-        match (S::F32_LANES, count) {
+        match (M::LANES, count) {
             // A row more would need all 16 registers, and the compiler one more than that.
-            (8, 3) => product.panel::<S, 3, 3>(simd, column),
-            (8, _) => product.panel::<S, 12, 1>(simd, column),
+            (8, 3) => product.panel::<M, 3, 3>(machine, column),
+            (8, _) => product.panel::<M, 12, 1>(machine, column),
             (lanes, _) => {
                 let columns = column..column + count * STRIP / 2;
                 for column in columns.step_by(lanes) {
-                    product.panel::<S, 4, 1>(simd, column);
+                    product.panel::<M, 4, 1>(machine, column);
                 }
             }
         }
@@ -322,24 +275,30 @@ impl<P: Panels> WithSimd for Halves<'_, P> {
 mod tests {
     use pulp::Scalar;
 
+    use super::super::element::bf16;
+    use super::super::machine::{Pairs, Singles};
     use super::*;
     use crate::base::rng::{Purpose, Stream};
 
     const ROWS: usize = 13;
-    const DEPTH: usize = 37;
+    const DEPTH: usize = 38;
+    const COLUMNS: [usize; 12] = [1, 7, 8, 16, 20, 24, 40, 48, 64, 72, 100, 136];
 
     /// A product of matrices.
-    struct Product {
-        x: Vec<f32>,
-        w: Vec<f32>,
+    struct Product<E> {
+        x: Vec<E>,
+        w: Vec<E>,
         columns: usize,
         y: Vec<f32>,
     }
 
-    impl Product {
+    impl<E: Element> Product<E> {
         fn new(columns: usize) -> Self {
             let mut stream = Stream::new(columns as u64, Purpose::Init, &[]);
-            let mut values = |count| (0..count).map(|_| stream.uniform() as f32 - 0.5).collect();
+            let mut values = |count| {
+                let values = (0..count).map(|_| E::round(stream.uniform() as f32 - 0.5));
+                values.collect()
+            };
             Self {
                 x: values(ROWS * DEPTH),
                 w: values(DEPTH * columns.next_multiple_of(STRIP)),
@@ -351,28 +310,61 @@ mod tests {
         fn bits(&self) -> Vec<u32> {
             self.y.iter().map(|v| v.to_bits()).collect()
         }
+
+        /// All of it on one machine.
+        fn on<M: Machine<Element = E>>(columns: usize, machine: M) -> Vec<u32> {
+            let mut product = Self::new(columns);
+            let all = ForEachPanel {
+                strips: columns.div_ceil(STRIP),
+                product: &mut product,
+            };
+            all.with_machine(machine);
+            product.bits()
+        }
+
+        /// As it is computed, checked against sums in float64.
+        fn computed(columns: usize) -> Vec<u32> {
+            let mut product = Self::new(columns);
+            for_each_panel(columns, &mut product);
+            for (i, y) in product.y.iter().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                let terms = (0..DEPTH).map(|k| {
+                    let w = product.w[packed_index::<E>(DEPTH, k, column)].float();
+                    f64::from(product.x[row * DEPTH + k].float()) * f64::from(w)
+                });
+                assert!((f64::from(*y) - terms.sum::<f64>()).abs() < 1e-5);
+            }
+            product.bits()
+        }
     }
 
-    impl Panels for Product {
-        const TALL: bool = false;
+    impl<E: Element> Panels for Product<E> {
+        type Element = E;
 
         #[inline(always)]
-        fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
+        fn panel<M: Machine<Element = E>, const R: usize, const V: usize>(
+            &mut self,
+            machine: M,
+            column: usize,
+        ) {
             for first in (0..ROWS).step_by(R) {
-                let mut rows: [&[f32]; R] = [&[]; R];
+                let mut rows: [&[E]; R] = [&[]; R];
                 for (r, row) in rows.iter_mut().enumerate() {
                     *row = &self.x[(first + r).min(ROWS - 1) * DEPTH..][..DEPTH];
                 }
                 let columns = Columns {
-                    values: &self.w[column / STRIP * DEPTH * STRIP + column % STRIP..],
-                    step: STRIP,
+                    values: &self.w[packed_index::<E>(DEPTH, 0, column)..],
                     strip: DEPTH * STRIP,
                 };
-                let mut tile: Tile<S, R, V> = zeros(simd);
-                accumulate(simd, &mut tile, rows, Walk::straight(DEPTH, 1), columns);
+                let mut tile: Tile<M, R, V> = zeros(machine);
+                accumulate(machine, &mut tile, rows, Walk::along::<E>(DEPTH), columns);
                 for (row, sums) in (first..ROWS).zip(tile) {
-                    let y = &mut self.y[row * self.columns..][..self.columns];
-                    update_row(simd, sums, (y, column), |sum, _, _| sum);
+                    for (v, sum) in sums.into_iter().enumerate() {
+                        let (from, end) = (column + v * M::LANES, self.columns);
+                        let to = end.min(from + M::LANES).max(from.min(end));
+                        let y = &mut self.y[row * end..][from.min(end)..to];
+                        f32::store(machine.simd(), y, sum);
+                    }
                 }
             }
         }
@@ -380,24 +372,24 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
-        for columns in [1_usize, 7, 8, 16, 20, 24, 40, 48, 64, 72, 100, 136] {
-            let strips = columns.div_ceil(STRIP);
-            let mut wanted = Product::new(columns);
-            for_each_panel(columns, &mut wanted);
-            assert!(wanted.y.iter().all(|v| v.is_finite()), "{columns}");
-
-            let mut found = Product::new(columns);
-            let product = &mut found;
-            Simd::vectorize(Scalar::new(), ForEachPanel { strips, product });
-            assert_eq!(found.bits(), wanted.bits(), "{columns} columns, no vectors");
-
+        for columns in COLUMNS {
+            let wanted = Product::<f32>::computed(columns);
+            let found = Product::on(columns, Singles(Scalar::new()));
+            assert_eq!(found, wanted, "{columns} columns, no vectors");
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             if let Some(simd) = pulp::x86::V3::try_new() {
-                let mut found = Product::new(columns);
-                let product = &mut found;
-                Simd::vectorize(simd, ForEachPanel { strips, product });
-                assert_eq!(found.bits(), wanted.bits(), "{columns} columns, AVX2");
+                let found = Product::on(columns, Singles(simd));
+                assert_eq!(found, wanted, "{columns} columns, AVX2");
             }
+        }
+    }
+
+    #[test]
+    fn pairs_have_the_same_bits_in_one_instruction_or_two() {
+        for columns in COLUMNS {
+            let wanted = Product::<bf16>::computed(columns);
+            let found = Product::on(columns, Pairs(Scalar::new()));
+            assert_eq!(found, wanted, "{columns} columns, no vectors");
         }
     }
 }

@@ -132,7 +132,7 @@ impl Trunk for Compiled {
         let logits = logits.to_vec();
         let observed = engine.observed().into_iter();
         let observations = observed.flat_map(|(node, values)| {
-            observation::split(&plan.evaluation, &[batch], node, values)
+            observation::split(&plan.evaluation, &[batch], node, &values)
         });
         self.observations = observations.collect();
         Ok(logits)
@@ -230,7 +230,7 @@ impl Training {
         let program = self.program.borrow();
         let observed = program.engine.observed().into_iter();
         let split = observed
-            .flat_map(|(node, values)| observation::split(graph, &self.segments, node, values));
+            .flat_map(|(node, values)| observation::split(graph, &self.segments, node, &values));
         split.collect()
     }
 

@@ -83,7 +83,9 @@ pub trait Trunk {
 pub fn build(executor: Executor, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
     let observed = observed.to_vec();
     match executor.engine {
-        EngineKind::Compiled => Box::new(compiled::Compiled::new(plan, observed, executor)),
+        EngineKind::Compiled | EngineKind::CompiledBf16 => {
+            Box::new(compiled::Compiled::new(plan, observed, executor))
+        }
         EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(plan, observed)),
         EngineKind::DfdxF64 => Box::new(interpreted::Interpreted::<f64>::new(plan, observed)),
     }

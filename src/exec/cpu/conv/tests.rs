@@ -4,13 +4,39 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::rng::{Purpose, Stream};
+use crate::exec::cpu::element::bf16;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::{border, pack};
 use crate::program::PixelShape;
-use crate::program::tiling::WEIGHT_PANEL;
 
-/// Of sums whose terms are at most one: float32 sums of a few thousand terms stay well below.
-const TOLERANCE: f64 = 2e-5;
+/// How far a result may be from the sum of its products in float64, whose terms are at most a quarter; of what is larger
+/// than one, relative to it.
+trait Tolerance: Element + Into<Self> {
+    /// Inputs are of the element already, so a result is rounded once.
+    const DIRECT: f64;
+    /// Minimal filtering rounds patches and transformed kernels too.
+    const MINIMAL: f64;
+    /// Sums stay in float32.
+    const WEIGHT: f64 = 2e-5;
+}
+
+impl Tolerance for f32 {
+    /// Sums of a few thousand terms stay well below.
+    const DIRECT: f64 = 2e-5;
+    const MINIMAL: f64 = 2e-5;
+}
+
+impl Tolerance for bf16 {
+    /// Half of the last of 8 bits.
+    const DIRECT: f64 = 1.0 / 256.0;
+    /// Each of n products errs by 2⁻⁸ of at most 4·0.5·0.5·(9/4), at random: √n times that, n up to 9·136.
+    const MINIMAL: f64 = 0.125;
+}
+
+const UNFOLDED: pack::Folded<'_> = pack::Folded {
+    alter: None,
+    scale: None,
+};
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
@@ -18,9 +44,20 @@ struct Case {
     frames: usize,
 }
 
-fn values(seed: u64, count: usize) -> Vec<f32> {
+fn values<E: Element>(seed: u64, count: usize) -> Vec<E> {
     let mut stream = Stream::new(seed, Purpose::Init, &[]);
-    (0..count).map(|_| stream.uniform() as f32 - 0.5).collect()
+    let values = (0..count).map(|_| E::round(stream.uniform() as f32 - 0.5));
+    values.collect()
+}
+
+/// A parameter that loses nothing when it is packed.
+fn weights<E: Element>(conv: ConvGeometry) -> Vec<f32> {
+    let weights = values::<E>(2, conv.weights());
+    weights.into_iter().map(Element::float).collect()
+}
+
+fn not_a_number<E: Element>(count: usize) -> Vec<E> {
+    vec![E::round(f32::NAN); count]
 }
 
 fn geometry(from: (usize, usize, usize), out: usize, kernel: usize, stride: usize) -> ConvGeometry {
@@ -56,6 +93,14 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
+/// With numbers of channels that are pairs.
+fn paired(case: Case) -> Case {
+    let Case { mut conv, frames } = case;
+    conv.from.channels *= 2;
+    conv.to.channels *= 2;
+    Case { conv, frames }
+}
+
 /// Calls `visit` with the indices (x, weight, y) of every multiplication.
 fn multiplications(case: Case, mut visit: impl FnMut(usize, usize, usize)) {
     let ConvGeometry {
@@ -85,14 +130,17 @@ fn multiplications(case: Case, mut visit: impl FnMut(usize, usize, usize)) {
     }
 }
 
-fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
+fn assert_close<E: Element>(what: &str, tolerance: f64, found: &[E], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
-    let far = |(a, b): (&f32, &f64)| (f64::from(*a) - b).abs() > TOLERANCE * b.abs().max(1.0);
-    let wrong: Vec<usize> = (0..found.len())
-        .filter(|&i| far((&found[i], &expected[i])))
-        .collect();
+    let far = |i: &usize| {
+        let (a, b) = (f64::from(found[*i].float()), expected[*i]);
+        // NaN is far from everything.
+        let is_near = (a - b).abs() <= tolerance * b.abs().max(1.0);
+        !is_near
+    };
+    let wrong: Vec<usize> = (0..found.len()).filter(far).collect();
     if let Some(&i) = wrong.first() {
-        let (a, b) = (found[i], expected[i]);
+        let (a, b) = (found[i].float(), expected[i]);
         panic!(
             "{what}: {} of {} differ; first at {i}: {a}, expected {b}",
             wrong.len(),
@@ -103,76 +151,78 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
 
 fn scratch(conv: ConvGeometry) -> Scratch {
     let channels = conv.from.channels.max(conv.to.channels);
-    Scratch::new(1, WEIGHT_PANEL.max(conv.winograd_scratch(channels))).unwrap()
+    let words = conv.weight_scratch().max(conv.product_scratch(channels));
+    Scratch::new(1, words).unwrap()
 }
 
-fn check_forward(case: Case) {
+fn tolerance<E: Tolerance>(conv: ConvGeometry) -> f64 {
+    match conv.winograd {
+        true => E::MINIMAL,
+        false => E::DIRECT,
+    }
+}
+
+fn check_forward<E: Tolerance>(case: Case) {
     let Case { conv, frames } = case;
-    let x = values(1, frames * conv.from.count());
-    let weight = values(2, conv.weights());
-    let (bias, residual) = (
-        values(3, conv.to.channels),
-        values(4, frames * conv.to.count()),
-    );
-    let mut expected: Vec<f64> = residual.iter().map(|&v| f64::from(v)).collect();
+    let x = values::<E>(1, frames * conv.from.count());
+    let weight = weights::<E>(conv);
+    let bias = values::<f32>(3, conv.to.channels);
+    let residual = values::<E>(4, frames * conv.to.count());
+    let mut expected: Vec<f64> = residual.iter().map(|v| f64::from(v.float())).collect();
     let columns = expected.iter_mut().enumerate();
     columns.for_each(|(i, y)| *y += f64::from(bias[i % conv.to.channels]));
     multiplications(case, |i, w, o| {
-        expected[o] += f64::from(x[i]) * f64::from(weight[w])
+        expected[o] += f64::from(x[i].float()) * f64::from(weight[w])
     });
     expected.iter_mut().for_each(|y| *y = y.max(0.0));
-    let mut w = vec![f32::NAN; conv.packed_forward()];
-    let unfolded = pack::Folded {
-        alter: None,
-        scale: None,
-    };
-    pack::forward(&conv, &weight, unfolded, &mut w);
+    let mut w = not_a_number::<E>(conv.packed_forward());
+    pack::forward(&conv, &weight, UNFOLDED, &mut w);
     let product = Forward {
         conv: &conv,
-        x: &x,
-        w: &w,
+        x: &x[..],
+        w: &w[..],
         shifted: None,
         finish: Finish {
             bias: Some(&bias),
-            residual: Some(&residual),
+            residual: Some(&residual[..]),
             relu: true,
         },
     };
-    let mut y = vec![f32::NAN; frames * conv.to.count()];
+    let mut y = not_a_number::<E>(frames * conv.to.count());
     product.run(0..frames, &mut y, &scratch(conv));
-    assert_close("y", &y, &expected);
+    assert_close("y", tolerance::<E>(conv), &y, &expected);
 }
 
-fn check_backward(case: Case) {
+fn check_backward<E: Tolerance>(case: Case) {
     let Case { conv, frames } = case;
-    let x = values(1, frames * conv.from.count());
-    let weight = values(2, conv.weights());
-    let dy = values(3, frames * conv.to.count());
+    let x = values::<E>(1, frames * conv.from.count());
+    let weight = weights::<E>(conv);
+    let dy = values::<E>(3, frames * conv.to.count());
     let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
     multiplications(case, |i, w, o| {
-        dx[i] += f64::from(dy[o]) * f64::from(weight[w]);
-        dw[w] += f64::from(dy[o]) * f64::from(x[i]);
+        dx[i] += f64::from(dy[o].float()) * f64::from(weight[w]);
+        dw[w] += f64::from(dy[o].float()) * f64::from(x[i].float());
     });
-    let mut packed = vec![f32::NAN; conv.packed_backward()];
+    let mut packed = not_a_number::<E>(conv.packed_backward());
     pack::backward(&conv, &weight, &mut packed);
-    let mut found = vec![f32::NAN; x.len()];
+    let mut found = not_a_number::<E>(x.len());
     let gradient = DataGradient {
         conv: &conv,
-        dy: &dy,
-        w: &packed,
+        dy: &dy[..],
+        w: &packed[..],
     };
     gradient.run(&mut found, &scratch(conv));
-    assert_close("dx", &found, &dx);
+    assert_close("dx", tolerance::<E>(conv), &found, &dx);
     let mut partials = vec![f32::NAN; conv.weight_strips(frames) * conv.weights()];
     let mut found = vec![f32::NAN; weight.len()];
     let gradient = WeightGradient {
         conv: &conv,
         frames,
-        x: &x,
-        dy: &dy,
+        x: &x[..],
+        dy: &dy[..],
     };
     gradient.run(&mut partials, &mut found, &scratch(conv));
-    assert_close("dw", &found, &dw);
+    assert_close("dw", E::WEIGHT, &found, &dw);
 }
 
 proptest! {
@@ -180,12 +230,14 @@ proptest! {
 
     #[test]
     fn forward_is_the_sum_of_its_products(case in cases()) {
-        check_forward(case);
+        check_forward::<f32>(case);
+        check_forward::<bf16>(paired(case));
     }
 
     #[test]
     fn backward_is_the_sum_of_its_products(case in cases()) {
-        check_backward(case);
+        check_backward::<f32>(case);
+        check_backward::<bf16>(paired(case));
     }
 }
 
@@ -205,8 +257,10 @@ fn minimal_filtering_is_the_sum_of_its_products() {
             winograd: true,
             ..conv
         };
-        check_forward(Case { conv, frames });
-        check_backward(Case { conv, frames });
+        check_forward::<f32>(Case { conv, frames });
+        check_backward::<f32>(Case { conv, frames });
+        check_forward::<bf16>(Case { conv, frames });
+        check_backward::<bf16>(Case { conv, frames });
     }
 }
 
@@ -224,9 +278,13 @@ fn large_cases_are_cut_without_loss() {
     ];
     for (conv, frames) in cases {
         let case = Case { conv, frames };
-        assert!(conv.weight_tiles().count * conv.weight_strips(frames) > 1);
-        check_forward(case);
-        check_backward(case);
+        assert!(conv.weight_tiles().count() * conv.weight_strips(frames) > 1);
+        check_forward::<f32>(case);
+        check_backward::<f32>(case);
+        if conv.from.channels.is_multiple_of(2) {
+            check_forward::<bf16>(case);
+            check_backward::<bf16>(case);
+        }
     }
 }
 
@@ -235,16 +293,12 @@ fn large_cases_are_cut_without_loss() {
 fn a_border_changes_nothing() {
     let (conv, frames) = (geometry((33, 31, 3), 24, 7, 2), 3);
     let bordered = conv.bordered().unwrap();
-    let x = values(1, frames * conv.from.count());
+    let x = values::<f32>(1, frames * conv.from.count());
     let mut wide = vec![f32::NAN; frames * bordered.from.count()];
     border::surround(conv.from, conv.padding, &x, &mut wide);
     let weight = values(2, conv.weights());
     let mut w = vec![f32::NAN; conv.packed_forward()];
-    let unfolded = pack::Folded {
-        alter: None,
-        scale: None,
-    };
-    pack::forward(&conv, &weight, unfolded, &mut w);
+    pack::forward(&conv, &weight, UNFOLDED, &mut w);
     let convolve = |conv: &ConvGeometry, x: &[f32]| {
         let mut y = vec![f32::NAN; frames * conv.to.count()];
         let product = Forward {
@@ -252,7 +306,7 @@ fn a_border_changes_nothing() {
             x,
             w: &w,
             shifted: None,
-            finish: Finish::default(),
+            finish: Finish::NONE,
         };
         product.run(0..frames, &mut y, &scratch(*conv));
         y

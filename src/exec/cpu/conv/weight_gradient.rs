@@ -1,29 +1,35 @@
 //! dW = G(x)ᵀ·dy: dW[tap, i, o] = Σ over pixels p of x[window of p, tap, i] · dy[p, o].
 //!
 //! The batch is cut into strips of frames whose partial sums are added in order, dW into tiles of its rows: as shapes
-//! say, so no bit depends on threads. Within a task the sum runs over chunks of pixels; the panel of dy that a chunk
-//! needs is copied side by side, and a line of the picture gives the input's values at a constant distance.
+//! say, so no bit depends on threads. Within a task the sum runs over chunks of pixels. What a chunk needs of x, for
+//! each tap, and of dy is copied into strips of 16 channels first: pixels lie powers of two apart, and so would meet in
+//! the same sets of a cache; and terms of a sum are pixels, which must be neighbours where they are taken in pairs.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use pulp::Simd;
 use rayon::prelude::*;
 
+use crate::exec::cpu::element::Element;
+use crate::exec::cpu::gather::Window;
+use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
-use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
+use crate::exec::cpu::simd::wide;
+use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk, packed_index};
 use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, STRIP, WEIGHT_CHUNK};
+use crate::program::tiling::{Gather, PANEL, STRIP, WEIGHT_CHUNK as CHUNK, WEIGHT_PITCH as PITCH};
 
 /// dW from x and dy.
 #[derive(Clone, Copy)]
-pub struct WeightGradient<'a> {
+pub struct WeightGradient<'a, X, Y> {
     pub conv: &'a ConvGeometry,
     pub frames: usize,
-    pub x: &'a [f32],
-    pub dy: &'a [f32],
+    pub x: &'a [X],
+    pub dy: &'a [Y],
 }
 
-impl WeightGradient<'_> {
+impl<X: Element, Y: Element + Into<X>> WeightGradient<'_, X, Y> {
     /// The gradient as `[out, in, k, k]`; `partials` holds `weight_strips × taps·in × out`.
     pub fn run(&self, partials: &mut [f32], gradient: &mut [f32], scratch: &Scratch) {
         let tiles = self.conv.weight_tiles();
@@ -32,7 +38,7 @@ impl WeightGradient<'_> {
         let tile = tiles.taps * tiles.channels * self.conv.to.channels;
         let tasks = partials.par_chunks_mut(tile).enumerate();
         tasks.for_each(|(i, sum)| {
-            let (index, tile) = (i / tiles.count, i % tiles.count);
+            let (index, tile) = (i / tiles.count(), i % tiles.count());
             let frames = index * strip..self.frames.min((index + 1) * strip);
             sum.fill(0.0);
             scratch.with(|scratch| self.tile(frames, tile, sum, scratch));
@@ -42,34 +48,40 @@ impl WeightGradient<'_> {
 
     /// One tile summed over the frames of one strip.
     fn tile(&self, frames: Range<usize>, tile: usize, sum: &mut [f32], scratch: &mut [f32]) {
-        let (conv, tiles) = (self.conv, self.conv.weight_tiles());
-        let whole = conv.gather();
-        let rows = frames.start * whole.rows()..frames.end * whole.rows();
-        let parts = whole.depth / tiles.channels;
-        let plan = match (conv.is_pointwise(), tiles.count) {
-            (true, _) => Gather::matrix(self.frames * whole.rows(), conv.from.channels),
-            (false, 1) => whole,
-            (false, _) => whole.tap(tile / parts),
+        let tiles = self.conv.weight_tiles();
+        let whole = self.conv.gather();
+        let plan = match tiles.lines {
+            1 => whole,
+            _ => whole.line(tile / tiles.parts),
         };
-        let first = tile % parts * tiles.channels;
-        let mut sums = Sums {
+        let first = tile % tiles.parts * tiles.channels;
+        let (panel, inputs) = scratch.split_at_mut(PANEL * STRIP * PITCH);
+        let taps = plan.taps.0 * plan.taps.1;
+        let each = tiles.channels.next_multiple_of(STRIP) * PITCH;
+        let mut chunk = Chunk {
             plan: &plan,
             x: self.x,
             channels: first..first + tiles.channels,
             dy: self.dy,
-            columns: conv.to.channels,
-            rows,
+            columns: self.conv.to.channels,
+            pixels: 0..0,
+            inputs: X::view(inputs, taps * each),
+            panel: X::view(panel, PANEL * STRIP * PITCH),
             sum,
-            panel: scratch,
         };
-        tile::for_each_panel(conv.to.channels, &mut sums);
+        let rows = frames.start * whole.rows()..frames.end * whole.rows();
+        for start in rows.clone().step_by(CHUNK) {
+            chunk.pixels = start..rows.end.min(start + CHUNK);
+            chunk.pack_inputs();
+            tile::for_each_panel(self.conv.to.channels, &mut chunk);
+        }
     }
 
     /// Adds up the strips, in order, into the layout of the parameter.
     fn unpack(&self, partials: &[f32], gradient: &mut [f32]) {
         let (inputs, outputs) = (self.conv.from.channels, self.conv.to.channels);
         let taps = self.conv.kernel * self.conv.kernel;
-        let each = inputs * taps;
+        let (each, tiles) = (inputs * taps, self.conv.weight_tiles());
         let chunks = gradient.par_chunks_mut(OUTPUTS * each).enumerate();
         chunks.for_each(|(i, gradient)| {
             let first = i * OUTPUTS;
@@ -78,7 +90,7 @@ impl WeightGradient<'_> {
                 let (tap, input) = (row / inputs, row % inputs);
                 let mut sums = [0.0; OUTPUTS];
                 for strip in partials.chunks_exact(self.conv.weights()) {
-                    let part = &strip[row * outputs + first..][..count];
+                    let part = &strip[tiles.row(row) * outputs + first..][..count];
                     sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
                 }
                 for (output, sum) in sums.iter().enumerate().take(count) {
@@ -91,185 +103,179 @@ impl WeightGradient<'_> {
 
 /// Outputs whose gradients are written together.
 const OUTPUTS: usize = 16;
-/// Channels of dy that are read in place at most: lines further apart meet in the same sets of a cache.
-const IN_PLACE: usize = 128;
 
-/// sum[tap, i, o] += Σ x·dy over `rows` pixels, i among `channels`.
-struct Sums<'a> {
+/// sum[tap, i, o] += Σ x·dy over some pixels, i among `channels`.
+struct Chunk<'a, X, Y> {
     plan: &'a Gather,
-    x: &'a [f32],
+    x: &'a [X],
     channels: Range<usize>,
-    dy: &'a [f32],
+    dy: &'a [Y],
     /// Channels of dy.
     columns: usize,
-    rows: Range<usize>,
+    /// Counted over all frames.
+    pixels: Range<usize>,
+    /// What the pixels see of x, for each tap: a matrix of pixels and channels, packed in strips.
+    inputs: &'a mut [X],
+    /// Room for a panel of dy, packed likewise.
+    panel: &'a mut [X],
     sum: &'a mut [f32],
-    /// Room for a chunk's panel of dy.
-    panel: &'a mut [f32],
 }
 
-impl Panels for Sums<'_> {
-    const TALL: bool = true;
-
-    #[inline(always)]
-    fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
-        let width = V * S::F32_LANES;
-        let mut runs = [Run::default(); WEIGHT_CHUNK];
-        for start in self.rows.clone().step_by(WEIGHT_CHUNK) {
-            let chunk = start..self.rows.end.min(start + WEIGHT_CHUNK);
-            self.pack(&chunk, column, width);
-            for tap in 0..self.plan.taps.0 * self.plan.taps.1 {
-                let at = (tap / self.plan.taps.1, tap % self.plan.taps.1);
-                let runs = find_runs(self.plan, &chunk, at, &mut runs);
-                for channel in (0..self.channels.len()).step_by(R) {
-                    self.tile::<S, R, V>(simd, runs, (tap, channel), (&chunk, column));
-                }
-            }
+impl<X: Element, Y: Element + Into<X>> Chunk<'_, X, Y> {
+    fn pack_inputs(&mut self) {
+        let mut windows = [Window::default(); CHUNK];
+        for (window, pixel) in windows.iter_mut().zip(self.pixels.clone()) {
+            *window = Window::at(self.plan, pixel);
         }
-    }
-}
-
-impl Sums<'_> {
-    /// Whether a panel is read where it lies: lines of dy that are short, and whole vectors.
-    fn is_in_place(&self) -> bool {
-        self.columns <= IN_PLACE && self.columns.is_multiple_of(STRIP / 2)
-    }
-
-    /// The panel of dy: `width` columns of each pixel side by side, zeros behind the last channel.
-    #[inline(always)]
-    fn pack(&mut self, chunk: &Range<usize>, column: usize, width: usize) {
-        if self.is_in_place() {
-            return;
-        }
-        let count = width.min(self.columns - column);
-        let pixels = self.dy[chunk.start * self.columns..].chunks(self.columns);
-        let panel = self.panel.chunks_exact_mut(width);
-        for (to, dy) in panel.zip(pixels).take(chunk.len()) {
-            to[..count].copy_from_slice(&dy[column..column + count]);
-            to[count..].fill(0.0);
-        }
-    }
-
-    /// The panel from place `at` of its chunk on.
-    #[inline(always)]
-    fn columns(&self, at: usize, chunk: &Range<usize>, column: usize, width: usize) -> Columns<'_> {
-        let (values, step) = match self.is_in_place() {
-            true => {
-                let first = (chunk.start + at) * self.columns + column;
-                (&self.dy[first..], self.columns)
-            }
-            false => (&self.panel[at * width..], width),
-        };
-        Columns {
-            values,
-            step,
-            strip: STRIP,
-        }
-    }
-
-    /// Adds the products of R channels from `channel` on, over a chunk of pixels, to their rows of the sum.
-    #[inline(always)]
-    fn tile<S: Simd, const R: usize, const V: usize>(
-        &mut self,
-        simd: S,
-        runs: &[Run],
-        (tap, channel): (usize, usize),
-        (chunk, column): (&Range<usize>, usize),
-    ) {
-        let (stride, count) = (self.plan.source.channels, self.channels.len());
-        // The last tile takes some channels a second time, for nothing; fewer channels than a tile has rows repeat the last.
-        let first = channel.min(count.saturating_sub(R));
-        let mut tile: Tile<S, R, V> = tile::zeros(simd);
-        for run in runs {
-            let x = &self.x[run.pixel * stride + self.channels.start..];
-            let columns = self.columns(run.at, chunk, column, V * S::F32_LANES);
-            let walk = Walk::straight(run.len, self.plan.step * stride);
-            if count >= R {
-                tile::accumulate_neighbours(simd, &mut tile, &x[first..], walk, columns);
-            } else {
-                let rows = std::array::from_fn(|r| &x[r.min(count - 1)..]);
-                tile::accumulate(simd, &mut tile, rows, walk, columns);
-            }
-        }
-        for (r, sums) in tile.into_iter().enumerate() {
-            let row = first + r;
-            if row < channel || row >= count {
-                continue;
-            }
-            let row = (tap * count + row) * self.columns;
-            let row = &mut self.sum[row..row + self.columns];
-            tile::update_row(
-                simd,
-                sums,
-                (row, column),
+        let (x, channels) = (self.x, self.channels.clone());
+        let matrix = channels.len().next_multiple_of(STRIP) * PITCH;
+        for (to, tap) in self.inputs.chunks_exact_mut(matrix).zip(taps(self.plan)) {
+            let first = self.plan.offset(tap) + channels.start as isize;
+            pack(
+                (self.pixels.len(), channels.len()),
                 #[inline(always)]
-                |sum, before, _| simd.add_f32s(before, sum),
+                |pixel| {
+                    let window: &Window = &windows[pixel];
+                    // As in a product: nothing branches on the picture's edge.
+                    let inside = (x, (window.first + first) as usize);
+                    let (x, at) = select_unpredictable(window.sees(tap), inside, (X::ZEROS, 0));
+                    &x[at..]
+                },
+                to,
             );
         }
     }
-}
 
-/// Pixels side by side that see one tap inside the picture.
-#[derive(Debug, Clone, Copy, Default)]
-struct Run {
-    /// The input's pixel that the first sees.
-    pixel: usize,
-    /// Place of the first in its chunk.
-    at: usize,
-    len: usize,
-}
-
-impl Run {
-    /// Whether `next` is the same run in the next line.
-    fn continues(&self, next: &Self, step: usize) -> bool {
-        self.at + self.len == next.at && self.pixel + self.len * step == next.pixel
+    /// The strips of dy from the one that holds `column` on.
+    #[inline(always)]
+    fn pack_panel(&mut self, column: usize, width: usize) {
+        let (dy, columns, start) = (self.dy, self.columns, self.pixels.start);
+        let first = column / STRIP * STRIP;
+        let width = columns.min(column + width) - first;
+        pack(
+            (self.pixels.len(), width),
+            #[inline(always)]
+            |pixel| &dy[(start + pixel) * columns + first..],
+            self.panel,
+        );
     }
-}
 
-/// The runs of a chunk of pixels for one tap.
-fn find_runs<'a>(
-    plan: &Gather,
-    chunk: &Range<usize>,
-    tap: (usize, usize),
-    runs: &'a mut [Run; WEIGHT_CHUNK],
-) -> &'a [Run] {
-    let (height, width) = (plan.source.height, plan.source.width);
-    let columns = plan.columns_inside(tap.1);
-    let mut count = 0;
-    let mut start = chunk.start;
-    while start < chunk.end {
-        let (line, first) = (start / plan.grid.1, start % plan.grid.1);
-        let end = chunk.end.min((line + 1) * plan.grid.1);
-        let inside = columns.start.max(first)..columns.end.min(first + end - start);
-        let along = |at: usize, first: isize, tap: usize| {
-            (at * plan.step).wrapping_add_signed(first + tap as isize)
+    /// Adds the products of R channels from `channel` on to their rows of the sum.
+    #[inline(always)]
+    fn tile<M: Machine<Element = X>, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        (tap, channel): (usize, usize),
+        column: usize,
+    ) {
+        let count = self.channels.len();
+        let matrix = tap * count.next_multiple_of(STRIP) * PITCH;
+        let mut rows: [&[X]; R] = [&[]; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            // The last tile repeats the last channel.
+            let channel = (channel + r).min(count - 1);
+            *row = &self.inputs[matrix + packed_index::<X>(PITCH, 0, channel)..];
+        }
+        let columns = Columns {
+            values: &self.panel[packed_index::<X>(PITCH, 0, column % STRIP)..],
+            strip: STRIP * PITCH,
         };
-        let y = along(line % plan.grid.0, plan.first.0, tap.0);
-        if y < height && !inside.is_empty() {
-            let x = along(inside.start, plan.first.1, tap.1);
-            let run = Run {
-                pixel: (line / plan.grid.0 * height + y) * width + x,
-                at: start - chunk.start + inside.start - first,
-                len: inside.len(),
-            };
-            match runs[..count].last_mut() {
-                Some(last) if last.continues(&run, plan.step) => last.len += run.len,
-                _ => {
-                    runs[count] = run;
-                    count += 1;
+        let walk = Walk {
+            pieces: 1,
+            pitch: 0,
+            steps: self.pixels.len().div_ceil(X::PAIR),
+            step: STRIP * X::PAIR,
+        };
+        let mut tile: Tile<M, R, V> = tile::zeros(machine);
+        tile::accumulate(machine, &mut tile, rows, walk, columns);
+        let simd = machine.simd();
+        for (row, sums) in (channel..count).zip(tile) {
+            let row = &mut self.sum[(tap * count + row) * self.columns..][..self.columns];
+            for (v, sum) in sums.into_iter().enumerate() {
+                let from = column + v * M::LANES;
+                let to = row.len().min(from + M::LANES);
+                if from >= to {
+                    break;
                 }
+                let before = f32::load(simd, &row[from..to]);
+                f32::store(simd, &mut row[from..to], simd.add_f32s(before, sum));
             }
         }
-        start = end;
     }
-    &runs[..count]
+}
+
+impl<X: Element, Y: Element + Into<X>> Panels for Chunk<'_, X, Y> {
+    type Element = X;
+
+    #[inline(always)]
+    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        column: usize,
+    ) {
+        self.pack_panel(column, V * M::LANES);
+        for tap in 0..self.plan.taps.0 * self.plan.taps.1 {
+            for channel in (0..self.channels.len()).step_by(R) {
+                self.tile::<M, R, V>(machine, (tap, channel), column);
+            }
+        }
+    }
+}
+
+/// The taps of a window, line by line.
+fn taps(plan: &Gather) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (lines, columns) = plan.taps;
+    (0..lines * columns).map(move |tap| (tap / columns, tap % columns))
+}
+
+/// The first `width` values of `count` rows, at most a chunk, in strips: `[strip][row / PAIR][16][PAIR]`, zeros where there
+/// is no value.
+#[inline(always)]
+fn pack<'a, X: Element, Y: Element + Into<X>>(
+    (count, width): (usize, usize),
+    row: impl Fn(usize) -> &'a [Y],
+    to: &mut [X],
+) {
+    wide(
+        #[inline(always)]
+        || {
+            for first in (0..count).step_by(X::PAIR) {
+                // As many rows as the largest group has.
+                let mut rows = [&Y::ZEROS[..width]; 2];
+                for (values, index) in rows[..X::PAIR].iter_mut().zip(first..count) {
+                    *values = &row(index)[..width];
+                }
+                for column in (0..width).step_by(STRIP) {
+                    let to = &mut to[column * PITCH + first * STRIP..][..STRIP * X::PAIR];
+                    X::interleave([strip(&rows[0][column..]), strip(&rows[1][column..])], to);
+                }
+            }
+        },
+    );
+}
+
+/// The first values of a row, zeros behind the last.
+#[inline(always)]
+fn strip<X: Element, Y: Element + Into<X>>(row: &[Y]) -> [X; STRIP] {
+    let mut values = [X::default(); STRIP];
+    // Of a whole strip the compiler knows the length.
+    if let Some(row) = row.first_chunk::<STRIP>() {
+        for (value, from) in values.iter_mut().zip(row) {
+            *value = (*from).into();
+        }
+    } else {
+        for (value, from) in values.iter_mut().zip(row) {
+            *value = (*from).into();
+        }
+    }
+    values
 }
 
 /// The bias's gradient: the sum of dy's rows.
-pub fn back_bias(dy: &[f32], gradient: &mut [f32]) {
+pub fn back_bias<E: Element>(dy: &[E], gradient: &mut [f32]) {
     let channels = gradient.len();
     for (channel, gradient) in gradient.iter_mut().enumerate() {
         let column = dy.iter().skip(channel).step_by(channels);
-        *gradient = column.map(|&v| f64::from(v)).sum::<f64>() as f32;
+        *gradient = column.map(|v| f64::from(v.float())).sum::<f64>() as f32;
     }
 }

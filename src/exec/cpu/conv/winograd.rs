@@ -14,12 +14,14 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::exec::cpu::element::Element;
+use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::product::{DEPTH, Finish};
 use crate::exec::cpu::simd::filling;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
 use crate::program::PixelShape;
-use crate::program::tiling::{PATCH, STRIP, WINOGRAD_TILES as TILES};
+use crate::program::tiling::{PANEL, PATCH, STRIP, WINOGRAD_TILES as TILES};
 
 /// Tasks that pictures are cut into, if they have that many tiles.
 const TASKS: usize = 16;
@@ -29,19 +31,19 @@ const PLACES: usize = PATCH * PATCH;
 
 /// y = x ∗ w, and what finishes it. Pictures keep their height and width.
 #[derive(Clone, Copy)]
-pub struct Winograd<'a> {
+pub struct Winograd<'a, X, Y> {
     pub source: PixelShape,
     /// Channels of y.
     pub columns: usize,
-    pub x: &'a [f32],
+    pub x: &'a [X],
     /// `[strip of outputs][place][in][16]`, by [`crate::exec::cpu::pack`].
-    pub w: &'a [f32],
-    pub finish: Finish<'a>,
+    pub w: &'a [X],
+    pub finish: Finish<'a, Y>,
 }
 
-impl Winograd<'_> {
+impl<X: Element, Y: Element> Winograd<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames. Tasks are whole lines of tiles, of an odd height whole frames.
-    pub fn run(&self, frames: Range<usize>, y: &mut [f32], scratch: &Scratch) {
+    pub fn run(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
         let PixelShape { height, width, .. } = self.source;
         let lines = if height.is_multiple_of(2) { 2 } else { height };
         let tiles = lines.div_ceil(2) * width.div_ceil(2);
@@ -60,8 +62,9 @@ impl Winograd<'_> {
     }
 
     /// The tiles `tiles`, counted over all frames; `y` begins with line `line`, counted likewise.
-    fn tiles(&self, tiles: Range<usize>, line: usize, y: &mut [f32], scratch: &mut [f32]) {
-        let (patches, sums) = scratch.split_at_mut(PLACES * TILES * self.source.channels);
+    fn tiles(&self, tiles: Range<usize>, line: usize, y: &mut [Y], scratch: &mut [f32]) {
+        let (sums, patches) = scratch.split_at_mut(PLACES * TILES * PANEL * STRIP);
+        let patches = X::view(patches, PLACES * TILES * self.source.channels);
         for first in tiles.clone().step_by(TILES) {
             let tiles = first..tiles.end.min(first + TILES);
             let spread = Spread {
@@ -92,13 +95,13 @@ impl Winograd<'_> {
 }
 
 /// Bᵀ·d·B of each tile: `[place][tile][channel]`.
-struct Spread<'a> {
-    product: &'a Winograd<'a>,
+struct Spread<'a, X, Y> {
+    product: &'a Winograd<'a, X, Y>,
     tiles: Range<usize>,
-    patches: &'a mut [f32],
+    patches: &'a mut [X],
 }
 
-impl WithSimd for Spread<'_> {
+impl<X: Element, Y: Element> WithSimd for Spread<'_, X, Y> {
     type Output = ();
 
     #[inline(always)]
@@ -111,7 +114,7 @@ impl WithSimd for Spread<'_> {
                 for (row, pixels) in patch.iter_mut().zip(&pixels) {
                     for (value, pixel) in row.iter_mut().zip(pixels) {
                         if let Some(pixel) = pixel {
-                            *value = S::as_simd_f32s(pixel).0[v];
+                            *value = X::load(simd, &pixel[v * S::F32_LANES..][..S::F32_LANES]);
                         }
                     }
                     *row = spread(simd, *row);
@@ -121,8 +124,8 @@ impl WithSimd for Spread<'_> {
                     let places = [a[column], b[column], c[column], d[column]];
                     for (row, value) in spread(simd, places).into_iter().enumerate() {
                         let place = row * PATCH + column;
-                        let to = &mut self.patches[(place * TILES + i) * channels..][..channels];
-                        S::as_mut_simd_f32s(to).0[v] = value;
+                        let to = (place * TILES + i) * channels + v * S::F32_LANES;
+                        X::store(simd, &mut self.patches[to..to + S::F32_LANES], value);
                     }
                 }
             }
@@ -130,9 +133,9 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-impl Winograd<'_> {
+impl<X: Element, Y: Element> Winograd<'_, X, Y> {
     /// The pixels that a tile sees; none outside the picture.
-    fn patch(&self, tile: usize) -> [[Option<&[f32]>; PATCH]; PATCH] {
+    fn patch(&self, tile: usize) -> [[Option<&[X]>; PATCH]; PATCH] {
         let PixelShape {
             height,
             width,
@@ -175,71 +178,74 @@ fn collect<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; PATCH]) -> [S::f32s; 2] {
 }
 
 /// Some tiles of a product.
-struct Block<'a> {
-    product: &'a Winograd<'a>,
+struct Block<'a, X, Y> {
+    product: &'a Winograd<'a, X, Y>,
     tiles: Range<usize>,
-    patches: &'a [f32],
+    patches: &'a [X],
     /// Room for the products of a panel: `[place][tile][column]`.
     sums: &'a mut [f32],
     /// Of y's first value.
     line: usize,
-    y: &'a mut [f32],
+    y: &'a mut [Y],
 }
 
-impl Panels for Block<'_> {
-    const TALL: bool = false;
+impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
+    type Element = X;
 
     #[inline(always)]
-    fn panel<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, column: usize) {
+    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+        &mut self,
+        machine: M,
+        column: usize,
+    ) {
         for place in 0..PLACES {
             for tile in (0..self.tiles.len()).step_by(R) {
-                self.multiply::<S, R, V>(simd, (place, tile), column);
+                self.multiply::<M, R, V>(machine, (place, tile), column);
             }
         }
         for tile in self.tiles.clone() {
             for v in 0..V {
-                self.finish::<S, V>(simd, tile, (column, v));
+                self.finish::<M::Simd, V>(machine.simd(), tile, (column, v));
             }
         }
     }
 }
 
-impl Block<'_> {
+impl<X: Element, Y: Element> Block<'_, X, Y> {
     /// The products of R tiles at one place of their patches.
     #[inline(always)]
-    fn multiply<S: Simd, const R: usize, const V: usize>(
+    fn multiply<M: Machine<Element = X>, const R: usize, const V: usize>(
         &mut self,
-        simd: S,
+        machine: M,
         (place, tile): (usize, usize),
         column: usize,
     ) {
         let channels = self.product.source.channels;
         let count = self.tiles.len();
-        let strip = PLACES * channels * STRIP;
-        let first = column / STRIP * strip + place * channels * STRIP + column % STRIP;
+        let rows = PLACES * channels;
         for start in (0..channels).step_by(DEPTH) {
             let steps = DEPTH.min(channels - start);
             // The last tiles repeat the last one.
-            let mut rows: [&[f32]; R] = [&[]; R];
-            for (r, row) in rows.iter_mut().enumerate() {
+            let mut left: [&[X]; R] = [&[]; R];
+            for (r, row) in left.iter_mut().enumerate() {
                 let tile = (count - 1).min(tile + r);
                 let patch = &self.patches[(place * TILES + tile) * channels..][..channels];
                 *row = &patch[start..start + steps];
             }
             let columns = Columns {
-                values: &self.product.w[first + start * STRIP..],
-                step: STRIP,
-                strip,
+                values: &self.product.w
+                    [tile::packed_index::<X>(rows, place * channels + start, column)..],
+                strip: rows * STRIP,
             };
-            let mut sum: Tile<S, R, V> = tile::zeros(simd);
-            tile::accumulate(simd, &mut sum, rows, Walk::straight(steps, 1), columns);
+            let mut sum: Tile<M, R, V> = tile::zeros(machine);
+            tile::accumulate(machine, &mut sum, left, Walk::along::<X>(steps), columns);
             for (r, values) in sum.into_iter().enumerate().take(count - tile) {
                 let to = (place * TILES + tile + r) * V;
-                let to = &mut S::as_mut_simd_f32s(self.sums).0[to..to + V];
+                let to = &mut M::Simd::as_mut_simd_f32s(self.sums).0[to..to + V];
                 for (to, value) in to.iter_mut().zip(values) {
                     *to = match start {
                         0 => value,
-                        _ => simd.add_f32s(*to, value),
+                        _ => machine.simd().add_f32s(*to, value),
                     };
                 }
             }
@@ -279,7 +285,7 @@ impl Block<'_> {
                 let pixel = (line * source.width + left) * columns;
                 let value = self.product.finish.apply(simd, value, range, pixel);
                 let to = ((line - self.line) * source.width + left) * columns + from;
-                S::as_mut_simd_f32s(&mut self.y[to..to + S::F32_LANES]).0[0] = value;
+                Y::store(simd, &mut self.y[to..to + S::F32_LANES], value);
             }
         }
     }

@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::{BLOCK, Coefficients, Site, add_rows, fold, frames_of_task};
+use crate::exec::cpu::element::Element;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::simd::wide;
 use crate::graph::NormParams;
@@ -13,29 +14,29 @@ use crate::program::{Batch, Mask, Norm};
 
 /// What the backward pass of a norm reads.
 #[derive(Clone, Copy)]
-pub struct Backward<'a> {
+pub struct Backward<'a, E> {
     pub norm: &'a Norm,
-    pub dy: &'a [f32],
-    pub x: &'a [f32],
+    pub dy: &'a [E],
+    pub x: &'a [E],
     pub coefficients: &'a [f32],
     pub mask: Mask,
     /// The output, where `mask` needs it; else empty.
-    pub y: &'a [f32],
+    pub y: &'a [E],
 }
 
 /// One frame of it.
 #[derive(Clone, Copy)]
-struct BackwardFrame<'a> {
+struct BackwardFrame<'a, E> {
     of: Coefficients<'a>,
-    dy: &'a [f32],
-    x: &'a [f32],
-    y: &'a [f32],
+    dy: &'a [E],
+    x: &'a [E],
+    y: &'a [E],
     /// Whether g is dy where the normalised value is positive; else g is dy.
     recomputed: bool,
 }
 
-impl<'a> Backward<'a> {
-    fn frame(&self, batch: &Batch, f: usize) -> BackwardFrame<'a> {
+impl<'a, E: Element> Backward<'a, E> {
+    fn frame(&self, batch: &Batch, f: usize) -> BackwardFrame<'a, E> {
         let len = self.dy.len() / batch.frames;
         let frame = f * len..(f + 1) * len;
         BackwardFrame {
@@ -48,18 +49,29 @@ impl<'a> Backward<'a> {
     }
 }
 
+impl<E: Element> BackwardFrame<'_, E> {
+    /// g of one value.
+    #[inline(always)]
+    fn gradient(&self, of: Coefficients<'_>, c: usize, dy: E, x: f32) -> f32 {
+        match self.recomputed {
+            true => of.behind_relu(c, dy.float(), x),
+            false => dy.float(),
+        }
+    }
+}
+
 /// Each frame's Σg and Σg·x̂; the gradient behind the ReLU goes to `masked` where there is one.
-pub fn frame_gradients(
+pub fn frame_gradients<E: Element>(
     batch: &Batch,
-    back: Backward<'_>,
-    masked: &mut [f32],
+    back: Backward<'_, E>,
+    masked: &mut [E],
     partials: &mut [f32],
     scratch: &Scratch,
 ) {
     let channels = back.norm.channels;
     let frame = back.dy.len() / batch.frames;
     let partials = partials[..batch.frames * 2 * channels].par_chunks_exact_mut(2 * channels);
-    let task = |f: usize, masked: Option<&mut [f32]>, sums: &mut [f32]| {
+    let task = |f: usize, masked: Option<&mut [E]>, sums: &mut [f32]| {
         let back = back.frame(batch, f);
         scratch.with(|scratch| {
             wide(
@@ -87,14 +99,14 @@ pub fn frame_gradients(
 
 /// masked = dy where y is positive.
 #[inline(always)]
-fn mask_by(dy: &[f32], y: &[f32], masked: &mut [f32]) {
+fn mask_by<E: Element>(dy: &[E], y: &[E], masked: &mut [E]) {
     for ((masked, dy), y) in masked.iter_mut().zip(dy).zip(y) {
-        *masked = if *y > 0.0 { *dy } else { 0.0 };
+        *masked = if y.float() > 0.0 { *dy } else { E::default() };
     }
 }
 
 #[inline(always)]
-fn sum_gradients(back: BackwardFrame<'_>, scratch: &mut [f32], sums: &mut [f32]) {
+fn sum_gradients<E: Element>(back: BackwardFrame<'_, E>, scratch: &mut [f32], sums: &mut [f32]) {
     let row = back.of.mean.len();
     let (block, rest) = scratch.split_at_mut(row);
     let (block_product, rest) = rest.split_at_mut(row);
@@ -111,13 +123,10 @@ fn sum_gradients(back: BackwardFrame<'_>, scratch: &mut [f32], sums: &mut [f32])
             let (x, of) = (&x[..len], back.of.cut(len));
             let (sum, product) = (&mut block[..len], &mut block_product[..len]);
             for c in 0..len {
-                let g = if back.recomputed {
-                    of.behind_relu(c, dy[c], x[c])
-                } else {
-                    dy[c]
-                };
+                let x = x[c].float();
+                let g = back.gradient(of, c, dy[c], x);
                 sum[c] += g;
-                product[c] += g * ((x[c] - of.mean[c]) * of.inverse[c]);
+                product[c] += g * ((x - of.mean[c]) * of.inverse[c]);
             }
         }
         all.iter_mut().zip(&*block).for_each(|(sum, b)| *sum += b);
@@ -165,7 +174,7 @@ pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [
 }
 
 /// dx = γ·r·(g − Σg/n − x̂·Σg·x̂/n) with the means that [`group_gradients`] left in `partials`.
-pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [f32]) {
+pub fn back_data<E: Element>(batch: &Batch, back: Backward<'_, E>, partials: &[f32], dx: &mut [E]) {
     let row = back.norm.row();
     let means = &partials[batch.frames * 2 * back.norm.channels..];
     for_frames(
@@ -181,13 +190,10 @@ pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [
                 let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
                 let (mean, product) = (&mean[..len], &product[..len]);
                 for c in 0..len {
-                    let g = if back.recomputed {
-                        of.behind_relu(c, dy[c], x[c])
-                    } else {
-                        dy[c]
-                    };
-                    let normalized = (x[c] - of.mean[c]) * of.inverse[c];
-                    dx[c] = of.scale[c] * (g - mean[c] - normalized * product[c]);
+                    let x = x[c].float();
+                    let g = back.gradient(of, c, dy[c], x);
+                    let normalized = (x - of.mean[c]) * of.inverse[c];
+                    dx[c] = E::round(of.scale[c] * (g - mean[c] - normalized * product[c]));
                 }
             }
         },
@@ -195,7 +201,7 @@ pub fn back_data(batch: &Batch, back: Backward<'_>, partials: &[f32], dx: &mut [
 }
 
 /// dx = γ·r·g for a frozen norm.
-pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
+pub fn back_frozen<E: Element>(batch: &Batch, back: Backward<'_, E>, dx: &mut [E]) {
     let row = back.norm.row();
     for_frames(
         batch,
@@ -208,12 +214,8 @@ pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
                 let len = dx.len();
                 let (dy, x, of) = (&dy[..len], &x[..len], back.of.cut(len));
                 for c in 0..len {
-                    let g = if back.recomputed {
-                        of.behind_relu(c, dy[c], x[c])
-                    } else {
-                        dy[c]
-                    };
-                    dx[c] = of.scale[c] * g;
+                    let g = back.gradient(of, c, dy[c], x[c].float());
+                    dx[c] = E::round(of.scale[c] * g);
                 }
             }
         },
@@ -221,11 +223,11 @@ pub fn back_frozen(batch: &Batch, back: Backward<'_>, dx: &mut [f32]) {
 }
 
 #[inline(always)]
-fn for_frames(
+fn for_frames<E: Element>(
     batch: &Batch,
-    back: Backward<'_>,
-    dx: &mut [f32],
-    run: impl Fn(usize, BackwardFrame<'_>, &mut [f32]) + Sync,
+    back: Backward<'_, E>,
+    dx: &mut [E],
+    run: impl Fn(usize, BackwardFrame<'_, E>, &mut [E]) + Sync,
 ) {
     let frame = dx.len() / batch.frames;
     let frames = dx.par_chunks_exact_mut(frame).enumerate();

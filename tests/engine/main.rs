@@ -3,10 +3,12 @@
 use ffn::base::Kind;
 use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cpu::Engine;
-use ffn::exec::{DropoutKey, Segment, Statistics, TrainOptions};
+use ffn::exec::{DropoutKey, Executor, Segment, Statistics, TrainOptions};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program;
+use ffn::program::{self, Element};
 use ffn::spec::*;
+
+mod bf16;
 
 const SIDE: usize = 16;
 const CLASSES: usize = 5;
@@ -141,7 +143,8 @@ fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32])
 }
 
 fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: usize) -> Pass {
-    let mut engine = Engine::train(graph, segments, options, &[], threads).unwrap();
+    let mut engine =
+        Engine::train(graph, segments, options, &[], Executor::compiled(threads)).unwrap();
     let clips: usize = segments.iter().map(|s| s.clips).sum();
     let d_logits = normal(2, clips * CLASSES);
     let input = pixels(1, frames(segments));
@@ -149,7 +152,7 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 }
 
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
-    let mut engine = Engine::eval(graph, segments, &[], 2).unwrap();
+    let mut engine = Engine::eval(graph, segments, &[], Executor::compiled(2)).unwrap();
     let mut stats = weights.stats.clone();
     let logits = engine.forward(&weights.slices(), &mut stats, input, STEP);
     let logits = logits.unwrap().to_vec();
@@ -202,7 +205,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
     let weights = smooth(graph);
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 6 * CLASSES);
-    let mut engine = Engine::train(graph, &segments, options, &[], 2).unwrap();
+    let mut engine = Engine::train(graph, &segments, options, &[], Executor::compiled(2)).unwrap();
     let grads = pass(&mut engine, &weights, &input, &d_logits).grads;
     for kind in ParamKind::ALL {
         let members: Vec<usize> = (0..graph.params.len())
@@ -365,7 +368,8 @@ fn flexible_without_alteration_and_with_equal_norms_is_vanilla() {
         let d_logits = normal(2, 3 * CLASSES);
         let run = |graph: &Graph, weights: &Weights, branch: usize| {
             let segments = [segment(branch, frames, 3)];
-            let mut engine = Engine::train(graph, &segments, &options(), &[], 2).unwrap();
+            let mut engine =
+                Engine::train(graph, &segments, &options(), &[], Executor::compiled(2)).unwrap();
             pass(&mut engine, weights, &input, &d_logits)
         };
         let (wanted, found) = (run(&graph, &weights, 0), run(&flexible, &equal, branch));
@@ -460,7 +464,8 @@ fn dropout_follows_its_key() {
     };
     let segments = [segment(0, 4, 2)];
     let weights = Weights::of(&graph);
-    let mut engine = Engine::train(&graph, &segments, &options, &[], 2).unwrap();
+    let mut engine =
+        Engine::train(&graph, &segments, &options, &[], Executor::compiled(2)).unwrap();
     let mut logits = |step: u64| {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
@@ -483,7 +488,8 @@ fn fused_program_computes_what_the_naive_one_does() {
         program::differentiate::differentiate(&mut naive);
         program::arena::plan(&mut naive);
         naive.verify().unwrap();
-        let fused = Engine::train(&graph, &segments, &options(), &[], 2).unwrap();
+        let fused =
+            Engine::train(&graph, &segments, &options(), &[], Executor::compiled(2)).unwrap();
         assert!(fused.program().steps().count() < naive.steps().count());
         assert!(fused.program().arena < naive.arena);
         let weights = Weights::of(&graph);
@@ -503,7 +509,7 @@ fn fused_program_computes_what_the_naive_one_does() {
 fn batches_that_cannot_be_are_refused() {
     let graph = flexible(&basic());
     let refused = |segments: &[Segment], options: TrainOptions| {
-        let error = Engine::train(&graph, segments, &options, &[], 1).err();
+        let error = Engine::train(&graph, segments, &options, &[], Executor::compiled(1)).err();
         error.unwrap().to_string()
     };
     let shared = TrainOptions {
@@ -525,7 +531,7 @@ fn batches_that_cannot_be_are_refused() {
 #[test]
 fn buffers_of_wrong_sizes_are_refused() {
     let graph = basic();
-    let mut engine = Engine::eval(&graph, &[segment(0, 4, 1)], &[], 1).unwrap();
+    let mut engine = Engine::eval(&graph, &[segment(0, 4, 1)], &[], Executor::compiled(1)).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
     let mut refused = |params: &[&[f32]], input: &[f32]| {
@@ -554,7 +560,7 @@ fn memory_beyond_the_machine_is_an_error() {
         (node.shape.height, node.shape.width) = (1 << 13, 1 << 13);
     }
     let refused = |clips| {
-        Engine::eval(&graph, &[segment(0, 4, clips)], &[], 1)
+        Engine::eval(&graph, &[segment(0, 4, clips)], &[], Executor::compiled(1))
             .err()
             .unwrap()
     };
@@ -572,7 +578,8 @@ fn memory_beyond_the_machine_is_an_error() {
 #[test]
 fn verify_program_invalid() {
     let graph = flexible(&basic());
-    let program = program::compile_train(&graph, &both(2), &options(), &[]).unwrap();
+    let program =
+        program::compile_train(&graph, &both(2), &options(), &[], Element::Float32).unwrap();
     let refused = |wanted: &str, change: fn(&mut program::Program)| {
         let mut broken = program.clone();
         change(&mut broken);
@@ -605,6 +612,13 @@ fn memory_of_resnet50_is_known_without_allocating_it() {
         input: (224, 224),
     });
     let segments = [segment(0, 28, 1)];
-    let program = program::compile_train(&resnet50.unwrap(), &segments, &options(), &[]).unwrap();
+    let program = program::compile_train(
+        &resnet50.unwrap(),
+        &segments,
+        &options(),
+        &[],
+        Element::Float32,
+    )
+    .unwrap();
     assert!(program.memory(2) < 2_000_000_000, "{}", program.memory(2));
 }
