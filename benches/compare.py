@@ -26,6 +26,7 @@ CLIPS, RENDERED = Path("target/benches/clips"), Path("target/benches/miniature")
 
 # The words of a command; braces stand for what `compare.py` was given.
 FFN = ["{ffn}", "bench"]
+FLOAT32, BF16 = ["--engine", "compiled"], ["--engine", "compiled-bf16"]
 TIMES, THREADS = ["--repeats", "{repeats}"], ["--repeats", "{repeats}", "--threads", "{threads}"]
 TRAIN = ["{python}", PEERS / "peer.py", "train", "pytorch", *THREADS]
 EVAL = ["{python}", PEERS / "peer.py", "eval", *THREADS]
@@ -37,21 +38,36 @@ WORKS = {
     "train": (
         "Training step of the FFN-TSM-ResNet-50, {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
         {
-            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, "--json"],
+            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, *FLOAT32, "--json"],
             "PyTorch, channels_last": [*TRAIN, "--clips", "{clips}"],
             "PyTorch, NCHW": [*TRAIN, "--layout", "nchw", "--clips", "{clips}"],
-            "PyTorch, channels_last, bf16 autocast": [*TRAIN, "--precision", "bf16", "--clips", "{clips}"],
+        },
+    ),
+    "train_bf16": (
+        "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16), {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, *BF16, "--json"],
+            "PyTorch, channels_last, autocast": [*TRAIN, "--precision", "bf16", "--clips", "{clips}"],
+            "PyTorch, NCHW, autocast": [*TRAIN, "--layout", "nchw", "--precision", "bf16", "--clips", "{clips}"],
         },
     ),
     "eval": (
         "Evaluation of the FFN-TSM-ResNet-50, 1 clip of 8 frames, 224 x 224, {threads} threads",
         {
-            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, "--json"],
+            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, *FLOAT32, "--json"],
             "PyTorch, channels_last": [*EVAL, "pytorch"],
             "PyTorch Inductor, frozen": [*EVAL, "inductor"],
             "ONNX Runtime": [*EVAL, "onnxruntime"],
             "OpenVINO": [*EVAL, "openvino"],
-            "OpenVINO, bf16": [*EVAL, "openvino", "--precision", "bf16"],
+        },
+    ),
+    "eval_bf16": (
+        "Evaluation of the FFN-TSM-ResNet-50 in bf16, 1 clip of 8 frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, *BF16, "--json"],
+            "PyTorch, channels_last, autocast": [*EVAL, "pytorch", "--precision", "bf16"],
+            "PyTorch Inductor, frozen, autocast": [*EVAL, "inductor", "--precision", "bf16"],
+            "OpenVINO": [*EVAL, "openvino", "--precision", "bf16"],
         },
     ),
     "miniature": (
@@ -121,7 +137,7 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=2, help="runs of a program in a round; the fastest counts")
     parser.add_argument("--clips", type=int, default=1, help="of a training step of the ResNet-50")
     parser.add_argument("--threads", type=int, default=2, help="or loader workers")
-    parser.add_argument("--out", type=Path, help="folder for WORK.json, or train-CLIPS.json, which the book shows")
+    parser.add_argument("--out", type=Path, help="folder for WORK.json, of training WORK-CLIPS.json, which the book shows")
     args = parser.parse_args()
     unknown = [work for work in args.works if work not in ALL]
     if unknown:
@@ -206,7 +222,7 @@ def main():
         print(table(result))
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
-            name = f"train-{args.clips}" if work == "train" else work
+            name = f"{work}-{args.clips}" if work.startswith("train") else work
             (args.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
