@@ -186,9 +186,11 @@ mod x86 {
     use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_set1_epi32};
     use std::mem::transmute;
 
+    use pulp::Arch;
     use pulp::x86::V4;
 
     use super::{Machine, WithMachine, bf16};
+    use crate::exec::cpu::simd::widest;
 
     /// bf16 on AVX-512 with its instruction for pairs.
     #[derive(Clone, Copy)]
@@ -197,9 +199,9 @@ mod x86 {
     impl DotProduct {
         /// It, if this machine has it.
         pub fn find() -> Option<Self> {
-            match std::arch::is_x86_feature_detected!("avx512bf16") {
-                true => V4::try_new().map(Self),
-                false => None,
+            match (widest(), std::arch::is_x86_feature_detected!("avx512bf16")) {
+                (Arch::V4(simd), true) => Some(Self(simd)),
+                _ => None,
             }
         }
     }

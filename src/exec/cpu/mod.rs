@@ -17,6 +17,8 @@ mod shift;
 mod pool;
 mod head;
 mod run;
+#[cfg(test)]
+mod instruction_sets;
 
 use std::time::Duration;
 

@@ -5,15 +5,31 @@
 
 use pulp::{Arch, Scalar, Simd, WithSimd};
 
+#[cfg(test)]
+thread_local! {
+    /// The instruction set that stands in for the machine's widest on this thread.
+    pub static CEILING: std::cell::Cell<Option<Arch>> = const { std::cell::Cell::new(None) };
+}
+
+/// The machine's widest vectors.
+#[inline(always)]
+pub fn widest() -> Arch {
+    #[cfg(test)]
+    if let Some(ceiling) = CEILING.get() {
+        return ceiling;
+    }
+    Arch::new()
+}
+
 /// Runs a loop with the machine's widest vectors. The loop's functions must be `#[inline(always)]`.
 #[inline(always)]
 pub fn wide<R>(run: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(run)
+    widest().dispatch(run)
 }
 
 /// Runs `op` with the widest vectors that `values` values fill.
 pub fn filling<Op: WithSimd>(values: usize, op: Op) -> Op::Output {
-    let op = match Arch::new().dispatch(IfFilled { values, op }) {
+    let op = match widest().dispatch(IfFilled { values, op }) {
         Ok(output) => return output,
         Err(op) => op,
     };

@@ -230,9 +230,9 @@ impl<P: Panels> WithMachine<P::Element> for ForEachPanel<'_, P> {
                     product.panel::<M, 6, 4>(machine, column);
                     1
                 }
-                (lanes, _) => {
-                    let columns = (column..column + STRIP).step_by(lanes);
-                    columns.for_each(|column| product.panel::<M, 4, 1>(machine, column));
+                _ => {
+                    product.panel::<M, 4, { STRIP / 2 }>(machine, column);
+                    product.panel::<M, 4, { STRIP / 2 }>(machine, column + STRIP / 2);
                     1
                 }
             };
@@ -261,10 +261,13 @@ impl<P: Panels> WithMachine<P::Element> for Halves<'_, P> {
             // A row more would need all 16 registers, and the compiler one more than that.
             (8, 3) => product.panel::<M, 3, 3>(machine, column),
             (8, _) => product.panel::<M, 12, 1>(machine, column),
+            // One by one: no panel may begin behind the last column.
             (lanes, _) => {
-                let columns = column..column + count * STRIP / 2;
-                for column in columns.step_by(lanes) {
-                    product.panel::<M, 4, 1>(machine, column);
+                for column in (column..).step_by(STRIP / 2).take(count) {
+                    match lanes {
+                        4 => product.panel::<M, 6, 2>(machine, column),
+                        _ => product.panel::<M, 4, { STRIP / 2 }>(machine, column),
+                    }
                 }
             }
         }

@@ -1,0 +1,142 @@
+//! Whole steps on each instruction set that the machine has: all give the same bits.
+
+use pulp::Arch;
+
+use super::simd::{CEILING, widest};
+use super::*;
+use crate::base::rng::{Purpose, Stream};
+use crate::exec::EngineKind;
+use crate::graph::{Graph, frame_flexible, resnet};
+use crate::spec::{
+    Alteration, Backbone, Block, Distillation, Ffn, Norms, ResNet, Shift, ShiftPlace,
+    ShiftSegments, Stem,
+};
+
+const SIDE: usize = 30;
+const FRAMES: [usize; 2] = [2, 3];
+
+/// Every kind of step: windows of one, three and seven pixels with and without stride, pooling, norms, shift, alteration, dropout. 20
+/// channels and their multiples leave strips, panels and vectors partly empty.
+fn graph() -> Graph {
+    let vanilla = resnet::tsm(&resnet::Tsm {
+        backbone: &Backbone::ResNet(ResNet {
+            block: Block::Bottleneck,
+            blocks: vec![1, 2],
+            width: 20,
+            stem: Stem::ImageNet,
+        }),
+        shift: &Shift {
+            div: 4,
+            place: ShiftPlace::ResidualInput,
+        },
+        classes: 7,
+        frames: FRAMES[1],
+        input: (SIDE, SIDE),
+    });
+    let ffn = Ffn {
+        frames: FRAMES.to_vec(),
+        lambda: 1.0,
+        alteration: Alteration::Normal { std: 1e-3 },
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    };
+    frame_flexible(&vanilla.unwrap(), &ffn).unwrap()
+}
+
+fn segments() -> [Segment; 2] {
+    [0, 1].map(|branch| Segment {
+        branch,
+        frames: FRAMES[branch],
+        clips: 2,
+    })
+}
+
+fn normal(seed: u64, count: usize, std: f32) -> Vec<f32> {
+    let mut stream = Stream::new(seed, Purpose::Init, &[]);
+    (0..count).map(|_| std * stream.normal() as f32).collect()
+}
+
+/// The engine's threads see vectors no wider than `ceiling`'s.
+fn below(engine: Engine, ceiling: Option<Arch>) -> Engine {
+    engine.pool.broadcast(|_| CEILING.set(ceiling));
+    engine
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    assert!(values.iter().all(|v| v.is_finite()));
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// What a training step leaves (logits, gradients, running statistics) and the logits of an evaluation after it.
+fn steps(graph: &Graph, engine: EngineKind, ceiling: Option<Arch>) -> Vec<Vec<u32>> {
+    let executor = Executor {
+        engine,
+        ..Executor::compiled(2)
+    };
+    let params: Vec<_> = (graph.params.iter().enumerate())
+        .map(|(i, param)| normal(i as u64, param.count(), 0.1))
+        .collect();
+    let params: Vec<_> = params.iter().map(Vec::as_slice).collect();
+    let input = normal(99, 2 * (FRAMES[0] + FRAMES[1]) * SIDE * SIDE * 3, 1.0);
+    let mut grads: Vec<_> = params.iter().map(|p| vec![0.0; p.len()]).collect();
+    let mut stats = Statistics::initial(graph);
+    let step = DropoutKey { seed: 1, step: 2 };
+    let options = TrainOptions {
+        dropout: 0.3,
+        ..TrainOptions::BATCH_STATISTICS
+    };
+
+    let engine = Engine::train(graph, &segments(), &options, &[], executor).unwrap();
+    let mut engine = below(engine, ceiling);
+    let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
+    let mut found = vec![bits(logits)];
+    let d_logits = normal(98, logits.len(), 1.0);
+    let mut slices: Vec<_> = grads.iter_mut().map(Vec::as_mut_slice).collect();
+    engine.backward(&params, &d_logits, &mut slices).unwrap();
+    found.extend(grads.iter().map(|gradient| bits(gradient)));
+    found.extend(stats.mean.iter().chain(&stats.var).map(|of| bits(of)));
+
+    let engine = Engine::eval(graph, &segments(), &[], executor).unwrap();
+    let mut engine = below(engine, ceiling);
+    let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
+    found.push(bits(logits));
+    found
+}
+
+/// The instruction sets below the machine's widest.
+fn ceilings() -> Vec<(&'static str, Arch)> {
+    let mut ceilings = vec![("no vectors", Arch::Scalar)];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    match pulp::x86::V3::try_new() {
+        Some(simd) => ceilings.push(("AVX2", Arch::V3(simd))),
+        None => eprintln!("skipped: AVX2, which this machine does not have"),
+    }
+    ceilings
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let graph = graph();
+    for engine in [EngineKind::Compiled, EngineKind::CompiledBf16] {
+        let widest = steps(&graph, engine, None);
+        for (name, ceiling) in ceilings() {
+            let found = steps(&graph, engine, Some(ceiling));
+            for (place, (found, wanted)) in found.iter().zip(&widest).enumerate() {
+                let differ = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
+                let of = format!("{}, {name}: tensor {place}", engine.name());
+                assert_eq!(differ, 0, "{of}: {differ} of {} values", wanted.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ceiling_holds_on_the_engines_threads() {
+    let graph = graph();
+    let executor = Executor::compiled(2);
+    let engine = Engine::eval(&graph, &segments(), &[], executor).unwrap();
+    let engine = below(engine, Some(Arch::Scalar));
+    let held = engine.pool.broadcast(|_| matches!(widest(), Arch::Scalar));
+    assert_eq!(held, [true, true]);
+}
