@@ -132,11 +132,11 @@ impl Engine {
         }
     }
 
-    /// Time that each step took so far, in all passes together; nothing from a card, where steps are only queued.
+    /// Time that each step took so far, in all passes together.
     pub fn times(&self) -> Vec<(&Step, Duration)> {
         match self {
             Self::Cpu(engine) => engine.times().collect(),
-            Self::Cuda(_) => Vec::new(),
+            Self::Cuda(engine) => engine.times().collect(),
         }
     }
 

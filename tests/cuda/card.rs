@@ -121,6 +121,11 @@ fn bench() {
             program::expect(&output, 0);
             let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
             assert_eq!(report["peak_of"], "the engine on the card");
+            let profile = report["profile"].as_array().unwrap().iter();
+            let seconds = profile
+                .map(|kind| kind["seconds"].as_f64().unwrap())
+                .sum::<f64>();
+            assert!(seconds > 0.0, "{report}");
             assert!(report["peak_bytes"].as_u64().unwrap() > 100_000);
             let class = report["machine"]["device_class"].as_str().unwrap();
             assert_eq!(class, "cuda Emulated card, NVRTC 13.0, cuDNN 9.19");

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cudarc::cudnn::{result as cudnn, sys};
+use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError,
-    LaunchConfig, PushKernelArg, ValidAsZeroBits,
+    CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr,
+    DriverError, LaunchConfig, PushKernelArg, ValidAsZeroBits,
 };
 use cudarc::nvrtc::Ptx;
 
@@ -147,6 +148,20 @@ impl Gpu {
             Error::new(Kind::Device, message)
                 .hint("a smaller `train.batch` or `eval.batch` needs less")
         })
+    }
+
+    /// Marks that can be queued between kernels.
+    pub fn marks(&self, count: usize) -> Result<Vec<CudaEvent>> {
+        let context = self.stream.context();
+        let mark = |_| context.new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let marks = (0..count).map(mark).collect::<Result<_, _>>();
+        marks.map_err(|e| failed("make an event", e))
+    }
+
+    /// Queues a mark, which takes the time when everything before it is done.
+    pub fn mark(&self, mark: &CudaEvent) -> Result<()> {
+        let outcome = mark.record(&self.stream);
+        outcome.map_err(|e| failed("record an event", e))
     }
 
     /// Waits until everything queued is done.

@@ -19,7 +19,11 @@ mod run;
 mod shift;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
+
+use cudarc::driver::CudaEvent;
 
 use self::conv::{Convolution, Direction};
 pub use self::gpu::Gpu;
@@ -29,7 +33,7 @@ use self::run::Pass;
 use super::{DropoutKey, Statistics, check_lengths};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
-use crate::program::{BufferId, Op, Program};
+use crate::program::{BufferId, Op, Program, Step};
 
 /// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
 pub struct Engine {
@@ -42,6 +46,10 @@ pub struct Engine {
     param_lens: Vec<usize>,
     stat_lens: Vec<usize>,
     branches: Vec<usize>,
+    /// As [`Pass::marks`] says.
+    marks: Vec<CudaEvent>,
+    /// Of each step, forward then backward, over all passes.
+    times: Vec<Duration>,
     /// Dropout masks of the last pass.
     masks: BTreeMap<BufferId, Vec<f32>>,
     logits: Vec<f32>,
@@ -70,6 +78,7 @@ impl Engine {
             _ => None,
         });
         let shifted = shifted.max().unwrap_or(0);
+        let steps = program.forward.len() + program.backward.len();
         let memory = Memory::new(&gpu, graph, &program, workspace.unwrap_or(0), shifted)?;
         let observed = program.observed.iter();
         let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].len]);
@@ -81,6 +90,8 @@ impl Engine {
             branches: graph.branches.clone(),
             logits: vec![0.0; program.buffers[program.logits].len],
             observed: observed.map(place).collect(),
+            marks: gpu.marks(steps + 1)?,
+            times: vec![Duration::ZERO; steps],
             masks: BTreeMap::new(),
             is_prepared: false,
             program,
@@ -111,6 +122,7 @@ impl Engine {
         let done = self.gpu.synchronize();
         queued.and(done)?;
         self.is_prepared = true;
+        self.add_times(0..self.program.forward.len())?;
         Ok(&self.logits)
     }
 
@@ -168,7 +180,19 @@ impl Engine {
         )?;
         let queued = self.queue_backward(gradient, d_logits, grads);
         let done = self.gpu.synchronize();
-        queued.and(done)
+        queued.and(done)?;
+        self.add_times(self.program.forward.len()..self.times.len())
+    }
+
+    /// Adds what steps took in a pass that is done.
+    fn add_times(&mut self, steps: Range<usize>) -> Result<()> {
+        for step in steps {
+            let milliseconds = self.marks[step].elapsed_ms(&self.marks[step + 1]);
+            let milliseconds = milliseconds.map_err(|e| gpu::failed("read an event", e))?;
+            let seconds = Duration::try_from_secs_f32(milliseconds / 1e3);
+            self.times[step] += seconds.unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn queue_backward(
@@ -197,6 +221,12 @@ impl Engine {
         self.memory.bytes()
     }
 
+    /// Time that each step took so far, in all passes together.
+    pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
+        let passes = self.program.forward.iter().chain(&self.program.backward);
+        passes.zip(self.times.iter().copied())
+    }
+
     /// The program that it runs.
     pub fn program(&self) -> &Program {
         &self.program
@@ -209,6 +239,7 @@ impl Engine {
             memory: &mut self.memory,
             branches: &self.branches,
             convolutions: &self.convolutions,
+            marks: &self.marks,
             masks: &mut self.masks,
         }
     }
@@ -221,7 +252,7 @@ fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution
     match op {
         Op::Conv { conv, branches, .. } => {
             let runs = runs(&program.batch, branches).into_iter();
-            let run = |(frames, _): (std::ops::Range<usize>, usize)| {
+            let run = |(frames, _): (Range<usize>, usize)| {
                 Convolution::new(gpu, conv, frames.len(), Direction::Forward)
             };
             runs.map(run).collect()

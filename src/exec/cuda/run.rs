@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use cudarc::driver::CudaEvent;
+
 use super::conv::Convolution;
 use super::gpu::{Arg, Gpu, Grid};
 use super::memory::Memory;
@@ -25,6 +27,8 @@ pub struct Pass<'a> {
     pub branches: &'a [usize],
     /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`super::product::runs`].
     pub convolutions: &'a [Vec<Convolution>],
+    /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps.
+    pub marks: &'a [CudaEvent],
     /// Of each mask buffer the values that were drawn: they stay until they are copied.
     pub masks: &'a mut BTreeMap<BufferId, Vec<f32>>,
 }
@@ -43,6 +47,7 @@ impl Pass<'_> {
     pub fn forward(&mut self, stats: &mut Statistics, dropout: DropoutKey) -> Result<()> {
         let program = self.program;
         for (index, step) in program.forward.iter().enumerate() {
+            self.gpu.mark(&self.marks[index])?;
             match &step.op {
                 Op::PackForward { .. } => self.pack_forward(&step.op)?,
                 Op::BatchStatistics { .. } => self.batch_statistics(&step.op, stats)?,
@@ -50,15 +55,19 @@ impl Pass<'_> {
                 op => self.activation(op, program.prepare.len() + index)?,
             }
         }
-        Ok(())
+        self.gpu.mark(&self.marks[program.forward.len()])
     }
 
     /// The backward steps.
     pub fn backward(&mut self) -> Result<()> {
         let program = self.program;
         let first = program.prepare.len() + program.forward.len();
-        let mut steps = program.backward.iter().enumerate();
-        steps.try_for_each(|(index, step)| self.activation(&step.op, first + index))
+        let marks = &self.marks[program.forward.len()..];
+        for (index, step) in program.backward.iter().enumerate() {
+            self.gpu.mark(&marks[index])?;
+            self.activation(&step.op, first + index)?;
+        }
+        self.gpu.mark(&marks[program.backward.len()])
     }
 
     pub(super) fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include <utility>
@@ -161,6 +162,27 @@ CUresult cuStreamCreate(void **stream, unsigned) {
 }
 CUresult cuStreamDestroy_v2(void *) { return CUDA_SUCCESS; }
 CUresult cuStreamSynchronize(void *) { return CUDA_SUCCESS; }
+
+// An event is the time, in milliseconds, at which it was recorded.
+CUresult cuEventCreate(double **event, unsigned) {
+  *event = new double(0);
+  return CUDA_SUCCESS;
+}
+CUresult cuEventDestroy_v2(double *event) {
+  delete event;
+  return CUDA_SUCCESS;
+}
+CUresult cuEventRecord(double *event, void *) {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  *event = now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+  return CUDA_SUCCESS;
+}
+CUresult cuEventSynchronize(double *) { return CUDA_SUCCESS; }
+CUresult cuEventElapsedTime_v2(float *milliseconds, double *start, double *end) {
+  *milliseconds = *end - *start;
+  return CUDA_SUCCESS;
+}
 
 CUresult cuGetErrorString(CUresult, const char **text) {
   *text = "an error of the emulated card";
