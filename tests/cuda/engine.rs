@@ -281,3 +281,14 @@ fn evaluation_observed() {
         compile_train(&graph, &segments(), &options(), &nodes, Element::Float32).unwrap(),
     );
 }
+
+#[test]
+fn programs_in_bf16_are_refused() {
+    let Some(folder) = card() else { return };
+    Probe::new(&Search::new(Some(folder)));
+    let graph = flexible(Block::Basic, Stem::Small);
+    let program = compile_train(&graph, &segments(), &options(), &[], Element::Bf16).unwrap();
+    let engine = cuda::Engine::new(&graph, program, Rc::new(Gpu::open(0).unwrap()));
+    let error = engine.err().unwrap();
+    assert!(error.message.contains("computes in float32"), "{error}");
+}

@@ -33,7 +33,7 @@ use self::run::Pass;
 use super::{DropoutKey, Statistics, check_lengths};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
-use crate::program::{BufferId, Op, Program, Step};
+use crate::program::{Buffer, BufferId, Element, Op, Program, Step};
 
 /// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
 pub struct Engine {
@@ -61,6 +61,7 @@ pub struct Engine {
 impl Engine {
     /// Takes what a verified program needs on the card.
     pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
+        check_elements(&program)?;
         check_sizes(&program)?;
         let convolutions = program
             .steps()
@@ -261,6 +262,38 @@ fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution
         Op::ConvBackWeight { conv, .. } => one(conv, Direction::WeightGradient),
         _ => Ok(Vec::new()),
     }
+}
+
+/// The kernels are in float32, and leave a weight and its gradient in buffers that are planned for the CPU's packed ones.
+fn check_elements(program: &Program) -> Result<()> {
+    let refused = |what: String| Error::new(Kind::Device, what);
+    let other = program
+        .buffers
+        .iter()
+        .find(|b| b.element != Element::Float32);
+    if let Some(Buffer { name, element, .. }) = other {
+        let message =
+            format!("the engine on CUDA computes in float32, and `{name}` is {element:?}");
+        return Err(refused(message).hint("`--engine compiled` computes in float32"));
+    }
+    for step in program.steps() {
+        let (conv, matrices, buffer) = match &step.op {
+            Op::PackForward {
+                conv, branches, w, ..
+            } => (conv, branches.len().max(1), w),
+            Op::PackBackward { conv, w, .. } => (conv, 1, w),
+            Op::ConvBackWeight { conv, partials, .. } => (conv, 1, partials),
+            _ => continue,
+        };
+        let (found, needed) = (program.buffers[*buffer].len / matrices, conv.weights());
+        if found < needed {
+            let name = &step.name;
+            return Err(refused(format!(
+                "`{name}` has {found} places for a weight of {needed} values"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A card counts frames in 16 bits, and the kernels a frame's values in 31.
