@@ -32,9 +32,6 @@ pub trait Element: Pod + Default + Send + Sync {
         &mut bytemuck::cast_slice_mut(words)[..len]
     }
 
-    /// A strip of a row, or of a pair of rows, as products read it: `[16][PAIR]`.
-    fn interleave(rows: [[Self; STRIP]; 2], to: &mut [Self]);
-
     /// As many values as a vector holds, zeros behind the last.
     #[inline(always)]
     fn load<S: Simd>(simd: S, values: &[Self]) -> S::f32s {
@@ -88,11 +85,6 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    fn interleave([row, _]: [[Self; STRIP]; 2], to: &mut [Self]) {
-        to.copy_from_slice(&row);
-    }
-
-    #[inline(always)]
     fn load<S: Simd>(simd: S, values: &[Self]) -> S::f32s {
         // Whole vectors spare the masks.
         match S::as_simd_f32s(values) {
@@ -131,13 +123,37 @@ impl Element for bf16 {
     fn filling<Op: WithMachine<Self>>(values: usize, op: Op) -> Op::Output {
         machine::bf16_pairs(values, op)
     }
+}
 
+/// Values that a product takes as its element X once they are copied.
+pub trait PackAs<X: Element>: Element {
+    /// A strip of a row, or of a pair of rows, as products read it: `[16][PAIR]`.
+    fn pack(rows: [&[Self; STRIP]; 2], to: &mut [X]);
+}
+
+impl PackAs<f32> for f32 {
     #[inline(always)]
-    fn interleave([first, second]: [[Self; STRIP]; 2], to: &mut [Self]) {
+    fn pack([row, _]: [&[f32; STRIP]; 2], to: &mut [f32]) {
+        to.copy_from_slice(row);
+    }
+}
+
+impl PackAs<f32> for bf16 {
+    #[inline(always)]
+    fn pack([row, _]: [&[bf16; STRIP]; 2], to: &mut [f32]) {
+        for (to, value) in to.iter_mut().zip(row) {
+            *to = value.float();
+        }
+    }
+}
+
+impl PackAs<bf16> for bf16 {
+    #[inline(always)]
+    fn pack([first, second]: [&[bf16; STRIP]; 2], to: &mut [bf16]) {
         let mut pairs = [0; STRIP];
-        for lane in 0..STRIP {
-            let (low, high) = (first[lane].to_bits(), second[lane].to_bits());
-            pairs[lane] = u32::from(high) << 16 | u32::from(low);
+        for ((pair, first), second) in pairs.iter_mut().zip(first).zip(second) {
+            // Of a pair the first value lies first in memory, and that is the lower half of a word.
+            *pair = (u32::from(second.to_bits()) << 16 | u32::from(first.to_bits())).to_le();
         }
         to.copy_from_slice(bytemuck::cast_slice(&pairs));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::border;
 use super::conv;
-use super::element::{Element, bf16};
+use super::element::{Element, PackAs, bf16};
 use super::gather::Shifted;
 use super::memory::{Arena, Scratch, Values};
 use super::product::Finish;
@@ -347,11 +347,7 @@ impl Context<'_> {
         }
     }
 
-    fn weight_gradient<X: Element, Y: Element + Into<X>>(
-        &mut self,
-        op: &Op,
-        grads: &mut [&mut [f32]],
-    ) {
+    fn weight_gradient<X: PackAs<X>, Y: PackAs<X>>(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
         let Op::ConvBackWeight {
             conv,
             frames,

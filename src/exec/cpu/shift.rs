@@ -99,44 +99,22 @@ fn apply_frame<E: Element>(
     for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
         let at = pixel * channels;
         for ((start, end), source) in parts.into_iter().zip(sources.parts) {
-            let source = source.map(|x| &x[at + start..at + end]);
-            let weights = weights.map(|weights| &weights[start..end]);
-            let add = add.map(|add| &add[at + start..at + end]);
-            apply_part(source, weights, add, &mut y[start..end]);
-        }
-    }
-}
-
-/// Channels of a pixel that come from one frame. Each value is rounded once.
-#[inline(always)]
-fn apply_part<E: Element>(
-    x: Option<&[E]>,
-    weights: Option<&[f32]>,
-    add: Option<&[E]>,
-    y: &mut [E],
-) {
-    let len = y.len();
-    match (x, weights, add) {
-        (None, _, None) => y.fill(E::default()),
-        (None, _, Some(add)) => y.copy_from_slice(add),
-        (Some(x), None, None) => y.copy_from_slice(x),
-        (Some(x), None, Some(add)) => {
-            let (x, add) = (&x[..len], &add[..len]);
-            for c in 0..len {
-                y[c] = E::round(x[c].float() + add[c].float());
+            let y = &mut y[start..end];
+            match (source, weights) {
+                (None, _) => y.fill(E::default()),
+                (Some(x), None) => y.copy_from_slice(&x[at + start..at + end]),
+                (Some(x), Some(weights)) => {
+                    let pairs = x[at + start..at + end].iter().zip(&weights[start..end]);
+                    y.iter_mut()
+                        .zip(pairs)
+                        .for_each(|(y, (x, a))| *y = E::round((1.0 + a) * x.float()));
+                }
             }
         }
-        (Some(x), Some(weights), None) => {
-            let (x, weights) = (&x[..len], &weights[..len]);
-            for c in 0..len {
-                y[c] = E::round((1.0 + weights[c]) * x[c].float());
-            }
-        }
-        (Some(x), Some(weights), Some(add)) => {
-            let (x, weights, add) = (&x[..len], &weights[..len], &add[..len]);
-            for c in 0..len {
-                y[c] = E::round((1.0 + weights[c]) * x[c].float() + add[c].float());
-            }
+        if let Some(add) = add {
+            y.iter_mut()
+                .zip(&add[at..at + channels])
+                .for_each(|(y, a)| *y = E::round(y.float() + a.float()));
         }
     }
 }

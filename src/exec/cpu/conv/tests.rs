@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::cpu::element::bf16;
+use crate::exec::cpu::element::{PackAs, bf16};
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::{border, pack};
 use crate::program::PixelShape;
 
 /// How far a result may be from the sum of its products in float64, whose terms are at most a quarter; of what is larger
 /// than one, relative to it.
-trait Tolerance: Element + Into<Self> {
+trait Tolerance: PackAs<Self> {
     /// Inputs are of the element already, so a result is rounded once.
     const DIRECT: f64;
     /// Minimal filtering rounds patches and transformed kernels too.

@@ -11,7 +11,7 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use crate::exec::cpu::element::Element;
+use crate::exec::cpu::element::{Element, PackAs};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
@@ -29,7 +29,7 @@ pub struct WeightGradient<'a, X, Y> {
     pub dy: &'a [Y],
 }
 
-impl<X: Element, Y: Element + Into<X>> WeightGradient<'_, X, Y> {
+impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
     /// The gradient as `[out, in, k, k]`; `partials` holds `weight_strips × taps·in × out`.
     pub fn run(&self, partials: &mut [f32], gradient: &mut [f32], scratch: &Scratch) {
         let tiles = self.conv.weight_tiles();
@@ -121,7 +121,7 @@ struct Chunk<'a, X, Y> {
     sum: &'a mut [f32],
 }
 
-impl<X: Element, Y: Element + Into<X>> Chunk<'_, X, Y> {
+impl<X: PackAs<X>, Y: PackAs<X>> Chunk<'_, X, Y> {
     fn pack_inputs(&mut self) {
         let mut windows = [Window::default(); CHUNK];
         for (window, pixel) in windows.iter_mut().zip(self.pixels.clone()) {
@@ -204,7 +204,7 @@ impl<X: Element, Y: Element + Into<X>> Chunk<'_, X, Y> {
     }
 }
 
-impl<X: Element, Y: Element + Into<X>> Panels for Chunk<'_, X, Y> {
+impl<X: PackAs<X>, Y: PackAs<X>> Panels for Chunk<'_, X, Y> {
     type Element = X;
 
     #[inline(always)]
@@ -228,10 +228,10 @@ fn taps(plan: &Gather) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..lines * columns).map(move |tap| (tap / columns, tap % columns))
 }
 
-/// The first `width` values of `count` rows, at most a chunk, in strips: `[strip][row / PAIR][16][PAIR]`, zeros where there
-/// is no value.
+/// The first `width` values of `count` rows, at most a chunk, in strips: `[strip][row / PAIR][16][PAIR]`. A row that a pair
+/// lacks is zero. The last strip takes what follows in memory: nobody reads the sums that it takes part in.
 #[inline(always)]
-fn pack<'a, X: Element, Y: Element + Into<X>>(
+fn pack<'a, X: Element, Y: PackAs<X>>(
     (count, width): (usize, usize),
     row: impl Fn(usize) -> &'a [Y],
     to: &mut [X],
@@ -241,34 +241,30 @@ fn pack<'a, X: Element, Y: Element + Into<X>>(
         || {
             for first in (0..count).step_by(X::PAIR) {
                 // As many rows as the largest group has.
-                let mut rows = [&Y::ZEROS[..width]; 2];
+                let mut rows = [Y::ZEROS; 2];
                 for (values, index) in rows[..X::PAIR].iter_mut().zip(first..count) {
-                    *values = &row(index)[..width];
+                    *values = row(index);
                 }
                 for column in (0..width).step_by(STRIP) {
                     let to = &mut to[column * PITCH + first * STRIP..][..STRIP * X::PAIR];
-                    X::interleave([strip(&rows[0][column..]), strip(&rows[1][column..])], to);
+                    let [a, b] = [&rows[0][column..], &rows[1][column..]];
+                    match (a.first_chunk(), b.first_chunk()) {
+                        (Some(a), Some(b)) => Y::pack([a, b], to),
+                        // Nothing follows the last pixel.
+                        _ => Y::pack([&filled(a), &filled(b)], to),
+                    }
                 }
             }
         },
     );
 }
 
-/// The first values of a row, zeros behind the last.
-#[inline(always)]
-fn strip<X: Element, Y: Element + Into<X>>(row: &[Y]) -> [X; STRIP] {
-    let mut values = [X::default(); STRIP];
-    // Of a whole strip the compiler knows the length.
-    if let Some(row) = row.first_chunk::<STRIP>() {
-        for (value, from) in values.iter_mut().zip(row) {
-            *value = (*from).into();
-        }
-    } else {
-        for (value, from) in values.iter_mut().zip(row) {
-            *value = (*from).into();
-        }
-    }
-    values
+/// As many values as a strip has, zeros behind the last.
+fn filled<Y: Element>(values: &[Y]) -> [Y; STRIP] {
+    let mut strip = [Y::default(); STRIP];
+    let count = values.len().min(STRIP);
+    strip[..count].copy_from_slice(&values[..count]);
+    strip
 }
 
 /// The bias's gradient: the sum of dy's rows.
