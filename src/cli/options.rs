@@ -48,7 +48,12 @@ pub struct MachineOptions {
 #[derive(Debug, Clone, clap::Args)]
 pub struct CudaOptions {
     /// Folder of NVIDIA's libraries, or a Python environment with their wheels; looked into before the system's folders.
-    #[arg(long, value_name = "DIR", env = "FFN_CUDA_LIBRARIES")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FFN_CUDA_LIBRARIES",
+        hide_env_values = true
+    )]
     pub cuda_libraries: Option<PathBuf>,
 }
 
