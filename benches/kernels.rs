@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use ffn::exec::cpu::Engine;
-use ffn::exec::{DropoutKey, EngineKind, Executor, Segment, Statistics, TrainOptions};
+use ffn::exec::{
+    DropoutKey, Engine, EngineKind, Engines, Executor, Segment, Statistics, TrainOptions,
+};
 use ffn::graph::op::windowed;
 use ffn::graph::{Conv, Graph, Node, NodeId, NormParams, Op, Param, ParamKind, Role, Shape, Stat};
 use ffn::program::Step;
@@ -149,14 +150,14 @@ impl Work {
             clips: 1,
         }];
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let executor = Executor {
+        let engines = Engines::new(Executor {
             engine,
             ..Executor::compiled(threads)
-        };
+        });
         let options = TrainOptions::BATCH_STATISTICS;
         let engine = match train {
-            true => Engine::train(graph, &segments, &options, &[], executor)?,
-            false => Engine::eval(graph, &segments, &[], executor)?,
+            true => engines.train(graph, &segments, &options, &[])?,
+            false => engines.eval(graph, &segments, &[])?,
         };
         let counts = graph.params.iter().map(Param::count);
         let params: Vec<Vec<f32>> = counts.map(values).collect();
@@ -171,7 +172,13 @@ impl Work {
 
     /// A pass as far as step `step`, forward or backward; its time.
     fn time(&mut self, step: usize) -> Duration {
-        let spent = |engine: &Engine| engine.times().nth(step).map_or(Duration::ZERO, |t| t.1);
+        let spent = |engine: &Engine| {
+            engine
+                .times()
+                .into_iter()
+                .nth(step)
+                .map_or(Duration::ZERO, |t| t.1)
+        };
         let before = spent(&self.engine);
         let params: Vec<&[f32]> = self.params.iter().map(Vec::as_slice).collect();
         let dropout = DropoutKey { seed: 0, step: 0 };
@@ -207,7 +214,10 @@ fn measure(criterion: &mut Criterion, name: &str, network: Network, wanted: fn(&
         // As many passes for each sample: the engine's clock runs in a part of them alone.
         group.sampling_mode(SamplingMode::Flat);
         let mut seen = BTreeSet::new();
-        let steps: Vec<_> = work.engine.times().map(|(step, _)| step.clone()).collect();
+        let steps: Vec<_> = (work.engine.program().forward.iter())
+            .chain(&work.engine.program().backward)
+            .cloned()
+            .collect();
         for (index, step) in steps.into_iter().enumerate() {
             let name = format!("{}: {}", step.name, step.op.kind());
             // The backward pass computes some of the forward's steps again.

@@ -43,9 +43,9 @@ impl Engines {
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
-    pub fn eval(&self, graph: &Graph, batch: Segment, observed: &[NodeId]) -> Result<Engine> {
+    pub fn eval(&self, graph: &Graph, segments: &[Segment], observed: &[NodeId]) -> Result<Engine> {
         let element = self.executor.engine.element();
-        self.build(graph, compile_eval(graph, &[batch], observed, element)?)
+        self.build(graph, compile_eval(graph, segments, observed, element)?)
     }
 
     /// For passes whose norms take the statistics of the batch.

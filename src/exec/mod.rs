@@ -4,11 +4,11 @@ pub mod cpu;
 pub mod cuda;
 pub mod dfdx;
 mod engine;
+mod lengths;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::{Engine, Engines};
-use crate::base::{Error, Kind, Result};
 pub use crate::program::{Element, Segment, TrainOptions};
 use crate::spec::Precision;
 
@@ -22,6 +22,15 @@ pub struct Executor {
 }
 
 impl Executor {
+    /// The compiled engine on the CPU.
+    pub fn compiled(threads: usize) -> Self {
+        Self {
+            engine: EngineKind::Compiled,
+            device: Device::Cpu,
+            threads,
+        }
+    }
+
     /// The engine, and the device where it is not the CPU.
     pub fn name(self) -> String {
         match self.device {
@@ -37,17 +46,6 @@ pub enum Device {
     Cpu,
     /// A card, as the driver counts them.
     Cuda(usize),
-}
-
-impl Executor {
-    /// The compiled engine on the CPU.
-    pub fn compiled(threads: usize) -> Self {
-        Self {
-            engine: EngineKind::Compiled,
-            device: Device::Cpu,
-            threads,
-        }
-    }
 }
 
 /// Which engine computes the trunk. These texts are also those of `--help`.
@@ -145,27 +143,4 @@ pub const NORM_MOMENTUM: f64 = 0.1;
 pub struct DropoutKey {
     pub seed: u64,
     pub step: u64,
-}
-
-/// Whether what a caller hands to an engine has the lengths that its program needs.
-fn check_lengths(
-    what: &str,
-    found: impl ExactSizeIterator<Item = usize>,
-    expected: &[usize],
-) -> Result<()> {
-    let (count, lens) = (found.len(), expected.len());
-    if count != lens {
-        let message = format!("{what}: expected {lens}, found {count}");
-        return Err(Error::new(Kind::Usage, message));
-    }
-    match found
-        .zip(expected)
-        .find(|(found, expected)| found != *expected)
-    {
-        Some((found, expected)) => Err(Error::new(
-            Kind::Usage,
-            format!("{what}: expected {expected} values, found {found}"),
-        )),
-        None => Ok(()),
-    }
 }

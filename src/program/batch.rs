@@ -165,6 +165,19 @@ impl Batch {
         self.clips += clips;
     }
 
+    /// The frames that take one of several matrices, and which: those of each segment that of its branch. `branches`: whose
+    /// matrices there are; empty: all frames take the only one.
+    pub fn runs(&self, branches: &[usize]) -> Vec<(Range<usize>, usize)> {
+        if branches.is_empty() {
+            return vec![(0..self.frames, 0)];
+        }
+        let matrix = |branch| branches.iter().position(|&b| b == branch).unwrap_or(0);
+        let segments = self.segment_frames();
+        segments
+            .map(|(frames, segment)| (frames, matrix(segment.branch)))
+            .collect()
+    }
+
     /// Frames of each segment and its branch.
     pub fn segment_frames(&self) -> impl Iterator<Item = (Range<usize>, &Segment)> {
         self.segments.iter().scan(0, |start, segment| {

@@ -1,7 +1,7 @@
 //! The passes: each rewrites a program into one that computes the same with fewer or cheaper steps.
 
 use super::Program;
-use super::step::{Access, BufferId, ConvGeometry, Element, Op, Step};
+use super::step::{self, Access, BufferId, ConvGeometry, Element, Op, Step};
 use crate::base::{Error, Kind, Result};
 
 /// `relu(norm(x) + residual)`, `relu(norm(x))` and `norm(x) + residual` in one step: the sum and the ReLU cost no
@@ -237,7 +237,7 @@ fn is_last_of_trunk(step: &Step) -> bool {
 
 /// Whether a shift moves whole pairs of channels.
 fn has_even_folds(conv: &ConvGeometry, shift: Option<usize>) -> bool {
-    shift.is_none_or(|div| (conv.from.channels / div.max(1)).is_multiple_of(2))
+    step::fold(conv.from.channels, shift).is_multiple_of(2)
 }
 
 /// Whether a convolution's channels are pairs, forward and backward.

@@ -37,6 +37,20 @@ pub struct Step {
 /// Height, width and channels of one frame's activation.
 pub type PixelShape = Shape;
 
+/// Channels that a shift takes from the next frame, and as many from the previous one, of `channels`; none without a
+/// shift. `div`: as [`Op::ShiftAlter`] has it.
+pub fn fold(channels: usize, div: Option<usize>) -> usize {
+    div.map_or(0, |div| channels / div.max(1))
+}
+
+/// The branch of each matrix that [`Op::PackForward`] makes: without private parts the first stands for all.
+pub fn matrices(branches: &[usize]) -> &[usize] {
+    match branches {
+        [] => &[0],
+        branches => branches,
+    }
+}
+
 /// A convolution from `from` to `to`; a linear layer is one of a single pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvGeometry {

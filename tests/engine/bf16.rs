@@ -29,7 +29,9 @@ fn graphs() -> [Graph; 3] {
 
 fn train_on(graph: &Graph, executor: Executor) -> Pass {
     let segments = both(4);
-    let mut engine = Engine::train(graph, &segments, &options(), &[], executor).unwrap();
+    let mut engine = Engines::new(executor)
+        .train(graph, &segments, &options(), &[])
+        .unwrap();
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 8 * CLASSES);
     pass(&mut engine, &smooth(graph), &input, &d_logits)
@@ -72,7 +74,9 @@ fn evaluation_is_nearly_that_of_float32() {
         let weights = Weights::of(&graph);
         let segments = [segment(1, 4, 3)];
         let input = pixels(1, frames(&segments));
-        let mut engine = Engine::eval(&graph, &segments, &[], executor(2)).unwrap();
+        let mut engine = Engines::new(executor(2))
+            .eval(&graph, &segments, &[])
+            .unwrap();
         let mut stats = weights.stats.clone();
         let found = engine.forward(&weights.slices(), &mut stats, &input, STEP);
         let wanted = evaluate(&graph, &weights, &segments, &input);
@@ -121,7 +125,9 @@ fn odd_channels_are_refused() {
     };
     let graph = resnet::tsm(&tsm).unwrap();
     let segments = [segment(0, 4, 2)];
-    let error = Engine::train(&graph, &segments, &options(), &[], executor(1)).err();
+    let error = Engines::new(executor(1))
+        .train(&graph, &segments, &options(), &[])
+        .err();
     let message = error.unwrap().to_string();
     assert!(message.contains("has 9 channels"), "{message}");
 }

@@ -2,8 +2,8 @@
 
 use ffn::base::Kind;
 use ffn::base::rng::{Purpose, Stream};
-use ffn::exec::cpu::Engine;
-use ffn::exec::{DropoutKey, Executor, Segment, Statistics, TrainOptions};
+use ffn::exec::cpu;
+use ffn::exec::{DropoutKey, Engine, Engines, Executor, Segment, Statistics, TrainOptions};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
 use ffn::program::{self, Element};
 use ffn::spec::*;
@@ -119,6 +119,10 @@ impl Weights {
     }
 }
 
+fn compiled(threads: usize) -> Engines {
+    Engines::new(Executor::compiled(threads))
+}
+
 /// What one forward and backward pass leaves.
 #[derive(Debug, Clone, PartialEq)]
 struct Pass {
@@ -143,8 +147,9 @@ fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32])
 }
 
 fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: usize) -> Pass {
-    let mut engine =
-        Engine::train(graph, segments, options, &[], Executor::compiled(threads)).unwrap();
+    let mut engine = compiled(threads)
+        .train(graph, segments, options, &[])
+        .unwrap();
     let clips: usize = segments.iter().map(|s| s.clips).sum();
     let d_logits = normal(2, clips * CLASSES);
     let input = pixels(1, frames(segments));
@@ -152,7 +157,7 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 }
 
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
-    let mut engine = Engine::eval(graph, segments, &[], Executor::compiled(2)).unwrap();
+    let mut engine = compiled(2).eval(graph, segments, &[]).unwrap();
     let mut stats = weights.stats.clone();
     let logits = engine.forward(&weights.slices(), &mut stats, input, STEP);
     let logits = logits.unwrap().to_vec();
@@ -205,7 +210,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
     let weights = smooth(graph);
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 6 * CLASSES);
-    let mut engine = Engine::train(graph, &segments, options, &[], Executor::compiled(2)).unwrap();
+    let mut engine = compiled(2).train(graph, &segments, options, &[]).unwrap();
     let grads = pass(&mut engine, &weights, &input, &d_logits).grads;
     for kind in ParamKind::ALL {
         let members: Vec<usize> = (0..graph.params.len())
@@ -368,8 +373,9 @@ fn flexible_without_alteration_and_with_equal_norms_is_vanilla() {
         let d_logits = normal(2, 3 * CLASSES);
         let run = |graph: &Graph, weights: &Weights, branch: usize| {
             let segments = [segment(branch, frames, 3)];
-            let mut engine =
-                Engine::train(graph, &segments, &options(), &[], Executor::compiled(2)).unwrap();
+            let mut engine = compiled(2)
+                .train(graph, &segments, &options(), &[])
+                .unwrap();
             pass(&mut engine, weights, &input, &d_logits)
         };
         let (wanted, found) = (run(&graph, &weights, 0), run(&flexible, &equal, branch));
@@ -464,8 +470,7 @@ fn dropout_follows_its_key() {
     };
     let segments = [segment(0, 4, 2)];
     let weights = Weights::of(&graph);
-    let mut engine =
-        Engine::train(&graph, &segments, &options, &[], Executor::compiled(2)).unwrap();
+    let mut engine = compiled(2).train(&graph, &segments, &options, &[]).unwrap();
     let mut logits = |step: u64| {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
@@ -488,13 +493,14 @@ fn fused_program_computes_what_the_naive_one_does() {
         program::differentiate::differentiate(&mut naive);
         program::arena::plan(&mut naive);
         naive.verify().unwrap();
-        let fused =
-            Engine::train(&graph, &segments, &options(), &[], Executor::compiled(2)).unwrap();
+        let fused = compiled(2)
+            .train(&graph, &segments, &options(), &[])
+            .unwrap();
         assert!(fused.program().steps().count() < naive.steps().count());
         assert!(fused.program().arena < naive.arena);
         let weights = Weights::of(&graph);
         let (input, d_logits) = (pixels(1, 18), normal(2, 6 * CLASSES));
-        let mut engine = Engine::new(&graph, naive, 2).unwrap();
+        let mut engine = Engine::Cpu(Box::new(cpu::Engine::new(&graph, naive, 2).unwrap()));
         let wanted = pass(&mut engine, &weights, &input, &d_logits);
         let found = train(&graph, &segments, &options(), 2);
         assert_near("logits", &found.logits, &wanted.logits);
@@ -509,7 +515,7 @@ fn fused_program_computes_what_the_naive_one_does() {
 fn batches_that_cannot_be_are_refused() {
     let graph = flexible(&basic());
     let refused = |segments: &[Segment], options: TrainOptions| {
-        let error = Engine::train(&graph, segments, &options, &[], Executor::compiled(1)).err();
+        let error = compiled(1).train(&graph, segments, &options, &[]).err();
         error.unwrap().to_string()
     };
     let shared = TrainOptions {
@@ -531,7 +537,7 @@ fn batches_that_cannot_be_are_refused() {
 #[test]
 fn buffers_of_wrong_sizes_are_refused() {
     let graph = basic();
-    let mut engine = Engine::eval(&graph, &[segment(0, 4, 1)], &[], Executor::compiled(1)).unwrap();
+    let mut engine = compiled(1).eval(&graph, &[segment(0, 4, 1)], &[]).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
     let mut refused = |params: &[&[f32]], input: &[f32]| {
@@ -560,7 +566,8 @@ fn memory_beyond_the_machine_is_an_error() {
         (node.shape.height, node.shape.width) = (1 << 13, 1 << 13);
     }
     let refused = |clips| {
-        Engine::eval(&graph, &[segment(0, 4, clips)], &[], Executor::compiled(1))
+        compiled(1)
+            .eval(&graph, &[segment(0, 4, clips)], &[])
             .err()
             .unwrap()
     };

@@ -5,8 +5,9 @@ use pulp::Arch;
 use super::simd::{CEILING, widest};
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::EngineKind;
+use crate::exec::{Element, Segment, TrainOptions};
 use crate::graph::{Graph, frame_flexible, resnet};
+use crate::program::{compile_eval, compile_train};
 use crate::spec::{
     Alteration, Backbone, Block, Distillation, Ffn, Norms, ResNet, Shift, ShiftPlace,
     ShiftSegments, Stem,
@@ -57,8 +58,9 @@ fn normal(seed: u64, count: usize, std: f32) -> Vec<f32> {
     (0..count).map(|_| std * stream.normal() as f32).collect()
 }
 
-/// The engine's threads see vectors no wider than `ceiling`'s.
-fn below(engine: Engine, ceiling: Option<Arch>) -> Engine {
+/// An engine whose threads see vectors no wider than `ceiling`'s.
+fn below(graph: &Graph, program: Program, ceiling: Option<Arch>) -> Engine {
+    let engine = Engine::new(graph, program, 2).unwrap();
     engine.pool.broadcast(|_| CEILING.set(ceiling));
     engine
 }
@@ -69,11 +71,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// What a training step leaves (logits, gradients, running statistics) and the logits of an evaluation after it.
-fn steps(graph: &Graph, engine: EngineKind, ceiling: Option<Arch>) -> Vec<Vec<u32>> {
-    let executor = Executor {
-        engine,
-        ..Executor::compiled(2)
-    };
+fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>> {
     let params: Vec<_> = (graph.params.iter().enumerate())
         .map(|(i, param)| normal(i as u64, param.count(), 0.1))
         .collect();
@@ -87,8 +85,8 @@ fn steps(graph: &Graph, engine: EngineKind, ceiling: Option<Arch>) -> Vec<Vec<u3
         ..TrainOptions::BATCH_STATISTICS
     };
 
-    let engine = Engine::train(graph, &segments(), &options, &[], executor).unwrap();
-    let mut engine = below(engine, ceiling);
+    let program = compile_train(graph, &segments(), &options, &[], element).unwrap();
+    let mut engine = below(graph, program, ceiling);
     let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
     let mut found = vec![bits(logits)];
     let d_logits = normal(98, logits.len(), 1.0);
@@ -97,8 +95,8 @@ fn steps(graph: &Graph, engine: EngineKind, ceiling: Option<Arch>) -> Vec<Vec<u3
     found.extend(grads.iter().map(|gradient| bits(gradient)));
     found.extend(stats.mean.iter().chain(&stats.var).map(|of| bits(of)));
 
-    let engine = Engine::eval(graph, &segments(), &[], executor).unwrap();
-    let mut engine = below(engine, ceiling);
+    let program = compile_eval(graph, &segments(), &[], element).unwrap();
+    let mut engine = below(graph, program, ceiling);
     let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
     found.push(bits(logits));
     found
@@ -118,13 +116,13 @@ fn ceilings() -> Vec<(&'static str, Arch)> {
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     let graph = graph();
-    for engine in [EngineKind::Compiled, EngineKind::CompiledBf16] {
-        let widest = steps(&graph, engine, None);
+    for element in [Element::Float32, Element::Bf16] {
+        let widest = steps(&graph, element, None);
         for (name, ceiling) in ceilings() {
-            let found = steps(&graph, engine, Some(ceiling));
+            let found = steps(&graph, element, Some(ceiling));
             for (place, (found, wanted)) in found.iter().zip(&widest).enumerate() {
                 let differ = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
-                let of = format!("{}, {name}: tensor {place}", engine.name());
+                let of = format!("{element:?}, {name}: tensor {place}");
                 assert_eq!(differ, 0, "{of}: {differ} of {} values", wanted.len());
             }
         }
@@ -134,9 +132,8 @@ fn every_instruction_set_gives_the_same_bits() {
 #[test]
 fn a_ceiling_holds_on_the_engines_threads() {
     let graph = graph();
-    let executor = Executor::compiled(2);
-    let engine = Engine::eval(&graph, &segments(), &[], executor).unwrap();
-    let engine = below(engine, Some(Arch::Scalar));
+    let program = compile_eval(&graph, &segments(), &[], Element::Float32).unwrap();
+    let engine = below(&graph, program, Some(Arch::Scalar));
     let held = engine.pool.broadcast(|_| matches!(widest(), Arch::Scalar));
     assert_eq!(held, [true, true]);
 }

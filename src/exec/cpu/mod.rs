@@ -29,10 +29,11 @@ pub(super) use self::head::Dropout;
 pub use self::machine::has_bf16;
 use self::memory::{Arena, Scratch};
 use self::run::Context;
-use super::{DropoutKey, Executor, Segment, Statistics, TrainOptions, check_lengths};
+use super::lengths::Lengths;
+use super::{DropoutKey, Statistics};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
-use crate::program::{Element, Program, Step, compile_eval, compile_train};
+use crate::program::{Element, Program, Step};
 
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
 pub struct Engine {
@@ -41,9 +42,7 @@ pub struct Engine {
     scratch: Scratch,
     pool: ThreadPool,
     threads: usize,
-    /// Values of each parameter, by which callers' slices are checked.
-    param_lens: Vec<usize>,
-    stat_lens: Vec<usize>,
+    lengths: Lengths,
     branches: Vec<usize>,
     /// Of each step, forward then backward, over all passes.
     times: Vec<Duration>,
@@ -52,30 +51,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// For training steps on batches of these segments. `observed`: nodes that [`Engine::observed`] will give.
-    pub fn train(
-        graph: &Graph,
-        segments: &[Segment],
-        options: &TrainOptions,
-        observed: &[NodeId],
-        executor: Executor,
-    ) -> Result<Self> {
-        let element = executor.engine.element();
-        let program = compile_train(graph, segments, options, observed, element)?;
-        Self::new(graph, program, executor.threads)
-    }
-
-    /// For evaluation: running statistics, norms and alteration folded.
-    pub fn eval(
-        graph: &Graph,
-        segments: &[Segment],
-        observed: &[NodeId],
-        executor: Executor,
-    ) -> Result<Self> {
-        let program = compile_eval(graph, segments, observed, executor.engine.element())?;
-        Self::new(graph, program, executor.threads)
-    }
-
     /// Allocates what a verified program needs.
     pub fn new(graph: &Graph, program: Program, threads: usize) -> Result<Self> {
         let threads = threads.max(1);
@@ -92,8 +67,7 @@ impl Engine {
             scratch: Scratch::new(threads, program.scratch())?,
             pool,
             threads,
-            param_lens: graph.params.iter().map(|param| param.count()).collect(),
-            stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
+            lengths: Lengths::of(graph, &program),
             branches: graph.branches.clone(),
             times: vec![Duration::ZERO; program.forward.len() + program.backward.len()],
             is_prepared: false,
@@ -111,19 +85,7 @@ impl Engine {
         input: &[f32],
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        self.check_params(params)?;
-        check_lengths(
-            "running means",
-            stats.mean.iter().map(Vec::len),
-            &self.stat_lens,
-        )?;
-        check_lengths(
-            "running variances",
-            stats.var.iter().map(Vec::len),
-            &self.stat_lens,
-        )?;
-        let wanted = self.program.buffers[self.program.input].len;
-        check_lengths("input", [input.len()].into_iter(), &[wanted])?;
+        self.lengths.check_forward(params, stats, input)?;
         let [to] = self.arena.all([self.program.input]);
         to.float32().copy_from_slice(input);
         let mut context = Context {
@@ -157,18 +119,8 @@ impl Engine {
         d_logits: &[f32],
         grads: &mut [&mut [f32]],
     ) -> Result<()> {
-        self.check_params(params)?;
-        check_lengths("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
-        let Some(gradient) = self.program.d_logits else {
-            let message = "a program for evaluation has no backward pass";
-            return Err(Error::new(Kind::Usage, message));
-        };
-        let wanted = self.program.buffers[gradient].len;
-        check_lengths(
-            "gradient of the logits",
-            [d_logits.len()].into_iter(),
-            &[wanted],
-        )?;
+        self.lengths.check_params(params)?;
+        let gradient = self.lengths.check_backward(d_logits, grads)?;
         let [to] = self.arena.all([gradient]);
         to.float32().copy_from_slice(d_logits);
         grads.iter_mut().for_each(|gradient| gradient.fill(0.0));
@@ -210,13 +162,5 @@ impl Engine {
     /// The program that it runs.
     pub fn program(&self) -> &Program {
         &self.program
-    }
-
-    fn check_params(&self, params: &[&[f32]]) -> Result<()> {
-        check_lengths(
-            "parameters",
-            params.iter().map(|p| p.len()),
-            &self.param_lens,
-        )
     }
 }

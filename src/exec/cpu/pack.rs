@@ -14,7 +14,7 @@ use super::tile::packed_index;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
 use crate::program::tiling::{PATCH, STRIP};
-use crate::program::{ConvGeometry, Norm};
+use crate::program::{ConvGeometry, Norm, step};
 
 /// What is folded into a packed weight.
 #[derive(Clone, Copy)]
@@ -161,13 +161,7 @@ pub fn all_branches<E: Element>(
         branches,
     } = packing;
     let outputs = conv.to.channels;
-    let first = [0];
-    let branches = if branches.is_empty() {
-        &first
-    } else {
-        branches
-    };
-    for (i, &branch) in branches.iter().enumerate() {
+    for (i, &branch) in step::matrices(branches).iter().enumerate() {
         let b = b.get_mut(i * outputs..(i + 1) * outputs);
         let mut coefficients = Vec::new();
         if let Some(norm) = norm {

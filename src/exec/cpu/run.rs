@@ -1,6 +1,5 @@
 //! Step → kernel: takes a step's buffers from the arena and calls the file that computes it.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::border;
@@ -12,7 +11,7 @@ use super::product::Finish;
 use super::simd::positive;
 use super::{head, norm, pack, pool, shift};
 use crate::exec::{DropoutKey, Statistics};
-use crate::program::{self, BufferId, Mask, Op, Program};
+use crate::program::{self, BufferId, Mask, Op, Program, step};
 
 /// What the steps of one pass work on.
 pub struct Context<'a> {
@@ -319,11 +318,11 @@ impl Context<'_> {
         let (x, w, bias) = (&*x.of::<X>(), &*w.of::<X>(), &*bias.float32());
         let (r, y) = (&*r.of::<Y>(), y.of::<Y>());
         let shifted = shift.map(|div| Shifted {
-            fold: conv.from.channels / div.max(1),
+            fold: step::fold(conv.from.channels, Some(div)),
             neighbours: &batch.neighbours,
         });
         let channels = conv.to.channels;
-        let mut run = |frames: Range<usize>, matrix: usize| {
+        for (frames, matrix) in batch.runs(branches) {
             let product = conv::Forward {
                 conv,
                 x,
@@ -336,14 +335,6 @@ impl Context<'_> {
                 },
             };
             product.run(frames, y, self.scratch);
-        };
-        if branches.is_empty() {
-            run(0..batch.frames, 0);
-            return;
-        }
-        for (frames, segment) in batch.segment_frames() {
-            let matrix = branches.iter().position(|&branch| branch == segment.branch);
-            run(frames, matrix.unwrap_or(0));
         }
     }
 

@@ -11,7 +11,7 @@ use super::memory::Scratch;
 use super::norm::frames_of_task;
 use super::simd::wide;
 use crate::graph::ParamId;
-use crate::program::{Batch, PixelShape};
+use crate::program::{Batch, PixelShape, step};
 
 /// What is done to each frame.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Channels that come from the next frame, and as many from the previous one.
     fn fold(&self) -> usize {
-        self.shift.map_or(0, |div| self.shape.channels / div.max(1))
+        step::fold(self.shape.channels, self.shift)
     }
 
     /// The alteration of a frame.

@@ -171,60 +171,48 @@ impl Shapes {
         // SAFETY: the caller's promise; the descriptors live as long as self, and cuDNN fills as many results as it says.
         unsafe {
             match direction {
-                Direction::Forward => {
-                    let found = proposals(|count, found, to| {
+                Direction::Forward => first_usable(
+                    |count, found, to| {
                         cudnn::get_convolution_forward_algorithm(
                             handle, x, w, conv, y, count, found, to,
                         )
-                    })?;
-                    let usable = found
-                        .into_iter()
-                        .filter(|p| is_usable(p.status, p.determinism));
-                    Ok(first(usable, |p: sys::cudnnConvolutionFwdAlgoPerf_t| {
+                    },
+                    |p: &sys::cudnnConvolutionFwdAlgoPerf_t| (p.status, p.determinism),
+                    |p| {
                         let bytes = cudnn::get_convolution_forward_workspace_size(
                             handle, x, w, conv, y, p.algo,
                         );
                         Ok((Algorithm::Forward(p.algo), bytes?))
-                    }))
-                }
-                Direction::InputGradient => {
-                    let found = proposals(|count, found, to| {
+                    },
+                ),
+                Direction::InputGradient => first_usable(
+                    |count, found, to| {
                         cudnn::get_convolution_backward_data_algorithm(
                             handle, w, y, conv, x, count, found, to,
                         )
-                    })?;
-                    let usable = found
-                        .into_iter()
-                        .filter(|p| is_usable(p.status, p.determinism));
-                    Ok(first(
-                        usable,
-                        |p: sys::cudnnConvolutionBwdDataAlgoPerf_t| {
-                            let bytes = cudnn::get_convolution_backward_data_workspace_size(
-                                handle, w, y, conv, x, p.algo,
-                            );
-                            Ok((Algorithm::InputGradient(p.algo), bytes?))
-                        },
-                    ))
-                }
-                Direction::WeightGradient => {
-                    let found = proposals(|count, found, to| {
+                    },
+                    |p: &sys::cudnnConvolutionBwdDataAlgoPerf_t| (p.status, p.determinism),
+                    |p| {
+                        let bytes = cudnn::get_convolution_backward_data_workspace_size(
+                            handle, w, y, conv, x, p.algo,
+                        );
+                        Ok((Algorithm::InputGradient(p.algo), bytes?))
+                    },
+                ),
+                Direction::WeightGradient => first_usable(
+                    |count, found, to| {
                         cudnn::get_convolution_backward_filter_algorithm(
                             handle, x, y, conv, w, count, found, to,
                         )
-                    })?;
-                    let usable = found
-                        .into_iter()
-                        .filter(|p| is_usable(p.status, p.determinism));
-                    Ok(first(
-                        usable,
-                        |p: sys::cudnnConvolutionBwdFilterAlgoPerf_t| {
-                            let bytes = cudnn::get_convolution_backward_filter_workspace_size(
-                                handle, x, y, conv, w, p.algo,
-                            );
-                            Ok((Algorithm::WeightGradient(p.algo), bytes?))
-                        },
-                    ))
-                }
+                    },
+                    |p: &sys::cudnnConvolutionBwdFilterAlgoPerf_t| (p.status, p.determinism),
+                    |p| {
+                        let bytes = cudnn::get_convolution_backward_filter_workspace_size(
+                            handle, x, y, conv, w, p.algo,
+                        );
+                        Ok((Algorithm::WeightGradient(p.algo), bytes?))
+                    },
+                ),
             }
         }
     }
@@ -253,33 +241,31 @@ impl Drop for Shapes {
 /// Algorithms that cuDNN may propose, fastest first.
 const PROPOSALS: usize = 16;
 
-/// What `fill` proposes; it gets the most that there is place for, where to put their number, and where to put them.
+/// The first deterministic algorithm of those that `fill` proposes whose scratch memory cuDNN can say. `fill` gets the most
+/// that there is place for, where to put their number, and where to put them.
 ///
 /// # Safety
 /// `fill` writes as many proposals as it says.
-unsafe fn proposals<P: Copy>(
+unsafe fn first_usable<P: Copy, T>(
     fill: impl FnOnce(i32, *mut i32, *mut P) -> Result<(), CudnnError>,
-) -> Result<Vec<P>, CudnnError> {
+    says: impl Fn(&P) -> (sys::cudnnStatus_t, sys::cudnnDeterminism_t),
+    plan: impl Fn(&P) -> Result<T, CudnnError>,
+) -> Result<Option<T>, CudnnError> {
+    const USABLE: (sys::cudnnStatus_t, sys::cudnnDeterminism_t) = (
+        sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
+        sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
+    );
     let mut found = 0;
     let mut proposals = [const { MaybeUninit::<P>::uninit() }; PROPOSALS];
     fill(PROPOSALS as i32, &mut found, proposals.as_mut_ptr().cast())?;
     let found = usize::try_from(found).unwrap_or(0);
-    let written = proposals.into_iter().take(found);
     // SAFETY: the caller's promise.
-    Ok(written.map(|p| unsafe { p.assume_init() }).collect())
-}
-
-fn is_usable(status: sys::cudnnStatus_t, determinism: sys::cudnnDeterminism_t) -> bool {
-    status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
-        && determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
-}
-
-/// The first proposal that cuDNN can say the scratch memory of.
-fn first<P, T>(
-    mut proposals: impl Iterator<Item = P>,
-    plan: impl Fn(P) -> Result<T, CudnnError>,
-) -> Option<T> {
-    proposals.find_map(|proposal| plan(proposal).ok())
+    let written = proposals
+        .iter()
+        .take(found)
+        .map(|p| unsafe { p.assume_init_ref() });
+    let mut usable = written.filter(|p| says(p) == USABLE);
+    Ok(usable.find_map(|p| plan(p).ok()))
 }
 
 pub fn failed(what: &str, error: CudnnError) -> Error {

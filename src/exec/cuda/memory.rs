@@ -5,7 +5,7 @@ use cudarc::driver::{CudaSlice, DevicePtr};
 use super::gpu::{Arg, Gpu, failed};
 use crate::base::Result;
 use crate::exec::Statistics;
-use crate::graph::Graph;
+use crate::exec::lengths::Lengths;
 use crate::program::{BufferId, Program};
 
 pub struct Memory {
@@ -27,14 +27,13 @@ impl Memory {
     /// `workspace`: bytes; `shifted`: values.
     pub fn new(
         gpu: &Gpu,
-        graph: &Graph,
+        lengths: &Lengths,
         program: &Program,
         workspace: usize,
         shifted: usize,
     ) -> Result<Self> {
-        let params: Vec<usize> = graph.params.iter().map(|param| param.count()).collect();
-        let stats: Vec<usize> = graph.stats.iter().map(|stat| stat.channels).collect();
-        let trains = program.d_logits.is_some();
+        let Lengths { params, stats, .. } = lengths;
+        let gradients = program.d_logits.map_or(&[][..], |_| params);
         let batch = &program.batch;
         let groups = batch.group_of.iter().map(|&group| group as i32);
         let neighbours = batch.neighbours.iter();
@@ -44,10 +43,10 @@ impl Memory {
         gpu.synchronize()?;
         Ok(Self {
             arena: gpu.allocate("the program's buffers", program.arena)?,
-            params: Bank::new(gpu, "the parameters", &params)?,
-            gradients: Bank::new(gpu, "the gradients", if trains { &params } else { &[] })?,
-            means: Bank::new(gpu, "the running means", &stats)?,
-            variances: Bank::new(gpu, "the running variances", &stats)?,
+            params: Bank::new(gpu, "the parameters", params)?,
+            gradients: Bank::new(gpu, "the gradients", gradients)?,
+            means: Bank::new(gpu, "the running means", stats)?,
+            variances: Bank::new(gpu, "the running variances", stats)?,
             tables: copied.map_err(|e| failed("copy the batch's tables", e))?,
             frames: batch.frames,
             workspace: gpu.allocate("the convolutions' scratch memory", workspace)?,

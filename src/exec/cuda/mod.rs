@@ -28,9 +28,9 @@ use cudarc::driver::CudaEvent;
 use self::conv::{Convolution, Direction};
 pub use self::gpu::Gpu;
 use self::memory::Memory;
-use self::product::runs;
 use self::run::Pass;
-use super::{DropoutKey, Statistics, check_lengths};
+use super::lengths::Lengths;
+use super::{DropoutKey, Statistics};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::program::{Buffer, BufferId, Element, Op, Program, Step};
@@ -42,9 +42,7 @@ pub struct Engine {
     memory: Memory,
     /// Of each step: what cuDNN computes for it.
     convolutions: Vec<Vec<Convolution>>,
-    /// Values of each parameter, by which callers' slices are checked.
-    param_lens: Vec<usize>,
-    stat_lens: Vec<usize>,
+    lengths: Lengths,
     branches: Vec<usize>,
     /// As [`Pass::marks`] says.
     marks: Vec<CudaEvent>,
@@ -80,14 +78,14 @@ impl Engine {
         });
         let shifted = shifted.max().unwrap_or(0);
         let steps = program.forward.len() + program.backward.len();
-        let memory = Memory::new(&gpu, graph, &program, workspace.unwrap_or(0), shifted)?;
+        let lengths = Lengths::of(graph, &program);
+        let memory = Memory::new(&gpu, &lengths, &program, workspace.unwrap_or(0), shifted)?;
         let observed = program.observed.iter();
         let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].len]);
         Ok(Self {
             memory,
             convolutions,
-            param_lens: graph.params.iter().map(|param| param.count()).collect(),
-            stat_lens: graph.stats.iter().map(|stat| stat.channels).collect(),
+            lengths,
             branches: graph.branches.clone(),
             logits: vec![0.0; program.buffers[program.logits].len],
             observed: observed.map(place).collect(),
@@ -108,16 +106,7 @@ impl Engine {
         input: &[f32],
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        check_lengths(
-            "parameters",
-            params.iter().map(|p| p.len()),
-            &self.param_lens,
-        )?;
-        let [means, variances] = [&stats.mean, &stats.var].map(|all| all.iter().map(Vec::len));
-        check_lengths("running means", means, &self.stat_lens)?;
-        check_lengths("running variances", variances, &self.stat_lens)?;
-        let wanted = self.program.buffers[self.program.input].len;
-        check_lengths("input", [input.len()].into_iter(), &[wanted])?;
+        self.lengths.check_forward(params, stats, input)?;
         let queued = self.queue_forward(params, stats, input, dropout);
         // Nothing that is copied may go before the copies are done, failed or not.
         let done = self.gpu.synchronize();
@@ -168,17 +157,7 @@ impl Engine {
 
     /// As [`super::cpu::Engine::backward`]; the parameters are still those of the forward pass.
     pub fn backward(&mut self, d_logits: &[f32], grads: &mut [&mut [f32]]) -> Result<()> {
-        check_lengths("gradients", grads.iter().map(|g| g.len()), &self.param_lens)?;
-        let Some(gradient) = self.program.d_logits else {
-            let message = "a program for evaluation has no backward pass";
-            return Err(Error::new(Kind::Usage, message));
-        };
-        let wanted = self.program.buffers[gradient].len;
-        check_lengths(
-            "gradient of the logits",
-            [d_logits.len()].into_iter(),
-            &[wanted],
-        )?;
+        let gradient = self.lengths.check_backward(d_logits, grads)?;
         let queued = self.queue_backward(gradient, d_logits, grads);
         let done = self.gpu.synchronize();
         queued.and(done)?;
@@ -252,7 +231,7 @@ fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution
     let one = |conv, direction| Ok(vec![Convolution::new(gpu, conv, all, direction)?]);
     match op {
         Op::Conv { conv, branches, .. } => {
-            let runs = runs(&program.batch, branches).into_iter();
+            let runs = program.batch.runs(branches).into_iter();
             let run = |(frames, _): (Range<usize>, usize)| {
                 Convolution::new(gpu, conv, frames.len(), Direction::Forward)
             };

@@ -1,26 +1,12 @@
 //! The steps around convolutions, and those themselves: `kernels/conv.cu` and cuDNN.
 
-use std::ops::Range;
-
 use super::conv::Convolution;
 use super::gpu::{Arg, Grid};
 use super::run::Pass;
 use super::shift::Shift;
 use crate::base::Result;
 use crate::graph::ParamId;
-use crate::program::{Batch, BufferId, ConvGeometry, Op};
-
-/// The frames of each product of a convolution, and which of its matrices they take.
-pub fn runs(batch: &Batch, branches: &[usize]) -> Vec<(Range<usize>, usize)> {
-    if branches.is_empty() {
-        return vec![(0..batch.frames, 0)];
-    }
-    let matrix = |branch| branches.iter().position(|&b| b == branch).unwrap_or(0);
-    let segments = batch.segment_frames();
-    segments
-        .map(|(frames, segment)| (frames, matrix(segment.branch)))
-        .collect()
-}
+use crate::program::{BufferId, ConvGeometry, Op, step};
 
 impl Pass<'_> {
     pub(super) fn pack_forward(&self, op: &Op) -> Result<()> {
@@ -38,13 +24,7 @@ impl Pass<'_> {
             return Ok(());
         };
         let outputs = conv.to.channels;
-        let first = [0];
-        let branches = if branches.is_empty() {
-            &first
-        } else {
-            branches.as_slice()
-        };
-        for (i, &branch) in branches.iter().enumerate() {
+        for (i, &branch) in step::matrices(branches).iter().enumerate() {
             let folded = norm.as_ref().map(|norm| norm.of(branch));
             let [mean, var, gamma] = folded.map_or([Arg::NULL; 3], |norm| {
                 let (mean, var) = self.statistics(norm.stat);
@@ -118,20 +98,12 @@ impl Pass<'_> {
                 adjoint: false,
             };
             let shifted = self.memory.shifted(self.gpu);
-            let plain = [Arg::NULL; 2];
-            self.shift_frames(
-                all,
-                0..self.program.batch.frames,
-                [
-                    Arg::Address(input),
-                    plain[0],
-                    plain[1],
-                    Arg::Address(shifted),
-                ],
-            )?;
+            let [from, to] = [input, shifted].map(Arg::Address);
+            let frames = 0..self.program.batch.frames;
+            self.shift_frames(all, frames, [from, Arg::NULL, Arg::NULL, to])?;
             input = shifted;
         }
-        let products = runs(&self.program.batch, branches);
+        let products = self.program.batch.runs(branches);
         for ((frames, matrix), convolution) in products.into_iter().zip(&self.convolutions[index]) {
             let first = (frames.start * conv.from.count() * size_of::<f32>()) as u64;
             let matrix_at = self.address(*w, matrix * conv.packed_forward());

@@ -25,7 +25,7 @@ pub struct Pass<'a> {
     pub memory: &'a mut Memory,
     /// The frame count of each branch: dropout's streams are keyed by it.
     pub branches: &'a [usize],
-    /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`super::product::runs`].
+    /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`crate::program::Batch::runs`].
     pub convolutions: &'a [Vec<Convolution>],
     /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps.
     pub marks: &'a [CudaEvent],

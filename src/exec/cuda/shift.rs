@@ -6,7 +6,7 @@ use super::gpu::{Arg, Grid};
 use super::run::Pass;
 use crate::base::Result;
 use crate::graph::ParamId;
-use crate::program::{BufferId, Op, PixelShape};
+use crate::program::{BufferId, Op, PixelShape, step};
 
 /// The shift of frames of a shape; with `adjoint` the transposed one.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct Shift {
 impl Shift {
     /// Channels that come from the next frame, and as many from the previous one.
     fn fold(&self) -> usize {
-        self.shift.map_or(0, |div| self.shape.channels / div.max(1))
+        step::fold(self.shape.channels, self.shift)
     }
 }
 

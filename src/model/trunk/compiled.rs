@@ -75,7 +75,7 @@ impl Compiled {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let graph = &self.plan.evaluation;
-                let engine = self.engines.eval(graph, batch, &self.observed)?;
+                let engine = self.engines.eval(graph, &[batch], &self.observed)?;
                 Ok(entry.insert(engine))
             }
         }
