@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ffn::exec::{
-    DropoutKey, Engine, EngineKind, Engines, Executor, Segment, Statistics, TrainOptions,
+    DropoutKey, Engine, EngineKind, Engines, Executor, Input, Segment, Statistics, TrainOptions,
 };
 use ffn::graph::op::windowed;
 use ffn::graph::{Conv, Graph, Node, NodeId, NormParams, Op, Param, ParamKind, Role, Shape, Stat};
@@ -182,7 +182,12 @@ impl Work {
         let before = spent(&self.engine);
         let params: Vec<&[f32]> = self.params.iter().map(Vec::as_slice).collect();
         let dropout = DropoutKey { seed: 0, step: 0 };
-        let forward = (self.engine).forward(&params, &mut self.stats, &self.input, dropout);
+        let forward = (self.engine).forward(
+            &params,
+            &mut self.stats,
+            Input::Values(&self.input),
+            dropout,
+        );
         forward.expect("the slices are as long as the program wants them");
         if step >= self.engine.program().forward.len() {
             let mut grads: Vec<&mut [f32]> = self.grads.iter_mut().map(Vec::as_mut_slice).collect();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ffn::exec::{DropoutKey, Executor};
+use ffn::exec::{DropoutKey, Executor, Input};
 use ffn::golden::{Network, Training, experiment};
 use ffn::model::{Model, Observation, StepInput, StepOutput};
 use ffn::spec::{
@@ -72,7 +72,7 @@ fn pixels(frames: usize, phase: f32) -> Vec<f32> {
 
 fn step(model: &mut Model, pixels: &[f32]) -> StepOutput {
     let input = StepInput {
-        pixels,
+        pixels: Input::Values(pixels),
         labels: &LABELS,
         dropout: DROPOUT,
     };
@@ -194,8 +194,12 @@ fn a_flexible_network_without_private_differences_is_vanilla() {
     flexible.load_state_dict(&state).unwrap();
     for frames in [4, 8] {
         let input = pixels(frames * CLIPS, 0.0);
-        let expected = vanilla.evaluate(frames, CLIPS, &input).unwrap();
-        let found = flexible.evaluate(frames, CLIPS, &input).unwrap();
+        let expected = vanilla
+            .evaluate(frames, CLIPS, Input::Values(&input))
+            .unwrap();
+        let found = flexible
+            .evaluate(frames, CLIPS, Input::Values(&input))
+            .unwrap();
         assert!(expected.iter().any(|v| v.abs() > 1e-2));
         for (e, f) in expected.iter().zip(&found) {
             assert!((e - f).abs() < 1e-5, "{frames} frames: {e} and {f}");
@@ -254,7 +258,9 @@ fn programs_are_built_ahead_and_counted() {
     let all = model.memory();
     assert!(0 < training && training < all);
     step(&mut model, &pixels(12 * CLIPS, 0.0));
-    model.evaluate(16, CLIPS, &pixels(16 * CLIPS, 0.0)).unwrap();
+    model
+        .evaluate(16, CLIPS, Input::Values(&pixels(16 * CLIPS, 0.0)))
+        .unwrap();
     assert_eq!(model.memory(), all);
 }
 
@@ -262,7 +268,7 @@ fn programs_are_built_ahead_and_counted() {
 fn a_batch_of_another_size_is_refused() {
     let mut model = build(&small(flexible(1.0)), 2);
     let input = StepInput {
-        pixels: &pixels(11 * CLIPS, 0.0),
+        pixels: Input::Values(&pixels(11 * CLIPS, 0.0)),
         labels: &LABELS,
         dropout: DROPOUT,
     };
@@ -295,7 +301,9 @@ fn observing_changes_no_result_and_gives_every_node() {
     let mut model = build(&experiment, 2);
     let frames = pixels(24, 0.3);
     let unobserved = step(&mut model, &frames);
-    let evaluated = model.evaluate(4, 2, &frames[..frames.len() / 3]).unwrap();
+    let evaluated = model
+        .evaluate(4, 2, Input::Values(&frames[..frames.len() / 3]))
+        .unwrap();
 
     let mut model = build(&experiment, 2);
     let graph = model.graph().clone();
@@ -326,7 +334,9 @@ fn observing_changes_no_result_and_gives_every_node() {
         );
     }
 
-    let again = model.evaluate(4, 2, &frames[..frames.len() / 3]).unwrap();
+    let again = model
+        .evaluate(4, 2, Input::Values(&frames[..frames.len() / 3]))
+        .unwrap();
     assert_close(&again, &evaluated);
     assert_eq!(model.observations().len(), graph.nodes.len());
 }
@@ -359,19 +369,19 @@ fn evaluation_follows_the_weights() {
     let fresh = |model: &Model| {
         let mut fresh = build(&experiment, 1);
         fresh.load_state_dict(&model.state_dict()).unwrap();
-        fresh.evaluate(4, 1, &clip).unwrap()
+        fresh.evaluate(4, 1, Input::Values(&clip)).unwrap()
     };
-    let mut seen = vec![model.evaluate(4, 1, &clip).unwrap()];
+    let mut seen = vec![model.evaluate(4, 1, Input::Values(&clip)).unwrap()];
     // A step moves the running statistics, an update a parameter, and a state dictionary both.
     step(&mut model, &batch);
-    seen.push(model.evaluate(4, 1, &clip).unwrap());
+    seen.push(model.evaluate(4, 1, Input::Values(&clip)).unwrap());
     assert_eq!(seen[1], fresh(&model));
     model.update(0, &mut |values| values.iter_mut().for_each(|v| *v += 0.1));
-    seen.push(model.evaluate(4, 1, &clip).unwrap());
+    seen.push(model.evaluate(4, 1, Input::Values(&clip)).unwrap());
     assert_eq!(seen[2], fresh(&model));
     model
         .load_state_dict(&build(&experiment, 1).state_dict())
         .unwrap();
-    assert_eq!(model.evaluate(4, 1, &clip).unwrap(), seen[0]);
+    assert_eq!(model.evaluate(4, 1, Input::Values(&clip)).unwrap(), seen[0]);
     assert!(seen[0] != seen[1] && seen[1] != seen[2]);
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use ffn::base::rng::{Purpose, Stream};
-use ffn::exec::{DropoutKey, EngineKind, Executor};
+use ffn::exec::{DropoutKey, EngineKind, Executor, Input};
 use ffn::golden::{Network, experiment};
 use ffn::graph::{Graph, Op, ParamKind};
 use ffn::model::{Model, Observation, StateDict, StepInput, StepOutput, first_difference};
@@ -92,7 +92,7 @@ impl Case {
             .collect();
         let size = self.experiment.train.clips.size;
         let input = StepInput {
-            pixels: &self.pixels(0, frames * self.clips, size),
+            pixels: Input::Values(&self.pixels(0, frames * self.clips, size)),
             labels: &labels,
             dropout: DropoutKey {
                 seed: self.seed,
@@ -111,7 +111,9 @@ impl Case {
     fn evaluate(&self, model: &mut Model, frames: usize) -> Vec<Observation> {
         let size = self.experiment.eval.size;
         let pixels = self.pixels(frames as u64, frames * self.clips, size);
-        let logits = model.evaluate(frames, self.clips, &pixels).unwrap();
+        let logits = model
+            .evaluate(frames, self.clips, Input::Values(&pixels))
+            .unwrap();
         let logits = tensor("logits", vec![self.clips, CLASSES], logits);
         [model.observations(), &[logits]].concat()
     }

@@ -75,7 +75,7 @@ pub fn estimate(
         let batch = batch?;
         for estimate in &mut estimates {
             let (segment, pixels) = evaluation.input(&batch, estimate.pass);
-            let statistics = subject.model.batch_statistics(segment, &pixels)?;
+            let statistics = subject.model.batch_statistics(segment, pixels)?;
             let frames = segment.frames * segment.clips;
             estimate.add(subject.model.evaluation_graph(), frames, &statistics);
         }

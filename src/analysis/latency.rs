@@ -9,7 +9,7 @@ use super::subject::{Subject, branch_frames};
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
 use crate::base::statistics::median;
-use crate::exec::{EngineKind, Segment};
+use crate::exec::{EngineKind, Input, Segment};
 use crate::run::provenance::{Build, Machine};
 
 /// Time of a pass over one view of a clip that is in memory already: normalised pixels in, logits out.
@@ -82,7 +82,7 @@ fn time(subject: &mut Subject, frames: usize, branch: usize) -> Result<Timed> {
     };
     let mut pass = || {
         let begun = Instant::now();
-        subject.model.evaluate_batch(clip, &pixels)?;
+        subject.model.evaluate_batch(clip, Input::Values(&pixels))?;
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     };
     pass()?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::Work;
 use crate::base::Result;
+use crate::data::transform::normalize_into;
 use crate::data::{Dataset, TrainLoader};
 use crate::spec::Experiment;
-use crate::train::learner;
 
-/// The first batches of a training, from files to normalised values: decoded, transformed and gathered by the workers,
-/// normalised by the consumer, as in `ffn run`.
+/// The first batches of a training, from files to normalised values: decoded and transformed by the workers, gathered and
+/// normalised by the consumer.
 pub struct Loading {
     dataset: Arc<Dataset>,
     experiment: Experiment,
@@ -47,7 +47,9 @@ impl Work for Loading {
             let Some(batch) = loader.next_batch().transpose()? else {
                 break;
             };
-            learner::input(&self.experiment, &batch, &mut self.pixels);
+            self.pixels.resize(batch.pixels.len(), 0.0);
+            let normalize = &self.experiment.train.clips.normalize;
+            normalize_into(&batch.pixels, normalize, &mut self.pixels);
             self.clips += batch.labels.len();
         }
         Ok(())

@@ -4,12 +4,12 @@ use super::Work;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
 use crate::data::TrainBatch;
-use crate::exec::Executor;
+use crate::exec::{Executor, Input};
 use crate::model::{Model, StepTime};
-use crate::spec::{Experiment, Init};
+use crate::spec::{Experiment, Init, Normalize};
 use crate::train::learner::{Learner, Place};
 
-/// A training step: pixels to float32, forward of every branch, objective, backward, update.
+/// A training step: bytes to normalised pixels, forward of every branch, objective, backward, update.
 pub struct Training {
     experiment: Experiment,
     learner: Learner,
@@ -69,12 +69,13 @@ impl Work for Training {
     }
 }
 
-/// A forward pass of clips of one frame count.
+/// A forward pass of clips of one frame count, from their bytes.
 pub struct Evaluating {
     model: Model,
     frames: usize,
     clips: usize,
-    pixels: Vec<f32>,
+    bytes: Vec<u8>,
+    normalize: Normalize,
 }
 
 impl Evaluating {
@@ -87,19 +88,23 @@ impl Evaluating {
         let mut model = Model::new(&random(experiment), std::path::Path::new(""), executor)?;
         model.prepare_eval(frames, clips)?;
         let (height, width) = model.evaluation_graph().input;
-        let bytes = pictures(frames * clips * height * width * 3);
         Ok(Self {
             model,
             frames,
             clips,
-            pixels: bytes.iter().map(|&v| f32::from(v) / 64.0 - 2.0).collect(),
+            bytes: pictures(frames * clips * height * width * 3),
+            normalize: experiment.eval.normalize,
         })
     }
 }
 
 impl Work for Evaluating {
     fn run(&mut self) -> Result<()> {
-        let logits = self.model.evaluate(self.frames, self.clips, &self.pixels);
+        let pixels = Input::Pixels {
+            bytes: &self.bytes,
+            normalize: &self.normalize,
+        };
+        let logits = self.model.evaluate(self.frames, self.clips, pixels);
         logits.map(|_| ())
     }
 

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Device, DropoutKey, Executor, Segment, Statistics, TrainOptions, cpu, cuda};
+use super::{Device, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions, cpu, cuda};
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
 use crate::program::{Program, Step, compile_eval, compile_statistics, compile_train};
@@ -80,7 +80,7 @@ impl Engine {
         &mut self,
         params: &[&[f32]],
         stats: &mut Statistics,
-        input: &[f32],
+        input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
         match self {

@@ -1,6 +1,6 @@
 //! How long what callers hand to an engine must be.
 
-use super::Statistics;
+use super::{Input, Statistics};
 use crate::base::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::program::{BufferId, Program};
@@ -29,13 +29,13 @@ impl Lengths {
         &self,
         params: &[&[f32]],
         stats: &Statistics,
-        input: &[f32],
+        input: Input<'_>,
     ) -> Result<()> {
         self.check_params(params)?;
         let [means, variances] = [&stats.mean, &stats.var].map(|all| all.iter().map(Vec::len));
         check("running means", means, &self.stats)?;
         check("running variances", variances, &self.stats)?;
-        check("input", [input.len()].into_iter(), &[self.input])
+        check("input", [input.count()].into_iter(), &[self.input])
     }
 
     pub fn check_params(&self, params: &[&[f32]]) -> Result<()> {

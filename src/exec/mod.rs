@@ -4,11 +4,13 @@ pub mod cpu;
 pub mod cuda;
 pub mod dfdx;
 mod engine;
+mod input;
 mod lengths;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::{Engine, Engines};
+pub use self::input::Input;
 pub use crate::program::{Element, Segment, TrainOptions};
 use crate::spec::Precision;
 

@@ -5,7 +5,7 @@ use super::source::{Inputs, input_name};
 use super::taps;
 use super::tensors::{Tensor, Tensors};
 use crate::base::Result;
-use crate::exec::DropoutKey;
+use crate::exec::{DropoutKey, Input};
 use crate::model::{Model, StepInput, StepOutput};
 use crate::train::{Optimizer, schedule};
 
@@ -24,7 +24,7 @@ fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tenso
     let mut computed = Tensors::new();
     for &frames in &case.frames {
         let pixels = inputs.pixels(&input_name(frames, None), frames)?;
-        let logits = model.evaluate(frames, case.batch, &pixels)?;
+        let logits = model.evaluate(frames, case.batch, Input::Values(&pixels))?;
         let shape = vec![case.batch, model.graph().classes];
         computed.insert(format!("logits.{frames}"), Tensor::new(shape, &logits));
         record_taps(&mut computed, "", model);
@@ -42,7 +42,7 @@ fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> 
         });
         let pixels: Vec<Vec<f32>> = pixels.collect::<Result<_>>()?;
         let output = model.train_step(&StepInput {
-            pixels: &pixels.concat(),
+            pixels: Input::Values(&pixels.concat()),
             labels: &steps.labels,
             dropout: DropoutKey { seed: 0, step },
         })?;

@@ -27,7 +27,7 @@ use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::Checkpoint;
-use crate::exec::{DropoutKey, Executor, NORM_MOMENTUM, Segment, Statistics, TrainOptions};
+use crate::exec::{DropoutKey, Executor, Input, NORM_MOMENTUM, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::program::batch::served;
 use crate::program::cost::Cost;
@@ -45,8 +45,8 @@ pub struct Model {
 
 /// One training step's input.
 pub struct StepInput<'a> {
-    /// Normalised, NHWC, branches ascending, `Σ clips·T × size × size × 3`.
-    pub pixels: &'a [f32],
+    /// Branches ascending, `Σ clips·T × size × size × 3`.
+    pub pixels: Input<'a>,
     /// One for each clip; the same for every branch.
     pub labels: &'a [usize],
     pub dropout: DropoutKey,
@@ -156,12 +156,12 @@ impl Model {
     }
 
     /// Logits (`clips × classes`) in evaluation, by the branch that serves `frames`.
-    pub fn evaluate(&mut self, frames: usize, clips: usize, pixels: &[f32]) -> Result<Vec<f32>> {
+    pub fn evaluate(&mut self, frames: usize, clips: usize, pixels: Input<'_>) -> Result<Vec<f32>> {
         self.evaluate_batch(served(&self.plan.evaluation, frames, clips), pixels)
     }
 
     /// As [`Model::evaluate`], by the branch that the batch names.
-    pub fn evaluate_batch(&mut self, batch: Segment, pixels: &[f32]) -> Result<Vec<f32>> {
+    pub fn evaluate_batch(&mut self, batch: Segment, pixels: Input<'_>) -> Result<Vec<f32>> {
         check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
         let (parameters, statistics) = (&self.parameters, &mut self.statistics);
         self.trunk.evaluate(parameters, statistics, batch, pixels)
@@ -197,7 +197,7 @@ impl Model {
     ///
     /// Running statistics that begin at 0 are, after one batch, [`NORM_MOMENTUM`] times those of the batch: exact but
     /// for a rounding of 6e-8.
-    pub fn batch_statistics(&mut self, batch: Segment, pixels: &[f32]) -> Result<Statistics> {
+    pub fn batch_statistics(&mut self, batch: Segment, pixels: Input<'_>) -> Result<Statistics> {
         check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
         let mut statistics = Statistics::initial(self.graph());
         statistics.var.iter_mut().for_each(|var| var.fill(0.0));
@@ -295,15 +295,15 @@ impl Model {
     }
 }
 
-fn check_pixels(graph: &Graph, frames: usize, pixels: &[f32]) -> Result<()> {
+fn check_pixels(graph: &Graph, frames: usize, pixels: Input<'_>) -> Result<()> {
     let (height, width) = graph.input;
     let expected = frames * height * width * 3;
-    if pixels.len() == expected {
+    if pixels.count() == expected {
         return Ok(());
     }
     let message = format!(
         "expected {frames} frames of {height}×{width} pixels ({expected} values), found {} values",
-        pixels.len()
+        pixels.count()
     );
     Err(Error::new(Kind::Data, message))
 }

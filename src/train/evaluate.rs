@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::base::{Error, Kind, Result, files};
 use crate::data::dataset::Pinned;
-use crate::data::transform::normalize_into;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
-use crate::exec::Segment;
+use crate::exec::{Input, Segment};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::run::results::{self, ClassCount, Prediction, Summary, TOP};
@@ -157,10 +156,11 @@ impl Evaluation<'_> {
     }
 
     /// A batch as a pass takes it, with its pixels.
-    pub fn input(&self, batch: &EvalBatch, pass: Pass) -> (Segment, Vec<f32>) {
-        let bytes = batch.pixels.get(pass.index).map_or(&[][..], Vec::as_slice);
-        let mut pixels = vec![0.0; bytes.len()];
-        normalize_into(bytes, &self.experiment.eval.normalize, &mut pixels);
+    pub fn input<'b>(&'b self, batch: &'b EvalBatch, pass: Pass) -> (Segment, Input<'b>) {
+        let pixels = Input::Pixels {
+            bytes: batch.pixels.get(pass.index).map_or(&[][..], Vec::as_slice),
+            normalize: &self.experiment.eval.normalize,
+        };
         let segment = Segment {
             branch: pass.branch,
             frames: pass.frames,
@@ -172,7 +172,7 @@ impl Evaluation<'_> {
     /// `clips × classes` logits of a pass, averaged over the views of each clip.
     pub fn logits(&self, model: &mut Model, batch: &EvalBatch, pass: Pass) -> Result<Logits> {
         let (segment, pixels) = self.input(batch, pass);
-        let logits = model.evaluate_batch(segment, &pixels)?;
+        let logits = model.evaluate_batch(segment, pixels)?;
         let classes = model.graph().classes;
         let clips = logits.chunks(classes * batch.views);
         Ok(clips.map(|views| mean_of_rows(views, classes)).collect())

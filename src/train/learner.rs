@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::{Optimizer, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::TrainBatch;
-use crate::data::transform::normalize_into;
-use crate::exec::{DropoutKey, Statistics};
+use crate::exec::{DropoutKey, Input, Statistics};
 use crate::model::{Model, StepInput, StepOutput};
 use crate::run::metrics::Record;
 use crate::spec::Experiment;
@@ -14,8 +13,6 @@ use crate::spec::Experiment;
 pub struct Learner {
     pub model: Model,
     pub optimizer: Optimizer,
-    /// The batch in float32, kept so that no step allocates it.
-    pixels: Vec<f32>,
 }
 
 /// A training step's place.
@@ -31,7 +28,6 @@ impl Learner {
         Self {
             optimizer: Optimizer::new(model.graph(), experiment),
             model,
-            pixels: Vec::new(),
         }
     }
 
@@ -43,7 +39,7 @@ impl Learner {
         batch: &TrainBatch,
     ) -> Result<Record> {
         let rate = schedule::rate(experiment, place.steps_per_epoch, place.step);
-        let input = input(experiment, batch, &mut self.pixels);
+        let input = input(experiment, batch);
         let output = self.model.train_step(&input)?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
@@ -75,16 +71,13 @@ impl Learner {
     }
 }
 
-/// What a model reads in the step of a batch. `pixels`: where they are normalised.
-pub fn input<'a>(
-    experiment: &Experiment,
-    batch: &'a TrainBatch,
-    pixels: &'a mut Vec<f32>,
-) -> StepInput<'a> {
-    pixels.resize(batch.pixels.len(), 0.0);
-    normalize_into(&batch.pixels, &experiment.train.clips.normalize, pixels);
+/// What a model reads in the step of a batch.
+pub fn input<'a>(experiment: &'a Experiment, batch: &'a TrainBatch) -> StepInput<'a> {
     StepInput {
-        pixels,
+        pixels: Input::Pixels {
+            bytes: &batch.pixels,
+            normalize: &experiment.train.clips.normalize,
+        },
         labels: &batch.labels,
         dropout: DropoutKey {
             seed: experiment.seed,

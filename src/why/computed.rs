@@ -25,10 +25,8 @@ pub fn walk(
     walk: &mut Walk,
 ) -> Result<(), Halt> {
     let step = batches.a.step;
-    let mut pixels = Pair::new(Vec::new(), Vec::new());
-    let inputs = both.as_ref().zip(batches.as_ref()).zip(pixels.as_mut());
-    let inputs =
-        inputs.map(|((side, batch), pixels)| learner::input(side.experiment, batch, pixels));
+    let inputs = both.as_ref().zip(batches.as_ref());
+    let inputs = inputs.map(|(side, batch)| learner::input(side.experiment, batch));
     let outcome = activations(both, &inputs, tolerance.activations)?;
     walk.note_step(Some(step), Stage::Activations, outcome)?;
 

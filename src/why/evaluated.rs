@@ -6,8 +6,8 @@ use super::report::{Difference, Outcome, Stage};
 use super::{Halt, Pair, Walk, samples};
 use crate::base::{Error, Result};
 use crate::data::clip;
-use crate::data::transform::normalize_into;
 use crate::data::{Dataset, Sample};
+use crate::exec::Input;
 use crate::spec::Eval;
 
 pub fn walk(both: &mut Pair<Replayed<'_>>, measure: Measure, walk: &mut Walk) -> Result<(), Halt> {
@@ -153,11 +153,12 @@ fn logits(both: &mut Pair<Replayed<'_>>, views: &Pair<Views>, measure: Measure) 
     for (index, &frames) in frames.iter().enumerate() {
         let logits = both.as_mut().zip(views.as_ref()).map(|(side, views)| {
             let eval = &side.experiment.eval;
-            let bytes = views.bytes.get(index).map_or(&[][..], Vec::as_slice);
-            let mut pixels = vec![0.0; bytes.len()];
-            normalize_into(bytes, &eval.normalize, &mut pixels);
+            let pixels = Input::Pixels {
+                bytes: views.bytes.get(index).map_or(&[][..], Vec::as_slice),
+                normalize: &eval.normalize,
+            };
             let views = clip::evaluation_views(eval);
-            side.learner.model.evaluate(frames, views, &pixels)
+            side.learner.model.evaluate(frames, views, pixels)
         });
         let Pair { a, b } = logits.both()?;
         if let Some(apart) = measure.apart(&a, &b) {

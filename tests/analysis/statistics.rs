@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ffn::base::rng::{Purpose, Stream};
-use ffn::exec::{DropoutKey, EngineKind, Executor, Segment};
+use ffn::exec::{DropoutKey, EngineKind, Executor, Input, Segment};
 use ffn::golden::{Network, Training, experiment};
 use ffn::graph::Op;
 use ffn::model::{Model, StepInput};
@@ -84,7 +84,7 @@ fn agrees_with_a_training_step(method: Method, clips: usize, seed: u64) {
     let labels: Vec<usize> = (0..clips).map(|clip| clip % 5).collect();
     let dropout = DropoutKey { seed: 0, step: 0 };
     let input = StepInput {
-        pixels: &pixels,
+        pixels: Input::Values(&pixels),
         labels: &labels,
         dropout,
     };
@@ -103,7 +103,9 @@ fn agrees_with_a_training_step(method: Method, clips: usize, seed: u64) {
                 frames,
                 clips,
             };
-            let statistics = compiled.batch_statistics(segment, own).unwrap();
+            let statistics = compiled
+                .batch_statistics(segment, Input::Values(own))
+                .unwrap();
             let norm = branches[if branches.len() == 1 { 0 } else { branch }];
             let seen = observed.next().unwrap();
             assert_eq!(seen.frames, frames);
@@ -165,7 +167,7 @@ fn every_branch_is_reached_at_any_frame_count() {
             clips: 2,
         };
         model(&experiment, engine)
-            .evaluate_batch(segment, &pixels)
+            .evaluate_batch(segment, Input::Values(&pixels))
             .unwrap()
     };
     let (small, large) = (
@@ -175,7 +177,7 @@ fn every_branch_is_reached_at_any_frame_count() {
     assert_ne!(small, large, "the branches have alterations of their own");
     assert_eq!(
         model(&experiment, EngineKind::Compiled)
-            .evaluate(3, 2, &pixels)
+            .evaluate(3, 2, Input::Values(&pixels))
             .unwrap(),
         large
     );
@@ -190,7 +192,11 @@ fn every_branch_is_reached_at_any_frame_count() {
         frames,
         clips: 2,
     };
-    assert!(compiled.evaluate_batch(wrong, &pixels).is_err());
+    assert!(
+        compiled
+            .evaluate_batch(wrong, Input::Values(&pixels))
+            .is_err()
+    );
 }
 
 #[test]
@@ -204,9 +210,12 @@ fn statistics_of_another_network_are_refused() {
 fn giving_memory_back_changes_nothing() {
     let mut model = model(&small(flexible(Norms::Private)), EngineKind::Compiled);
     let pixels = pixels(1, 4);
-    let before = model.evaluate(4, 1, &pixels).unwrap();
+    let before = model.evaluate(4, 1, Input::Values(&pixels)).unwrap();
     assert!(model.memory() > 0);
     model.release();
     assert_eq!(model.memory(), 0);
-    assert_eq!(model.evaluate(4, 1, &pixels).unwrap(), before);
+    assert_eq!(
+        model.evaluate(4, 1, Input::Values(&pixels)).unwrap(),
+        before
+    );
 }

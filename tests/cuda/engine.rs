@@ -6,7 +6,7 @@ use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cuda::libraries::Search;
 use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
-use ffn::exec::{DropoutKey, Engine, Segment, Statistics, TrainOptions, cpu};
+use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, cpu};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
 use ffn::program::{Element, Program, compile_eval, compile_statistics, compile_train};
 use ffn::spec::*;
@@ -21,6 +21,10 @@ const STEP: DropoutKey = DropoutKey { seed: 7, step: 3 };
 const TOLERANCE: f64 = 1e-4;
 
 fn network(block: Block, stem: Stem, norms: Norms) -> Graph {
+    network_of(SIDE, block, stem, norms)
+}
+
+fn network_of(side: usize, block: Block, stem: Stem, norms: Norms) -> Graph {
     let backbone = Backbone::ResNet(ResNet {
         block,
         blocks: vec![1, 2],
@@ -35,7 +39,7 @@ fn network(block: Block, stem: Stem, norms: Norms) -> Graph {
         },
         classes: 5,
         frames: 4,
-        input: (SIDE, SIDE),
+        input: (side, side),
     });
     let ffn = Ffn {
         frames: vec![2, 4],
@@ -106,7 +110,9 @@ fn pass(engine: &mut Engine, graph: &Graph) -> Vec<(String, Vec<f32>)> {
     let trains = program.d_logits.is_some();
     let input = normal(1, program.buffers[program.input].len);
     let d_logits = normal(2, program.buffers[program.logits].len);
-    let logits = engine.forward(&params, &mut stats, &input, STEP).unwrap();
+    let logits = engine
+        .forward(&params, &mut stats, Input::Values(&input), STEP)
+        .unwrap();
     let mut all = vec![("logits".to_owned(), logits.to_vec())];
     if trains {
         let mut gradients: Vec<_> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
@@ -280,6 +286,42 @@ fn evaluation_observed() {
         &graph,
         compile_train(&graph, &segments(), &options(), &nodes, Element::Float32).unwrap(),
     );
+}
+
+/// Bytes become the CPU's values to the last bit: every byte in every channel, and a batch that is no multiple of what a thread
+/// takes at once.
+#[test]
+fn pixels_are_normalized_as_on_the_cpu() {
+    let Some(folder) = card() else { return };
+    Probe::new(&Search::new(Some(folder)));
+    let graph = network_of(15, Block::Basic, Stem::Small, Norms::Private);
+    let segments = [Segment {
+        branch: 0,
+        frames: 3,
+        clips: 1,
+    }];
+    let program = compile_eval(&graph, &segments, &[0], Element::Float32).unwrap();
+    let gpu = Rc::new(Gpu::open(0).unwrap());
+    let mut engine = cuda::Engine::new(&graph, program, gpu).unwrap();
+    let (params, mut stats) = weights(&graph);
+    let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+    let normalize = &Normalize {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+    for offset in [0, 77] {
+        let bytes: Vec<u8> = (0..2025).map(|i| (i + offset) as u8).collect();
+        let bytes = bytes.as_slice();
+        let pixels = Input::Pixels { bytes, normalize };
+        engine.forward(&params, &mut stats, pixels, STEP).unwrap();
+        let (_, found) = engine.observed().next().unwrap();
+        assert_eq!(found, &*pixels.values());
+        let bytes = &bytes[1..];
+        let pixels = Input::Pixels { bytes, normalize };
+        let error = engine.forward(&params, &mut stats, pixels, STEP).err();
+        let message = error.unwrap().message;
+        assert_eq!(message, "input: expected 2025 values, found 2024");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use ffn::base::Kind;
 use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cpu;
-use ffn::exec::{DropoutKey, Engine, Engines, Executor, Segment, Statistics, TrainOptions};
+use ffn::exec::{DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics, TrainOptions};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
 use ffn::program::{self, Element};
 use ffn::spec::*;
@@ -134,7 +134,9 @@ struct Pass {
 fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32]) -> Pass {
     let mut stats = weights.stats.clone();
     let params = weights.slices();
-    let logits = engine.forward(&params, &mut stats, input, STEP).unwrap();
+    let logits = engine
+        .forward(&params, &mut stats, Input::Values(input), STEP)
+        .unwrap();
     let logits = logits.to_vec();
     let mut grads: Vec<Vec<f32>> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
     let mut slices: Vec<&mut [f32]> = grads.iter_mut().map(Vec::as_mut_slice).collect();
@@ -159,7 +161,7 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
     let mut engine = compiled(2).eval(graph, segments, &[]).unwrap();
     let mut stats = weights.stats.clone();
-    let logits = engine.forward(&weights.slices(), &mut stats, input, STEP);
+    let logits = engine.forward(&weights.slices(), &mut stats, Input::Values(input), STEP);
     let logits = logits.unwrap().to_vec();
     assert_eq!(stats, weights.stats, "evaluation changes nothing");
     logits
@@ -224,7 +226,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
                 pairs.for_each(|(p, d)| *p += step * d);
             }
             let mut stats = moved.stats.clone();
-            let logits = engine.forward(&moved.slices(), &mut stats, &input, STEP);
+            let logits = engine.forward(&moved.slices(), &mut stats, Input::Values(&input), STEP);
             let pairs = logits.unwrap().iter().zip(&d_logits);
             pairs
                 .map(|(a, b)| f64::from(*a) * f64::from(*b))
@@ -474,7 +476,12 @@ fn dropout_follows_its_key() {
     let mut logits = |step: u64| {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
-        let logits = engine.forward(&weights.slices(), &mut stats, &pixels(1, 8), key);
+        let logits = engine.forward(
+            &weights.slices(),
+            &mut stats,
+            Input::Values(&pixels(1, 8)),
+            key,
+        );
         logits.unwrap().to_vec()
     };
     let first = logits(0);
@@ -534,27 +541,57 @@ fn batches_that_cannot_be_are_refused() {
     assert_eq!(refused(&[], options()), "a batch without frames");
 }
 
+const IMAGENET: Normalize = Normalize {
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
+
+fn bytes(bytes: &[u8]) -> Input<'_> {
+    let normalize = &IMAGENET;
+    Input::Pixels { bytes, normalize }
+}
+
+#[test]
+fn pixels_are_normalized_whatever_the_threads() {
+    let graph = basic();
+    let segments = [segment(0, 4, 1)];
+    let pixels: Vec<u8> = (0..3072).map(|i| (i % 253) as u8).collect();
+    let pixels = bytes(&pixels);
+    let weights = Weights::of(&graph);
+    let expected = evaluate(&graph, &weights, &segments, &pixels.values());
+    for threads in [1, 3] {
+        let mut engine = compiled(threads).eval(&graph, &segments, &[]).unwrap();
+        let mut stats = weights.stats.clone();
+        let found = engine.forward(&weights.slices(), &mut stats, pixels, STEP);
+        assert_eq!(found.unwrap(), expected);
+    }
+}
+
 #[test]
 fn buffers_of_wrong_sizes_are_refused() {
     let graph = basic();
     let mut engine = compiled(1).eval(&graph, &[segment(0, 4, 1)], &[]).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
-    let mut refused = |params: &[&[f32]], input: &[f32]| {
+    let mut refused = |params: &[&[f32]], input: Input<'_>| {
         let error = engine.forward(params, &mut stats, input, STEP).err();
         error.unwrap().to_string()
     };
     assert_eq!(
-        refused(&weights.slices(), &[0.0]),
+        refused(&weights.slices(), Input::Values(&[0.0])),
         "input: expected 3072 values, found 1"
     );
     assert_eq!(
-        refused(&[], &pixels(1, 4)),
+        refused(&weights.slices(), bytes(&[0; 3073])),
+        "input: expected 3072 values, found 3073"
+    );
+    assert_eq!(
+        refused(&[], Input::Values(&pixels(1, 4))),
         format!("parameters: expected {}, found 0", graph.params.len())
     );
     weights.params[0].pop();
     assert_eq!(
-        refused(&weights.slices(), &pixels(1, 4)),
+        refused(&weights.slices(), Input::Values(&pixels(1, 4))),
         "parameters: expected 216 values, found 215"
     );
 }

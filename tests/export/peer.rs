@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ffn::exec::Input;
 use ffn::model::Model;
 use serde_json::{Value, json};
 
@@ -52,7 +53,9 @@ impl Peer {
         });
         self.questions.push(Question {
             name: format!("{name} at {frames} frames"),
-            expected: model.evaluate(frames, CLIPS, &input).unwrap(),
+            expected: model
+                .evaluate(frames, CLIPS, Input::Values(&input))
+                .unwrap(),
             output,
         });
         told

@@ -5,7 +5,7 @@ use pulp::Arch;
 use super::simd::{CEILING, widest};
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::{Element, Segment, TrainOptions};
+use crate::exec::{Element, Input, Segment, TrainOptions};
 use crate::graph::{Graph, frame_flexible, resnet};
 use crate::program::{compile_eval, compile_train};
 use crate::spec::{
@@ -87,7 +87,9 @@ fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>
 
     let program = compile_train(graph, &segments(), &options, &[], element).unwrap();
     let mut engine = below(graph, program, ceiling);
-    let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
+    let logits = engine
+        .forward(&params, &mut stats, Input::Values(&input), step)
+        .unwrap();
     let mut found = vec![bits(logits)];
     let d_logits = normal(98, logits.len(), 1.0);
     let mut slices: Vec<_> = grads.iter_mut().map(Vec::as_mut_slice).collect();
@@ -97,7 +99,9 @@ fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>
 
     let program = compile_eval(graph, &segments(), &[], element).unwrap();
     let mut engine = below(graph, program, ceiling);
-    let logits = engine.forward(&params, &mut stats, &input, step).unwrap();
+    let logits = engine
+        .forward(&params, &mut stats, Input::Values(&input), step)
+        .unwrap();
     found.push(bits(logits));
     found
 }

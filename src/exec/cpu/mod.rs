@@ -22,6 +22,7 @@ mod instruction_sets;
 
 use std::time::Duration;
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::element::bf16;
@@ -30,8 +31,9 @@ pub use self::machine::has_bf16;
 use self::memory::{Arena, Scratch};
 use self::run::Context;
 use super::lengths::Lengths;
-use super::{DropoutKey, Statistics};
+use super::{DropoutKey, Input, Statistics};
 use crate::base::{Error, Kind, Result};
+use crate::data::transform::normalize_into;
 use crate::graph::{Graph, NodeId};
 use crate::program::{Element, Program, Step};
 
@@ -75,19 +77,17 @@ impl Engine {
         })
     }
 
-    /// `params` in the order and layout of `graph.params`; `input` normalised, NHWC, the segments one after another:
-    /// `Σ clips·frames × height × width × 3`. Training updates `stats`. Evaluation packs the weights in its first pass and after
-    /// [`Engine::weights_changed`]. Returns `Σ clips × classes` logits.
+    /// `params` in the order and layout of `graph.params`; training updates `stats`. Evaluation packs the weights in
+    /// its first pass and after [`Engine::weights_changed`]. Returns `Σ clips × classes` logits.
     pub fn forward(
         &mut self,
         params: &[&[f32]],
         stats: &mut Statistics,
-        input: &[f32],
+        input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
         self.lengths.check_forward(params, stats, input)?;
-        let [to] = self.arena.all([self.program.input]);
-        to.float32().copy_from_slice(input);
+        self.write_input(input);
         let mut context = Context {
             program: &self.program,
             arena: &mut self.arena,
@@ -104,6 +104,21 @@ impl Engine {
             context.forward(stats, dropout);
         });
         Ok(self.arena.float32(self.program.logits))
+    }
+
+    fn write_input(&mut self, input: Input<'_>) {
+        let [to] = self.arena.all([self.program.input]);
+        let to = to.float32();
+        match input {
+            Input::Values(values) => to.copy_from_slice(values),
+            Input::Pixels { bytes, normalize } => {
+                let frame = to.len() / self.program.batch.frames;
+                let frames = to.par_chunks_mut(frame).zip(bytes.par_chunks(frame));
+                self.pool.install(|| {
+                    frames.for_each(|(to, bytes)| normalize_into(bytes, normalize, to));
+                });
+            }
+        }
     }
 
     /// To be called when evaluation is to see other parameters or running statistics than in its last pass.

@@ -27,6 +27,7 @@ pub fn source() -> String {
         include_str!("kernels/pool.cu"),
         include_str!("kernels/conv.cu"),
         include_str!("kernels/each.cu"),
+        include_str!("kernels/input.cu"),
     ];
     constants + &files.join("\n")
 }
@@ -188,6 +189,7 @@ mod tests {
         multiply           12     0 0 0/0   12     0 0 0/0
         normalize          16     0 0 0/0   18     0 0 0/0
         normalize_back     28     0 0 0/0   24     0 0 0/0
+        normalize_pixels   24     0 0 0/0   25     0 0 0/0
         pack_bias          29     0 0 0/0   29     0 0 0/0
         pack_weight        25     0 0 0/0   28     0 0 0/0
         relu               10     0 0 0/0   10     0 0 0/0

@@ -10,7 +10,7 @@ use cudarc::cudnn::{result as cudnn, sys};
 use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{
     CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr,
-    DriverError, LaunchConfig, PushKernelArg, ValidAsZeroBits,
+    DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg, ValidAsZeroBits,
 };
 use cudarc::nvrtc::Ptx;
 
@@ -41,6 +41,7 @@ pub enum Arg {
     Address(u64),
     Int(i32),
     Count(u64),
+    Float(f32),
 }
 
 impl Arg {
@@ -105,6 +106,7 @@ impl Gpu {
                 Arg::Address(address) => launch.arg(address),
                 Arg::Int(value) => launch.arg(value),
                 Arg::Count(value) => launch.arg(value),
+                Arg::Float(value) => launch.arg(value),
             };
         }
         // SAFETY: the caller's promise.
@@ -148,6 +150,17 @@ impl Gpu {
             Error::new(Kind::Device, message)
                 .hint("a smaller `train.batch` or `eval.batch` needs less")
         })
+    }
+
+    /// Memory of this machine that the card reads and writes by itself, whatever it holds.
+    pub fn pinned<T: DeviceRepr + ValidAsZeroBits>(
+        &self,
+        what: &str,
+        len: usize,
+    ) -> Result<PinnedHostSlice<T>> {
+        // SAFETY: any bits are a value of these types. The driver refuses to give nothing.
+        let allocated = unsafe { self.stream.context().alloc_pinned_with_flags(len.max(1), 0) };
+        allocated.map_err(|error| failed(&format!("pin memory for {what}"), error))
     }
 
     /// Marks that can be queued between kernels.

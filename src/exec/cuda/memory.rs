@@ -3,6 +3,7 @@
 use cudarc::driver::{CudaSlice, DevicePtr};
 
 use super::gpu::{Arg, Gpu, failed};
+use super::input::Staging;
 use crate::base::Result;
 use crate::exec::Statistics;
 use crate::exec::lengths::Lengths;
@@ -17,6 +18,7 @@ pub struct Memory {
     /// For each frame its norm group, then for each frame its neighbours as `kernels/shift.cu` wants them.
     tables: CudaSlice<i32>,
     frames: usize,
+    pub staging: Staging,
     /// Scratch memory of convolutions.
     workspace: CudaSlice<u8>,
     /// The input of a convolution that shifts it.
@@ -49,6 +51,7 @@ impl Memory {
             variances: Bank::new(gpu, "the running variances", stats)?,
             tables: copied.map_err(|e| failed("copy the batch's tables", e))?,
             frames: batch.frames,
+            staging: Staging::new(gpu, program.buffers[program.input].len)?,
             workspace: gpu.allocate("the convolutions' scratch memory", workspace)?,
             shifted: gpu.allocate("shifted inputs", shifted)?,
         })
@@ -62,6 +65,7 @@ impl Memory {
             self.arena.num_bytes(),
             self.tables.num_bytes(),
             self.shifted.num_bytes(),
+            self.staging.bytes(),
         ];
         banks.chain(rest).sum::<usize>() + self.workspace.num_bytes()
     }
@@ -176,7 +180,7 @@ impl Bank {
     }
 }
 
-fn base<T>(gpu: &Gpu, values: &CudaSlice<T>) -> u64 {
+pub fn base<T>(gpu: &Gpu, values: &CudaSlice<T>) -> u64 {
     // Nothing waits for what the second part records: there is one stream.
     values.device_ptr(&gpu.stream).0
 }

@@ -9,6 +9,7 @@
 pub mod compile;
 mod conv;
 mod gpu;
+mod input;
 pub mod libraries;
 mod memory;
 mod norm;
@@ -30,7 +31,7 @@ pub use self::gpu::Gpu;
 use self::memory::Memory;
 use self::run::Pass;
 use super::lengths::Lengths;
-use super::{DropoutKey, Statistics};
+use super::{DropoutKey, Input, Statistics};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::program::{Buffer, BufferId, Element, Op, Program, Step};
@@ -103,7 +104,7 @@ impl Engine {
         &mut self,
         params: &[&[f32]],
         stats: &mut Statistics,
-        input: &[f32],
+        input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
         self.lengths.check_forward(params, stats, input)?;
@@ -120,7 +121,7 @@ impl Engine {
         &mut self,
         params: &[&[f32]],
         stats: &mut Statistics,
-        input: &[f32],
+        input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<()> {
         // A program without prepared steps reads parameters in every pass.
@@ -132,9 +133,8 @@ impl Engine {
                 .write(&self.gpu, params.iter().copied())?;
             self.memory.write_statistics(&self.gpu, stats)?;
         }
-        self.memory
-            .write(&self.gpu, &self.program, self.program.input, input)?;
         let mut pass = self.pass();
+        pass.input(input)?;
         if prepare {
             pass.prepare()?;
         }

@@ -13,7 +13,7 @@ use dfdx::prelude::*;
 
 use super::{Plan, Trunk, failed, learn};
 use crate::base::{Error, Result};
-use crate::exec::{DropoutKey, Engine, Engines, Executor, Segment, Statistics};
+use crate::exec::{DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
@@ -121,7 +121,7 @@ impl Trunk for Compiled {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<Vec<f32>> {
         let plan = Rc::clone(&self.plan);
         let engine = self.evaluation(batch)?;
@@ -143,7 +143,7 @@ impl Trunk for Compiled {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<()> {
         let values = parameters.values();
         let dropout = DropoutKey { seed: 0, step: 0 };

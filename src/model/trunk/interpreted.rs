@@ -11,7 +11,7 @@ use dfdx::prelude::*;
 use super::{Plan, Trunk, failed, learn, rounded};
 use crate::base::Result;
 use crate::exec::dfdx::{Observed, Pass, Real, Training, Vector, leaves};
-use crate::exec::{DropoutKey, Segment, Statistics, TrainOptions};
+use crate::exec::{DropoutKey, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
@@ -48,7 +48,8 @@ impl<E: Real> Interpreted<E> {
         let plan = Rc::clone(&self.plan);
         let graph = &plan.training;
         let frame = graph.nodes[0].shape.count();
-        let (mut rest, mut branches, mut observed) = (input.pixels, Vec::new(), Vec::new());
+        let pixels = input.pixels.values();
+        let (mut rest, mut branches, mut observed) = (&*pixels, Vec::new(), Vec::new());
         for segment in every_branch(graph, input.labels.len()) {
             let (pixels, tail) = rest.split_at(segment.clips * segment.frames * frame);
             rest = tail;
@@ -115,7 +116,7 @@ impl<E: Real> Trunk for Interpreted<E> {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<Vec<f32>> {
         self.prepare_eval(batch)?;
         let plan = Rc::clone(&self.plan);
@@ -128,6 +129,7 @@ impl<E: Real> Trunk for Interpreted<E> {
             observed: &self.observed,
         };
         let (mut logits, mut observed) = (Vec::new(), Observed::new());
+        let pixels = pixels.values();
         for clip in pixels.chunks_exact(pixels.len() / batch.clips) {
             let output = pass.forward::<E, NoneTape>(&leaves, statistics, clip)?;
             logits.extend(rounded(output.logits.as_vec()));
@@ -142,7 +144,7 @@ impl<E: Real> Trunk for Interpreted<E> {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<()> {
         let pass = Pass {
             graph: &self.plan.evaluation,
@@ -154,7 +156,7 @@ impl<E: Real> Trunk for Interpreted<E> {
             observed: &[],
         };
         let leaves = leaves::<E>(&parameters.values())?;
-        pass.forward::<E, NoneTape>(&leaves, statistics, pixels)
+        pass.forward::<E, NoneTape>(&leaves, statistics, &pixels.values())
             .map(drop)
     }
 

@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::{StepInput, StepOutput, StepTime};
 use crate::base::{Error, Kind, Result};
 use crate::exec::dfdx::Real;
-use crate::exec::{EngineKind, Executor, Segment, Statistics, TrainOptions};
+use crate::exec::{EngineKind, Executor, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 
 /// What every engine is told of a model.
@@ -48,7 +48,7 @@ pub trait Trunk {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<Vec<f32>>;
 
     /// As [`Trunk::evaluate`], with norms that take the statistics of the batch; the running statistics of the batch's
@@ -58,7 +58,7 @@ pub trait Trunk {
         parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
-        pixels: &[f32],
+        pixels: Input<'_>,
     ) -> Result<()>;
 
     /// Frees what is held between passes; the next pass builds it again.

@@ -138,6 +138,7 @@ static Kernel kernels[] = {
     PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),
     PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(finish),             PLAIN(relu),
     PLAIN(relu_back),           PLAIN(add),                  PLAIN(multiply),
+    PLAIN(normalize_pixels),
 };
 
 // ---- The driver's functions ----
@@ -215,6 +216,15 @@ CUresult cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
 }
 // The process is short: nothing is given back.
 CUresult cuMemFree_v2(unsigned long long) { return CUDA_SUCCESS; }
+
+CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned) {
+  *address = malloc(bytes);
+  return CUDA_SUCCESS;
+}
+CUresult cuMemFreeHost(void *address) {
+  free(address);
+  return CUDA_SUCCESS;
+}
 
 CUresult cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, void *) {
   memset((void *)address, value, bytes);
