@@ -179,6 +179,17 @@ fn evaluate(
         .collect()
 }
 
+/// What `look` finds, once it finds something.
+fn soon<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        match look() {
+            Some(found) => return found,
+            None => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    panic!("nothing came");
+}
+
 /// Flips one bit in the middle of a file and sets its time back, as rot would.
 fn damage(path: &Path) {
     let time = fs::metadata(path).unwrap().modified().unwrap();
@@ -289,7 +300,11 @@ fn unreadable_videos_stop_or_are_left_out_as_declared() {
     let mut experiment = place.experiment();
 
     let mut loader = TrainLoader::start(Arc::new(dataset.clone()), &experiment, 2, 0);
-    let results: Vec<_> = std::iter::from_fn(|| loader.next_batch()).collect();
+    let seen_ahead = || {
+        loader.next_pixels();
+        loader.next_batch()
+    };
+    let results: Vec<_> = std::iter::from_fn(seen_ahead).collect();
     let error = results.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.kind, Kind::Data);
     let message = error
@@ -321,6 +336,33 @@ fn unreadable_videos_stop_or_are_left_out_as_declared() {
     let mut loader = EvalLoader::start(Arc::new(dataset), &experiment, &[4], 2);
     let results: Vec<_> = std::iter::from_fn(|| loader.next_batch()).collect();
     assert!(results.last().unwrap().is_err());
+}
+
+/// Whoever looks at the next batch gets the same batches in the same order.
+#[test]
+fn a_look_ahead_changes_nothing() {
+    let (dataset, experiment) = shared();
+    let expected = train(&dataset, &experiment, 2, 0);
+    let mut loader = TrainLoader::start(Arc::clone(&dataset), &experiment, 2, 0);
+    for batch in &expected {
+        let pixels = soon(|| loader.next_pixels());
+        assert!(Arc::ptr_eq(&pixels, &loader.next_pixels().unwrap()));
+        let found = loader.next_batch().unwrap().unwrap();
+        assert!(found == *batch && Arc::ptr_eq(&pixels, &found.pixels));
+    }
+    assert!(loader.next_pixels().is_none() && loader.next_batch().is_none());
+
+    let expected = evaluate(&dataset, &experiment, &[4, 8], 2);
+    let mut loader = EvalLoader::start(dataset, &experiment, &[4, 8], 2);
+    let (last, whole) = expected.split_last().unwrap();
+    for batch in whole {
+        let pixels = soon(|| loader.next_pixels(1));
+        assert!(loader.next_pixels(2).is_none());
+        let found = loader.next_batch().unwrap().unwrap();
+        assert!(found == *batch && Arc::ptr_eq(&pixels, &found.pixels[1]));
+    }
+    assert!(loader.next_pixels(0).is_none(), "it is no whole batch");
+    assert!(loader.next_batch().unwrap().unwrap() == *last);
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub fn estimate(
     while let Some(batch) = loader.next_batch() {
         let batch = batch?;
         for estimate in &mut estimates {
-            let (segment, pixels) = evaluation.input(&batch, estimate.pass);
+            let (segment, pixels) = evaluation.input(&batch, estimate.pass, None);
             let statistics = subject.model.batch_statistics(segment, pixels)?;
             let frames = segment.frames * segment.clips;
             estimate.add(subject.model.evaluation_graph(), frames, &statistics);

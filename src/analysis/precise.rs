@@ -155,10 +155,10 @@ fn evaluate(
         let batch = batch?;
         for point in points.iter_mut() {
             model.replace_statistics(running.clone())?;
-            let before = evaluation.logits(model, &batch, point.pass)?;
+            let before = evaluation.logits(model, &batch, point.pass, None)?;
             point.before.add(&batch, &before)?;
             model.replace_statistics(point.statistics.clone())?;
-            let after = evaluation.logits(model, &batch, point.pass)?;
+            let after = evaluation.logits(model, &batch, point.pass, None)?;
             point.after.add(&batch, &after)?;
         }
         done += batch.ids.len();

@@ -1,5 +1,7 @@
 //! The two works: a training step and a forward pass in evaluation.
 
+use std::sync::Arc;
+
 use super::Work;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
@@ -29,7 +31,7 @@ impl Training {
             step: 0,
             ids: (0..clips).map(|clip| clip.to_string()).collect(),
             labels: (0..clips).map(|clip| clip % graph.classes).collect(),
-            pixels: pictures(count),
+            pixels: Arc::new(pictures(count)),
             skipped: Vec::new(),
         };
         Ok(Self {
@@ -46,7 +48,8 @@ impl Work for Training {
             step: 0,
             steps_per_epoch: 1,
         };
-        let record = self.learner.step(&self.experiment, place, &self.batch);
+        let next = || Some(Arc::clone(&self.batch.pixels));
+        let record = (self.learner).step(&self.experiment, place, &self.batch, Some(&next));
         record.map(|_| ())
     }
 
@@ -74,7 +77,7 @@ pub struct Evaluating {
     model: Model,
     frames: usize,
     clips: usize,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     normalize: Normalize,
 }
 
@@ -92,7 +95,7 @@ impl Evaluating {
             model,
             frames,
             clips,
-            bytes: pictures(frames * clips * height * width * 3),
+            bytes: Arc::new(pictures(frames * clips * height * width * 3)),
             normalize: experiment.eval.normalize,
         })
     }
@@ -100,9 +103,11 @@ impl Evaluating {
 
 impl Work for Evaluating {
     fn run(&mut self) -> Result<()> {
+        let next = || Some(Arc::clone(&self.bytes));
         let pixels = Input::Pixels {
             bytes: &self.bytes,
             normalize: &self.normalize,
+            next: Some(&next),
         };
         let logits = self.model.evaluate(self.frames, self.clips, pixels);
         logits.map(|_| ())

@@ -23,7 +23,7 @@ pub struct TrainBatch {
     pub ids: Vec<String>,
     pub labels: Vec<usize>,
     /// The ragged batch: for each frame count T of the method, ascending: `clips × T × size × size × 3` bytes.
-    pub pixels: Vec<u8>,
+    pub pixels: Arc<Vec<u8>>,
     /// Videos left out under `Unreadable::Skip`, with the reason.
     pub skipped: Vec<(String, String)>,
 }
@@ -38,7 +38,7 @@ pub struct EvalBatch {
     /// Height and width of a view in pixels.
     pub size: usize,
     /// For each frame count T asked for: `clips × views × T × size × size × 3` bytes.
-    pub pixels: Vec<Vec<u8>>,
+    pub pixels: Vec<Arc<Vec<u8>>>,
 }
 
 /// How the loader keeps up.
@@ -61,6 +61,8 @@ pub struct TrainLoader {
     clips: Prefetch<Prepared>,
     batch: usize,
     step: u64,
+    /// The next batch, where it has been asked for before its turn.
+    ahead: Option<Result<TrainBatch>>,
     failed: bool,
 }
 
@@ -97,12 +99,27 @@ impl TrainLoader {
             clips: Prefetch::start(jobs, limits, move |number| plan.clip(number)),
             batch,
             step: first_step,
+            ahead: None,
             failed: false,
         }
     }
 
     /// The next step's batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<TrainBatch>> {
+        self.ahead.take().or_else(|| self.take())
+    }
+
+    /// The pixels of the batch that [`TrainLoader::next_batch`] will give, if its clips are ready. A mistake waits for its
+    /// turn.
+    pub fn next_pixels(&mut self) -> Option<Arc<Vec<u8>>> {
+        if self.ahead.is_none() && self.clips.ready() >= self.batch {
+            self.ahead = self.take();
+        }
+        let batch = self.ahead.as_ref()?.as_ref().ok()?;
+        Some(Arc::clone(&batch.pixels))
+    }
+
+    fn take(&mut self) -> Option<Result<TrainBatch>> {
         if self.failed {
             return None;
         }
@@ -133,7 +150,7 @@ pub fn gather(step: u64, outcomes: Vec<Prepared>) -> Result<TrainBatch> {
         step,
         ids: Vec::new(),
         labels: Vec::new(),
-        pixels: Vec::new(),
+        pixels: Arc::default(),
         skipped: Vec::new(),
     };
     let mut clips = Vec::with_capacity(outcomes.len());
@@ -158,12 +175,13 @@ pub fn gather(step: u64, outcomes: Vec<Prepared>) -> Result<TrainBatch> {
         ));
     };
     let size = clips.iter().flatten().map(Vec::len).sum();
-    batch.pixels.reserve_exact(size);
+    let mut pixels = Vec::with_capacity(size);
     for branch in 0..branches {
         for clip in &clips {
-            batch.pixels.extend_from_slice(&clip[branch]);
+            pixels.extend_from_slice(&clip[branch]);
         }
     }
+    batch.pixels = Arc::new(pixels);
     Ok(batch)
 }
 
@@ -263,6 +281,8 @@ pub struct EvalLoader {
     batch: usize,
     views: usize,
     size: usize,
+    /// As the training's.
+    ahead: Option<Result<EvalBatch>>,
     failed: bool,
 }
 
@@ -296,12 +316,26 @@ impl EvalLoader {
             batch,
             views,
             size,
+            ahead: None,
             failed: false,
         }
     }
 
     /// The next batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<EvalBatch>> {
+        self.ahead.take().or_else(|| self.take())
+    }
+
+    /// As [`TrainLoader::next_pixels`], at the frame count of this place; whole batches alone.
+    pub fn next_pixels(&mut self, place: usize) -> Option<Arc<Vec<u8>>> {
+        if self.ahead.is_none() && self.clips.ready() >= self.batch {
+            self.ahead = self.take();
+        }
+        let batch = self.ahead.as_ref()?.as_ref().ok()?;
+        batch.pixels.get(place).map(Arc::clone)
+    }
+
+    fn take(&mut self) -> Option<Result<EvalBatch>> {
         if self.failed {
             return None;
         }
@@ -322,14 +356,16 @@ impl EvalLoader {
             size: self.size,
             pixels: Vec::new(),
         };
+        let mut pixels: Vec<Vec<u8>> = Vec::new();
         for clip in clips {
             batch.ids.push(clip.id);
             batch.labels.push(clip.label);
-            batch.pixels.resize(clip.pixels.len(), Vec::new());
-            for (all, pixels) in batch.pixels.iter_mut().zip(clip.pixels) {
+            pixels.resize(clip.pixels.len(), Vec::new());
+            for (all, pixels) in pixels.iter_mut().zip(clip.pixels) {
                 all.extend(pixels);
             }
         }
+        batch.pixels = pixels.into_iter().map(Arc::new).collect();
         batch
     }
 

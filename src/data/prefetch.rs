@@ -114,9 +114,11 @@ impl<T> Prefetch<T> {
         Some(result)
     }
 
-    /// Results that wait for the consumer.
+    /// Results that the consumer can take without waiting.
     pub fn ready(&self) -> usize {
-        self.shared.lock().results.len()
+        let state = self.shared.lock();
+        let in_turn = state.results.keys().zip(state.taken..);
+        in_turn.take_while(|(number, turn)| *number == turn).count()
     }
 
     /// Results that were taken.

@@ -1,12 +1,13 @@
 //! What a pass computes on.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::data::transform::normalize_into;
 use crate::spec::Normalize;
 
 /// The frames of a batch: NHWC, the segments one after another, `Σ clips·frames × height × width × 3`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Input<'a> {
     /// Normalised.
     Values(&'a [f32]),
@@ -14,8 +15,13 @@ pub enum Input<'a> {
     Pixels {
         bytes: &'a [u8],
         normalize: &'a Normalize,
+        next: Next<'a>,
     },
 }
+
+/// Asks for the bytes of the pass that will follow, if they are known by then: a card copies them while it computes. No
+/// result depends on the answer.
+pub type Next<'a> = Option<&'a dyn Fn() -> Option<Arc<Vec<u8>>>>;
 
 impl<'a> Input<'a> {
     /// How many values.
@@ -30,7 +36,9 @@ impl<'a> Input<'a> {
     pub fn values(self) -> Cow<'a, [f32]> {
         match self {
             Self::Values(values) => values.into(),
-            Self::Pixels { bytes, normalize } => {
+            Self::Pixels {
+                bytes, normalize, ..
+            } => {
                 let mut values = vec![0.0; bytes.len()];
                 normalize_into(bytes, normalize, &mut values);
                 values.into()

@@ -10,7 +10,7 @@ mod lengths;
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::{Engine, Engines};
-pub use self::input::Input;
+pub use self::input::{Input, Next};
 pub use crate::program::{Element, Segment, TrainOptions};
 use crate::spec::Precision;
 

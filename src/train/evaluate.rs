@@ -1,12 +1,13 @@
 //! Evaluation of a model at several frame counts, over the validation split.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Error, Kind, Result, files};
 use crate::data::dataset::Pinned;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
-use crate::exec::{Input, Segment};
+use crate::exec::{Input, Next, Segment};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::run::results::{self, ClassCount, Prediction, Summary, TOP};
@@ -111,12 +112,18 @@ impl Evaluation<'_> {
         handle: &mut dyn FnMut(&EvalBatch, Vec<Logits>) -> Result<()>,
     ) -> Result<()> {
         let passes = self.passes(model.graph());
-        let mut loader = self.loader();
-        while let Some(batch) = loader.next_batch() {
+        let loader = RefCell::new(self.loader());
+        let next_batch = || loader.borrow_mut().next_batch();
+        while let Some(batch) = next_batch() {
             let batch = batch?;
             let mut logits = Vec::with_capacity(passes.len());
             for &pass in &passes {
-                logits.push(self.logits(model, &batch, pass)?);
+                let next = || loader.borrow_mut().next_pixels(pass.index);
+                let next: Next<'_> = match self.branches {
+                    Branches::Serving => Some(&next),
+                    Branches::All => None,
+                };
+                logits.push(self.logits(model, &batch, pass, next)?);
                 if self.branches == Branches::All {
                     model.release();
                 }
@@ -133,7 +140,7 @@ impl Evaluation<'_> {
             .next_batch()
             .ok_or_else(|| Error::new(Kind::Data, "the validation split has no clips"))??;
         for pass in self.passes(model.graph()) {
-            self.logits(model, &first, pass)?;
+            self.logits(model, &first, pass, None)?;
         }
         // The last batch has a program of its own where the split is no multiple of a batch.
         let rest = self.dataset.validation.len() % first.ids.len().max(1);
@@ -155,11 +162,17 @@ impl Evaluation<'_> {
         )
     }
 
-    /// A batch as a pass takes it, with its pixels.
-    pub fn input<'b>(&'b self, batch: &'b EvalBatch, pass: Pass) -> (Segment, Input<'b>) {
+    /// A batch as a pass takes it, with its pixels. `next`: those of the batch that follows.
+    pub fn input<'b>(
+        &'b self,
+        batch: &'b EvalBatch,
+        pass: Pass,
+        next: Next<'b>,
+    ) -> (Segment, Input<'b>) {
         let pixels = Input::Pixels {
-            bytes: batch.pixels.get(pass.index).map_or(&[][..], Vec::as_slice),
+            bytes: batch.pixels.get(pass.index).map_or(&[][..], |all| all),
             normalize: &self.experiment.eval.normalize,
+            next,
         };
         let segment = Segment {
             branch: pass.branch,
@@ -170,8 +183,14 @@ impl Evaluation<'_> {
     }
 
     /// `clips × classes` logits of a pass, averaged over the views of each clip.
-    pub fn logits(&self, model: &mut Model, batch: &EvalBatch, pass: Pass) -> Result<Logits> {
-        let (segment, pixels) = self.input(batch, pass);
+    pub fn logits(
+        &self,
+        model: &mut Model,
+        batch: &EvalBatch,
+        pass: Pass,
+        next: Next<'_>,
+    ) -> Result<Logits> {
+        let (segment, pixels) = self.input(batch, pass, next);
         let logits = model.evaluate_batch(segment, pixels)?;
         let classes = model.graph().classes;
         let clips = logits.chunks(classes * batch.views);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Optimizer, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::TrainBatch;
-use crate::exec::{DropoutKey, Input, Statistics};
+use crate::exec::{DropoutKey, Input, Next, Statistics};
 use crate::model::{Model, StepInput, StepOutput};
 use crate::run::metrics::Record;
 use crate::spec::Experiment;
@@ -31,15 +31,16 @@ impl Learner {
         }
     }
 
-    /// Forward, backward, update. Fails when a value is not finite; the model is of no use then.
+    /// Forward, backward, update. `next`: the step that follows. Fails when a value is not finite; the model is of no use then.
     pub fn step(
         &mut self,
         experiment: &Experiment,
         place: Place,
         batch: &TrainBatch,
+        next: Next<'_>,
     ) -> Result<Record> {
         let rate = schedule::rate(experiment, place.steps_per_epoch, place.step);
-        let input = input(experiment, batch);
+        let input = input(experiment, batch, next);
         let output = self.model.train_step(&input)?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
@@ -72,11 +73,16 @@ impl Learner {
 }
 
 /// What a model reads in the step of a batch.
-pub fn input<'a>(experiment: &'a Experiment, batch: &'a TrainBatch) -> StepInput<'a> {
+pub fn input<'a>(
+    experiment: &'a Experiment,
+    batch: &'a TrainBatch,
+    next: Next<'a>,
+) -> StepInput<'a> {
     StepInput {
         pixels: Input::Pixels {
             bytes: &batch.pixels,
             normalize: &experiment.train.clips.normalize,
+            next,
         },
         labels: &batch.labels,
         dropout: DropoutKey {

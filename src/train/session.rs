@@ -3,6 +3,7 @@
 //! What a step reads is in the experiment, the data and the checkpoint. Threads, workers, the clock and the places
 //! of checkpoints leave no trace in a result.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use super::stop::Stop;
 use crate::base::{Error, Kind, Result};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
-use crate::exec::Executor;
+use crate::exec::{Executor, Next};
 use crate::model::Model;
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
@@ -130,14 +131,14 @@ impl<'a> Session<'a> {
         self.interim_results(progress)?;
         self.stop_if_asked()?;
         let experiment = &self.job.loaded.experiment;
-        let mut loader = TrainLoader::start(
+        let loader = RefCell::new(TrainLoader::start(
             self.job.dataset.clone(),
             experiment,
             self.job.workers,
             self.step,
-        );
+        ));
         while self.step < steps {
-            self.next_step(&mut loader, progress)?;
+            self.next_step(&loader, progress)?;
             if self.at_epoch_end() || self.saved.1.elapsed() >= self.job.checkpoint_every {
                 self.save()?;
             }
@@ -147,15 +148,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn next_step(&mut self, loader: &mut TrainLoader, progress: &mut Progress) -> Result<()> {
+    fn next_step(&mut self, loader: &RefCell<TrainLoader>, progress: &mut Progress) -> Result<()> {
         let begun = Instant::now();
-        let waited = loader.report().waited;
-        let batch = loader.next_batch().ok_or_else(|| {
+        let waited = loader.borrow().report().waited;
+        let batch = loader.borrow_mut().next_batch().ok_or_else(|| {
             let message = format!("the loader ended before step {}", self.step);
             Error::new(Kind::Data, message)
         })??;
-        let record = self.advance(&batch)?;
-        let report = loader.report();
+        let next = || loader.borrow_mut().next_pixels();
+        let record = self.advance(&batch, Some(&next))?;
+        let report = loader.borrow().report();
         progress.step(&record, report.depth);
         self.timing.record(&Timing {
             step: record.step,
@@ -166,13 +168,13 @@ impl<'a> Session<'a> {
     }
 
     /// One training step and its line of metrics.
-    fn advance(&mut self, batch: &TrainBatch) -> Result<Record> {
+    fn advance(&mut self, batch: &TrainBatch, next: Next<'_>) -> Result<Record> {
         let place = Place {
             step: self.step,
             steps_per_epoch: self.manifest.steps_per_epoch,
         };
         let experiment = &self.job.loaded.experiment;
-        let record = self.learner.step(experiment, place, batch)?;
+        let record = self.learner.step(experiment, place, batch, next)?;
         self.metrics.append(&record)?;
         for (id, reason) in &batch.skipped {
             let line = format!("step {}: left out `{id}`: {reason}", self.step);

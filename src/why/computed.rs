@@ -26,7 +26,7 @@ pub fn walk(
 ) -> Result<(), Halt> {
     let step = batches.a.step;
     let inputs = both.as_ref().zip(batches.as_ref());
-    let inputs = inputs.map(|(side, batch)| learner::input(side.experiment, batch));
+    let inputs = inputs.map(|(side, batch)| learner::input(side.experiment, batch, None));
     let outcome = activations(both, &inputs, tolerance.activations)?;
     walk.note_step(Some(step), Stage::Activations, outcome)?;
 

@@ -156,6 +156,7 @@ fn logits(both: &mut Pair<Replayed<'_>>, views: &Pair<Views>, measure: Measure) 
             let pixels = Input::Pixels {
                 bytes: views.bytes.get(index).map_or(&[][..], Vec::as_slice),
                 normalize: &eval.normalize,
+                next: None,
             };
             let views = clip::evaluation_views(eval);
             side.learner.model.evaluate(frames, views, pixels)

@@ -7,3 +7,4 @@ mod card;
 mod devices;
 mod emulated;
 mod engine;
+mod input;

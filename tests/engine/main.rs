@@ -548,7 +548,11 @@ const IMAGENET: Normalize = Normalize {
 
 fn bytes(bytes: &[u8]) -> Input<'_> {
     let normalize = &IMAGENET;
-    Input::Pixels { bytes, normalize }
+    Input::Pixels {
+        bytes,
+        normalize,
+        next: None,
+    }
 }
 
 #[test]

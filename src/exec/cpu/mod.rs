@@ -111,7 +111,9 @@ impl Engine {
         let to = to.float32();
         match input {
             Input::Values(values) => to.copy_from_slice(values),
-            Input::Pixels { bytes, normalize } => {
+            Input::Pixels {
+                bytes, normalize, ..
+            } => {
                 let frame = to.len() / self.program.batch.frames;
                 let frames = to.par_chunks_mut(frame).zip(bytes.par_chunks(frame));
                 self.pool.install(|| {

@@ -1,6 +1,6 @@
 //! A card in use: its context, one stream, the compiled kernels and cuDNN.
 //!
-//! Everything runs on one stream, in the order in which it is asked for.
+//! Everything runs on one stream, in the order in which it is asked for, but for the copies of what comes next.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ const ROWS: usize = 16;
 pub struct Gpu {
     pub card: Card,
     pub stream: Arc<CudaStream>,
+    /// For copies beside what is computed; events order both.
+    pub copies: Arc<CudaStream>,
     module: Arc<CudaModule>,
     functions: RefCell<BTreeMap<&'static str, CudaFunction>>,
     cudnn: sys::cudnnHandle_t,
@@ -68,13 +70,16 @@ impl Gpu {
     pub fn open(ordinal: usize) -> Result<Self> {
         let card = Probe::new(&Search::default()).card(ordinal)?.clone();
         let context = CudaContext::new(ordinal).map_err(|e| failed("open the card", e))?;
-        // SAFETY: there is one stream, so nothing has to wait for another's events.
+        // SAFETY: only `input.rs` uses both streams on one memory, with events of its own.
         unsafe { context.disable_event_tracking() };
         let cubin = compile(card.architecture)?;
         let module = context.load_module(Ptx::from_binary(cubin.bytes));
         let module = module.map_err(|e| failed("load the kernels", e))?;
-        let stream = context.new_stream();
-        let stream = stream.map_err(|e| failed("open a stream", e))?;
+        let stream = || {
+            let stream = context.new_stream();
+            stream.map_err(|e| failed("open a stream", e))
+        };
+        let (stream, copies) = (stream()?, stream()?);
         let handle = cudnn::create_handle().map_err(|e| cudnn_failed("start cuDNN", e))?;
         let gpu = Self {
             card,
@@ -82,6 +87,7 @@ impl Gpu {
             functions: RefCell::default(),
             cudnn: handle,
             stream,
+            copies,
         };
         // SAFETY: both live as long as the GPU.
         let outcome = unsafe { cudnn::set_stream(handle, gpu.stream.cu_stream().cast()) };
@@ -161,6 +167,12 @@ impl Gpu {
         // SAFETY: any bits are a value of these types. The driver refuses to give nothing.
         let allocated = unsafe { self.stream.context().alloc_pinned_with_flags(len.max(1), 0) };
         allocated.map_err(|error| failed(&format!("pin memory for {what}"), error))
+    }
+
+    /// An event that orders streams.
+    pub fn event(&self) -> Result<CudaEvent> {
+        let event = self.stream.context().new_event(None);
+        event.map_err(|e| failed("make an event", e))
     }
 
     /// Marks that can be queued between kernels.

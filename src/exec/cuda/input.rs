@@ -1,11 +1,14 @@
-//! The frames' way to the card: bytes through pinned memory, normalised there.
+//! The frames' way to the card: bytes through pinned memory, normalised there. Those of the pass that follows are copied
+//! while this one is computed, on a stream of their own.
 
-use cudarc::driver::{CudaSlice, PinnedHostSlice};
+use std::sync::Arc;
+
+use cudarc::driver::{CudaEvent, CudaSlice, DriverError, PinnedHostSlice};
 
 use super::gpu::{Arg, Gpu, Grid, failed};
 use super::memory::base;
 use super::run::Pass;
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::exec::Input;
 use crate::spec::Normalize;
 
@@ -14,15 +17,27 @@ pub struct Staging {
     /// Pinned: the card reads it by itself, without a copy of the driver's between.
     here: PinnedHostSlice<u8>,
     there: CudaSlice<u8>,
+    /// After the last copy from here to there.
+    copied: CudaEvent,
+    /// After the last kernel that reads what is there.
+    read: CudaEvent,
+    /// What was copied ahead. It is held, so no other bytes can be at its address.
+    ahead: Option<Arc<Vec<u8>>>,
 }
 
 impl Staging {
     pub fn new(gpu: &Gpu, len: usize) -> Result<Self> {
         // As `kernels/input.cu` reads it.
-        let there = len.next_multiple_of(4);
+        let there = gpu.allocate("the pixels", len.next_multiple_of(4))?;
+        let read = gpu.event()?;
+        // The memory belongs to the stream that computes, and is there for others from here on.
+        read.record(&gpu.stream).map_err(failed_to_copy)?;
         Ok(Self {
             here: gpu.pinned("the pixels", len)?,
-            there: gpu.allocate("the pixels", there)?,
+            there,
+            copied: gpu.event()?,
+            read,
+            ahead: None,
         })
     }
 
@@ -31,15 +46,52 @@ impl Staging {
         self.there.num_bytes()
     }
 
-    /// Queues the copy of a batch. The one before it must be done.
-    fn copy(&mut self, gpu: &Gpu, bytes: &[u8]) -> Result<()> {
-        let copy = |e| failed("copy pixels to the card", e);
-        let here = self.here.as_mut_slice().map_err(copy)?;
-        here.copy_from_slice(bytes);
-        gpu.stream
-            .memcpy_htod(&*here, &mut self.there)
-            .map_err(copy)
+    /// Begins to copy the pixels of the pass that follows, if they are known and of this shape.
+    pub fn copy_ahead(&mut self, gpu: &Gpu, input: Input<'_>) -> Result<()> {
+        let Input::Pixels {
+            next: Some(next), ..
+        } = input
+        else {
+            return Ok(());
+        };
+        if let Some(bytes) = next().filter(|bytes| bytes.len() == self.here.len()) {
+            self.copy(gpu, &bytes)?;
+            self.ahead = Some(bytes);
+        }
+        Ok(())
     }
+
+    /// Has the computing stream wait for the pixels.
+    fn put(&mut self, gpu: &Gpu, bytes: &[u8]) -> Result<()> {
+        let ahead = self.ahead.take();
+        if !ahead.is_some_and(|ahead| std::ptr::eq(ahead.as_slice(), bytes)) {
+            self.copy(gpu, bytes)?;
+        }
+        gpu.stream.wait(&self.copied).map_err(failed_to_copy)
+    }
+
+    fn copy(&mut self, gpu: &Gpu, bytes: &[u8]) -> Result<()> {
+        let mut copy = || {
+            self.copied.synchronize()?;
+            self.here.as_mut_slice()?.copy_from_slice(bytes);
+            gpu.copies.wait(&self.read)?;
+            gpu.copies
+                .memcpy_htod(self.here.as_slice()?, &mut self.there)?;
+            self.copied.record(&gpu.copies)
+        };
+        copy().map_err(failed_to_copy)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Neither memory may go before the copy is done. A copy that failed needs neither.
+        let _ = self.copied.synchronize();
+    }
+}
+
+fn failed_to_copy(error: DriverError) -> Error {
+    failed("copy pixels to the card", error)
 }
 
 impl Pass<'_> {
@@ -48,9 +100,13 @@ impl Pass<'_> {
         let to = self.program.input;
         match input {
             Input::Values(values) => self.memory.write(self.gpu, self.program, to, values),
-            Input::Pixels { bytes, normalize } => {
-                self.memory.staging.copy(self.gpu, bytes)?;
-                self.normalize_pixels(normalize)
+            Input::Pixels {
+                bytes, normalize, ..
+            } => {
+                self.memory.staging.put(self.gpu, bytes)?;
+                self.normalize_pixels(normalize)?;
+                let read = self.memory.staging.read.record(&self.gpu.stream);
+                read.map_err(failed_to_copy)
             }
         }
     }

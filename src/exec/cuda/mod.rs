@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cudarc::driver::CudaEvent;
+use cudarc::driver::{CudaEvent, PinnedHostSlice};
 
 use self::conv::{Convolution, Direction};
 pub use self::gpu::Gpu;
@@ -49,8 +49,8 @@ pub struct Engine {
     marks: Vec<CudaEvent>,
     /// Of each step, forward then backward, over all passes.
     times: Vec<Duration>,
-    /// Dropout masks of the last pass.
-    masks: BTreeMap<BufferId, Vec<f32>>,
+    /// Dropout masks of the last pass, by their buffers.
+    masks: BTreeMap<BufferId, PinnedHostSlice<f32>>,
     logits: Vec<f32>,
     observed: Vec<(NodeId, Vec<f32>)>,
     /// Whether the card holds the packed weights that evaluation keeps.
@@ -92,7 +92,7 @@ impl Engine {
             observed: observed.map(place).collect(),
             marks: gpu.marks(steps + 1)?,
             times: vec![Duration::ZERO; steps],
-            masks: BTreeMap::new(),
+            masks: masks(&gpu, &program)?,
             is_prepared: false,
             program,
             gpu,
@@ -139,6 +139,8 @@ impl Engine {
             pass.prepare()?;
         }
         pass.forward(stats, dropout)?;
+        // Before anything is read: that waits until the pass is done.
+        self.memory.staging.copy_ahead(&self.gpu, input)?;
         let read = |id, to: &mut [f32]| self.memory.read(&self.gpu, &self.program, id, to);
         read(self.program.logits, &mut self.logits)?;
         for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
@@ -223,6 +225,22 @@ impl Engine {
             masks: &mut self.masks,
         }
     }
+}
+
+/// Room for the dropout masks. Queueing their copies must not wait for what is queued before: they are pinned.
+fn masks(gpu: &Gpu, program: &Program) -> Result<BTreeMap<BufferId, PinnedHostSlice<f32>>> {
+    let of = |step: &Step| match step.op {
+        Op::Dropout { mask, .. } => Some(mask),
+        _ => None,
+    };
+    let masks = program.forward.iter().filter_map(of);
+    let pinned = |mask: BufferId| {
+        Ok((
+            mask,
+            gpu.pinned("a dropout mask", program.buffers[mask].len)?,
+        ))
+    };
+    masks.map(pinned).collect()
 }
 
 /// What cuDNN computes for a step.

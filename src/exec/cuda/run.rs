@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use cudarc::driver::CudaEvent;
+use cudarc::driver::{CudaEvent, PinnedHostSlice};
 
 use super::conv::Convolution;
-use super::gpu::{Arg, Gpu, Grid};
+use super::gpu::{Arg, Gpu, Grid, failed};
 use super::memory::Memory;
 use crate::base::Result;
 use crate::exec::cpu::Dropout;
@@ -30,7 +30,7 @@ pub struct Pass<'a> {
     /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps.
     pub marks: &'a [CudaEvent],
     /// Of each mask buffer the values that were drawn: they stay until they are copied.
-    pub masks: &'a mut BTreeMap<BufferId, Vec<f32>>,
+    pub masks: &'a mut BTreeMap<BufferId, PinnedHostSlice<f32>>,
 }
 
 impl Pass<'_> {
@@ -139,10 +139,12 @@ impl Pass<'_> {
             key,
             branches: self.branches,
         };
-        let len = self.len(mask);
-        let drawn = self.masks.entry(mask).or_insert_with(|| vec![0.0; len]);
-        drawing.draw(&self.program.batch, drawn);
-        self.memory.write(self.gpu, self.program, mask, drawn)?;
+        if let Some(drawn) = self.masks.get_mut(&mask) {
+            let drawn = drawn.as_mut_slice();
+            let drawn = drawn.map_err(|e| failed("draw a dropout mask", e))?;
+            drawing.draw(&self.program.batch, drawn);
+            self.memory.write(self.gpu, self.program, mask, drawn)?;
+        }
         self.each("multiply", [x, mask, y])
     }
 

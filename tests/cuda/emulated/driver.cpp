@@ -12,7 +12,9 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "cards.cpp"
 
@@ -157,31 +159,67 @@ CUresult cuCtxGetCurrent(void **context) {
 CUresult cuCtxSetCurrent(void *) { return CUDA_SUCCESS; }
 CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
 
-CUresult cuStreamCreate(void **stream, unsigned) {
-  *stream = &fibers;
-  return CUDA_SUCCESS;
-}
-CUresult cuStreamDestroy_v2(void *) { return CUDA_SUCCESS; }
-CUresult cuStreamSynchronize(void *) { return CUDA_SUCCESS; }
+// What is queued runs at once, but for copies from pinned memory: those are done when somebody waits for them, so that whoever
+// forgets to wait finds other bytes.
+struct Copy {
+  void *to;
+  const void *from;
+  size_t bytes;
+};
+struct Stream {
+  std::vector<Copy> copies;
 
-// An event is the time, in milliseconds, at which it was recorded.
-CUresult cuEventCreate(double **event, unsigned) {
-  *event = new double(0);
+  void finish() {
+    for (Copy &copy : copies) memcpy(copy.to, copy.from, copy.bytes);
+    copies.clear();
+  }
+};
+struct Event {
+  double milliseconds = 0;
+  Stream *stream = nullptr;
+
+  void wait() {
+    if (stream) stream->finish();
+  }
+};
+
+CUresult cuStreamCreate(Stream **stream, unsigned) {
+  *stream = new Stream;
   return CUDA_SUCCESS;
 }
-CUresult cuEventDestroy_v2(double *event) {
+CUresult cuStreamDestroy_v2(Stream *stream) {
+  stream->finish();  // It stays: events may still name it.
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamSynchronize(Stream *stream) {
+  stream->finish();
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamWaitEvent(Stream *, Event *event, unsigned) {
+  event->wait();
+  return CUDA_SUCCESS;
+}
+
+CUresult cuEventCreate(Event **event, unsigned) {
+  *event = new Event;
+  return CUDA_SUCCESS;
+}
+CUresult cuEventDestroy_v2(Event *event) {
   delete event;
   return CUDA_SUCCESS;
 }
-CUresult cuEventRecord(double *event, void *) {
+CUresult cuEventRecord(Event *event, Stream *stream) {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  *event = now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+  *event = {now.tv_sec * 1e3 + now.tv_nsec / 1e6, stream};
   return CUDA_SUCCESS;
 }
-CUresult cuEventSynchronize(double *) { return CUDA_SUCCESS; }
-CUresult cuEventElapsedTime_v2(float *milliseconds, double *start, double *end) {
-  *milliseconds = *end - *start;
+CUresult cuEventSynchronize(Event *event) {
+  event->wait();
+  return CUDA_SUCCESS;
+}
+CUresult cuEventElapsedTime_v2(float *milliseconds, Event *start, Event *end) {
+  *milliseconds = end->milliseconds - start->milliseconds;
   return CUDA_SUCCESS;
 }
 
@@ -217,24 +255,44 @@ CUresult cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
 // The process is short: nothing is given back.
 CUresult cuMemFree_v2(unsigned long long) { return CUDA_SUCCESS; }
 
-CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned) {
-  *address = malloc(bytes);
+// Pinned memory, by its ends.
+static std::map<char *, char *> pinned;
+static pthread_mutex_t pinning = PTHREAD_MUTEX_INITIALIZER;
+
+CUresult cuMemHostAlloc(char **address, size_t bytes, unsigned) {
+  *address = (char *)malloc(bytes);
+  pthread_mutex_lock(&pinning);
+  pinned[*address + bytes] = *address;
+  pthread_mutex_unlock(&pinning);
   return CUDA_SUCCESS;
 }
-CUresult cuMemFreeHost(void *address) {
+CUresult cuMemFreeHost(char *address) {
+  pthread_mutex_lock(&pinning);
+  pinned.erase(pinned.upper_bound(address));
+  pthread_mutex_unlock(&pinning);
   free(address);
   return CUDA_SUCCESS;
 }
+static bool is_pinned(const void *address) {
+  pthread_mutex_lock(&pinning);
+  auto range = pinned.upper_bound((char *)address);
+  bool found = range != pinned.end() && range->second <= address;
+  pthread_mutex_unlock(&pinning);
+  return found;
+}
 
-CUresult cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, void *) {
+CUresult cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, Stream *stream) {
+  stream->finish();
   memset((void *)address, value, bytes);
   return CUDA_SUCCESS;
 }
-CUresult cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *) {
-  memcpy((void *)to, from, bytes);
+CUresult cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, Stream *stream) {
+  stream->copies.push_back({(void *)to, from, bytes});
+  if (!is_pinned(from)) stream->finish();
   return CUDA_SUCCESS;
 }
-CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {
+CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, Stream *stream) {
+  stream->finish();
   memcpy(to, (void *)from, bytes);
   return CUDA_SUCCESS;
 }
@@ -256,8 +314,9 @@ CUresult cuModuleGetFunction(void **function, void *, const char *name) {
 }
 
 CUresult cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                        unsigned, void *, void **parameters, void **) {
+                        unsigned, Stream *stream, void **parameters, void **) {
   if (!gx || !gy || gz != 1 || gy > 65535 || bz != 1 || bx * by > FIBERS) return CUDA_ERROR_INVALID_VALUE;
+  stream->finish();
   // One at a time, whichever thread asks.
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&lock);
