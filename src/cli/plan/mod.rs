@@ -1,10 +1,12 @@
 //! `ffn plan`: what an experiment will cost, before anything is allocated.
 
+mod tables;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{print_json, table};
+use super::print_json;
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
@@ -13,7 +15,6 @@ use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Element, Program, Step, TrainOptions, compile_eval, compile_train};
-use crate::report::numbers::thousands;
 use crate::spec::{self, Data, Document, Experiment, Suite};
 use crate::train::optimizer;
 
@@ -196,141 +197,6 @@ impl Plan {
             groups: groups(experiment, &graph),
         })
     }
-
-    fn tell(&self, args: &Args) {
-        print!("{}", self.overview());
-        if args.layers {
-            print!("\n{}", self.layer_table());
-            print!("\n{}", step_table("training step", &self.training.steps));
-            if let Some(largest) = self.evaluation.last() {
-                let title = format!("evaluation, {} frames", largest.frames);
-                print!("\n{}", step_table(&title, &largest.steps));
-            }
-        }
-        if args.groups {
-            print!("\n{}", self.group_table());
-        }
-    }
-
-    fn overview(&self) -> String {
-        let steps = match self.training.steps_per_epoch {
-            Some(steps) => format!(
-                "{} steps an epoch, {} in all",
-                thousands(steps),
-                thousands(steps * self.training.epochs as u64)
-            ),
-            None => "steps follow from the list's length".to_owned(),
-        };
-        [
-            format!("{}\n  {}\n", self.name, self.summary),
-            self.parameter_table(),
-            self.forward_table(),
-            self.memory_table(),
-            format!(
-                "training: {} epochs, {steps}; a step has {} clips, {} frames, {} G multiply-adds\n",
-                self.training.epochs,
-                self.training.batch,
-                thousands(self.training.frames as u64),
-                giga(self.training.step_multiply_adds),
-            ),
-        ]
-        .join("\n")
-    }
-
-    fn parameter_table(&self) -> String {
-        let row = |kind: &str, tensors: usize, values: usize| {
-            let counts = [tensors, values].map(|count| thousands(count as u64));
-            [kind.to_owned()].into_iter().chain(counts).collect()
-        };
-        let mut rows: Vec<Vec<String>> = self
-            .parameters
-            .iter()
-            .map(|of| row(of.kind, of.tensors, of.values))
-            .collect();
-        let tensors = self.parameters.iter().map(|of| of.tensors).sum();
-        rows.push(row("total", tensors, self.parameter_count));
-        table::render(&["parameters", "tensors", "values"], &rows)
-    }
-
-    fn forward_table(&self) -> String {
-        let row = |of: &Forward| {
-            vec![
-                format!("{} frames", of.frames),
-                of.branch.to_string(),
-                if of.trained { "yes" } else { "no" }.to_owned(),
-                giga(of.multiply_adds),
-            ]
-        };
-        let rows: Vec<_> = self.forward.iter().map(row).collect();
-        table::render(&["one clip", "branch", "trained", "G multiply-adds"], &rows)
-    }
-
-    fn memory_table(&self) -> String {
-        let row = |what: String, memory: &Memory| {
-            vec![
-                what,
-                mega(memory.arena_bytes),
-                mega(memory.scratch_bytes_per_thread),
-            ]
-        };
-        let state = "parameters, gradients, momentum".to_owned();
-        let mut rows = vec![vec![state, mega(self.training.state_bytes)]];
-        let training = &self.training;
-        let what = format!("training, {} clips", training.batch);
-        rows.push(row(what, &training.memory));
-        rows.extend(self.evaluation.iter().map(|of| {
-            let views = match of.views {
-                1 => String::new(),
-                views => format!(", {views} views each"),
-            };
-            let clips = match of.clips {
-                1 => "1 clip".to_owned(),
-                clips => format!("{clips} clips"),
-            };
-            let what = format!("evaluation, {clips} of {} frames{views}", of.frames);
-            row(what, &of.memory)
-        }));
-        let title = format!("memory, {}", self.engine.name());
-        table::render(&[&title, "MB", "+ MB a thread"], &rows)
-    }
-
-    fn layer_table(&self) -> String {
-        let row = |layer: &Layer| {
-            vec![
-                layer.name.clone(),
-                layer.op.to_owned(),
-                layer.output.clone(),
-                thousands(layer.parameters as u64),
-                format!("{:.3}", layer.multiply_adds as f64 / 1e6),
-            ]
-        };
-        let rows: Vec<_> = self.layers.iter().map(row).collect();
-        let header = [
-            "layer",
-            "does",
-            "output",
-            "parameters",
-            "M multiply-adds a frame",
-        ];
-        table::render(&header, &rows)
-    }
-
-    fn group_table(&self) -> String {
-        let row = |of: &GroupOf| {
-            let number = |value: f64| match of.frozen {
-                true => "frozen".to_owned(),
-                false => value.to_string(),
-            };
-            vec![
-                of.parameter.clone(),
-                of.kind.to_owned(),
-                number(of.rate),
-                number(of.decay),
-            ]
-        };
-        let rows: Vec<_> = self.groups.iter().map(row).collect();
-        table::render(&["parameter", "group", "rate", "decay"], &rows)
-    }
 }
 
 fn parameters(graph: &Graph) -> Vec<ParametersOfKind> {
@@ -415,18 +281,6 @@ fn steps(program: &Program) -> Vec<Fused> {
     program.steps().map(fused).collect()
 }
 
-fn step_table(title: &str, steps: &[Fused]) -> String {
-    let row = |fused: &Fused| {
-        vec![
-            fused.step.clone(),
-            format!("{:.3}", fused.cost.multiply_adds as f64 / 1e6),
-            mega(fused.cost.bytes as usize),
-        ]
-    };
-    let rows: Vec<_> = steps.iter().map(row).collect();
-    table::render(&[title, "M multiply-adds", "MB"], &rows)
-}
-
 /// Clips of the training split as far as the experiment says.
 fn training_clips(data: &Data) -> Option<usize> {
     match data {
@@ -480,12 +334,4 @@ fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
         }
     };
     graph.params.iter().map(of).collect()
-}
-
-fn giga(number: u64) -> String {
-    format!("{:.2}", number as f64 / 1e9)
-}
-
-fn mega(bytes: usize) -> String {
-    format!("{:.1}", bytes as f64 / 1e6)
 }
