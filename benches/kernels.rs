@@ -11,6 +11,7 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ffn::exec::{
     DropoutKey, Engine, EngineKind, Engines, Executor, Input, Segment, Statistics, TrainOptions,
+    Weights,
 };
 use ffn::graph::op::windowed;
 use ffn::graph::{Conv, Graph, Node, NodeId, NormParams, Op, Param, ParamKind, Role, Shape, Stat};
@@ -136,7 +137,7 @@ fn node(name: &str, op: Op, inputs: Vec<NodeId>, shape: Shape) -> Node {
 /// A program with everything that it reads.
 struct Work {
     engine: Engine,
-    params: Vec<Vec<f32>>,
+    weights: Weights,
     stats: Statistics,
     input: Vec<f32>,
     grads: Vec<Vec<f32>>,
@@ -164,7 +165,7 @@ impl Work {
         Ok(Self {
             engine,
             grads: params.clone(),
-            params,
+            weights: Weights::Host(params.into()),
             stats: Statistics::initial(graph),
             input: values(FRAMES * graph.nodes[0].shape.count()),
         })
@@ -180,18 +181,13 @@ impl Work {
                 .map_or(Duration::ZERO, |t| t.1)
         };
         let before = spent(&self.engine);
-        let params: Vec<&[f32]> = self.params.iter().map(Vec::as_slice).collect();
         let dropout = DropoutKey { seed: 0, step: 0 };
-        let forward = (self.engine).forward(
-            &params,
-            &mut self.stats,
-            Input::Values(&self.input),
-            dropout,
-        );
+        let input = Input::Values(&self.input);
+        let forward = (self.engine).forward(&self.weights, &mut self.stats, input, dropout);
         forward.expect("the slices are as long as the program wants them");
         if step >= self.engine.program().forward.len() {
             let mut grads: Vec<&mut [f32]> = self.grads.iter_mut().map(Vec::as_mut_slice).collect();
-            let backward = self.engine.backward(&params, &[1.0], &mut grads);
+            let backward = self.engine.backward(&self.weights, &[1.0], &mut grads);
             backward.expect("it is a program for training");
         }
         spent(&self.engine) - before

@@ -52,14 +52,17 @@ fn flexible(lambda: f64) -> Method {
 fn build(experiment: &Experiment, threads: usize) -> Model {
     let mut model = Model::new(experiment, Path::new("."), Executor::compiled(threads)).unwrap();
     // A classifier of standard deviation 1e-3 hides what stands before it.
-    for (index, param) in model.graph().params.clone().iter().enumerate() {
-        if param.name == "new_fc.weight" {
-            model.update(index, &mut |values| {
-                values.iter_mut().for_each(|v| *v *= 100.0)
-            });
-        }
-    }
+    change(&mut model, "new_fc.weight", |values| {
+        values.iter_mut().for_each(|v| *v *= 100.0)
+    });
     model
+}
+
+fn change(model: &mut Model, name: &str, change: impl FnOnce(&mut Vec<f32>)) {
+    let mut state = model.state_dict().unwrap();
+    let tensor = state.floats.iter_mut().find(|tensor| tensor.0 == name);
+    change(&mut tensor.unwrap().2);
+    model.load_state_dict(&state).unwrap();
 }
 
 /// Values without a pattern, between −1 and 1.
@@ -92,7 +95,8 @@ fn a_branch_leaves_the_others_private_parts_alone() {
     let (mut a, mut b) = (build(&experiment, 2), build(&experiment, 2));
     let input = |phase| [pixels(4 * CLIPS, phase), pixels(8 * CLIPS, 0.0)].concat();
     let (first, second) = (step(&mut a, &input(1.0)), step(&mut b, &input(2.0)));
-    let (a, b) = (a.state_dict(), b.state_dict());
+    let gradients = [&a, &b].map(|model| model.gradients().unwrap().into_owned());
+    let (a, b) = (a.state_dict().unwrap(), b.state_dict().unwrap());
     let mut seen = [0, 0];
     for ((name, _, before), (_, _, after)) in a.floats.iter().zip(&b.floats) {
         if name.ends_with("running_mean") {
@@ -100,9 +104,8 @@ fn a_branch_leaves_the_others_private_parts_alone() {
             seen[0] += 1;
         }
     }
-    for (((name, ..), before), after) in
-        a.floats.iter().zip(&first.gradients).zip(&second.gradients)
-    {
+    let [before, after] = &gradients;
+    for (((name, ..), before), after) in a.floats.iter().zip(before).zip(after) {
         if is_of_branch(name, 8) {
             assert_eq!(before, after, "{name}");
             seen[1] += 1;
@@ -117,7 +120,12 @@ fn a_branch_leaves_the_others_private_parts_alone() {
 fn without_lambda_no_gradient_reaches_the_smaller_branch() {
     let mut model = build(&small(flexible(0.0)), 2);
     let output = step(&mut model, &pixels(12 * CLIPS, 0.0));
-    for (param, gradient) in model.graph().params.iter().zip(&output.gradients) {
+    for (param, gradient) in model
+        .graph()
+        .params
+        .iter()
+        .zip(&*model.gradients().unwrap())
+    {
         let expected = !is_of_branch(&param.name, 4);
         assert_eq!(
             gradient.iter().any(|&g| g != 0.0),
@@ -136,7 +144,8 @@ fn gradients_are_those_of_the_total() {
     const H: f64 = 1e-3;
     let mut model = build(&small(flexible(1.0)), 2);
     let input = pixels(12 * CLIPS, 0.0);
-    let gradients = step(&mut model, &input).gradients;
+    step(&mut model, &input);
+    let gradients = model.gradients().unwrap().into_owned();
     let params = model.graph().params.clone();
     let mut checked = 0;
     for (index, param) in params.iter().enumerate() {
@@ -151,15 +160,14 @@ fn gradients_are_those_of_the_total() {
         }
         // Along the gradient itself the difference is largest, and rounding matters least.
         let mut total_at = |distance: f64| {
-            let mut original = Vec::new();
-            model.update(index, &mut |values| {
-                original = values.to_vec();
+            let original = model.state_dict().unwrap();
+            change(&mut model, &param.name, |values| {
                 for (value, g) in values.iter_mut().zip(gradient) {
                     *value += (distance * f64::from(*g) / norm) as f32;
                 }
             });
             let total = step(&mut model, &input).total;
-            model.update(index, &mut |values| values.copy_from_slice(&original));
+            model.load_state_dict(&original).unwrap();
             total
         };
         let slope = (total_at(H) - total_at(-H)) / (2.0 * H);
@@ -184,7 +192,10 @@ fn a_flexible_network_without_private_differences_is_vanilla() {
         ffn.alteration = Alteration::Normal { std: 0.0 };
     }
     let mut flexible = build(&small(method), 2);
-    let (source, mut state) = (vanilla.state_dict(), flexible.state_dict());
+    let (source, mut state) = (
+        vanilla.state_dict().unwrap(),
+        flexible.state_dict().unwrap(),
+    );
     for (name, _, values) in &mut state.floats {
         let shared = ffn::exchange::names::vanilla(name);
         if let Some((.., own)) = source.floats.iter().find(|(n, ..)| *n == shared) {
@@ -212,36 +223,39 @@ fn a_flexible_network_without_private_differences_is_vanilla() {
 fn a_restored_model_goes_on_bit_for_bit() {
     let experiment = small(flexible(1.0));
     let advance = |model: &mut Model, optimizer: &mut Optimizer, number: u8| {
-        let output = step(model, &pixels(12 * CLIPS, f32::from(number)));
-        optimizer.step(model, &output.gradients, 0.05);
+        step(model, &pixels(12 * CLIPS, f32::from(number)));
+        optimizer.step(model, 0.05).unwrap();
     };
     let mut whole = build(&experiment, 1);
-    let mut optimizer = Optimizer::new(whole.graph(), &experiment);
+    let mut optimizer = Optimizer::new(&whole, &experiment).unwrap();
     advance(&mut whole, &mut optimizer, 0);
-    let (saved, momentum) = (whole.state_dict(), optimizer.state());
+    let (saved, momentum) = (whole.state_dict().unwrap(), optimizer.state().unwrap());
     advance(&mut whole, &mut optimizer, 1);
 
     let mut other = experiment.clone();
     other.seed = 7;
     let mut resumed = build(&other, 3);
-    let mut resumed_optimizer = Optimizer::new(resumed.graph(), &other);
+    let mut resumed_optimizer = Optimizer::new(&resumed, &other).unwrap();
     resumed.load_state_dict(&saved).unwrap();
     resumed_optimizer.load_state(&momentum).unwrap();
     advance(&mut resumed, &mut resumed_optimizer, 1);
-    assert_eq!(whole.state_dict(), resumed.state_dict());
-    assert_eq!(optimizer.state(), resumed_optimizer.state());
+    assert_eq!(whole.state_dict().unwrap(), resumed.state_dict().unwrap());
+    assert_eq!(
+        optimizer.state().unwrap(),
+        resumed_optimizer.state().unwrap()
+    );
 }
 
 #[test]
 fn training_lowers_the_loss() {
     let experiment = small(flexible(1.0));
     let mut model = build(&experiment, 2);
-    let mut optimizer = Optimizer::new(model.graph(), &experiment);
+    let mut optimizer = Optimizer::new(&model, &experiment).unwrap();
     let input = pixels(12 * CLIPS, 0.0);
     let mut totals = Vec::new();
     for _ in 0..10 {
         let output = step(&mut model, &input);
-        optimizer.step(&mut model, &output.gradients, 0.05);
+        optimizer.step(&mut model, 0.05).unwrap();
         totals.push(output.total);
     }
     assert!(totals[9] < 0.5 * totals[0], "{totals:?}");
@@ -281,7 +295,9 @@ fn a_batch_of_another_size_is_refused() {
 
 #[test]
 fn a_state_of_another_model_is_refused() {
-    let vanilla = build(&small(Method::Vanilla { frames: 8 }), 2).state_dict();
+    let vanilla = build(&small(Method::Vanilla { frames: 8 }), 2)
+        .state_dict()
+        .unwrap();
     let error = build(&small(flexible(1.0)), 2)
         .load_state_dict(&vanilla)
         .unwrap_err();
@@ -300,7 +316,8 @@ fn observing_changes_no_result_and_gives_every_node() {
     let experiment = small(flexible(1.0));
     let mut model = build(&experiment, 2);
     let frames = pixels(24, 0.3);
-    let unobserved = step(&mut model, &frames);
+    step(&mut model, &frames);
+    let unobserved = model.gradients().unwrap().concat();
     let evaluated = model
         .evaluate(4, 2, Input::Values(&frames[..frames.len() / 3]))
         .unwrap();
@@ -310,7 +327,7 @@ fn observing_changes_no_result_and_gives_every_node() {
     let all: Vec<usize> = (0..graph.nodes.len()).collect();
     model.observe(&all);
     let output = step(&mut model, &frames);
-    assert_close(&output.gradients.concat(), &unobserved.gradients.concat());
+    assert_close(&model.gradients().unwrap().concat(), &unobserved);
     let observed = model.observations().to_vec();
     assert_eq!(observed.len(), graph.nodes.len() * graph.branches.len());
     let logits: Vec<f32> = observed[observed.len() - 2..]
@@ -368,19 +385,20 @@ fn evaluation_follows_the_weights() {
     let (clip, batch) = (pixels(4, 0.0), pixels(CLIPS * 12, 1.0));
     let fresh = |model: &Model| {
         let mut fresh = build(&experiment, 1);
-        fresh.load_state_dict(&model.state_dict()).unwrap();
+        fresh.load_state_dict(&model.state_dict().unwrap()).unwrap();
         fresh.evaluate(4, 1, Input::Values(&clip)).unwrap()
     };
     let mut seen = vec![model.evaluate(4, 1, Input::Values(&clip)).unwrap()];
-    // A step moves the running statistics, an update a parameter, and a state dictionary both.
+    // A step moves the running statistics, an update the parameters, and a state dictionary both.
+    let mut optimizer = Optimizer::new(&model, &experiment).unwrap();
     step(&mut model, &batch);
     seen.push(model.evaluate(4, 1, Input::Values(&clip)).unwrap());
     assert_eq!(seen[1], fresh(&model));
-    model.update(0, &mut |values| values.iter_mut().for_each(|v| *v += 0.1));
+    optimizer.step(&mut model, 0.1).unwrap();
     seen.push(model.evaluate(4, 1, Input::Values(&clip)).unwrap());
     assert_eq!(seen[2], fresh(&model));
     model
-        .load_state_dict(&build(&experiment, 1).state_dict())
+        .load_state_dict(&build(&experiment, 1).state_dict().unwrap())
         .unwrap();
     assert_eq!(model.evaluate(4, 1, Input::Values(&clip)).unwrap(), seen[0]);
     assert!(seen[0] != seen[1] && seen[1] != seen[2]);

@@ -59,7 +59,7 @@ impl Case {
 
     /// Weights of usual sizes, none of them at its initial value.
     fn weights(&self, model: &Model) -> StateDict {
-        let mut state = model.state_dict();
+        let mut state = model.state_dict().unwrap();
         let kinds = model.graph().params.iter().map(|p| Some(p.kind));
         let kinds = kinds.chain(std::iter::repeat(None));
         for (i, ((name, shape, values), kind)) in state.floats.iter_mut().zip(kinds).enumerate() {
@@ -101,7 +101,7 @@ impl Case {
         };
         let output = model.train_step(&input).unwrap();
         Trained {
-            gradients: gradients(model, &output),
+            gradients: gradients(model),
             statistics: statistics(model),
             activations: model.observations().to_vec(),
             output,
@@ -136,14 +136,15 @@ fn tensor(name: &str, shape: Vec<usize>, values: Vec<f32>) -> Observation {
     }
 }
 
-fn gradients(model: &Model, output: &StepOutput) -> Vec<Observation> {
-    let params = model.graph().params.iter().zip(&output.gradients);
+fn gradients(model: &Model) -> Vec<Observation> {
+    let gradients = model.gradients().unwrap();
+    let params = model.graph().params.iter().zip(&*gradients);
     let gradient = params.map(|(p, g)| tensor(&p.name, p.shape.clone(), g.clone()));
     gradient.collect()
 }
 
 fn statistics(model: &Model) -> Vec<Observation> {
-    let state = model.state_dict();
+    let state = model.state_dict().unwrap();
     let counters = state.counters.into_iter();
     let counters = counters.map(|(name, count)| tensor(&name, vec![1], vec![count as f32]));
     let floats = state.floats.into_iter();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
+use crate::base::Result;
 use crate::graph::Op;
 use crate::model::Model;
 
@@ -38,9 +39,9 @@ impl Content for Alterations {
 const QUANTILES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 
 impl Alterations {
-    pub fn of(model: &Model) -> Self {
+    pub fn of(model: &Model) -> Result<Self> {
         let graph = model.graph();
-        let values = model.state_dict().floats;
+        let values = model.state_dict()?.floats;
         let layer = |(param, &branch): (&usize, &usize)| {
             let (name, _, values) = values.get(*param)?;
             let (block, _) = name.rsplit_once(".adaconv")?;
@@ -50,9 +51,9 @@ impl Alterations {
             Op::Alter(params) => Some(params.iter().zip(&graph.branches).filter_map(layer)),
             _ => None,
         });
-        Self {
+        Ok(Self {
             layers: layers.flatten().collect(),
-        }
+        })
     }
 }
 

@@ -35,7 +35,7 @@ impl Training {
             skipped: Vec::new(),
         };
         Ok(Self {
-            learner: Learner::new(model, &experiment),
+            learner: Learner::new(model, &experiment)?,
             experiment,
             batch,
         })
@@ -58,7 +58,7 @@ impl Work for Training {
     }
 
     fn memory(&self) -> usize {
-        self.learner.model.memory()
+        self.learner.memory()
     }
 
     fn multiply_adds(&self) -> u64 {

@@ -167,7 +167,7 @@ impl Source {
         let experiment = folder.experiment()?;
         let (model, step) = opening::load(folder, &experiment, Executor::compiled(1))?;
         let trained = (step, step / manifest.steps_per_epoch.max(1));
-        let mut source = Self::new(folder.name(), experiment, model.state_dict())?;
+        let mut source = Self::new(folder.name(), experiment, model.state_dict()?)?;
         source.note("run", folder.name());
         source.note("step", step);
         source.trained = Some(trained);

@@ -4,12 +4,16 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Device, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions, cpu, cuda};
+use super::weights::elsewhere;
+use super::{
+    Device, DropoutKey, EngineKind, Executor, Input, Segment, Statistics, TrainOptions, Weights,
+    cpu, cuda,
+};
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
 use crate::program::{Program, Step, compile_eval, compile_statistics, compile_train};
 
-/// Builds engines; the card is opened with the first.
+/// Builds a model's engines and places its weights; the card is opened when it is first needed.
 pub struct Engines {
     executor: Executor,
     gpu: OnceCell<Rc<cuda::Gpu>>,
@@ -26,6 +30,21 @@ impl Engines {
         Self {
             executor,
             gpu: OnceCell::new(),
+        }
+    }
+
+    pub fn executor(&self) -> Executor {
+        self.executor
+    }
+
+    /// A model's parameters where its engines read them.
+    pub fn weights(&self, graph: &Graph, values: Vec<Vec<f32>>) -> Result<Weights> {
+        match self.device() {
+            Device::Cpu => Ok(Weights::Host(Rc::new(values))),
+            Device::Cuda(ordinal) => {
+                let weights = cuda::Weights::new(self.gpu(ordinal)?, graph, &values)?;
+                Ok(Weights::Card(Rc::new(weights)))
+            }
         }
     }
 
@@ -54,23 +73,32 @@ impl Engines {
     }
 
     fn build(&self, graph: &Graph, program: Program) -> Result<Engine> {
-        match self.executor.device {
+        match self.device() {
             Device::Cpu => {
                 let engine = cpu::Engine::new(graph, program, self.executor.threads)?;
                 Ok(Engine::Cpu(Box::new(engine)))
             }
             Device::Cuda(ordinal) => {
-                let gpu = match self.gpu.get() {
-                    Some(gpu) => gpu,
-                    None => {
-                        let gpu = Rc::new(cuda::Gpu::open(ordinal)?);
-                        self.gpu.get_or_init(|| gpu)
-                    }
-                };
-                let engine = cuda::Engine::new(graph, program, Rc::clone(gpu))?;
+                let engine = cuda::Engine::new(graph, program, self.gpu(ordinal)?)?;
                 Ok(Engine::Cuda(Box::new(engine)))
             }
         }
+    }
+
+    /// The reference runs on the CPU alone.
+    fn device(&self) -> Device {
+        match self.executor.engine {
+            EngineKind::Compiled | EngineKind::CompiledBf16 => self.executor.device,
+            EngineKind::Dfdx | EngineKind::DfdxF64 => Device::Cpu,
+        }
+    }
+
+    fn gpu(&self, ordinal: usize) -> Result<Rc<cuda::Gpu>> {
+        if let Some(gpu) = self.gpu.get() {
+            return Ok(Rc::clone(gpu));
+        }
+        let gpu = Rc::new(cuda::Gpu::open(ordinal)?);
+        Ok(Rc::clone(self.gpu.get_or_init(|| gpu)))
     }
 }
 
@@ -78,14 +106,19 @@ impl Engine {
     /// [`cpu::Engine::forward`]
     pub fn forward(
         &mut self,
-        params: &[&[f32]],
+        weights: &Weights,
         stats: &mut Statistics,
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        match self {
-            Self::Cpu(engine) => engine.forward(params, stats, input, dropout),
-            Self::Cuda(engine) => engine.forward(params, stats, input, dropout),
+        match (self, weights) {
+            (Self::Cpu(engine), Weights::Host(values)) => {
+                engine.forward(&slices(values), stats, input, dropout)
+            }
+            (Self::Cuda(engine), Weights::Card(weights)) => {
+                engine.forward(weights, stats, input, dropout)
+            }
+            _ => Err(elsewhere()),
         }
     }
 
@@ -97,17 +130,19 @@ impl Engine {
         }
     }
 
-    /// [`cpu::Engine::backward`]
+    /// [`cpu::Engine::backward`]; `grads`: of weights on the host. Those of a card stay beside its weights.
     pub fn backward(
         &mut self,
-        params: &[&[f32]],
+        weights: &Weights,
         d_logits: &[f32],
         grads: &mut [&mut [f32]],
     ) -> Result<()> {
-        match self {
-            Self::Cpu(engine) => engine.backward(params, d_logits, grads),
-            // The card has the parameters of the forward pass.
-            Self::Cuda(engine) => engine.backward(d_logits, grads),
+        match (self, weights) {
+            (Self::Cpu(engine), Weights::Host(values)) => {
+                engine.backward(&slices(values), d_logits, grads)
+            }
+            (Self::Cuda(engine), Weights::Card(weights)) => engine.backward(weights, d_logits),
+            _ => Err(elsewhere()),
         }
     }
 
@@ -147,4 +182,8 @@ impl Engine {
             Self::Cuda(engine) => engine.program(),
         }
     }
+}
+
+fn slices(values: &[Vec<f32>]) -> Vec<&[f32]> {
+    values.iter().map(Vec::as_slice).collect()
 }

@@ -5,7 +5,7 @@ use crate::base::{Error, Kind, Result};
 use crate::graph::Graph;
 use crate::program::{BufferId, Program};
 
-/// Values of everything that goes into an engine, by which callers' slices are checked.
+/// Values of everything that goes into an engine, by which what callers hand over is checked.
 pub struct Lengths {
     pub params: Vec<usize>,
     pub stats: Vec<usize>,
@@ -27,7 +27,7 @@ impl Lengths {
 
     pub fn check_forward(
         &self,
-        params: &[&[f32]],
+        params: impl ExactSizeIterator<Item = usize>,
         stats: &Statistics,
         input: Input<'_>,
     ) -> Result<()> {
@@ -38,13 +38,16 @@ impl Lengths {
         check("input", [input.count()].into_iter(), &[self.input])
     }
 
-    pub fn check_params(&self, params: &[&[f32]]) -> Result<()> {
-        check("parameters", params.iter().map(|p| p.len()), &self.params)
+    pub fn check_params(&self, params: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+        check("parameters", params, &self.params)
+    }
+
+    pub fn check_gradients(&self, grads: &[&mut [f32]]) -> Result<()> {
+        check("gradients", grads.iter().map(|g| g.len()), &self.params)
     }
 
     /// The buffer that the logits' gradient goes to.
-    pub fn check_backward(&self, d_logits: &[f32], grads: &[&mut [f32]]) -> Result<BufferId> {
-        check("gradients", grads.iter().map(|g| g.len()), &self.params)?;
+    pub fn check_backward(&self, d_logits: &[f32]) -> Result<BufferId> {
         let Some((gradient, wanted)) = self.d_logits else {
             let message = "a program for evaluation has no backward pass";
             return Err(Error::new(Kind::Usage, message));

@@ -6,11 +6,15 @@ pub mod dfdx;
 mod engine;
 mod input;
 mod lengths;
+mod update;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::engine::{Engine, Engines};
 pub use self::input::{Input, Next};
+pub use self::update::{Momentum, Rates, Update};
+pub use self::weights::{Weights, elsewhere};
 pub use crate::program::{Element, Segment, TrainOptions};
 use crate::spec::Precision;
 

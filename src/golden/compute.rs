@@ -33,7 +33,7 @@ fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tenso
 }
 
 fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
-    let mut optimizer = Optimizer::new(model.graph(), &case.experiment);
+    let mut optimizer = Optimizer::new(model, &case.experiment)?;
     let mut computed = Tensors::new();
     for step in 0..steps.count {
         let pixels = case.frames.iter().map(|&frames| {
@@ -47,13 +47,13 @@ fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> 
             dropout: DropoutKey { seed: 0, step },
         })?;
         let rate = schedule::rate(&case.experiment, steps.count, step);
-        let norm = optimizer.step(model, &output.gradients, rate);
+        let norm = optimizer.step(model, rate)?;
         let step = format!("step{step}.");
-        record_step(&mut computed, &step, case, model, &output);
+        record_step(&mut computed, &step, case, model, &output)?;
         record_taps(&mut computed, &step, model);
         computed.insert(format!("{step}grad_norm.total"), Tensor::scalar(norm));
     }
-    for (name, _, values) in model.state_dict().floats {
+    for (name, _, values) in model.state_dict()?.floats {
         record_tensor(&mut computed, "after", "after_norm", &name, &values);
     }
     Ok(computed)
@@ -65,7 +65,7 @@ fn record_step(
     case: &Case,
     model: &Model,
     output: &StepOutput,
-) {
+) -> Result<()> {
     for (frames, logits) in case.frames.iter().zip(&output.logits) {
         let shape = vec![case.batch, model.graph().classes];
         computed.insert(format!("{step}logits.{frames}"), Tensor::new(shape, logits));
@@ -75,9 +75,10 @@ fn record_step(
     }
     computed.insert(format!("{step}loss.total"), Tensor::scalar(output.total));
     let (head, norm) = (format!("{step}grad_head"), format!("{step}grad_norm"));
-    for (param, gradient) in model.graph().params.iter().zip(&output.gradients) {
+    for (param, gradient) in model.graph().params.iter().zip(&*model.gradients()?) {
         record_tensor(computed, &head, &norm, &param.name, gradient);
     }
+    Ok(())
 }
 
 fn record_taps(computed: &mut Tensors, step: &str, model: &Model) {

@@ -21,7 +21,7 @@ pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<
             loaded.map_err(|error| damaged(&path, &error.message))
         }
         Source::ProceduralV1 => {
-            let mut state = model.state_dict();
+            let mut state = model.state_dict()?;
             for (name, shape, values) in &mut state.floats {
                 *values = procedural::weight(name, shape);
             }

@@ -13,6 +13,7 @@ mod parameters;
 mod pretrained;
 mod trunk;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -27,19 +28,22 @@ use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::Checkpoint;
-use crate::exec::{DropoutKey, Executor, Input, NORM_MOMENTUM, Segment, Statistics, TrainOptions};
+use crate::exec::{
+    DropoutKey, Engines, Executor, Input, Momentum, NORM_MOMENTUM, Segment, Statistics,
+    TrainOptions, Update,
+};
 use crate::graph::{Graph, NodeId};
 use crate::program::batch::served;
 use crate::program::cost::Cost;
 use crate::spec::Experiment;
 
-/// A model of an experiment: dfdx parameters, running statistics, and the trunk that computes with them.
+/// A model of an experiment: parameters, running statistics, and the trunk that computes with them.
 pub struct Model {
     plan: Rc<Plan>,
     parameters: Parameters,
     statistics: Statistics,
     objective: Objective,
-    executor: Executor,
+    engines: Rc<Engines>,
     trunk: Box<dyn Trunk>,
 }
 
@@ -52,15 +56,14 @@ pub struct StepInput<'a> {
     pub dropout: DropoutKey,
 }
 
-/// What a forward and backward pass leaves. Nothing has been updated but the running statistics.
+/// What a forward and backward pass leaves, beside [`Model::gradients`]. Nothing has been updated but the running
+/// statistics.
 pub struct StepOutput {
     pub total: f64,
     /// The terms of the total by name: `ce`, `kl.4`, `kl.8` (lambda included).
     pub terms: Vec<(String, f64)>,
     /// For each branch: `clips × classes`.
     pub logits: Vec<Vec<f32>>,
-    /// For each parameter, in the graph's order.
-    pub gradients: Vec<Vec<f32>>,
 }
 
 /// One step of a program, over all its passes.
@@ -76,23 +79,26 @@ pub struct StepTime {
 }
 
 impl Model {
-    /// Builds the graphs for training and for evaluation, and the initial weights. `base`: folder of the experiment.
+    /// Builds the graphs for training and for evaluation, and the initial weights, which go where the executor computes.
+    /// `base`: folder of the experiment.
     pub fn new(experiment: &Experiment, base: &Path, executor: Executor) -> Result<Self> {
         let train = experiment.train.clips.size;
         let eval = evaluation_size(&experiment.eval);
         let graph = Graph::build(experiment, (train, train))?;
         let (values, statistics) = init::initial(experiment, &graph, base)?;
+        let engines = Rc::new(Engines::new(executor));
+        let weights = engines.weights(&graph, values)?;
         let plan = Rc::new(Plan {
             evaluation: Graph::build(experiment, (eval, eval))?,
             options: TrainOptions::of(experiment),
             training: graph,
         });
         Ok(Self {
-            parameters: Parameters::new(values),
+            parameters: Parameters::new(weights),
             statistics,
             objective: Objective::of(&experiment.method),
-            executor,
-            trunk: trunk::build(executor, Rc::clone(&plan), &[]),
+            trunk: trunk::build(&engines, Rc::clone(&plan), &[]),
+            engines,
             plan,
         })
     }
@@ -114,13 +120,13 @@ impl Model {
 
     /// What computes the model.
     pub fn executor(&self) -> Executor {
-        self.executor
+        self.engines.executor()
     }
 
     /// From now on every pass also leaves the outputs of these nodes in [`Model::observations`]. Nothing else changes,
     /// but for rounding: what is observed is not fused away.
     pub fn observe(&mut self, nodes: &[NodeId]) {
-        self.trunk = trunk::build(self.executor, Rc::clone(&self.plan), nodes);
+        self.trunk = trunk::build(&self.engines, Rc::clone(&self.plan), nodes);
     }
 
     /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
@@ -130,6 +136,7 @@ impl Model {
 
     /// Builds the training program for batches of `clips`, so that nothing can be found wrong with it later.
     pub fn prepare_train(&mut self, clips: usize) -> Result<()> {
+        self.parameters.prepare_training()?;
         self.trunk.prepare_train(clips)
     }
 
@@ -139,9 +146,9 @@ impl Model {
         self.trunk.prepare_eval(batch)
     }
 
-    /// Bytes that the engine holds between passes by now.
+    /// Bytes that the engine holds between passes by now, and the weights on a card with it.
     pub fn memory(&self) -> usize {
-        self.trunk.memory()
+        self.trunk.memory() + self.parameters.weights().memory()
     }
 
     /// Forward of every branch, objective and backward on dfdx's tape.
@@ -149,10 +156,37 @@ impl Model {
         let graph = &self.plan.training;
         let frames = graph.branches.iter().sum::<usize>() * input.labels.len();
         check_pixels(graph, frames, input.pixels)?;
+        self.parameters.prepare_training()?;
+        // Two steps' gradients are never held at once.
+        self.parameters.keep(Vec::new());
         self.trunk.weights_changed();
         let (parameters, statistics) = (&self.parameters, &mut self.statistics);
-        self.trunk
-            .train_step(parameters, statistics, &self.objective, input)
+        let step = self
+            .trunk
+            .train_step(parameters, statistics, &self.objective, input)?;
+        self.parameters.keep(step.gradients);
+        Ok(step.output)
+    }
+
+    /// What the last training step left: for each parameter its gradient, in the graph's order; from a card in one copy.
+    pub fn gradients(&self) -> Result<Cow<'_, [Vec<f32>]>> {
+        self.parameters.gradients()
+    }
+
+    /// Momentum, zero, for the parameters of which `trained` says that they are.
+    pub fn momentum(&self, trained: &[bool]) -> Result<Momentum> {
+        Momentum::new(self.parameters.weights(), trained)
+    }
+
+    /// Σ g² over the last step's gradients of the parameters that have momentum, in float64.
+    pub fn gradient_square(&self, momentum: &Momentum) -> Result<f64> {
+        self.parameters.gradient_square(momentum)
+    }
+
+    /// Updates the parameters that have momentum from the last step's gradients, where they are.
+    pub fn learn(&mut self, update: &Update, momentum: &mut Momentum) -> Result<()> {
+        self.trunk.weights_changed();
+        self.parameters.learn(update, momentum)
     }
 
     /// Logits (`clips × classes`) in evaluation, by the branch that serves `frames`.
@@ -216,55 +250,30 @@ impl Model {
         self.trunk.release();
     }
 
-    /// The values of parameter `index` of the graph, changed in place.
-    pub fn update(&mut self, index: usize, change: &mut dyn FnMut(&mut [f32])) {
-        self.trunk.weights_changed();
-        self.parameters.change(index, change);
-    }
-
-    pub fn state_dict(&self) -> StateDict {
-        let values = self.parameters.values();
-        let params = self.plan.training.params.iter().zip(values.iter());
-        let params = params.map(|(p, v)| (p.name.clone(), p.shape.clone(), v.clone()));
-        let stats = self
-            .plan
-            .training
-            .stats
-            .iter()
-            .enumerate()
-            .flat_map(|(i, stat)| {
-                let named = |kind: &str, values: &[Vec<f32>]| {
-                    let name = format!("{}.{kind}", stat.name);
-                    (name, vec![stat.channels], values[i].clone())
-                };
-                [
-                    named("running_mean", &self.statistics.mean),
-                    named("running_var", &self.statistics.var),
-                ]
-            });
-        let counters = self.counter_names().zip(&self.statistics.batches);
-        StateDict {
-            floats: params.chain(stats).collect(),
+    /// Every parameter and statistic; parameters come from a card in one copy.
+    pub fn state_dict(&self) -> Result<StateDict> {
+        let parameters = self.parameters.weights().read()?;
+        let Statistics { mean, var, batches } = &self.statistics;
+        let statistics = mean.iter().zip(var).flat_map(|(mean, var)| [mean, var]);
+        let values = parameters.iter().chain(statistics).cloned();
+        let floats = self.float_names().into_iter().zip(values);
+        let counters = self.counter_names().zip(batches);
+        Ok(StateDict {
+            floats: floats.map(|((name, shape), v)| (name, shape, v)).collect(),
             counters: counters.map(|(name, &count)| (name, count)).collect(),
-        }
+        })
     }
 
     /// Every name must be there with its shape, and none be left over.
     pub fn load_state_dict(&mut self, state: &StateDict) -> Result<()> {
-        let own = self.state_dict();
-        let expected = own
-            .floats
-            .iter()
-            .map(|(n, s, _)| (n.as_str(), s.as_slice()));
+        let own = self.float_names();
+        let expected = own.iter().map(|(n, s)| (n.as_str(), s.as_slice()));
         let floats = state::in_order("state dictionary", expected, &state.floats)?;
         let batches = state::counters_in_order(self.counter_names(), &state.counters)?;
 
         self.trunk.weights_changed();
         let (params, stats) = floats.split_at(self.plan.training.params.len());
-        for (index, values) in params.iter().enumerate() {
-            self.parameters
-                .change(index, &mut |own| own.copy_from_slice(values));
-        }
+        self.parameters.replace(params)?;
         let owned = |offset: usize| stats.iter().skip(offset).step_by(2).map(|v| v.to_vec());
         self.statistics = Statistics {
             mean: owned(0).collect(),
@@ -287,6 +296,17 @@ impl Model {
             counters = own.collect();
         }
         self.load_state_dict(&StateDict { floats, counters })
+    }
+
+    /// Names and shapes of all parameters, then of the mean and variance of each norm.
+    fn float_names(&self) -> Vec<(String, Vec<usize>)> {
+        let Graph { params, stats, .. } = &self.plan.training;
+        let params = params.iter().map(|p| (p.name.clone(), p.shape.clone()));
+        let stats = stats.iter().flat_map(|stat| {
+            ["running_mean", "running_var"]
+                .map(|kind| (format!("{}.{kind}", stat.name), vec![stat.channels]))
+        });
+        params.chain(stats).collect()
     }
 
     fn counter_names(&self) -> impl Iterator<Item = String> {

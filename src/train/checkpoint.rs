@@ -11,7 +11,7 @@ use crate::run::{Folder, folder, metrics, tensors};
 /// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
 /// last good checkpoint.
 pub fn save(folder: &Folder, learner: &Learner, moment: Moment) -> Result<()> {
-    let state = learner.model.state_dict();
+    let state = learner.model.state_dict()?;
     let broken = |values: &[f32]| values.iter().any(|value| !value.is_finite());
     if let Some((name, ..)) = state.floats.iter().find(|tensor| broken(&tensor.2)) {
         return Err(Error::new(
@@ -23,7 +23,7 @@ pub fn save(folder: &Folder, learner: &Learner, moment: Moment) -> Result<()> {
         ));
     }
     let model = tensors::encode(&state)?;
-    let momentum = tensors::encode_floats(&learner.optimizer.state())?;
+    let momentum = tensors::encode_floats(&learner.optimizer.state()?)?;
     checkpoint::write(&folder.checkpoints(), moment, &model, &momentum)?;
     checkpoint::prune(&folder.checkpoints(), checkpoint::KEPT)
 }

@@ -24,11 +24,11 @@ pub struct Place {
 }
 
 impl Learner {
-    pub fn new(model: Model, experiment: &Experiment) -> Self {
-        Self {
-            optimizer: Optimizer::new(model.graph(), experiment),
+    pub fn new(model: Model, experiment: &Experiment) -> Result<Self> {
+        Ok(Self {
+            optimizer: Optimizer::new(&model, experiment)?,
             model,
-        }
+        })
     }
 
     /// Forward, backward, update. `next`: the step that follows. Fails when a value is not finite; the model is of no use then.
@@ -44,8 +44,7 @@ impl Learner {
         let output = self.model.train_step(&input)?;
         let mut grad_norm = f64::NAN;
         if output.total.is_finite() {
-            let gradients = &output.gradients;
-            grad_norm = self.optimizer.step(&mut self.model, gradients, rate);
+            grad_norm = self.optimizer.step(&mut self.model, rate)?;
         }
         if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
             return Err(diverged(place.step, batch, rate, &what));
@@ -61,6 +60,11 @@ impl Learner {
             accuracy,
             skipped: batch.skipped.iter().map(|(id, _)| id.clone()).collect(),
         })
+    }
+
+    /// [`Model::memory`] and the momentum on a card.
+    pub fn memory(&self) -> usize {
+        self.model.memory() + self.optimizer.memory()
     }
 
     fn accuracy(&self, output: &StepOutput, labels: &[usize]) -> BTreeMap<usize, f64> {

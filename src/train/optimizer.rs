@@ -10,10 +10,12 @@
 //! p ← p − (lr · group.lr) · v
 //! ```
 //!
-//! The norm is summed in float64 in the graph's order; the update is elementwise in float32.
+//! The norm is summed in float64 in an order that the parameters' shapes alone decide; the update is elementwise in float32
+//! ([`Update::apply`]), where the model's weights are.
 
 use crate::base::Result;
-use crate::graph::{Graph, Param, ParamKind};
+use crate::exec::{Momentum, Rates, Update};
+use crate::graph::{Param, ParamKind};
 use crate::model::{Model, state};
 use crate::spec::{Experiment, FrozenNorms, Group, Groups, Precision};
 
@@ -22,6 +24,8 @@ pub struct Optimizer {
     /// Largest total norm of the gradients; `None` where clipping does not apply.
     clip: Option<f64>,
     slots: Vec<Slot>,
+    /// v, of every parameter that is not frozen.
+    velocity: Momentum,
     started: bool,
 }
 
@@ -33,8 +37,7 @@ struct Slot {
     rate: f64,
     /// Weight decay, multiplied out.
     decay: f32,
-    /// `None` for a frozen parameter.
-    velocity: Option<Vec<f32>>,
+    frozen: bool,
 }
 
 /// How one parameter is updated: the formula's numbers, multiplied out.
@@ -70,63 +73,65 @@ pub fn is_frozen(param: &Param, frozen: FrozenNorms) -> bool {
 }
 
 impl Optimizer {
-    pub fn new(graph: &Graph, experiment: &Experiment) -> Self {
+    pub fn new(model: &Model, experiment: &Experiment) -> Result<Self> {
         let sgd = &experiment.optimizer;
         let mixed = experiment.train.precision == Precision::Mixed;
-        let slots = graph.params.iter().map(|param| {
+        let slots = model.graph().params.iter().map(|param| {
             let group = group(&sgd.groups, param.kind);
-            let frozen = is_frozen(param, experiment.train.frozen_norms);
             Slot {
                 name: param.name.clone(),
                 shape: param.shape.clone(),
                 rate: group.lr,
                 decay: (sgd.weight_decay * group.decay) as f32,
-                velocity: (!frozen).then(|| vec![0.0; param.shape.iter().product()]),
+                frozen: is_frozen(param, experiment.train.frozen_norms),
             }
         });
-        Self {
+        let slots: Vec<Slot> = slots.collect();
+        let trained: Vec<bool> = slots.iter().map(|slot| !slot.frozen).collect();
+        Ok(Self {
             momentum: sgd.momentum as f32,
             clip: sgd
                 .clip
                 .filter(|clip| clip.under_mixed || !mixed)
                 .map(|clip| clip.norm),
-            slots: slots.collect(),
+            velocity: model.momentum(&trained)?,
+            slots,
             started: false,
-        }
+        })
     }
 
-    /// Clips and applies the gradients at the rate `lr`; returns their total L2 norm before clipping. When that norm
-    /// is not finite nothing changes, so that what was learnt so far can still be saved.
-    pub fn step(&mut self, model: &mut Model, gradients: &[Vec<f32>], lr: f64) -> f64 {
-        self.apply(gradients, lr, |index, change| model.update(index, change))
+    /// Clips and applies the gradients that the model's last step left, at the rate `lr`; returns their total L2 norm
+    /// before clipping. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
+    pub fn step(&mut self, model: &mut Model, lr: f64) -> Result<f64> {
+        let norm = self.total_norm(model)?;
+        self.apply(norm, lr, |update, velocity| model.learn(update, velocity))
     }
 
-    /// [`Optimizer::step`] on parameters that `update` gives access to, by index.
+    /// [`Optimizer::step`] from gradients of total norm `norm`, which `learn` updates parameters by.
     fn apply(
         &mut self,
-        gradients: &[Vec<f32>],
+        norm: f64,
         lr: f64,
-        mut update: impl FnMut(usize, &mut dyn FnMut(&mut [f32])),
-    ) -> f64 {
-        let norm = self.total_norm(gradients);
-        if !norm.is_finite() {
-            return norm;
+        learn: impl FnOnce(&Update, &mut Momentum) -> Result<()>,
+    ) -> Result<f64> {
+        if norm.is_finite() {
+            learn(&self.update(norm, lr), &mut self.velocity)?;
+            self.started = true;
         }
-        let scale = self.scale(norm);
-        for (index, (slot, gradient)) in self.slots.iter_mut().zip(gradients).enumerate() {
-            if let Some(velocity) = &mut slot.velocity {
-                let rate = (lr * slot.rate) as f32;
-                let (momentum, decay) = (self.momentum, slot.decay);
-                update(index, &mut |values| {
-                    for ((p, v), g) in values.iter_mut().zip(&mut *velocity).zip(gradient) {
-                        *v = momentum * *v + (g * scale + decay * *p);
-                        *p -= rate * *v;
-                    }
-                });
-            }
+        Ok(norm)
+    }
+
+    /// The update from gradients of total norm `norm` at the rate `lr`.
+    fn update(&self, norm: f64, lr: f64) -> Update {
+        let rates = self.slots.iter().map(|slot| Rates {
+            rate: (lr * slot.rate) as f32,
+            decay: slot.decay,
+        });
+        Update {
+            momentum: self.momentum,
+            scale: self.scale(norm),
+            rates: rates.collect(),
         }
-        self.started = true;
-        norm
     }
 
     /// The factor by which gradients of total norm `norm` are clipped.
@@ -139,63 +144,64 @@ impl Optimizer {
     pub fn rules(&self, lr: f64) -> impl Iterator<Item = Rule<'_>> {
         self.slots.iter().map(move |slot| Rule {
             parameter: &slot.name,
-            frozen: slot.velocity.is_none(),
+            frozen: slot.frozen,
             rate: (lr * slot.rate) as f32,
             decay: slot.decay,
             momentum: self.momentum,
         })
     }
 
-    /// L2 norm over the gradients of all trained parameters.
-    pub fn total_norm(&self, gradients: &[Vec<f32>]) -> f64 {
-        let trained = self.slots.iter().zip(gradients);
-        let squares = trained
-            .filter(|(slot, _)| slot.velocity.is_some())
-            .map(|(_, gradient)| gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>());
-        squares.sum::<f64>().sqrt()
+    /// L2 norm over the gradients of all trained parameters that the model's last step left.
+    pub fn total_norm(&self, model: &Model) -> Result<f64> {
+        Ok(model.gradient_square(&self.velocity)?.sqrt())
+    }
+
+    /// Bytes of the momentum on a card.
+    pub fn memory(&self) -> usize {
+        self.velocity.memory()
     }
 
     /// Momentum of each trained parameter by its official name, in the graph's order; empty before the first step.
-    pub fn state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    pub fn state(&self) -> Result<Vec<state::Named>> {
         if !self.started {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let trained = self.slots.iter().filter_map(|slot| {
-            let velocity = slot.velocity.clone()?;
-            Some((slot.name.clone(), slot.shape.clone(), velocity))
-        });
-        trained.collect()
+        let trained = self.trained().zip(self.velocity.read()?);
+        let named = trained.map(|(slot, v)| (slot.name.clone(), slot.shape.clone(), v));
+        Ok(named.collect())
     }
 
     /// What [`Optimizer::state`] gave; nothing is missing and nothing left over.
-    pub fn load_state(&mut self, state: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
-        let trained = self.slots.iter_mut().filter(|s| s.velocity.is_some());
-        let mut trained: Vec<&mut Slot> = trained.collect();
+    pub fn load_state(&mut self, state: &[state::Named]) -> Result<()> {
         if state.is_empty() {
-            for velocity in trained.iter_mut().filter_map(|s| s.velocity.as_mut()) {
-                velocity.fill(0.0);
-            }
-            self.started = false;
-            return Ok(());
+            self.velocity.clear()?;
+        } else {
+            let expected = self
+                .trained()
+                .map(|s| (s.name.as_str(), s.shape.as_slice()));
+            let found = state::in_order("momentum", expected, state)?;
+            self.velocity.write(&found)?;
         }
-        let expected = trained
-            .iter()
-            .map(|s| (s.name.as_str(), s.shape.as_slice()));
-        let found = state::in_order("momentum", expected, state)?;
-        for (slot, values) in trained.iter_mut().zip(found) {
-            slot.velocity = Some(values.to_vec());
-        }
-        self.started = true;
+        self.started = !state.is_empty();
         Ok(())
+    }
+
+    fn trained(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !slot.frozen)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::rc::Rc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exec::{Executor, Weights};
     use crate::golden::{Network, Training, experiment};
+    use crate::graph::Graph;
     use crate::spec::{Backbone, Block, Clip, Method, ResNet, Stem};
 
     fn small() -> Experiment {
@@ -219,6 +225,12 @@ mod tests {
         })
     }
 
+    fn optimizer(experiment: &Experiment) -> (Graph, Optimizer) {
+        let model = Model::new(experiment, Path::new(""), Executor::compiled(1)).unwrap();
+        let optimizer = Optimizer::new(&model, experiment).unwrap();
+        (model.graph().clone(), optimizer)
+    }
+
     /// An optimiser and parameters filled with one value.
     struct Bench {
         graph: Graph,
@@ -228,27 +240,35 @@ mod tests {
 
     impl Bench {
         fn new(experiment: &Experiment, value: f32) -> Self {
-            let graph = Graph::build(experiment, (8, 8)).unwrap();
+            let (graph, optimizer) = optimizer(experiment);
             Self {
-                optimizer: Optimizer::new(&graph, experiment),
+                optimizer,
                 values: filled(&graph, value),
                 graph,
             }
         }
 
         fn step(&mut self, gradients: &[Vec<f32>], lr: f64) -> f64 {
-            let values = &mut self.values;
-            self.optimizer
-                .apply(gradients, lr, |index, change| change(&mut values[index]))
+            let (optimizer, values) = (&mut self.optimizer, &mut self.values);
+            let host = Weights::Host(Rc::default());
+            let norm = optimizer.velocity.square(&host, gradients).unwrap().sqrt();
+            let learn = |update: &Update, velocity: &mut Momentum| {
+                let Momentum::Host(velocities) = velocity else {
+                    panic!("the executor is the CPU's");
+                };
+                for (index, velocity) in velocities.iter_mut().enumerate() {
+                    if let Some(velocity) = velocity {
+                        update.apply(index, &gradients[index], velocity, &mut values[index]);
+                    }
+                }
+                Ok(())
+            };
+            optimizer.apply(norm, lr, learn).unwrap()
         }
 
         fn first(&self, name: &str) -> f32 {
-            let index = self
-                .graph
-                .params
-                .iter()
-                .position(|p| p.name == name)
-                .unwrap();
+            let mut params = self.graph.params.iter();
+            let index = params.position(|p| p.name == name).unwrap();
             self.values[index][0]
         }
     }
@@ -330,7 +350,7 @@ mod tests {
                 .map(|p| p.shape.iter().product::<usize>())
                 .sum();
             assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
-            assert_eq!(bench.optimizer.state().len(), trained.count());
+            assert_eq!(bench.optimizer.state().unwrap().len(), trained.count());
         }
     }
 
@@ -341,14 +361,14 @@ mod tests {
         gradients[1][0] = f32::NAN;
         assert!(bench.step(&gradients, 0.1).is_nan());
         assert_eq!(bench.values, filled(&bench.graph, 1.0));
-        assert!(bench.optimizer.state().is_empty());
+        assert!(bench.optimizer.state().unwrap().is_empty());
     }
 
     #[test]
     fn state_that_does_not_fit_is_refused() {
         let mut bench = Bench::new(&small(), 1.0);
         bench.step(&filled(&bench.graph, 0.5), 0.1);
-        let mut state = bench.optimizer.state();
+        let mut state = bench.optimizer.state().unwrap();
         state[0].0 = "elsewhere".to_owned();
         state[1].1 = vec![1, 8];
         let error = bench.optimizer.load_state(&state).unwrap_err();
@@ -370,8 +390,8 @@ mod tests {
             let mut resumed = Bench::new(&experiment, 1.0);
             for step in 0..4 {
                 if step == stop {
-                    let state = resumed.optimizer.state();
-                    resumed.optimizer = Optimizer::new(&resumed.graph, &experiment);
+                    let state = resumed.optimizer.state().unwrap();
+                    resumed.optimizer = optimizer(&experiment).1;
                     resumed.optimizer.load_state(&state).unwrap();
                 }
                 whole.step(&gradients, lr);

@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
         let experiment = &job.loaded.experiment;
         let identity = experiment.identity();
         let model = Model::new(experiment, &job.loaded.base, job.executor)?;
-        let mut learner = Learner::new(model, experiment);
+        let mut learner = Learner::new(model, experiment)?;
         job.folder.remove_unfinished()?;
         let manifest = match job.folder.exists() {
             true => job.folder.manifest()?,
@@ -380,7 +380,7 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
             ),
         ));
     }
-    let weights = tensors::encode(&model.state_dict())?;
+    let weights = tensors::encode(&model.state_dict()?)?;
     let manifest = Manifest {
         format: FORMAT,
         name: experiment.name.clone(),

@@ -40,23 +40,25 @@ pub fn walk(
         Stage::Loss,
         losses(&outputs, tolerance.gradients),
     )?;
-    let outcome = gradients(&both.a.learner.model, &outputs, tolerance.gradients);
+    let outcome = gradients(both, tolerance.gradients)?;
     walk.note_step(Some(step), Stage::Gradients, outcome)?;
 
     let rates = both
         .as_ref()
         .map(|side| schedule::rate(side.experiment, side.steps_per_epoch, step));
-    let outcome = optimizers(both, &outputs, &rates, tolerance.gradients);
-    walk.note_step(Some(step), Stage::Optimizer, outcome)?;
-    let updates = both.as_mut().zip(outputs.as_ref()).zip(rates);
-    let norms = updates.map(|((side, output), rate)| {
-        let learner = &mut side.learner;
-        learner
-            .optimizer
-            .step(&mut learner.model, &output.gradients, rate)
+    let norms = both.as_ref().map(|side| {
+        let learner = &side.learner;
+        learner.optimizer.total_norm(&learner.model)
     });
+    let outcome = optimizers(both, &norms.both()?, &rates, tolerance.gradients);
+    walk.note_step(Some(step), Stage::Optimizer, outcome)?;
+    let updates = both.as_mut().zip(rates).map(|(side, rate)| {
+        let learner = &mut side.learner;
+        learner.optimizer.step(&mut learner.model, rate)
+    });
+    let norms = updates.both()?;
     let states = both.as_ref().map(|side| side.learner.model.state_dict());
-    let outcome = weights(&states, tolerance.gradients);
+    let outcome = weights(&states.both()?, tolerance.gradients);
     walk.note_step(Some(step), Stage::Update, outcome)?;
     match norms.a.is_finite() {
         true => Ok(()),
@@ -156,7 +158,7 @@ fn chunks<'a>(nodes: &'a [Common], graph: &Graph, clips: usize) -> Vec<&'a [Comm
 
 /// The outputs of some nodes in training. The model stays as it was.
 fn observe(model: &mut Model, input: &StepInput<'_>, nodes: &[NodeId]) -> Result<Vec<Observation>> {
-    let before = model.state_dict();
+    let before = model.state_dict()?;
     model.observe(nodes);
     let passed = model.train_step(input).map(drop);
     let observed = model.observations().to_vec();
@@ -244,23 +246,25 @@ fn losses(outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
     })
 }
 
-fn gradients(model: &Model, outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
-    let params = &model.graph().params;
-    let pairs = outputs.a.gradients.iter().zip(&outputs.b.gradients);
+fn gradients(both: &Pair<Replayed<'_>>, measure: Measure) -> Result<Outcome> {
+    let models = both.as_ref().map(|side| &side.learner.model);
+    let params = &models.a.graph().params;
+    let gradients = models.map(Model::gradients).both()?;
+    let pairs = gradients.a.iter().zip(&*gradients.b);
     let mut differences = params.iter().zip(pairs).filter_map(|(param, (a, b))| {
         let apart = measure.apart(a, b)?;
         let place = format!("{}{}", param.name, place(apart.index, &param.shape));
         Some(Difference::new(place, apart.a, apart.b).note(apart.to_string()))
     });
-    Outcome::of(differences.next(), || {
+    Ok(Outcome::of(differences.next(), || {
         format!("{} parameters", params.len())
-    })
+    }))
 }
 
 /// The numbers of each parameter's update, then the factor by which all gradients are clipped.
 fn optimizers(
     both: &Pair<Replayed<'_>>,
-    outputs: &Pair<StepOutput>,
+    norms: &Pair<f64>,
     rates: &Pair<f64>,
     measure: Measure,
 ) -> Outcome {
@@ -268,9 +272,7 @@ fn optimizers(
     let rules = optimizers.zip(*rates);
     let Pair { a, b } = rules.map(|(optimizer, rate)| optimizer.rules(rate).collect::<Vec<_>>());
     let rule = a.iter().zip(&b).find_map(|(a, b)| rule_difference(a, b));
-    let norms = optimizers.zip(outputs.as_ref());
-    let norms = norms.map(|(optimizer, output)| optimizer.total_norm(&output.gradients));
-    let scales = optimizers.zip(norms);
+    let scales = optimizers.zip(*norms);
     let scales = scales.map(|(optimizer, norm)| optimizer.scale(norm));
     let scaled = || {
         let equal = measure.equal(f64::from(scales.a), f64::from(scales.b));

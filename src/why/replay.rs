@@ -64,14 +64,15 @@ pub fn walk(
             return Ok(());
         }
     };
-    let states = models.as_ref().map(Model::state_dict);
+    let states = models.as_ref().map(Model::state_dict).both()?;
     let outcome = weights(&states, Measure::Bits);
     walk.note(Stage::InitialWeights, outcome)?;
     let (Ok(data), Ok(plans), Some(mut batches)) = (data, &plans, batches) else {
         walk.skip(&all, "there is no batch to compute");
         return Ok(());
     };
-    let mut both = sides.as_ref().zip(data.as_ref()).zip(models).map(replayed);
+    let both = sides.as_ref().zip(data.as_ref()).zip(models);
+    let mut both = both.map(replayed).both()?;
     let tolerance = Tolerance::between(options.executors);
     for step in 0..options.steps {
         if step > 0 {
@@ -112,7 +113,7 @@ fn without_file(sides: &Pair<Side>, options: &Options<'_>, walk: &mut Walk) -> R
         let mut experiment = side.experiment.clone();
         experiment.model.init = Init::Random;
         let model = Model::new(&experiment, &side.base, *executor)?;
-        Ok(model.state_dict())
+        model.state_dict()
     });
     let outcome = match weights(&random.both()?, Measure::Bits) {
         Outcome::Same(what) => Outcome::Same(format!("{what}, drawn as if there were no file")),
@@ -127,14 +128,16 @@ fn plans(sides: &Pair<Side>, data: &Pair<Arc<Dataset>>) -> Pair<TrainPlan> {
     sides.as_ref().zip(data.as_ref()).map(plan)
 }
 
-fn replayed<'a>(((side, dataset), model): ((&'a Side, &'a Arc<Dataset>), Model)) -> Replayed<'a> {
+fn replayed<'a>(
+    ((side, dataset), model): ((&'a Side, &'a Arc<Dataset>), Model),
+) -> Result<Replayed<'a>> {
     let experiment = &side.experiment;
-    Replayed {
+    Ok(Replayed {
         experiment,
         dataset,
-        learner: Learner::new(model, experiment),
+        learner: Learner::new(model, experiment)?,
         steps_per_epoch: steps_per_epoch(dataset.train.len(), experiment.train.batch),
-    }
+    })
 }
 
 /// The first tensor of two states that differs, in the graph's order.

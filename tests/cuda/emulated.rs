@@ -25,6 +25,7 @@ pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
         .args([
             "-std=c++17",
             "-O3",
+            "-ffp-contract=off",
             "-Wall",
             "-Werror",
             "-U_FORTIFY_SOURCE",

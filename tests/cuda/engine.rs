@@ -6,7 +6,7 @@ use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cuda::libraries::Search;
 use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
-use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, cpu};
+use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, Weights, cpu};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
 use ffn::program::{Element, Program, compile_eval, compile_statistics, compile_train};
 use ffn::spec::*;
@@ -71,7 +71,7 @@ fn segments() -> Vec<Segment> {
     vec![segment(0, 2), segment(1, 4)]
 }
 
-fn normal(seed: u64, count: usize) -> Vec<f32> {
+pub fn normal(seed: u64, count: usize) -> Vec<f32> {
     let mut stream = Stream::new(seed, Purpose::Init, &[]);
     (0..count).map(|_| stream.normal() as f32).collect()
 }
@@ -103,21 +103,17 @@ pub fn weights(graph: &Graph) -> (Vec<Vec<f32>>, Statistics) {
 }
 
 /// What one pass leaves, by name: logits, statistics, observed values, gradients.
-fn pass(engine: &mut Engine, graph: &Graph) -> Vec<(String, Vec<f32>)> {
-    let (params, mut stats) = weights(graph);
-    let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+fn pass(engine: &mut Engine, own: &Weights, graph: &Graph) -> Vec<(String, Vec<f32>)> {
+    let (_, mut stats) = weights(graph);
     let program = engine.program();
     let trains = program.d_logits.is_some();
     let input = normal(1, program.buffers[program.input].len);
     let d_logits = normal(2, program.buffers[program.logits].len);
-    let logits = engine
-        .forward(&params, &mut stats, Input::Values(&input), STEP)
-        .unwrap();
+    let logits = engine.forward(own, &mut stats, Input::Values(&input), STEP);
+    let logits = logits.unwrap();
     let mut all = vec![("logits".to_owned(), logits.to_vec())];
     if trains {
-        let mut gradients: Vec<_> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
-        let mut to: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
-        engine.backward(&params, &d_logits, &mut to).unwrap();
+        let gradients = backward(engine, own, &d_logits);
         let named = graph.params.iter().zip(gradients);
         all.extend(named.map(|(param, values)| (format!("gradient of {}", param.name), values)));
     }
@@ -134,6 +130,22 @@ fn pass(engine: &mut Engine, graph: &Graph) -> Vec<(String, Vec<f32>)> {
     let observed = engine.observed().into_iter();
     all.extend(observed.map(|(node, values)| (graph.nodes[node].name.clone(), values.to_vec())));
     all
+}
+
+fn backward(engine: &mut Engine, weights: &Weights, d_logits: &[f32]) -> Vec<Vec<f32>> {
+    match weights {
+        Weights::Host(values) => {
+            let mut gradients: Vec<_> = values.iter().map(|p| vec![f32::NAN; p.len()]).collect();
+            let mut to: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+            engine.backward(weights, d_logits, &mut to).unwrap();
+            gradients
+        }
+        Weights::Card(on_card) => {
+            on_card.prepare_gradients().unwrap();
+            engine.backward(weights, d_logits, &mut []).unwrap();
+            on_card.read_gradients().unwrap()
+        }
+    }
 }
 
 fn rms(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -164,22 +176,29 @@ fn far(found: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)]) -> Vec<Str
     far.collect()
 }
 
+/// The emulated card, open.
+pub fn gpu() -> Option<Rc<Gpu>> {
+    let probe = Probe::new(&Search::new(Some(card()?)));
+    assert_eq!(probe.cards.len(), 1, "{probe:?}");
+    Some(Rc::new(Gpu::open(0).unwrap()))
+}
+
 /// Runs a program on both engines, backward too if it has backward steps, and twice on the card.
 #[track_caller]
 fn compare(graph: &Graph, program: Program) {
-    let Some(folder) = card() else { return };
-    let probe = Probe::new(&Search::new(Some(folder)));
-    assert_eq!(probe.cards.len(), 1, "{probe:?}");
-    let gpu = Rc::new(Gpu::open(0).unwrap());
+    let Some(gpu) = gpu() else { return };
+    let (params, _) = weights(graph);
+    let on_card = cuda::Weights::new(Rc::clone(&gpu), graph, &params).unwrap();
+    let [host, on_card] = [Weights::Host(params.into()), Weights::Card(on_card.into())];
     let engine = cpu::Engine::new(graph, program.clone(), 1).unwrap();
-    let expected = pass(&mut Engine::Cpu(Box::new(engine)), graph);
+    let expected = pass(&mut Engine::Cpu(Box::new(engine)), &host, graph);
     let mut engine = Engine::Cuda(Box::new(cuda::Engine::new(graph, program, gpu).unwrap()));
-    let found = pass(&mut engine, graph);
-    assert_eq!(
-        found,
-        pass(&mut engine, graph),
-        "a second pass gives other bits"
-    );
+    let found = pass(&mut engine, &on_card, graph);
+    let again = pass(&mut engine, &on_card, graph);
+    assert_eq!(found, again, "a second pass gives other bits");
+    let mut stats = Statistics::initial(graph);
+    let error = engine.forward(&host, &mut stats, Input::Values(&[]), STEP);
+    assert!(error.err().unwrap().message.contains("another device"));
     let (far, count) = (far(&found, &expected), expected.len());
     assert!(
         far.is_empty(),
@@ -197,7 +216,7 @@ fn compare_training(graph: &Graph, options: &TrainOptions) {
     );
 }
 
-fn flexible(block: Block, stem: Stem) -> Graph {
+pub fn flexible(block: Block, stem: Stem) -> Graph {
     network(block, stem, Norms::Private)
 }
 
@@ -290,11 +309,10 @@ fn evaluation_observed() {
 
 #[test]
 fn programs_in_bf16_are_refused() {
-    let Some(folder) = card() else { return };
-    Probe::new(&Search::new(Some(folder)));
+    let Some(gpu) = gpu() else { return };
     let graph = flexible(Block::Basic, Stem::Small);
     let program = compile_train(&graph, &segments(), &options(), &[], Element::Bf16).unwrap();
-    let engine = cuda::Engine::new(&graph, program, Rc::new(Gpu::open(0).unwrap()));
+    let engine = cuda::Engine::new(&graph, program, gpu);
     let error = engine.err().unwrap();
     assert!(error.message.contains("computes in float32"), "{error}");
 }

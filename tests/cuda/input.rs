@@ -3,15 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ffn::exec::cuda::libraries::Search;
-use ffn::exec::cuda::probe::Probe;
-use ffn::exec::cuda::{self, Gpu};
+use ffn::exec::cuda;
 use ffn::exec::{Input, Segment, Statistics};
 use ffn::program::{Element, compile_eval};
 use ffn::spec::*;
 
-use crate::emulated::card;
-use crate::engine::{STEP, network_of, weights};
+use crate::engine::{STEP, gpu, network_of, weights};
 
 /// Three frames of 15 × 15 pixels: no multiple of what a thread takes at once, and every byte in every channel.
 const SIDE: usize = 15;
@@ -25,13 +22,13 @@ const NORMALIZE: Normalize = Normalize {
 /// An engine that tells what the network reads.
 struct Reader {
     engine: cuda::Engine,
-    params: Vec<Vec<f32>>,
+    weights: cuda::Weights,
     stats: Statistics,
 }
 
 impl Reader {
     fn new() -> Option<Self> {
-        Probe::new(&Search::new(Some(card()?)));
+        let gpu = gpu()?;
         let graph = network_of(SIDE, Block::Basic, Stem::Small, Norms::Private);
         let segments = [Segment {
             branch: 0,
@@ -39,18 +36,17 @@ impl Reader {
             clips: 1,
         }];
         let program = compile_eval(&graph, &segments, &[0], Element::Float32).unwrap();
-        let gpu = Rc::new(Gpu::open(0).unwrap());
         let (params, stats) = weights(&graph);
         Some(Self {
+            weights: cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap(),
             engine: cuda::Engine::new(&graph, program, gpu).unwrap(),
-            params,
             stats,
         })
     }
 
     fn read(&mut self, input: Input<'_>) -> ffn::base::Result<Vec<f32>> {
-        let params: Vec<&[f32]> = self.params.iter().map(Vec::as_slice).collect();
-        self.engine.forward(&params, &mut self.stats, input, STEP)?;
+        self.engine
+            .forward(&self.weights, &mut self.stats, input, STEP)?;
         let (_, values) = self.engine.observed().next().unwrap();
         Ok(values.to_vec())
     }

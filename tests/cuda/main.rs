@@ -8,3 +8,4 @@ mod devices;
 mod emulated;
 mod engine;
 mod input;
+mod learning;

@@ -78,7 +78,7 @@ fn evaluation_is_nearly_that_of_float32() {
             .eval(&graph, &segments, &[])
             .unwrap();
         let mut stats = weights.stats.clone();
-        let found = engine.forward(&weights.slices(), &mut stats, Input::Values(&input), STEP);
+        let found = engine.forward(&weights.host(), &mut stats, Input::Values(&input), STEP);
         let wanted = evaluate(&graph, &weights, &segments, &input);
         assert_within(FORWARD, "logits", found.unwrap(), &wanted);
     }

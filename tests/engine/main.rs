@@ -3,7 +3,9 @@
 use ffn::base::Kind;
 use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cpu;
-use ffn::exec::{DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics, TrainOptions};
+use ffn::exec::{
+    self, DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics, TrainOptions,
+};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
 use ffn::program::{self, Element};
 use ffn::spec::*;
@@ -114,8 +116,8 @@ impl Weights {
         }
     }
 
-    fn slices(&self) -> Vec<&[f32]> {
-        self.params.iter().map(Vec::as_slice).collect()
+    fn host(&self) -> exec::Weights {
+        exec::Weights::Host(self.params.clone().into())
     }
 }
 
@@ -133,12 +135,16 @@ struct Pass {
 
 fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32]) -> Pass {
     let mut stats = weights.stats.clone();
-    let params = weights.slices();
+    let params = weights.host();
     let logits = engine
         .forward(&params, &mut stats, Input::Values(input), STEP)
         .unwrap();
     let logits = logits.to_vec();
-    let mut grads: Vec<Vec<f32>> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
+    let mut grads: Vec<Vec<f32>> = weights
+        .params
+        .iter()
+        .map(|p| vec![f32::NAN; p.len()])
+        .collect();
     let mut slices: Vec<&mut [f32]> = grads.iter_mut().map(Vec::as_mut_slice).collect();
     engine.backward(&params, d_logits, &mut slices).unwrap();
     Pass {
@@ -161,7 +167,7 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
     let mut engine = compiled(2).eval(graph, segments, &[]).unwrap();
     let mut stats = weights.stats.clone();
-    let logits = engine.forward(&weights.slices(), &mut stats, Input::Values(input), STEP);
+    let logits = engine.forward(&weights.host(), &mut stats, Input::Values(input), STEP);
     let logits = logits.unwrap().to_vec();
     assert_eq!(stats, weights.stats, "evaluation changes nothing");
     logits
@@ -226,7 +232,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
                 pairs.for_each(|(p, d)| *p += step * d);
             }
             let mut stats = moved.stats.clone();
-            let logits = engine.forward(&moved.slices(), &mut stats, Input::Values(&input), STEP);
+            let logits = engine.forward(&moved.host(), &mut stats, Input::Values(&input), STEP);
             let pairs = logits.unwrap().iter().zip(&d_logits);
             pairs
                 .map(|(a, b)| f64::from(*a) * f64::from(*b))
@@ -477,7 +483,7 @@ fn dropout_follows_its_key() {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
         let logits = engine.forward(
-            &weights.slices(),
+            &weights.host(),
             &mut stats,
             Input::Values(&pixels(1, 8)),
             key,
@@ -566,7 +572,7 @@ fn pixels_are_normalized_whatever_the_threads() {
     for threads in [1, 3] {
         let mut engine = compiled(threads).eval(&graph, &segments, &[]).unwrap();
         let mut stats = weights.stats.clone();
-        let found = engine.forward(&weights.slices(), &mut stats, pixels, STEP);
+        let found = engine.forward(&weights.host(), &mut stats, pixels, STEP);
         assert_eq!(found.unwrap(), expected);
     }
 }
@@ -577,25 +583,28 @@ fn buffers_of_wrong_sizes_are_refused() {
     let mut engine = compiled(1).eval(&graph, &[segment(0, 4, 1)], &[]).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
-    let mut refused = |params: &[&[f32]], input: Input<'_>| {
+    let mut refused = |params: &exec::Weights, input: Input<'_>| {
         let error = engine.forward(params, &mut stats, input, STEP).err();
         error.unwrap().to_string()
     };
     assert_eq!(
-        refused(&weights.slices(), Input::Values(&[0.0])),
+        refused(&weights.host(), Input::Values(&[0.0])),
         "input: expected 3072 values, found 1"
     );
     assert_eq!(
-        refused(&weights.slices(), bytes(&[0; 3073])),
+        refused(&weights.host(), bytes(&[0; 3073])),
         "input: expected 3072 values, found 3073"
     );
     assert_eq!(
-        refused(&[], Input::Values(&pixels(1, 4))),
+        refused(
+            &exec::Weights::Host(Default::default()),
+            Input::Values(&pixels(1, 4))
+        ),
         format!("parameters: expected {}, found 0", graph.params.len())
     );
     weights.params[0].pop();
     assert_eq!(
-        refused(&weights.slices(), Input::Values(&pixels(1, 4))),
+        refused(&weights.host(), Input::Values(&pixels(1, 4))),
         "parameters: expected 216 values, found 215"
     );
 }

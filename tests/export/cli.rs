@@ -28,7 +28,7 @@ fn export(folder: &Path, flags: &str) -> Output {
 fn weights() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let loaded = spec::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(TINY)).unwrap();
-    let state = build(&loaded.experiment).state_dict();
+    let state = build(&loaded.experiment).state_dict().unwrap();
     let bytes = safetensors::encode(&state.entries(), &Notes::new()).unwrap();
     std::fs::write(folder.path().join("weights.safetensors"), bytes).unwrap();
     folder

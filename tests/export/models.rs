@@ -77,7 +77,7 @@ pub fn random(number: u64) -> Experiment {
 /// A model whose weights and running statistics are all random: no norm and no alteration is close to doing nothing.
 pub fn build(experiment: &Experiment) -> Model {
     let mut model = Model::new(experiment, Path::new("."), Executor::compiled(2)).unwrap();
-    let mut state = model.state_dict();
+    let mut state = model.state_dict().unwrap();
     for (name, shape, values) in &mut state.floats {
         let mut stream = Stream::new(1, Purpose::Init, &[fnv1a(name.as_bytes())]);
         let fan_in: usize = shape.iter().skip(1).product();

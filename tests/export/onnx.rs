@@ -22,7 +22,7 @@ fn encode(model: &Model, graph: &Graph, branch: usize, frames: Frames) -> Vec<u8
     onnx::encode(&Export {
         name: "test",
         graph,
-        entries: &model.state_dict().entries(),
+        entries: &model.state_dict().unwrap().entries(),
         branch,
         frames,
         notes: &Notes::from([("branch".to_owned(), branch.to_string())]),
@@ -191,7 +191,7 @@ fn weights_of_another_model_and_unknown_branches_are_refused() {
         let export = onnx::encode(&Export {
             name: "test",
             graph: &graph(&small()),
-            entries: &vanilla.state_dict().entries(),
+            entries: &vanilla.state_dict().unwrap().entries(),
             branch,
             frames: Frames::Any,
             notes: &Notes::new(),

@@ -32,7 +32,7 @@ fn torch_reads_every_tensor_bit_for_bit() {
     };
     let folder = tempfile::tempdir().unwrap();
     let extremes = [-0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::MIN];
-    let mut state = build(&random(1)).state_dict();
+    let mut state = build(&random(1)).state_dict().unwrap();
     state
         .floats
         .push(("extremes".into(), vec![1, 5], extremes.to_vec()));
@@ -112,5 +112,5 @@ fn official(model: &Model, arch: &str) -> Vec<u8> {
         arch,
         notes: &Notes::new(),
     };
-    pth::encode(&model.state_dict().entries(), layout).unwrap()
+    pth::encode(&model.state_dict().unwrap().entries(), layout).unwrap()
 }

@@ -199,7 +199,7 @@ fn a_damaged_weight_is_told_by_the_groups_that_it_reaches() {
 fn weights(bundle: &Path) -> Vec<u8> {
     let bundle = ffn::golden::ModelBundle::open(bundle).unwrap();
     let model = bundle.model(ffn::exec::Executor::compiled(1)).unwrap();
-    ffn::run::tensors::encode(&model.state_dict()).unwrap()
+    ffn::run::tensors::encode(&model.state_dict().unwrap()).unwrap()
 }
 
 /// The same inputs from a file, in float64, give the same values; a wrong shape or name is refused.

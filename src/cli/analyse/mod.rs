@@ -263,7 +263,7 @@ impl<'a> Work<'a> {
             return Ok(known);
         }
         let subject = self.subject()?;
-        let document = Document::new(subject.origin()?, Alterations::of(&subject.model));
+        let document = Document::new(subject.origin()?, Alterations::of(&subject.model)?);
         document.write(&self.folder)?;
         Ok(document)
     }

@@ -111,7 +111,7 @@ fn read(args: &Args, threads: usize) -> Result<(Experiment, Option<StateDict>)> 
     folder.manifest()?;
     let experiment = folder.experiment()?;
     let (model, _) = opening::load(&folder, &experiment, Executor::compiled(threads))?;
-    Ok((experiment, Some(model.state_dict())))
+    Ok((experiment, Some(model.state_dict()?)))
 }
 
 fn print(recorded: &Recorded) {

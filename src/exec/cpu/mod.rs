@@ -86,7 +86,8 @@ impl Engine {
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        self.lengths.check_forward(params, stats, input)?;
+        let lens = params.iter().map(|p| p.len());
+        self.lengths.check_forward(lens, stats, input)?;
         self.write_input(input);
         let mut context = Context {
             program: &self.program,
@@ -136,8 +137,9 @@ impl Engine {
         d_logits: &[f32],
         grads: &mut [&mut [f32]],
     ) -> Result<()> {
-        self.lengths.check_params(params)?;
-        let gradient = self.lengths.check_backward(d_logits, grads)?;
+        self.lengths.check_params(params.iter().map(|p| p.len()))?;
+        self.lengths.check_gradients(grads)?;
+        let gradient = self.lengths.check_backward(d_logits)?;
         let [to] = self.arena.all([gradient]);
         to.float32().copy_from_slice(d_logits);
         grads.iter_mut().for_each(|gradient| gradient.fill(0.0));

@@ -28,6 +28,7 @@ pub fn source() -> String {
         include_str!("kernels/conv.cu"),
         include_str!("kernels/each.cu"),
         include_str!("kernels/input.cu"),
+        include_str!("kernels/update.cu"),
     ];
     constants + &files.join("\n")
 }
@@ -196,8 +197,10 @@ mod tests {
         relu_back          10     0 0 0/0   12     0 0 0/0
         running_statistics 22     0 0 0/0   22     0 0 0/0
         shift_alter        18     0 0 0/0   16     0 0 0/0
+        squares            16  2048 0 0/0   16  2048 0 0/0
         surround           16     0 0 0/0   20     0 0 0/0
         unpack_gradient    10     0 0 0/0   14     0 0 0/0
+        update             20     0 0 0/0   20     0 0 0/0
         ");
     }
 

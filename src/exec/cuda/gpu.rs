@@ -62,6 +62,8 @@ pub enum Grid {
     Values { length: usize, parts: usize },
     /// A block for every 32 channels of each part.
     Sums { channels: usize, parts: usize },
+    /// So many blocks.
+    Blocks(usize),
 }
 
 impl Gpu {
@@ -208,6 +210,7 @@ impl Grid {
         let (blocks, parts, block) = match self {
             Self::Values { length, parts } => (length.div_ceil(THREADS), parts, (THREADS, 1)),
             Self::Sums { channels, parts } => (channels.div_ceil(LANES), parts, (LANES, ROWS)),
+            Self::Blocks(blocks) => (blocks, 1, (THREADS, 1)),
         };
         LaunchConfig {
             grid_dim: (blocks as u32, parts as u32, 1),

@@ -1,20 +1,14 @@
-//! What an engine holds on the card, all of it taken before the first step.
+//! What an engine holds on the card beside the weights, all of it taken before the first step.
 
 use cudarc::driver::{CudaSlice, DevicePtr};
 
 use super::gpu::{Arg, Gpu, failed};
 use super::input::Staging;
 use crate::base::Result;
-use crate::exec::Statistics;
-use crate::exec::lengths::Lengths;
 use crate::program::{BufferId, Program};
 
 pub struct Memory {
     arena: CudaSlice<f32>,
-    pub params: Bank,
-    pub gradients: Bank,
-    pub means: Bank,
-    pub variances: Bank,
     /// For each frame its norm group, then for each frame its neighbours as `kernels/shift.cu` wants them.
     tables: CudaSlice<i32>,
     frames: usize,
@@ -27,15 +21,7 @@ pub struct Memory {
 
 impl Memory {
     /// `workspace`: bytes; `shifted`: values.
-    pub fn new(
-        gpu: &Gpu,
-        lengths: &Lengths,
-        program: &Program,
-        workspace: usize,
-        shifted: usize,
-    ) -> Result<Self> {
-        let Lengths { params, stats, .. } = lengths;
-        let gradients = program.d_logits.map_or(&[][..], |_| params);
+    pub fn new(gpu: &Gpu, program: &Program, workspace: usize, shifted: usize) -> Result<Self> {
         let batch = &program.batch;
         let groups = batch.group_of.iter().map(|&group| group as i32);
         let neighbours = batch.neighbours.iter();
@@ -45,10 +31,6 @@ impl Memory {
         gpu.synchronize()?;
         Ok(Self {
             arena: gpu.allocate("the program's buffers", program.arena)?,
-            params: Bank::new(gpu, "the parameters", params)?,
-            gradients: Bank::new(gpu, "the gradients", gradients)?,
-            means: Bank::new(gpu, "the running means", stats)?,
-            variances: Bank::new(gpu, "the running variances", stats)?,
             tables: copied.map_err(|e| failed("copy the batch's tables", e))?,
             frames: batch.frames,
             staging: Staging::new(gpu, program.buffers[program.input].len)?,
@@ -59,15 +41,8 @@ impl Memory {
 
     /// Bytes on the card.
     pub fn bytes(&self) -> usize {
-        let banks = [&self.params, &self.gradients, &self.means, &self.variances];
-        let banks = banks.iter().map(|bank| bank.values.num_bytes());
-        let rest = [
-            self.arena.num_bytes(),
-            self.tables.num_bytes(),
-            self.shifted.num_bytes(),
-            self.staging.bytes(),
-        ];
-        banks.chain(rest).sum::<usize>() + self.workspace.num_bytes()
+        let values = self.arena.num_bytes() + self.shifted.num_bytes() + self.staging.bytes();
+        values + self.tables.num_bytes() + self.workspace.num_bytes()
     }
 
     /// Where a buffer's value `index` is.
@@ -114,72 +89,9 @@ impl Memory {
     pub fn shifted(&self, gpu: &Gpu) -> u64 {
         base(gpu, &self.shifted)
     }
-
-    pub fn write_statistics(&mut self, gpu: &Gpu, stats: &Statistics) -> Result<()> {
-        self.means
-            .write(gpu, stats.mean.iter().map(Vec::as_slice))?;
-        self.variances
-            .write(gpu, stats.var.iter().map(Vec::as_slice))
-    }
-
-    pub fn read_statistics(&self, gpu: &Gpu, stats: &mut Statistics) -> Result<()> {
-        self.means
-            .read(gpu, stats.mean.iter_mut().map(Vec::as_mut_slice))?;
-        self.variances
-            .read(gpu, stats.var.iter_mut().map(Vec::as_mut_slice))
-    }
 }
 
-/// Vectors of fixed lengths, one after another.
-pub struct Bank {
-    values: CudaSlice<f32>,
-    /// Where each begins.
-    starts: Vec<usize>,
-}
-
-impl Bank {
-    fn new(gpu: &Gpu, what: &str, lens: &[usize]) -> Result<Self> {
-        /// Vectors begin at multiples of this many values: what cuDNN and wide loads like.
-        const ALIGNMENT: usize = 64;
-        let mut end = 0;
-        let starts = lens.iter().map(|len| {
-            let start = end;
-            end = (start + len).next_multiple_of(ALIGNMENT);
-            start
-        });
-        let starts = starts.collect();
-        let values = gpu.allocate(what, end)?;
-        Ok(Self { values, starts })
-    }
-
-    pub fn address(&self, gpu: &Gpu, index: usize) -> Arg {
-        Arg::Address(base(gpu, &self.values) + (self.starts[index] * size_of::<f32>()) as u64)
-    }
-
-    pub fn clear(&mut self, gpu: &Gpu) -> Result<()> {
-        let cleared = gpu.stream.memset_zeros(&mut self.values);
-        cleared.map_err(|e| failed("clear the gradients", e))
-    }
-
-    pub fn write<'a>(&mut self, gpu: &Gpu, all: impl Iterator<Item = &'a [f32]>) -> Result<()> {
-        for (&start, from) in self.starts.iter().zip(all) {
-            let mut to = self.values.slice_mut(start..start + from.len());
-            let copied = gpu.stream.memcpy_htod(from, &mut to);
-            copied.map_err(|e| failed("copy parameters to the card", e))?;
-        }
-        Ok(())
-    }
-
-    pub fn read<'a>(&self, gpu: &Gpu, all: impl Iterator<Item = &'a mut [f32]>) -> Result<()> {
-        for (&start, to) in self.starts.iter().zip(all) {
-            let from = self.values.slice(start..start + to.len());
-            let copied = gpu.stream.memcpy_dtoh(&from, to);
-            copied.map_err(|e| failed("copy results from the card", e))?;
-        }
-        Ok(())
-    }
-}
-
+/// Where values on the card begin.
 pub fn base<T>(gpu: &Gpu, values: &CudaSlice<T>) -> u64 {
     // Nothing waits for what the second part records: there is one stream.
     values.device_ptr(&gpu.stream).0

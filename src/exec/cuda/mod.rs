@@ -1,11 +1,13 @@
 //! The compiled program on a CUDA card: float32, NHWC.
 //!
 //! Convolutions are cuDNN's, everything else kernels of our own (`kernels/*.cu`), compiled for the card when
-//! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
+//! it is opened ([`compile`]). Parameters, gradients, momentum and running statistics stay on the card, one copy for all engines of
+//! a model ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
 //! bits. Nothing of CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
 //!
 //! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
+mod bank;
 pub mod compile;
 mod conv;
 mod gpu;
@@ -18,6 +20,8 @@ pub mod probe;
 mod product;
 mod run;
 mod shift;
+mod update;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,10 +30,13 @@ use std::time::Duration;
 
 use cudarc::driver::{CudaEvent, PinnedHostSlice};
 
+use self::bank::Bank;
 use self::conv::{Convolution, Direction};
 pub use self::gpu::Gpu;
 use self::memory::Memory;
 use self::run::Pass;
+pub use self::update::Momentum;
+pub use self::weights::Weights;
 use super::lengths::Lengths;
 use super::{DropoutKey, Input, Statistics};
 use crate::base::{Error, Kind, Result};
@@ -80,7 +87,7 @@ impl Engine {
         let shifted = shifted.max().unwrap_or(0);
         let steps = program.forward.len() + program.backward.len();
         let lengths = Lengths::of(graph, &program);
-        let memory = Memory::new(&gpu, &lengths, &program, workspace.unwrap_or(0), shifted)?;
+        let memory = Memory::new(&gpu, &program, workspace.unwrap_or(0), shifted)?;
         let observed = program.observed.iter();
         let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].len]);
         Ok(Self {
@@ -102,16 +109,20 @@ impl Engine {
     /// As [`super::cpu::Engine::forward`].
     pub fn forward(
         &mut self,
-        params: &[&[f32]],
+        weights: &Weights,
         stats: &mut Statistics,
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        self.lengths.check_forward(params, stats, input)?;
-        let queued = self.queue_forward(params, stats, input, dropout);
+        let lens = weights.params().layout().lens().iter().copied();
+        self.lengths.check_forward(lens, stats, input)?;
+        let queued = self.queue_forward(weights, stats, input, dropout);
         // Nothing that is copied may go before the copies are done, failed or not.
         let done = self.gpu.synchronize();
         queued.and(done)?;
+        if self.reads_statistics() {
+            weights.take_statistics(stats);
+        }
         self.is_prepared = true;
         self.add_times(0..self.program.forward.len())?;
         Ok(&self.logits)
@@ -119,21 +130,16 @@ impl Engine {
 
     fn queue_forward(
         &mut self,
-        params: &[&[f32]],
+        weights: &Weights,
         stats: &mut Statistics,
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<()> {
-        // A program without prepared steps reads parameters in every pass.
-        let reads_anew = !self.is_prepared || self.program.prepare.is_empty();
         let prepare = !self.is_prepared;
-        if reads_anew {
-            self.memory
-                .params
-                .write(&self.gpu, params.iter().copied())?;
-            self.memory.write_statistics(&self.gpu, stats)?;
+        if prepare || self.reads_statistics() {
+            weights.write_statistics(stats)?;
         }
-        let mut pass = self.pass();
+        let mut pass = self.pass(weights, None);
         pass.input(input)?;
         if prepare {
             pass.prepare()?;
@@ -146,10 +152,15 @@ impl Engine {
         for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
             read(*id, values)?;
         }
-        match reads_anew {
-            true => self.memory.read_statistics(&self.gpu, stats),
+        match self.reads_statistics() {
+            true => weights.queue_statistics(),
             false => Ok(()),
         }
+    }
+
+    /// Whether every pass reads the running statistics, and may change them: a program that prepares nothing.
+    fn reads_statistics(&self) -> bool {
+        self.program.prepare.is_empty()
     }
 
     /// As [`super::cpu::Engine::weights_changed`].
@@ -157,10 +168,12 @@ impl Engine {
         self.is_prepared = false;
     }
 
-    /// As [`super::cpu::Engine::backward`]; the parameters are still those of the forward pass.
-    pub fn backward(&mut self, d_logits: &[f32], grads: &mut [&mut [f32]]) -> Result<()> {
-        let gradient = self.lengths.check_backward(d_logits, grads)?;
-        let queued = self.queue_backward(gradient, d_logits, grads);
+    /// As [`super::cpu::Engine::backward`]; the gradients stay beside the weights.
+    pub fn backward(&mut self, weights: &Weights, d_logits: &[f32]) -> Result<()> {
+        let lens = weights.params().layout().lens().iter().copied();
+        self.lengths.check_params(lens)?;
+        let gradient = self.lengths.check_backward(d_logits)?;
+        let queued = self.queue_backward(weights, gradient, d_logits);
         let done = self.gpu.synchronize();
         queued.and(done)?;
         self.add_times(self.program.forward.len()..self.times.len())
@@ -179,16 +192,15 @@ impl Engine {
 
     fn queue_backward(
         &mut self,
+        weights: &Weights,
         gradient: BufferId,
         d_logits: &[f32],
-        grads: &mut [&mut [f32]],
     ) -> Result<()> {
         self.memory
             .write(&self.gpu, &self.program, gradient, d_logits)?;
-        self.memory.gradients.clear(&self.gpu)?;
-        self.pass().backward()?;
-        let grads = grads.iter_mut().map(|gradient| &mut **gradient);
-        self.memory.gradients.read(&self.gpu, grads)
+        let gradients = weights.gradients()?;
+        gradients.clear(&self.gpu)?;
+        self.pass(weights, Some(gradients)).backward()
     }
 
     /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
@@ -198,7 +210,7 @@ impl Engine {
             .map(|(node, values)| (*node, values.as_slice()))
     }
 
-    /// Bytes that the engine holds on the card.
+    /// Bytes that the engine holds on the card beside the weights.
     pub fn memory(&self) -> usize {
         self.memory.bytes()
     }
@@ -214,8 +226,10 @@ impl Engine {
         &self.program
     }
 
-    fn pass(&mut self) -> Pass<'_> {
+    fn pass<'a>(&'a mut self, weights: &'a Weights, gradients: Option<&'a Bank>) -> Pass<'a> {
         Pass {
+            weights,
+            gradients,
             gpu: &self.gpu,
             program: &self.program,
             memory: &mut self.memory,

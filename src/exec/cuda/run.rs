@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use cudarc::driver::{CudaEvent, PinnedHostSlice};
 
+use super::bank::Bank;
 use super::conv::Convolution;
 use super::gpu::{Arg, Gpu, Grid, failed};
 use super::memory::Memory;
+use super::weights::Weights;
 use crate::base::Result;
 use crate::exec::cpu::Dropout;
 use crate::exec::{DropoutKey, Statistics};
@@ -23,6 +25,9 @@ pub struct Pass<'a> {
     pub gpu: &'a Gpu,
     pub program: &'a Program,
     pub memory: &'a mut Memory,
+    pub weights: &'a Weights,
+    /// Of a backward pass.
+    pub gradients: Option<&'a Bank>,
     /// The frame count of each branch: dropout's streams are keyed by it.
     pub branches: &'a [usize],
     /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`crate::program::Batch::runs`].
@@ -97,11 +102,13 @@ impl Pass<'_> {
     }
 
     pub(super) fn param(&self, id: ParamId) -> Arg {
-        self.memory.params.address(self.gpu, id)
+        self.weights.param(id)
     }
 
     pub(super) fn gradient(&self, id: ParamId) -> Arg {
-        self.memory.gradients.address(self.gpu, id)
+        // No forward step asks.
+        self.gradients
+            .map_or(Arg::NULL, |bank| bank.address(self.gpu, id))
     }
 
     pub(super) fn groups(&self) -> Arg {
@@ -117,8 +124,7 @@ impl Pass<'_> {
 
     /// Where running mean and variance of a statistic are.
     pub(super) fn statistics(&self, stat: usize) -> (Arg, Arg) {
-        let means = self.memory.means.address(self.gpu, stat);
-        (means, self.memory.variances.address(self.gpu, stat))
+        self.weights.statistic(stat)
     }
 
     /// The mask is drawn here and copied: its streams are the CPU's.

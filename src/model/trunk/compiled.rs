@@ -1,7 +1,8 @@
 //! The compiled trunk as one operation on dfdx's tape: frames and parameters in, the logits of each branch out.
 //!
 //! Forward runs the compiled program; the operation that it leaves on the tape runs the program backward from the
-//! logits' gradients and writes every parameter's gradient into dfdx's [`Gradients`].
+//! logits' gradients and writes every parameter's gradient into dfdx's [`Gradients`]. Parameters on a card are none of the
+//! tape's: their gradients stay beside them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,22 +12,22 @@ use std::time::Duration;
 
 use dfdx::prelude::*;
 
-use super::{Plan, Trunk, failed, learn};
+use super::{Plan, Step, Trunk, failed, learn};
 use crate::base::{Error, Result};
-use crate::exec::{DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics};
+use crate::exec::{DropoutKey, Engine, Engines, Input, Segment, Statistics, Weights};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
-use crate::model::parameters::{Parameter, Parameters, slices};
-use crate::model::{StepInput, StepOutput, StepTime};
-use crate::program::Step;
+use crate::model::parameters::{Parameter, Parameters};
+use crate::model::{StepInput, StepTime};
+use crate::program;
 use crate::program::batch::every_branch;
 
 /// The compiled programs of a model: one for training, one for each shape of evaluation batch.
 pub struct Compiled {
     plan: Rc<Plan>,
     observed: Vec<NodeId>,
-    engines: Engines,
+    engines: Rc<Engines>,
     training: Option<Training>,
     /// By branch, frames and clips.
     evaluation: BTreeMap<(usize, usize, usize), Engine>,
@@ -36,11 +37,11 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, executor: Executor) -> Self {
+    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, engines: Rc<Engines>) -> Self {
         Self {
             plan,
             observed,
-            engines: Engines::new(executor),
+            engines,
             training: None,
             evaluation: BTreeMap::new(),
             statistics: None,
@@ -107,7 +108,7 @@ impl Trunk for Compiled {
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<StepOutput> {
+    ) -> Result<Step> {
         let training = self.training(input.labels.len())?;
         let branches = training.forward(parameters, statistics, input)?;
         self.observations = training.observations(&self.plan.training);
@@ -125,10 +126,9 @@ impl Trunk for Compiled {
     ) -> Result<Vec<f32>> {
         let plan = Rc::clone(&self.plan);
         let engine = self.evaluation(batch)?;
-        let values = parameters.values();
         // Nothing is dropped in evaluation.
         let dropout = DropoutKey { seed: 0, step: 0 };
-        let logits = engine.forward(&slices(&values), statistics, pixels, dropout)?;
+        let logits = engine.forward(parameters.weights(), statistics, pixels, dropout)?;
         let logits = logits.to_vec();
         let observed = engine.observed().into_iter();
         let observations = observed.flat_map(|(node, values)| {
@@ -145,10 +145,9 @@ impl Trunk for Compiled {
         batch: Segment,
         pixels: Input<'_>,
     ) -> Result<()> {
-        let values = parameters.values();
         let dropout = DropoutKey { seed: 0, step: 0 };
         let engine = self.statistics(batch)?;
-        engine.forward(&slices(&values), statistics, pixels, dropout)?;
+        engine.forward(parameters.weights(), statistics, pixels, dropout)?;
         Ok(())
     }
 
@@ -187,7 +186,7 @@ impl Trunk for Compiled {
 
 fn step_times(engine: &Engine) -> Vec<StepTime> {
     let program = engine.program();
-    let time = |(step, time): (&Step, Duration)| StepTime {
+    let time = |(step, time): (&program::Step, Duration)| StepTime {
         name: step.name.clone(),
         kind: step.op.kind(),
         seconds: time.as_secs_f64(),
@@ -242,18 +241,17 @@ impl Training {
         input: &StepInput<'_>,
     ) -> Result<Vec<BranchLogits>> {
         let mut program = self.program.borrow_mut();
-        let values = parameters.values();
-        let logits =
-            program
-                .engine
-                .forward(&slices(&values), statistics, input.pixels, input.dropout)?;
+        let weights = parameters.weights().clone();
+        let logits = program
+            .engine
+            .forward(&weights, statistics, input.pixels, input.dropout)?;
         let outputs = self.split(logits)?;
 
         let mut tape = Recorded::default();
         let trunk = self.clone();
         let (tensors, tracked) = (parameters.tensors(), outputs.clone());
         tape.add_backward_op(move |gradients| {
-            trunk.backward(&tensors, &values, &tracked, gradients)
+            trunk.backward(&tensors, &weights, &tracked, gradients)
         });
         // The operation must be on the tape once, whichever branches the objective reads: the largest carries it.
         let mut tape = Some(tape);
@@ -289,7 +287,7 @@ impl Training {
     fn backward(
         &self,
         tensors: &[Parameter],
-        values: &[Vec<f32>],
+        weights: &Weights,
         outputs: &[Logits],
         gradients: &mut Gradients<f32, Cpu>,
     ) -> Result<(), CpuError> {
@@ -300,9 +298,7 @@ impl Training {
         let mut taken = take(tensors, gradients)?;
         let mut program = self.program.borrow_mut();
         let mut written: Vec<&mut [f32]> = taken.iter_mut().map(Vec::as_mut_slice).collect();
-        let outcome = program
-            .engine
-            .backward(&slices(values), &d_logits, &mut written);
+        let outcome = program.engine.backward(weights, &d_logits, &mut written);
         program.failure = outcome.err();
         for (tensor, gradient) in tensors.iter().zip(taken) {
             **gradients.get_or_alloc_mut(tensor)? = gradient;
@@ -310,7 +306,7 @@ impl Training {
         Ok(())
     }
 
-    /// The whole backward pass of an objective: every parameter's gradient, in the graph's order.
+    /// The whole backward pass of an objective: the gradient of every parameter on the tape, in the graph's order.
     fn differentiate(&self, total: Scalar, parameters: &Parameters) -> Result<Vec<Vec<f32>>> {
         let mut gradients = total.try_backward().map_err(failed)?;
         match self.program.borrow_mut().failure.take() {

@@ -8,15 +8,15 @@ use std::rc::Rc;
 
 use dfdx::prelude::*;
 
-use super::{Plan, Trunk, failed, learn, rounded};
+use super::{Plan, Step, Trunk, failed, learn, rounded};
 use crate::base::Result;
 use crate::exec::dfdx::{Observed, Pass, Real, Training, Vector, leaves};
 use crate::exec::{DropoutKey, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
+use crate::model::StepInput;
 use crate::model::objective::{BranchLogits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
 use crate::model::parameters::Parameters;
-use crate::model::{StepInput, StepOutput};
 use crate::program::Batch;
 use crate::program::batch::every_branch;
 
@@ -102,9 +102,9 @@ impl<E: Real> Trunk for Interpreted<E> {
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<StepOutput> {
+    ) -> Result<Step> {
         self.prepare_train(input.labels.len())?;
-        let leaves = leaves::<E>(&parameters.values())?;
+        let leaves = leaves::<E>(&parameters.weights().read()?)?;
         let branches = self.forward(&leaves, statistics, input)?;
         learn(objective, branches, input.labels, |total| {
             differentiate(total, &leaves)
@@ -120,7 +120,7 @@ impl<E: Real> Trunk for Interpreted<E> {
     ) -> Result<Vec<f32>> {
         self.prepare_eval(batch)?;
         let plan = Rc::clone(&self.plan);
-        let leaves = leaves::<E>(&parameters.values())?;
+        let leaves = leaves::<E>(&parameters.weights().read()?)?;
         // A clip at a time: they do not meet, and what a pass keeps is large.
         let pass = Pass {
             graph: &plan.evaluation,
@@ -155,7 +155,7 @@ impl<E: Real> Trunk for Interpreted<E> {
             }),
             observed: &[],
         };
-        let leaves = leaves::<E>(&parameters.values())?;
+        let leaves = leaves::<E>(&parameters.weights().read()?)?;
         pass.forward::<E, NoneTape>(&leaves, statistics, &pixels.values())
             .map(drop)
     }

@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::{StepInput, StepOutput, StepTime};
 use crate::base::{Error, Kind, Result};
 use crate::exec::dfdx::Real;
-use crate::exec::{EngineKind, Executor, Input, Segment, Statistics, TrainOptions};
+use crate::exec::{EngineKind, Engines, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 
 /// What every engine is told of a model.
@@ -23,6 +23,13 @@ pub struct Plan {
     pub training: Graph,
     pub evaluation: Graph,
     pub options: TrainOptions,
+}
+
+/// What a training step leaves.
+pub struct Step {
+    pub output: StepOutput,
+    /// Of weights on the host.
+    pub gradients: Vec<Vec<f32>>,
 }
 
 /// A model's passes on one engine.
@@ -40,7 +47,7 @@ pub trait Trunk {
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<StepOutput>;
+    ) -> Result<Step>;
 
     /// Logits of an evaluation batch: clips × classes.
     fn evaluate(
@@ -80,36 +87,37 @@ pub trait Trunk {
 }
 
 /// The trunk on an engine.
-pub fn build(executor: Executor, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
+pub fn build(engines: &Rc<Engines>, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
     let observed = observed.to_vec();
-    match executor.engine {
+    match engines.executor().engine {
         EngineKind::Compiled | EngineKind::CompiledBf16 => {
-            Box::new(compiled::Compiled::new(plan, observed, executor))
+            Box::new(compiled::Compiled::new(plan, observed, Rc::clone(engines)))
         }
         EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(plan, observed)),
         EngineKind::DfdxF64 => Box::new(interpreted::Interpreted::<f64>::new(plan, observed)),
     }
 }
 
-/// The objective of logits on a tape and its backward pass, which `differentiate` runs: it gives every parameter's
-/// gradient in the graph's order.
+/// The objective of logits on a tape and its backward pass, which `differentiate` runs: it gives the gradient of every
+/// parameter that the tape knows, in the graph's order.
 fn learn<E: Real>(
     objective: &Objective,
     branches: Vec<BranchLogits<E>>,
     labels: &[usize],
     differentiate: impl FnOnce(Scalar<E>) -> Result<Vec<Vec<f32>>>,
-) -> Result<StepOutput> {
+) -> Result<Step> {
     let logits = branches
         .iter()
         .map(|branch| rounded(branch.logits.as_vec()));
     let logits = logits.collect();
     let loss = objective.loss(branches, labels)?;
-    Ok(StepOutput {
+    let output = StepOutput {
         total: loss.value(),
         terms: loss.terms,
         logits,
-        gradients: differentiate(loss.total)?,
-    })
+    };
+    let gradients = differentiate(loss.total)?;
+    Ok(Step { output, gradients })
 }
 
 /// What leaves an engine is float32.

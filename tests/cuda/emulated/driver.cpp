@@ -23,6 +23,10 @@ struct Dim {
 };
 static Dim threadIdx, blockIdx, blockDim, gridDim;
 static int min(int a, int b) { return a < b ? a : b; }
+// The compiler is told to fuse nothing.
+static float __fmul_rn(float a, float b) { return a * b; }
+static float __fadd_rn(float a, float b) { return a + b; }
+static float __fsub_rn(float a, float b) { return a - b; }
 static void __syncthreads();
 
 #define __global__
@@ -139,8 +143,8 @@ static Kernel kernels[] = {
     BARRIERS(add_rows),         BARRIERS(frame_alterations), PLAIN(max_pool),           PLAIN(max_pool_back),
     PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),
     PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(finish),             PLAIN(relu),
-    PLAIN(relu_back),           PLAIN(add),                  PLAIN(multiply),
-    PLAIN(normalize_pixels),
+    PLAIN(relu_back),           PLAIN(add),                  PLAIN(multiply),           PLAIN(normalize_pixels),
+    BARRIERS(squares),          PLAIN(update),
 };
 
 // ---- The driver's functions ----

@@ -1,0 +1,181 @@
+//! The optimiser's step on the card: `kernels/update.cu` over pieces of the banks of parameters, gradients and momentum.
+
+use std::rc::Rc;
+
+use cudarc::driver::CudaSlice;
+
+use super::bank::{ALIGNMENT, Bank, Layout};
+use super::gpu::{Arg, Gpu, Grid, failed};
+use super::memory::base;
+use super::weights::Weights;
+use crate::base::{Error, Kind, Result};
+use crate::exec::Update;
+
+/// Values of a piece at most: enough pieces for every processor of a card, few enough to add up on the host.
+const PIECE: usize = 4096;
+
+/// The momentum of every trained parameter.
+pub struct Momentum {
+    gpu: Rc<Gpu>,
+    /// Laid out as the parameters; what is frozen has a place that nobody reads.
+    velocity: Bank,
+    trained: Vec<bool>,
+    /// Of each piece where it begins, in units of [`ALIGNMENT`] values, its length and its parameter. A piece is of one
+    /// parameter, and the frozen ones have none.
+    pieces: CudaSlice<i32>,
+    count: usize,
+    /// Of each parameter its learning rate and weight decay in the update at hand, and what is copied there.
+    rates: CudaSlice<f32>,
+    given: Vec<f32>,
+    /// Of each piece the sum of its gradients' squares.
+    squares: CudaSlice<f64>,
+}
+
+impl Momentum {
+    /// Zero. Takes all memory that the optimiser needs.
+    pub fn new(weights: &Weights, trained: &[bool]) -> Result<Self> {
+        let gpu = Rc::clone(weights.gpu());
+        let layout = weights.params().layout();
+        let pieces = pieces(layout, trained)?;
+        let count = pieces.len();
+        let copied = gpu.stream.clone_htod(&pieces.concat());
+        gpu.synchronize()?;
+        let momentum = Self {
+            velocity: Bank::new(&gpu, "the momentum", layout.clone())?,
+            trained: trained.to_vec(),
+            pieces: copied.map_err(|e| failed("copy the optimiser's table", e))?,
+            count,
+            rates: gpu.allocate("the learning rates", 2 * trained.len())?,
+            given: Vec::new(),
+            squares: gpu.allocate("the sums of squares", count)?,
+            gpu,
+        };
+        momentum.clear()?;
+        Ok(momentum)
+    }
+
+    /// Σ g² over the gradients of all trained parameters: each piece's sum is the card's, these are added in order.
+    pub fn square(&self, weights: &Weights) -> Result<f64> {
+        let gradients = weights.gradients()?.all(&self.gpu);
+        let args = [gradients, self.table(), self.at(&self.squares)];
+        self.launch("squares", &args)?;
+        let mut sums = vec![0.0; self.squares.len()];
+        let copied = self.gpu.stream.memcpy_dtoh(&self.squares, &mut sums);
+        let done = self.gpu.synchronize();
+        copied.map_err(|e| failed("copy the gradients' norm from the card", e))?;
+        done?;
+        Ok(sums.iter().take(self.count).sum())
+    }
+
+    /// Queues the update of all trained parameters; later passes run behind it.
+    pub fn update(&mut self, weights: &Weights, update: &Update) -> Result<()> {
+        let count = update.rates.len();
+        if count != self.trained.len() {
+            let message = format!("an update of {count} parameters for {}", self.trained.len());
+            return Err(Error::new(Kind::Usage, message));
+        }
+        // The last update's copy is done: a whole step has been waited for since.
+        self.given.clear();
+        let rates = update.rates.iter();
+        self.given.extend(rates.flat_map(|of| [of.rate, of.decay]));
+        let copied = self.gpu.stream.memcpy_htod(&self.given, &mut self.rates);
+        copied.map_err(|e| failed("copy the learning rates to the card", e))?;
+        let args = [
+            weights.gradients()?.all(&self.gpu),
+            self.table(),
+            self.at(&self.rates),
+            Arg::Float(update.momentum),
+            Arg::Float(update.scale),
+            self.velocity.all(&self.gpu),
+            weights.params().all(&self.gpu),
+        ];
+        self.launch("update", &args)
+    }
+
+    /// That of each trained parameter.
+    pub fn read(&self) -> Result<Vec<Vec<f32>>> {
+        let all = self.velocity.read(&self.gpu)?.into_iter();
+        let trained = all.zip(&self.trained).filter(|(_, trained)| **trained);
+        Ok(trained.map(|(values, _)| values).collect())
+    }
+
+    /// That of each trained parameter; of the frozen ones it is zero.
+    pub fn write(&self, values: &[&[f32]]) -> Result<()> {
+        let lens = self.velocity.layout().lens().iter().zip(&self.trained);
+        let frozen = lens.map(|(&len, &trained)| if trained { Vec::new() } else { vec![0.0; len] });
+        let frozen: Vec<Vec<f32>> = frozen.collect();
+        let mut given = values.iter();
+        let all = frozen.iter().zip(&self.trained).map(|(frozen, trained)| {
+            let given = trained.then(|| given.next().copied()).flatten();
+            given.unwrap_or(frozen)
+        });
+        let all: Vec<&[f32]> = all.collect();
+        self.velocity.write(&self.gpu, all.iter().copied())
+    }
+
+    pub fn clear(&self) -> Result<()> {
+        self.velocity.clear(&self.gpu)
+    }
+
+    /// Bytes on the card.
+    pub fn memory(&self) -> usize {
+        let tables = self.pieces.num_bytes() + self.rates.num_bytes() + self.squares.num_bytes();
+        self.velocity.bytes() + tables
+    }
+
+    fn at<T>(&self, values: &CudaSlice<T>) -> Arg {
+        Arg::Address(base(&self.gpu, values))
+    }
+
+    fn table(&self) -> Arg {
+        self.at(&self.pieces)
+    }
+
+    fn launch(&self, kernel: &'static str, args: &[Arg]) -> Result<()> {
+        let grid = Grid::Blocks(self.count);
+        // SAFETY: the arguments are in the order of the kernel's signature. Gradients, momentum and parameters have one
+        // layout, inside which all pieces lie; sums and rates are as many as pieces and parameters.
+        unsafe { self.gpu.launch(kernel, grid, args) }
+    }
+}
+
+/// Cuts the trained parameters: of each piece its first value in units of [`ALIGNMENT`], its length, its parameter.
+fn pieces(layout: &Layout, trained: &[bool]) -> Result<Vec<[i32; 3]>> {
+    let mut pieces = Vec::new();
+    let places = layout.places().zip(trained).enumerate();
+    for (index, ((start, len), _)) in places.filter(|(_, (_, trained))| **trained) {
+        for first in (0..len).step_by(PIECE) {
+            let numbers = [(start + first) / ALIGNMENT, PIECE.min(len - first), index];
+            let numbers = numbers.map(i32::try_from);
+            let [Ok(first), Ok(len), Ok(index)] = numbers else {
+                let message = "more parameters than the optimiser's kernels can count";
+                return Err(Error::new(Kind::Device, message));
+            };
+            pieces.push([first, len, index]);
+        }
+    }
+    Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_of_one_trained_parameter() {
+        let layout = Layout::new([70, 3, 2 * PIECE + 1, 5]);
+        let found = pieces(&layout, &[true, false, true, true]).unwrap();
+        let (large, last) = (3, 3 + 2 * PIECE as i32 / 64 + 1);
+        let half = PIECE as i32 / 64;
+        assert_eq!(
+            found,
+            [
+                [0, 70, 0],
+                [large, PIECE as i32, 2],
+                [large + half, PIECE as i32, 2],
+                [large + 2 * half, 1, 2],
+                [last, 5, 3],
+            ]
+        );
+    }
+}

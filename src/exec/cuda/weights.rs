@@ -1,0 +1,125 @@
+//! What a model has on the card, whatever it is computed on: one copy for all its engines.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use super::bank::{Bank, Layout};
+use super::gpu::{Arg, Gpu};
+use crate::base::{Error, Kind, Result};
+use crate::exec::Statistics;
+use crate::graph::{Graph, Param, ParamId};
+
+/// Parameters and running statistics, and gradients where the model is trained.
+pub struct Weights {
+    gpu: Rc<Gpu>,
+    params: Bank,
+    gradients: OnceCell<Bank>,
+    /// All means, then all variances.
+    statistics: Bank,
+    /// The image of what `statistics` holds.
+    held: RefCell<Vec<f32>>,
+}
+
+impl Weights {
+    /// Takes memory for parameters and statistics, and copies the parameters.
+    pub fn new(gpu: Rc<Gpu>, graph: &Graph, values: &[Vec<f32>]) -> Result<Self> {
+        let params = Layout::new(graph.params.iter().map(Param::count));
+        let stats = graph.stats.iter().map(|stat| stat.channels);
+        let statistics = Layout::new(stats.clone().chain(stats));
+        let weights = Self {
+            params: Bank::new(&gpu, "the parameters", params)?,
+            gradients: OnceCell::new(),
+            statistics: Bank::new(&gpu, "the running statistics", statistics)?,
+            held: RefCell::default(),
+            gpu,
+        };
+        let values = values.iter().map(Vec::as_slice);
+        weights.params.write(&weights.gpu, values)?;
+        Ok(weights)
+    }
+
+    pub fn gpu(&self) -> &Rc<Gpu> {
+        &self.gpu
+    }
+
+    /// The parameters, in one copy.
+    pub fn read(&self) -> Result<Vec<Vec<f32>>> {
+        self.params.read(&self.gpu)
+    }
+
+    /// Puts other parameters in the place of all, in one copy.
+    pub fn write(&self, values: &[&[f32]]) -> Result<()> {
+        self.params.write(&self.gpu, values.iter().copied())
+    }
+
+    pub fn params(&self) -> &Bank {
+        &self.params
+    }
+
+    /// Takes the gradients' memory, unless that is done.
+    pub fn prepare_gradients(&self) -> Result<()> {
+        if self.gradients.get().is_none() {
+            let layout = self.params.layout().clone();
+            let bank = Bank::new(&self.gpu, "the gradients", layout)?;
+            bank.clear(&self.gpu)?;
+            self.gradients.get_or_init(|| bank);
+        }
+        Ok(())
+    }
+
+    /// What the last backward pass left.
+    pub fn gradients(&self) -> Result<&Bank> {
+        self.gradients.get().ok_or_else(|| {
+            let message = "no training step has left gradients";
+            Error::new(Kind::Usage, message)
+        })
+    }
+
+    /// What the last backward pass left, in one copy.
+    pub fn read_gradients(&self) -> Result<Vec<Vec<f32>>> {
+        self.gradients()?.read(&self.gpu)
+    }
+
+    /// Has the card hold these statistics: one copy, if it holds others.
+    pub fn write_statistics(&self, stats: &Statistics) -> Result<()> {
+        let mut held = self.held.borrow_mut();
+        let wanted = stats.mean.iter().chain(&stats.var).map(Vec::as_slice);
+        let layout = self.statistics.layout();
+        if !held.is_empty() && layout.vectors(&held).eq(wanted.clone()) {
+            return Ok(());
+        }
+        *held = layout.image(wanted);
+        self.statistics.write_image(&self.gpu, &held)
+    }
+
+    /// Queues the copy of the statistics that [`Weights::take_statistics`] gives when it is done.
+    pub fn queue_statistics(&self) -> Result<()> {
+        let mut held = self.held.borrow_mut();
+        self.statistics.queue_read(&self.gpu, &mut held)
+    }
+
+    pub fn take_statistics(&self, stats: &mut Statistics) {
+        let held = self.held.borrow();
+        let all = stats.mean.iter_mut().chain(&mut stats.var);
+        for (own, values) in all.zip(self.statistics.layout().vectors(&held)) {
+            own.copy_from_slice(values);
+        }
+    }
+
+    /// Where running mean and variance of a statistic are.
+    pub fn statistic(&self, index: usize) -> (Arg, Arg) {
+        let all = self.statistics.layout().lens().len();
+        let of = |index| self.statistics.address(&self.gpu, index);
+        (of(index), of(all / 2 + index))
+    }
+
+    pub fn param(&self, id: ParamId) -> Arg {
+        self.params.address(&self.gpu, id)
+    }
+
+    /// Bytes on the card.
+    pub fn memory(&self) -> usize {
+        let gradients = self.gradients.get().map_or(0, Bank::bytes);
+        self.params.bytes() + self.statistics.bytes() + gradients
+    }
+}

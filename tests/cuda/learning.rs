@@ -1,0 +1,265 @@
+//! Weights that stay on the card: the optimiser's step there, and a model that trains, evaluates, stops and goes on.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use ffn::exec::{
+    Device, DropoutKey, Executor, Input, Momentum, Rates, Statistics, Update, Weights, cuda,
+};
+use ffn::golden::{Network, Training, experiment};
+use ffn::model::{Model, StateDict, StepInput, StepOutput};
+use ffn::spec::*;
+use ffn::train::Optimizer;
+use ffn::train::optimizer::is_frozen;
+
+use crate::engine::{flexible, gpu, normal, weights};
+
+const CLIPS: usize = 2;
+const SIDE: usize = 16;
+const CLIP: f64 = 0.1;
+
+/// From equal gradients every bit of parameters and momentum is the CPU's; the norm is, but for the order of its sum.
+#[test]
+fn updates_have_the_cpus_bits() {
+    let Some(gpu) = gpu() else { return };
+    let graph = flexible(Block::Bottleneck, Stem::ImageNet);
+    let (params, _) = weights(&graph);
+    let on_card = Rc::new(cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap());
+    on_card.prepare_gradients().unwrap();
+    let mut values = params.clone();
+    let host = Weights::Host(params.into());
+    // Every third parameter is frozen.
+    let trained: Vec<bool> = (0..values.len()).map(|index| index % 3 > 0).collect();
+    let mut expected = Momentum::new(&host, &trained).unwrap();
+    let on_card_too = Weights::Card(Rc::clone(&on_card));
+    let mut found = Momentum::new(&on_card_too, &trained).unwrap();
+    for step in 0..3 {
+        let gradient =
+            |(index, values): (usize, &Vec<f32>)| normal(1000 * step + index as u64, values.len());
+        let gradients: Vec<Vec<f32>> = values.iter().enumerate().map(gradient).collect();
+        let slices = gradients.iter().map(Vec::as_slice);
+        on_card.gradients().unwrap().write(&gpu, slices).unwrap();
+        let squares = [
+            expected.square(&host, &gradients).unwrap(),
+            found.square(&on_card_too, &[]).unwrap(),
+        ];
+        assert!((squares[1] / squares[0] - 1.0).abs() < 1e-12, "{squares:?}");
+
+        let rates = (0..values.len()).map(|index| Rates {
+            rate: 0.01 * index as f32,
+            decay: 1e-3 / (1.0 + index as f32),
+        });
+        let update = Update {
+            momentum: 0.9,
+            scale: 0.7,
+            rates: rates.collect(),
+        };
+        let (Momentum::Host(velocities), Momentum::Card(on_card_momentum)) =
+            (&mut expected, &mut found)
+        else {
+            panic!("each is where its weights are");
+        };
+        for (index, velocity) in velocities.iter_mut().enumerate() {
+            if let Some(velocity) = velocity {
+                update.apply(index, &gradients[index], velocity, &mut values[index]);
+            }
+        }
+        on_card_momentum.update(&on_card, &update).unwrap();
+        assert!(on_card.read().unwrap() == values, "parameters");
+        assert!(
+            found.read().unwrap() == expected.read().unwrap(),
+            "momentum"
+        );
+    }
+}
+
+/// Statistics go to the card when it holds others, and come back as they are there.
+#[test]
+fn statistics_follow_their_owner() {
+    let Some(gpu) = gpu() else { return };
+    let graph = flexible(Block::Basic, Stem::Small);
+    let (params, stats) = weights(&graph);
+    let on_card = cuda::Weights::new(gpu, &graph, &params).unwrap();
+    for stats in [stats, Statistics::initial(&graph)] {
+        on_card.write_statistics(&stats).unwrap();
+        let mut found = Statistics::initial(&graph);
+        on_card.queue_statistics().unwrap();
+        on_card.take_statistics(&mut found);
+        assert_eq!((found.mean, found.var), (stats.mean, stats.var));
+    }
+}
+
+/// A network that clips its gradients and freezes norms.
+fn small() -> Experiment {
+    let mut experiment = experiment(&Network {
+        method: Method::Ffn(Ffn {
+            frames: vec![2, 4],
+            lambda: 1.0,
+            alteration: Alteration::Normal { std: 0.1 },
+            norms: Norms::Private,
+            distillation: Distillation::FromLargest,
+            shift_segments: ShiftSegments::PerBranch,
+        }),
+        backbone: Backbone::ResNet(ResNet {
+            block: Block::Basic,
+            blocks: vec![1, 1],
+            width: 8,
+            stem: Stem::Small,
+        }),
+        classes: 3,
+        size: SIDE,
+        training: Some(Training {
+            batch: CLIPS,
+            lr: 0.1,
+            momentum: 0.9,
+            weight_decay: 1e-3,
+            clip_norm: Some(CLIP),
+        }),
+    });
+    experiment.train.frozen_norms = FrozenNorms::AllButFirst;
+    experiment
+}
+
+struct Learner {
+    model: Model,
+    optimizer: Optimizer,
+}
+
+impl Learner {
+    fn new(experiment: &Experiment, device: Device) -> Self {
+        let executor = Executor {
+            device,
+            ..Executor::compiled(1)
+        };
+        let model = Model::new(experiment, Path::new(""), executor).unwrap();
+        let optimizer = Optimizer::new(&model, experiment).unwrap();
+        Self { model, optimizer }
+    }
+
+    /// Forward and backward of one batch, scaled; gradients are left.
+    fn pass(&mut self, step: u64, scale: f32) -> StepOutput {
+        let pixels = normal(step, 6 * CLIPS * SIDE * SIDE * 3);
+        let pixels: Vec<f32> = pixels.iter().map(|v| v * scale).collect();
+        let input = StepInput {
+            pixels: Input::Values(&pixels),
+            labels: &[0, 2],
+            dropout: DropoutKey { seed: 1, step },
+        };
+        self.model.train_step(&input).unwrap()
+    }
+
+    /// A training step; its norm.
+    fn step(&mut self, step: u64) -> f64 {
+        self.pass(step, 1.0);
+        self.optimizer.step(&mut self.model, 0.1).unwrap()
+    }
+
+    fn evaluate(&mut self) -> Vec<f32> {
+        let pixels = normal(99, 4 * CLIPS * SIDE * SIDE * 3);
+        self.model
+            .evaluate(4, CLIPS, Input::Values(&pixels))
+            .unwrap()
+    }
+
+    fn state(&self) -> StateDict {
+        self.model.state_dict().unwrap()
+    }
+}
+
+fn cards() -> Option<Device> {
+    gpu().map(|_| Device::Cuda(0))
+}
+
+fn near(found: &StateDict, expected: &StateDict) {
+    for ((name, _, found), (_, _, expected)) in found.floats.iter().zip(&expected.floats) {
+        let pairs = found.iter().zip(expected);
+        let apart = pairs.fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+        // NaN is far too.
+        assert!(apart < 1e-4, "{name}: {apart}");
+    }
+    assert_eq!(found.counters, expected.counters);
+}
+
+/// Clipped steps with frozen norms, evaluated in between: as on the CPU; and gone on with from a saved state, the same bits.
+#[test]
+fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
+    let Some(device) = cards() else { return };
+    let experiment = small();
+    let (mut cpu, mut card) = (
+        Learner::new(&experiment, Device::Cpu),
+        Learner::new(&experiment, device),
+    );
+    let before = card.state();
+    assert_eq!(before, cpu.state());
+    assert!(card.optimizer.state().unwrap().is_empty());
+    let mut saved = None;
+    for step in 0..3 {
+        let norms = [cpu.step(step), card.step(step)];
+        assert!(norms[0] > CLIP, "nothing is clipped: {norms:?}");
+        assert!((norms[1] / norms[0] - 1.0).abs() < 1e-3, "{norms:?}");
+        near(&card.state(), &cpu.state());
+        let logits = card.evaluate();
+        let mut fresh = Learner::new(&experiment, device);
+        fresh.model.load_state_dict(&card.state()).unwrap();
+        assert_eq!(logits, fresh.evaluate(), "evaluation lags behind");
+        if step == 1 {
+            saved = Some((card.state(), card.optimizer.state().unwrap()));
+        }
+    }
+    let state = card.state();
+    let pairs = before.floats.iter().zip(&state.floats);
+    for (param, (before, after)) in card.model.graph().params.iter().zip(pairs) {
+        let frozen = is_frozen(param, experiment.train.frozen_norms);
+        assert_eq!(before == after, frozen, "{}", param.name);
+    }
+
+    let (state, momentum) = saved.unwrap();
+    let mut resumed = Learner::new(&experiment, device);
+    resumed.model.load_state_dict(&state).unwrap();
+    resumed.optimizer.load_state(&momentum).unwrap();
+    resumed.step(2);
+    assert_eq!(resumed.state(), card.state());
+    assert_eq!(
+        resumed.optimizer.state().unwrap(),
+        card.optimizer.state().unwrap()
+    );
+}
+
+#[test]
+fn gradients_that_are_not_finite_change_nothing() {
+    let Some(device) = cards() else { return };
+    let mut learner = Learner::new(&small(), device);
+    assert!(learner.model.gradients().is_err(), "there are none yet");
+    learner.step(0);
+    let (params, momentum) = (learner.state(), learner.optimizer.state().unwrap());
+    learner.pass(1, f32::INFINITY);
+    let norm = learner.optimizer.step(&mut learner.model, 0.1).unwrap();
+    assert!(norm.is_nan());
+    for ((name, _, a), (_, _, b)) in params.floats.iter().zip(&learner.state().floats) {
+        assert!(name.contains("running") || a == b, "{name}");
+    }
+    assert_eq!(learner.optimizer.state().unwrap(), momentum);
+}
+
+/// Observing and releasing build the engines anew; what has been learnt stays.
+#[test]
+fn weights_outlive_their_engines() {
+    let Some(device) = cards() else { return };
+    let mut learner = Learner::new(&small(), device);
+    learner.step(0);
+    let (state, logits) = (learner.state(), learner.evaluate());
+    let all = learner.model.memory();
+    learner.model.release();
+    let (weights, values) = (
+        learner.model.memory(),
+        learner.model.graph().parameter_count(),
+    );
+    let bytes = values * size_of::<f32>();
+    // Parameters and gradients, without the engines; momentum.
+    assert!(2 * bytes < weights && weights < all, "{weights} of {all}");
+    assert!(learner.optimizer.memory() > bytes);
+    assert_eq!(learner.evaluate(), logits);
+    learner.model.observe(&[1]);
+    learner.evaluate();
+    assert_eq!(learner.state(), state);
+}
