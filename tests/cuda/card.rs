@@ -1,6 +1,6 @@
 //! The program on the emulated card, as a person calls it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::emulated::card;
@@ -21,10 +21,50 @@ fn run(out: &Path, flags: &[&str]) -> Option<Output> {
     Some(output)
 }
 
+/// The only run in `out`.
+fn only_run(out: &Path) -> PathBuf {
+    let mut runs = std::fs::read_dir(out).unwrap();
+    runs.next().unwrap().unwrap().path()
+}
+
+/// Begins the tiny experiment on the card and kills it after some steps, with a checkpoint after each.
+fn kill_in_the_middle(out: &Path) {
+    let out_text = out.to_string_lossy();
+    let arguments = [
+        "run",
+        "fixtures/experiments/tiny.ron",
+        "--out",
+        &out_text,
+        "--device",
+        "cuda:0",
+        "--checkpoint-minutes",
+        "0",
+    ];
+    let mut child = on_card(&arguments).unwrap().spawn().unwrap();
+    let steps = || {
+        let run = std::fs::read_dir(out).ok()?.next()?.ok()?;
+        let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).ok()?;
+        Some(metrics.lines().count())
+    };
+    while steps().unwrap_or(0) < 5 {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended before it was killed");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The bytes that training ends with.
+fn learnt(out: &Path) -> [Vec<u8>; 2] {
+    let checkpoint = only_run(out).join("checkpoints/step-00000012");
+    ["model.safetensors", "momentum.safetensors"]
+        .map(|name| std::fs::read(checkpoint.join(name)).unwrap())
+}
+
 /// What training recorded: loss and gradient norm of each step.
 fn curve(out: &Path) -> Vec<(f64, f64)> {
-    let run = std::fs::read_dir(out).unwrap().next().unwrap().unwrap();
-    let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
+    let metrics = std::fs::read_to_string(only_run(out).join("metrics.jsonl")).unwrap();
     let records = metrics.lines().map(|line| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
         (
@@ -55,7 +95,7 @@ fn goldens() {
     }
 }
 
-/// A run on the card has the CPU's curve and says where it ran; stopped, it goes on to the same bits, or on the CPU.
+/// A run on the card has the CPU's curve and says where it ran; killed, it goes on to the same bits, or on the CPU.
 #[test]
 fn runs() {
     let [cpu, cuda, again, moved] = [(); 4].map(|()| tempfile::tempdir().unwrap());
@@ -66,8 +106,7 @@ fn runs() {
     let text = stdout(&output) + &stderr(&output);
     assert!(text.contains("engine compiled on cuda:0"), "{text}");
     program::expect(&run(cpu.path(), &["--device", "cpu"]).unwrap(), 0);
-    let stopped = run(again.path(), &["--device", "cuda:0", "--max-minutes", "0"]).unwrap();
-    program::expect(&stopped, 75);
+    kill_in_the_middle(again.path());
     program::copy(again.path(), moved.path());
     program::expect(&run(again.path(), &["--device", "cuda:0"]).unwrap(), 0);
     program::expect(&run(moved.path(), &["--device", "cpu"]).unwrap(), 0);
@@ -75,6 +114,7 @@ fn runs() {
     let (expected, on_card) = (curve(cpu.path()), curve(cuda.path()));
     assert_eq!(expected.len(), 12);
     assert_eq!(on_card, curve(again.path()));
+    assert!(learnt(cuda.path()) == learnt(again.path()), "other bits");
     for curve in [on_card, curve(moved.path())] {
         for (found, expected) in curve.into_iter().zip(&expected) {
             let apart = |a: f64, b: f64| (a - b).abs() / b.abs();

@@ -1,9 +1,12 @@
 //! The compiled program on a CUDA card: float32, NHWC.
 //!
 //! Convolutions are cuDNN's, everything else kernels of our own (`kernels/*.cu`), compiled for the card when
-//! it is opened ([`compile`]). Parameters, gradients, momentum and running statistics stay on the card, one copy for all engines of
-//! a model ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
+//! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
 //! bits. Nothing of CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
+//!
+//! Parameters, gradients, momentum and running statistics stay on the card, one copy for all engines of a model
+//! ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). A training step copies its frames and the
+//! logits' gradient up, and down the logits, the running statistics and the partial sums of the gradients' norm.
 //!
 //! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
