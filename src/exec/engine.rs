@@ -150,12 +150,7 @@ impl Engine {
     pub fn observed(&self) -> Vec<(NodeId, Vec<f32>)> {
         match self {
             Self::Cpu(engine) => engine.observed().collect(),
-            Self::Cuda(engine) => {
-                let observed = engine.observed();
-                observed
-                    .map(|(node, values)| (node, values.to_vec()))
-                    .collect()
-            }
+            Self::Cuda(engine) => engine.observed().collect(),
         }
     }
 

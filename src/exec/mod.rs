@@ -64,7 +64,7 @@ pub enum EngineKind {
     #[serde(alias = "cpu")]
     Compiled,
     /// The same, with activations, their gradients and the factors of products in bf16: mixed precision. Weights, sums,
-    /// statistics and everything behind the pooled features stay float32. Fast on processors with AVX512-BF16.
+    /// statistics and everything behind the pooled features stay float32. Fast on processors with AVX512-BF16 and on cards.
     CompiledBf16,
     /// The reference: every layer in dfdx's own operations, its own gradients, in float32. Slow; to hold the compiled
     /// engine against.
@@ -96,6 +96,8 @@ impl EngineKind {
     pub fn of(precision: Precision, device: Device) -> Self {
         match (precision, device) {
             (Precision::Mixed, Device::Cpu) if cpu::has_bf16() => Self::CompiledBf16,
+            // A card without tensor cores for bf16 says so.
+            (Precision::Mixed, Device::Cuda(_)) => Self::CompiledBf16,
             _ => Self::Compiled,
         }
     }

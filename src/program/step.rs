@@ -9,7 +9,7 @@ use crate::graph::{NormParams, ParamId, Shape};
 pub type BufferId = usize;
 
 /// What the values of a buffer are stored as. Sums, statistics and coefficients are float32 in every program.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Element {
     #[default]
     Float32,
@@ -19,7 +19,7 @@ pub enum Element {
 
 impl Element {
     /// Bytes of a value.
-    pub fn size(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Self::Float32 => 4,
             Self::Bf16 => 2,

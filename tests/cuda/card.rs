@@ -79,32 +79,43 @@ fn curve(out: &Path) -> Vec<(f64, f64)> {
 #[test]
 fn goldens() {
     let bundles = ["golden/tsm_r18_train", "golden/ffn_r18_eval"];
-    let arguments = [
-        &["golden", "verify", "--device", "cuda:0"],
-        bundles.as_slice(),
-    ]
-    .concat();
-    if let Some(mut command) = on_card(&arguments) {
-        let output = command.output().unwrap();
-        program::expect(&output, 0);
-        assert!(
-            stdout(&output).contains("bundles: 2"),
-            "{}",
-            stdout(&output)
-        );
+    for engine in ["compiled", "compiled-bf16"] {
+        let flags = ["golden", "verify", "--device", "cuda:0", "--engine", engine];
+        let arguments = [flags.as_slice(), &bundles].concat();
+        if let Some(mut command) = on_card(&arguments) {
+            let output = command.output().unwrap();
+            program::expect(&output, 0);
+            let text = stdout(&output);
+            assert!(text.contains("bundles: 2"), "{text}");
+        }
     }
 }
 
 /// A run on the card has the CPU's curve and says where it ran; killed, it goes on to the same bits, or on the CPU.
 #[test]
 fn runs() {
+    // Twelve steps amplify the last bits of float32 little.
+    check_runs("compiled", 1e-3);
+}
+
+/// `precision: Mixed` is bf16 on a card.
+#[test]
+fn runs_in_mixed_precision() {
+    check_runs("compiled-bf16", 0.05);
+}
+
+fn check_runs(engine: &str, tolerance: f64) {
     let [cpu, cuda, again, moved] = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let run = |out: &Path, flags: &[&str]| run(out, &[flags, &["--engine", engine]].concat());
     let Some(output) = run(cuda.path(), &["--device", "cuda:0"]) else {
         return;
     };
     program::expect(&output, 0);
     let text = stdout(&output) + &stderr(&output);
-    assert!(text.contains("engine compiled on cuda:0"), "{text}");
+    assert!(
+        text.contains(&format!("engine {engine} on cuda:0")),
+        "{text}"
+    );
     program::expect(&run(cpu.path(), &["--device", "cpu"]).unwrap(), 0);
     kill_in_the_middle(again.path());
     program::copy(again.path(), moved.path());
@@ -118,9 +129,8 @@ fn runs() {
     for curve in [on_card, curve(moved.path())] {
         for (found, expected) in curve.into_iter().zip(&expected) {
             let apart = |a: f64, b: f64| (a - b).abs() / b.abs();
-            // Twelve steps amplify the last bits of float32 little.
             let far = apart(found.0, expected.0).max(apart(found.1, expected.1));
-            assert!(far < 1e-3, "{found:?}, on the CPU {expected:?}");
+            assert!(far < tolerance, "{found:?}, on the CPU {expected:?}");
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn card() -> Option<&'static Path> {
     let build = || {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-card");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("kernels.cu"), compile::source()).unwrap();
+        std::fs::write(folder.join("kernels.cu"), compile::kernels()).unwrap();
         library(&folder, "libnvrtc.so", "nvrtc.cpp")?;
         library(&folder, "libcudnn.so", "cudnn.cpp")?;
         library(&folder, "libcuda.so", "driver.cpp")?;

@@ -1,4 +1,4 @@
-//! The kernels' CUDA C, and NVRTC, which compiles it for one architecture of card.
+//! The kernels' CUDA C, and NVRTC, which compiles it for one architecture of card and one kind of activations.
 
 use std::ffi::CString;
 
@@ -8,6 +8,45 @@ use super::libraries::Version;
 use crate::base::{Error, Kind, Result};
 use crate::exec::NORM_MOMENTUM;
 use crate::graph::op::NORM_EPSILON;
+use crate::program::Element;
+
+/// What the kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variant {
+    /// Of activations and their gradients.
+    pub element: Element,
+    /// Values that a thread takes at once; what it works on has a multiple of as many channels.
+    pub width: usize,
+}
+
+impl Variant {
+    pub fn single(element: Element) -> Self {
+        Self { element, width: 1 }
+    }
+
+    /// As many values as a card loads at once.
+    pub fn wide(element: Element) -> Self {
+        const LOAD: usize = 16;
+        Self {
+            element,
+            width: LOAD / element.size(),
+        }
+    }
+
+    /// The widest for rows of `count` values.
+    pub fn of(element: Element, count: usize) -> Self {
+        let wide = Self::wide(element);
+        match count.is_multiple_of(wide.width) {
+            true => wide,
+            false => Self::single(element),
+        }
+    }
+
+    /// Both variants of an element.
+    pub fn both(element: Element) -> [Self; 2] {
+        [Self::single(element), Self::wide(element)]
+    }
+}
 
 /// A program for one architecture.
 pub struct Cubin {
@@ -16,8 +55,9 @@ pub struct Cubin {
     pub log: String,
 }
 
-/// All kernels as one text, with the constants that they share with the rest of the program.
-pub fn source() -> String {
+/// All kernels as one text, with the constants that they share with the rest of the program. It wants to know REAL, the
+/// element, and WIDTH.
+pub fn kernels() -> String {
     let constants =
         format!("#define NORM_EPSILON {NORM_EPSILON:e}\n#define NORM_MOMENTUM {NORM_MOMENTUM:e}\n");
     let files = [
@@ -33,15 +73,25 @@ pub fn source() -> String {
     constants + &files.join("\n")
 }
 
-/// Compiles the kernels for cards of a compute capability. NVRTC must be open.
-pub fn compile(architecture: Version) -> Result<Cubin> {
+/// The kernels' text for a variant.
+fn source(variant: Variant) -> String {
+    let real = match variant.element {
+        Element::Float32 => "float",
+        Element::Bf16 => "bf16",
+    };
+    let width = variant.width;
+    format!("#define REAL {real}\n#define WIDTH {width}\n{}", kernels())
+}
+
+/// Compiles a variant of the kernels for cards of a compute capability. NVRTC must be open.
+pub fn compile(architecture: Version, variant: Variant) -> Result<Cubin> {
     let Version(major, minor) = architecture;
     let options = [
         format!("--gpu-architecture=sm_{major}{minor}"),
         "--std=c++17".to_owned(),
         "--ptxas-options=-v".to_owned(),
     ];
-    let source = CString::new(source())
+    let source = CString::new(source(variant))
         .map_err(|_| Error::new(Kind::Device, "the kernels' text has a zero byte"))?;
     let program = Program::new(&source)?;
     // SAFETY: the program is not freed yet.
@@ -161,53 +211,39 @@ mod tests {
         found
     }
 
+    /// Of each kernel what [`resources`] says: for single values of float32 and of bf16, for four of float32, for eight of
+    /// bf16.
+    fn table(architecture: Version) -> String {
+        let single = [Element::Float32, Element::Bf16].map(Variant::single);
+        let wide = [Element::Float32, Element::Bf16].map(Variant::wide);
+        let columns = [single, wide].concat().into_iter().map(|variant| {
+            let cubin = compile(architecture, variant).unwrap();
+            assert_eq!(cubin.bytes.get(..4), Some(&b"\x7fELF"[..]));
+            resources(&cubin.log)
+        });
+        let columns: Vec<_> = columns.collect();
+        let rows = columns[0].keys().map(|kernel| {
+            let found = columns.iter().map(|column| column[kernel].as_str());
+            format!("{kernel:<18} {}", found.collect::<Vec<_>>().join("   "))
+        });
+        rows.collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn kernels_for_both_architectures() {
         if !has_nvrtc() {
             return;
         }
-        let [older, newer] = [Version(8, 0), Version(9, 0)].map(|architecture| {
-            let cubin = compile(architecture).unwrap();
-            assert_eq!(cubin.bytes.get(..4), Some(&b"\x7fELF"[..]));
-            resources(&cubin.log)
-        });
-        let rows = older.iter().zip(&newer);
-        let rows = rows.map(|((kernel, a), (_, b))| format!("{kernel:<18} {a}   {b}"));
-        let table = rows.collect::<Vec<_>>().join("\n");
-        insta::assert_snapshot!(table, @r"
-        add                12     0 0 0/0   12     0 0 0/0
-        add_rows           26  4096 0 0/0   29  4096 0 0/0
-        finish             15     0 0 0/0   16     0 0 0/0
-        frame_alterations  31  4096 0 0/0   31  4096 0 0/0
-        frame_gradients    48  4096 0 0/0   48  4096 0 0/0
-        frame_statistics   56  4096 0 0/0   56  4096 0 0/0
-        group_gradients    32  4096 0 0/0   32  4096 0 0/0
-        group_statistics   40  4096 0 0/0   34  4096 0 0/0
-        max_pool           32     0 0 0/0   32     0 0 0/0
-        max_pool_back      40     0 0 0/0   40     0 0 0/0
-        mean_rows          32     0 0 0/0   32     0 0 0/0
-        mean_rows_back     17     0 0 0/0   18     0 0 0/0
-        multiply           12     0 0 0/0   12     0 0 0/0
-        normalize          16     0 0 0/0   18     0 0 0/0
-        normalize_back     28     0 0 0/0   24     0 0 0/0
-        normalize_pixels   24     0 0 0/0   25     0 0 0/0
-        pack_bias          29     0 0 0/0   29     0 0 0/0
-        pack_weight        25     0 0 0/0   28     0 0 0/0
-        relu               10     0 0 0/0   10     0 0 0/0
-        relu_back          10     0 0 0/0   12     0 0 0/0
-        running_statistics 22     0 0 0/0   22     0 0 0/0
-        shift_alter        18     0 0 0/0   16     0 0 0/0
-        squares            16  2048 0 0/0   16  2048 0 0/0
-        surround           16     0 0 0/0   20     0 0 0/0
-        unpack_gradient    10     0 0 0/0   14     0 0 0/0
-        update             20     0 0 0/0   20     0 0 0/0
-        ");
+        let table = [Version(8, 0), Version(9, 0)].map(table).join("\n\n");
+        insta::assert_snapshot!(table);
     }
 
     #[test]
     fn mistakes_are_told_with_the_compilers_words() {
         if has_nvrtc() {
-            let error = compile(Version(1, 0)).err().unwrap();
+            let error = compile(Version(1, 0), Variant::single(Element::Float32))
+                .err()
+                .unwrap();
             assert!(error.message.contains("gpu-architecture"), "{error}");
         }
     }

@@ -1,5 +1,5 @@
-//! Convolutions by cuDNN: NHWC, float32 multiplied and added in float32 (no TF32), by algorithms that give the same bits
-//! every time.
+//! Convolutions by cuDNN: NHWC, by algorithms that give the same bits every time. float32 is multiplied and added in
+//! float32 (no TF32), bf16 by tensor cores that add in float32.
 //!
 //! Of the algorithms that cuDNN's heuristic proposes for a shape, the first that is deterministic is taken. The heuristic
 //! depends on card and library alone; timing them instead would let two runs of one experiment differ.
@@ -12,7 +12,9 @@ use cudarc::cudnn::{result as cudnn, result::CudnnError, sys};
 
 use super::gpu::Gpu;
 use crate::base::{Error, Kind, Result};
-use crate::program::ConvGeometry;
+use crate::program::{BufferId, ConvGeometry, Element, Program};
+
+use super::compile::Variant;
 
 /// What is computed of y = x ∗ w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,45 @@ pub enum Direction {
     InputGradient,
     /// dw from x and dy.
     WeightGradient,
+}
+
+/// What cuDNN computes for a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    pub conv: ConvGeometry,
+    /// Of all three tensors.
+    pub element: Element,
+    /// Channels of the input, if it is a picture of float32 that bf16 is multiplied with: it and the weight are then widened by
+    /// zeros to what a thread loads at once, which tensor cores take at full speed.
+    pub picture: Option<usize>,
+}
+
+impl Product {
+    /// Of the step that computes `y`, or from its gradient, out of `x`.
+    pub fn of(program: &Program, conv: &ConvGeometry, x: BufferId, y: BufferId) -> Self {
+        let element = program.buffers[y].element;
+        let is_picture = program.buffers[x].element != element;
+        let mut product = Self {
+            conv: *conv,
+            element,
+            picture: is_picture.then_some(conv.from.channels),
+        };
+        if is_picture {
+            let wide = Variant::wide(element).width;
+            product.conv.from.channels = conv.from.channels.next_multiple_of(wide);
+        }
+        product
+    }
+
+    /// Bytes of the input of `frames` frames.
+    pub fn input_bytes(&self, frames: usize) -> usize {
+        frames * self.conv.from.count() * self.element.size()
+    }
+
+    /// Bytes of the weight.
+    pub fn weight_bytes(&self) -> usize {
+        self.conv.weights() * self.element.size()
+    }
 }
 
 enum Algorithm {
@@ -48,13 +89,10 @@ struct Shapes {
 }
 
 impl Convolution {
-    pub fn new(
-        gpu: &Gpu,
-        conv: &ConvGeometry,
-        frames: usize,
-        direction: Direction,
-    ) -> Result<Self> {
-        let shapes = Shapes::new(conv, frames).map_err(|e| failed("describe a convolution", e))?;
+    pub fn new(gpu: &Gpu, product: &Product, frames: usize, direction: Direction) -> Result<Self> {
+        let Product { conv, element, .. } = product;
+        let shapes =
+            Shapes::new(product, frames).map_err(|e| failed("describe a convolution", e))?;
         // SAFETY: handle and descriptors are alive.
         let chosen = unsafe { shapes.choose(gpu.cudnn(), direction) };
         let (algorithm, workspace) = chosen
@@ -62,7 +100,7 @@ impl Convolution {
             .ok_or_else(|| {
                 let (from, to) = (conv.from, conv.to);
                 let message = format!(
-                    "cuDNN has no deterministic algorithm in float32 for {direction:?} of a {0}×{0} convolution, {1} to {2} channels",
+                    "cuDNN has no deterministic algorithm in {element:?} for {direction:?} of a {0}×{0} convolution, {1} to {2} channels",
                     conv.kernel, from.channels, to.channels
                 );
                 Error::new(Kind::Device, message)
@@ -115,9 +153,17 @@ static ONE: f32 = 1.0;
 static ZERO: f32 = 0.0;
 
 impl Shapes {
-    fn new(conv: &ConvGeometry, frames: usize) -> Result<Self, CudnnError> {
+    fn new(product: &Product, frames: usize) -> Result<Self, CudnnError> {
         const NHWC: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
         const FLOAT: sys::cudnnDataType_t = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
+        let conv = &product.conv;
+        let (kind, math) = match product.element {
+            Element::Float32 => (FLOAT, sys::cudnnMathType_t::CUDNN_FMA_MATH),
+            Element::Bf16 => (
+                sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
+                sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
+            ),
+        };
         let (from, to) = (conv.from, conv.to);
         let side = conv.kernel;
         let ints = |values: [usize; 4]| values.map(|v| v as i32);
@@ -135,11 +181,11 @@ impl Shapes {
         // SAFETY: the descriptors were just made.
         unsafe {
             let x = ints([frames, from.channels, from.height, from.width]);
-            cudnn::set_tensor4d_descriptor(shapes.x, NHWC, FLOAT, x)?;
+            cudnn::set_tensor4d_descriptor(shapes.x, NHWC, kind, x)?;
             let w = ints([to.channels, from.channels, side, side]);
-            cudnn::set_filter4d_descriptor(shapes.w, FLOAT, NHWC, w)?;
+            cudnn::set_filter4d_descriptor(shapes.w, kind, NHWC, w)?;
             let y = ints([frames, to.channels, to.height, to.width]);
-            cudnn::set_tensor4d_descriptor(shapes.y, NHWC, FLOAT, y)?;
+            cudnn::set_tensor4d_descriptor(shapes.y, NHWC, kind, y)?;
             let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
             cudnn::set_convolution2d_descriptor(
                 shapes.conv,
@@ -152,8 +198,7 @@ impl Shapes {
                 mode,
                 FLOAT,
             )?;
-            let exact = sys::cudnnMathType_t::CUDNN_FMA_MATH;
-            cudnn::set_convolution_math_type(shapes.conv, exact)?;
+            cudnn::set_convolution_math_type(shapes.conv, math)?;
         }
         Ok(shapes)
     }

@@ -14,26 +14,34 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::compile::compile;
+use super::compile::{Variant, compile};
 use super::conv::failed as cudnn_failed;
-use super::libraries::Search;
+use super::libraries::{Search, Version};
 use super::probe::{Card, Probe, describe};
 use crate::base::{Error, Kind, Result};
+use crate::program::Element;
 
-/// Threads of a block over single values.
+/// Threads of a block over single values, and of one that sums, as in `kernels/common.cuh`.
 const THREADS: usize = 256;
-/// Channels and rows of a block that sums, as in `kernels/common.cuh`.
+const SUMMING_THREADS: usize = 512;
+/// Lanes of a block that sums, at most.
 const LANES: usize = 32;
-const ROWS: usize = 16;
 
 pub struct Gpu {
     pub card: Card,
     pub stream: Arc<CudaStream>,
     /// For copies beside what is computed; events order both.
     pub copies: Arc<CudaStream>,
-    module: Arc<CudaModule>,
-    functions: RefCell<BTreeMap<&'static str, CudaFunction>>,
+    modules: RefCell<BTreeMap<Variant, Arc<CudaModule>>>,
+    functions: RefCell<BTreeMap<(Variant, &'static str), CudaFunction>>,
     cudnn: sys::cudnnHandle_t,
+}
+
+/// A kernel by its name in `kernels`, compiled for a variant.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    pub name: &'static str,
+    pub variant: Variant,
 }
 
 /// An argument of a kernel.
@@ -44,6 +52,23 @@ pub enum Arg {
     Int(i32),
     Count(u64),
     Float(f32),
+}
+
+impl Kernel {
+    pub fn plain(name: &'static str) -> Self {
+        Self::single(name, Element::Float32)
+    }
+
+    pub fn single(name: &'static str, element: Element) -> Self {
+        let variant = Variant::single(element);
+        Self { name, variant }
+    }
+
+    /// The widest for rows of `count` values.
+    pub fn of(name: &'static str, element: Element, count: usize) -> Self {
+        let variant = Variant::of(element, count);
+        Self { name, variant }
+    }
 }
 
 impl Arg {
@@ -60,23 +85,20 @@ impl Arg {
 pub enum Grid {
     /// One for each of `length` values of each of `parts` parts.
     Values { length: usize, parts: usize },
-    /// A block for every 32 channels of each part.
+    /// Blocks for the channels of each part.
     Sums { channels: usize, parts: usize },
     /// So many blocks.
     Blocks(usize),
 }
 
 impl Gpu {
-    /// Opens card `ordinal` and compiles the kernels for it. Libraries that are not in the system's folders must be open:
+    /// Opens card `ordinal` and compiles the kernels in float32 for it. Libraries that are not in the system's folders must be open:
     /// [`Search::open`].
     pub fn open(ordinal: usize) -> Result<Self> {
         let card = Probe::new(&Search::default()).card(ordinal)?.clone();
         let context = CudaContext::new(ordinal).map_err(|e| failed("open the card", e))?;
         // SAFETY: only `input.rs` uses both streams on one memory, with events of its own.
         unsafe { context.disable_event_tracking() };
-        let cubin = compile(card.architecture)?;
-        let module = context.load_module(Ptx::from_binary(cubin.bytes));
-        let module = module.map_err(|e| failed("load the kernels", e))?;
         let stream = || {
             let stream = context.new_stream();
             stream.map_err(|e| failed("open a stream", e))
@@ -85,7 +107,7 @@ impl Gpu {
         let handle = cudnn::create_handle().map_err(|e| cudnn_failed("start cuDNN", e))?;
         let gpu = Self {
             card,
-            module,
+            modules: RefCell::default(),
             functions: RefCell::default(),
             cudnn: handle,
             stream,
@@ -94,6 +116,8 @@ impl Gpu {
         // SAFETY: both live as long as the GPU.
         let outcome = unsafe { cudnn::set_stream(handle, gpu.stream.cu_stream().cast()) };
         outcome.map_err(|e| cudnn_failed("set cuDNN's stream", e))?;
+        // For what is float32 in every program, and for the optimiser.
+        gpu.prepare(Element::Float32)?;
         Ok(gpu)
     }
 
@@ -101,12 +125,36 @@ impl Gpu {
         self.cudnn
     }
 
+    /// Compiles and loads what programs of an element need, unless that is done.
+    pub fn prepare(&self, element: Element) -> Result<()> {
+        const TENSOR_CORES_FOR_BF16: Version = Version(8, 0);
+        if element == Element::Bf16 && self.card.architecture < TENSOR_CORES_FOR_BF16 {
+            let message = format!(
+                "{}: bf16 needs compute capability {TENSOR_CORES_FOR_BF16}, the card has {}",
+                self.card.name, self.card.architecture
+            );
+            return Err(Error::new(Kind::Device, message)
+                .hint("compute in float32: `precision: Float32`, or `--engine compiled`"));
+        }
+        for variant in Variant::both(element) {
+            if self.modules.borrow().contains_key(&variant) {
+                continue;
+            }
+            let cubin = compile(self.card.architecture, variant)?;
+            let context = self.stream.context();
+            let module = context.load_module(Ptx::from_binary(cubin.bytes));
+            let module = module.map_err(|e| failed("load the kernels", e))?;
+            self.modules.borrow_mut().insert(variant, module);
+        }
+        Ok(())
+    }
+
     /// Queues a kernel.
     ///
     /// # Safety
     /// The arguments are those of the kernel by number, order and type, and every address leads to as much memory of
     /// this card as the kernel reads or writes there.
-    pub unsafe fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+    pub unsafe fn launch(&self, kernel: Kernel, grid: Grid, args: &[Arg]) -> Result<()> {
         let function = self.function(kernel)?;
         let mut launch = self.stream.launch_builder(&function);
         for arg in args {
@@ -118,20 +166,25 @@ impl Gpu {
             };
         }
         // SAFETY: the caller's promise.
-        let outcome = unsafe { launch.launch(grid.config()) };
+        let outcome = unsafe { launch.launch(grid.config(kernel.variant.width)) };
         outcome
             .map(drop)
-            .map_err(|e| failed(&format!("launch `{kernel}`"), e))
+            .map_err(|e| failed(&format!("launch `{}`", kernel.name), e))
     }
 
-    fn function(&self, kernel: &'static str) -> Result<CudaFunction> {
-        if let Some(function) = self.functions.borrow().get(kernel) {
+    fn function(&self, Kernel { name, variant }: Kernel) -> Result<CudaFunction> {
+        if let Some(function) = self.functions.borrow().get(&(variant, name)) {
             return Ok(function.clone());
         }
-        let function = self.module.load_function(kernel);
-        let function = function.map_err(|e| failed(&format!("find `{kernel}`"), e))?;
+        let modules = self.modules.borrow();
+        let module = modules.get(&variant).ok_or_else(|| {
+            let message = format!("the kernels for {variant:?} are not loaded");
+            Error::new(Kind::Device, message)
+        })?;
+        let function = module.load_function(name);
+        let function = function.map_err(|e| failed(&format!("find `{name}`"), e))?;
         let mut functions = self.functions.borrow_mut();
-        Ok(functions.entry(kernel).or_insert(function).clone())
+        Ok(functions.entry((variant, name)).or_insert(function).clone())
     }
 
     /// Memory of the card, whatever it holds; `what` is for the message if there is too little.
@@ -206,10 +259,21 @@ impl Drop for Gpu {
 }
 
 impl Grid {
-    fn config(self) -> LaunchConfig {
+    /// `width`: values that a thread takes.
+    fn config(self, width: usize) -> LaunchConfig {
         let (blocks, parts, block) = match self {
-            Self::Values { length, parts } => (length.div_ceil(THREADS), parts, (THREADS, 1)),
-            Self::Sums { channels, parts } => (channels.div_ceil(LANES), parts, (LANES, ROWS)),
+            Self::Values { length, parts } => {
+                (length.div_ceil(width * THREADS), parts, (THREADS, 1))
+            }
+            Self::Sums { channels, parts } => {
+                let threads = channels.div_ceil(width);
+                let lanes = threads.next_power_of_two().min(LANES);
+                (
+                    threads.div_ceil(lanes),
+                    parts,
+                    (lanes, SUMMING_THREADS / lanes),
+                )
+            }
             Self::Blocks(blocks) => (blocks, 1, (THREADS, 1)),
         };
         LaunchConfig {

@@ -27,8 +27,7 @@ pub struct Staging {
 
 impl Staging {
     pub fn new(gpu: &Gpu, len: usize) -> Result<Self> {
-        // As `kernels/input.cu` reads it.
-        let there = gpu.allocate("the pixels", len.next_multiple_of(4))?;
+        let there = gpu.allocate("the pixels", len)?;
         let read = gpu.event()?;
         // The memory belongs to the stream that computes, and is there for others from here on.
         read.record(&gpu.stream).map_err(failed_to_copy)?;
@@ -119,10 +118,7 @@ impl Pass<'_> {
         let channels = normalize.mean.into_iter().chain(normalize.std);
         args.extend(channels.map(|value| Arg::Float(value as f32)));
         args.push(self.at(to));
-        let grid = Grid::Values {
-            length: length.div_ceil(4),
-            parts: 1,
-        };
-        self.launch("normalize_pixels", grid, &args)
+        let grid = Grid::Values { length, parts: 1 };
+        self.launch(self.wide("normalize_pixels", to, length), grid, &args)
     }
 }

@@ -15,13 +15,22 @@ pub struct Memory {
     pub staging: Staging,
     /// Scratch memory of convolutions.
     workspace: CudaSlice<u8>,
-    /// The input of a convolution that shifts it.
-    shifted: CudaSlice<f32>,
+    /// The input of a convolution that shifts or widens it.
+    staged_input: CudaSlice<u8>,
+    /// The widened weight of one, or its gradient.
+    staged_weight: CudaSlice<u8>,
+}
+
+/// Bytes of memory besides the program's own, for one step at a time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scratch {
+    pub workspace: usize,
+    pub input: usize,
+    pub weight: usize,
 }
 
 impl Memory {
-    /// `workspace`: bytes; `shifted`: values.
-    pub fn new(gpu: &Gpu, program: &Program, workspace: usize, shifted: usize) -> Result<Self> {
+    pub fn new(gpu: &Gpu, program: &Program, scratch: Scratch) -> Result<Self> {
         let batch = &program.batch;
         let groups = batch.group_of.iter().map(|&group| group as i32);
         let neighbours = batch.neighbours.iter();
@@ -34,27 +43,36 @@ impl Memory {
             tables: copied.map_err(|e| failed("copy the batch's tables", e))?,
             frames: batch.frames,
             staging: Staging::new(gpu, program.buffers[program.input].len)?,
-            workspace: gpu.allocate("the convolutions' scratch memory", workspace)?,
-            shifted: gpu.allocate("shifted inputs", shifted)?,
+            workspace: gpu.allocate("the convolutions' scratch memory", scratch.workspace)?,
+            staged_input: gpu.allocate("the convolutions' inputs", scratch.input)?,
+            staged_weight: gpu.allocate("a convolution's weight", scratch.weight)?,
         })
     }
 
     /// Bytes on the card.
     pub fn bytes(&self) -> usize {
-        let values = self.arena.num_bytes() + self.shifted.num_bytes() + self.staging.bytes();
-        values + self.tables.num_bytes() + self.workspace.num_bytes()
+        let held = [
+            self.arena.num_bytes(),
+            self.tables.num_bytes(),
+            self.staging.bytes(),
+            self.workspace.num_bytes(),
+            self.staged_input.num_bytes(),
+            self.staged_weight.num_bytes(),
+        ];
+        held.into_iter().sum()
     }
 
     /// Where a buffer's value `index` is.
     pub fn address(&self, gpu: &Gpu, program: &Program, id: BufferId, index: usize) -> u64 {
-        base(gpu, &self.arena) + ((program.buffers[id].offset + index) * size_of::<f32>()) as u64
+        let buffer = &program.buffers[id];
+        let first = buffer.offset * size_of::<f32>() + index * buffer.element.size();
+        base(gpu, &self.arena) + first as u64
     }
 
+    /// The words of a buffer, as it has them.
     pub fn read(&self, gpu: &Gpu, program: &Program, id: BufferId, to: &mut [f32]) -> Result<()> {
-        let from = self
-            .arena
-            .slice(program.buffers[id].offset..)
-            .slice(..to.len());
+        let first = program.buffers[id].offset;
+        let from = self.arena.slice(first..first + to.len());
         let copied = gpu.stream.memcpy_dtoh(&from, to);
         copied.map_err(|e| failed("copy a result from the card", e))
     }
@@ -86,8 +104,12 @@ impl Memory {
         base(gpu, &self.workspace)
     }
 
-    pub fn shifted(&self, gpu: &Gpu) -> u64 {
-        base(gpu, &self.shifted)
+    pub fn staged_input(&self, gpu: &Gpu) -> u64 {
+        base(gpu, &self.staged_input)
+    }
+
+    pub fn staged_weight(&self, gpu: &Gpu) -> u64 {
+        base(gpu, &self.staged_weight)
     }
 }
 

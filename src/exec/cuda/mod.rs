@@ -1,4 +1,4 @@
-//! The compiled program on a CUDA card: float32, NHWC.
+//! The compiled program on a CUDA card: NHWC, in float32 or bf16.
 //!
 //! Convolutions are cuDNN's, everything else kernels of our own (`kernels/*.cu`), compiled for the card when
 //! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
@@ -18,6 +18,7 @@ mod input;
 pub mod libraries;
 mod memory;
 mod norm;
+mod pack;
 mod pool;
 pub mod probe;
 mod product;
@@ -32,11 +33,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cudarc::driver::{CudaEvent, PinnedHostSlice};
+use half::bf16;
 
 use self::bank::Bank;
-use self::conv::{Convolution, Direction};
+use self::conv::{Convolution, Direction, Product};
 pub use self::gpu::Gpu;
-use self::memory::Memory;
+use self::memory::{Memory, Scratch};
 use self::run::Pass;
 pub use self::update::Momentum;
 pub use self::weights::Weights;
@@ -62,6 +64,7 @@ pub struct Engine {
     /// Dropout masks of the last pass, by their buffers.
     masks: BTreeMap<BufferId, PinnedHostSlice<f32>>,
     logits: Vec<f32>,
+    /// The words of each observed node's buffer after the last pass.
     observed: Vec<(NodeId, Vec<f32>)>,
     /// Whether the card holds the packed weights that evaluation keeps.
     is_prepared: bool,
@@ -70,29 +73,21 @@ pub struct Engine {
 impl Engine {
     /// Takes what a verified program needs on the card.
     pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
-        check_elements(&program)?;
+        check_places(&program)?;
         check_sizes(&program)?;
+        for buffer in &program.buffers {
+            gpu.prepare(buffer.element)?;
+        }
         let convolutions = program
             .steps()
             .map(|step| convolutions(&gpu, &program, &step.op));
         let convolutions: Vec<Vec<Convolution>> = convolutions.collect::<Result<_>>()?;
-        let workspace = convolutions
-            .iter()
-            .flatten()
-            .map(|conv| conv.workspace)
-            .max();
-        let shifted = program.steps().filter_map(|step| match &step.op {
-            Op::Conv {
-                shift: Some(_), x, ..
-            } => Some(program.buffers[*x].len),
-            _ => None,
-        });
-        let shifted = shifted.max().unwrap_or(0);
         let steps = program.forward.len() + program.backward.len();
         let lengths = Lengths::of(graph, &program);
-        let memory = Memory::new(&gpu, &program, workspace.unwrap_or(0), shifted)?;
+        let scratch = scratch(&program, &convolutions);
+        let memory = Memory::new(&gpu, &program, scratch)?;
         let observed = program.observed.iter();
-        let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].len]);
+        let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].words()]);
         Ok(Self {
             memory,
             convolutions,
@@ -207,10 +202,19 @@ impl Engine {
     }
 
     /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
-    pub fn observed(&self) -> impl Iterator<Item = (NodeId, &[f32])> {
-        self.observed
-            .iter()
-            .map(|(node, values)| (*node, values.as_slice()))
+    pub fn observed(&self) -> impl Iterator<Item = (NodeId, Vec<f32>)> {
+        let observed = self.observed.iter().zip(&self.program.observed);
+        observed.map(|((node, words), (_, id))| {
+            let Buffer { element, len, .. } = self.program.buffers[*id];
+            let values = match element {
+                Element::Float32 => words.clone(),
+                Element::Bf16 => {
+                    let stored: &[bf16] = bytemuck::cast_slice(words);
+                    stored[..len].iter().map(|value| value.to_f32()).collect()
+                }
+            };
+            (*node, values)
+        })
     }
 
     /// Bytes that the engine holds on the card beside the weights.
@@ -260,36 +264,53 @@ fn masks(gpu: &Gpu, program: &Program) -> Result<BTreeMap<BufferId, PinnedHostSl
     masks.map(pinned).collect()
 }
 
-/// What cuDNN computes for a step.
+/// What cuDNN computes for a step: as many convolutions as matrices, of the frames that take them.
 fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution>> {
-    let all = program.batch.frames;
-    let one = |conv, direction| Ok(vec![Convolution::new(gpu, conv, all, direction)?]);
-    match op {
-        Op::Conv { conv, branches, .. } => {
-            let runs = program.batch.runs(branches).into_iter();
-            let run = |(frames, _): (Range<usize>, usize)| {
-                Convolution::new(gpu, conv, frames.len(), Direction::Forward)
-            };
-            runs.map(run).collect()
-        }
-        Op::ConvBackData { conv, .. } => one(conv, Direction::InputGradient),
-        Op::ConvBackWeight { conv, .. } => one(conv, Direction::WeightGradient),
-        _ => Ok(Vec::new()),
-    }
+    let Some((product, direction)) = product(program, op) else {
+        return Ok(Vec::new());
+    };
+    let runs = match op {
+        Op::Conv { branches, .. } => program.batch.runs(branches),
+        _ => program.batch.runs(&[]),
+    };
+    let of_frames = |(frames, _): (Range<usize>, usize)| {
+        Convolution::new(gpu, &product, frames.len(), direction)
+    };
+    runs.into_iter().map(of_frames).collect()
 }
 
-/// The kernels are in float32, and leave a weight and its gradient in buffers that are planned for the CPU's packed ones.
-fn check_elements(program: &Program) -> Result<()> {
-    let refused = |what: String| Error::new(Kind::Device, what);
-    let other = program
-        .buffers
-        .iter()
-        .find(|b| b.element != Element::Float32);
-    if let Some(Buffer { name, element, .. }) = other {
-        let message =
-            format!("the engine on CUDA computes in float32, and `{name}` is {element:?}");
-        return Err(refused(message).hint("`--engine compiled` computes in float32"));
+/// The product that a step asks of cuDNN, if it is one.
+fn product(program: &Program, op: &Op) -> Option<(Product, Direction)> {
+    let (conv, x, y, direction) = match op {
+        Op::Conv { conv, x, y, .. } => (conv, x, y, Direction::Forward),
+        Op::ConvBackData { conv, dy, dx, .. } => (conv, dx, dy, Direction::InputGradient),
+        Op::ConvBackWeight { conv, x, dy, .. } => (conv, x, dy, Direction::WeightGradient),
+        _ => return None,
+    };
+    Some((Product::of(program, conv, *x, *y), direction))
+}
+
+/// The memory that the most demanding steps need besides the program's own.
+fn scratch(program: &Program, convolutions: &[Vec<Convolution>]) -> Scratch {
+    let mut most = Scratch::default();
+    for (step, convolutions) in program.steps().zip(convolutions) {
+        let workspaces = convolutions.iter().map(|conv| conv.workspace);
+        most.workspace = workspaces.fold(most.workspace, usize::max);
+        let Some((product, _)) = product(program, &step.op) else {
+            continue;
+        };
+        if product.picture.is_some() || matches!(step.op, Op::Conv { shift: Some(_), .. }) {
+            most.input = most.input.max(product.input_bytes(program.batch.frames));
+        }
+        if product.picture.is_some() {
+            most.weight = most.weight.max(product.weight_bytes());
+        }
     }
+    most
+}
+
+/// Weights and their gradients lie in buffers that are planned for the CPU's packed ones.
+fn check_places(program: &Program) -> Result<()> {
     for step in program.steps() {
         let (conv, matrices, buffer) = match &step.op {
             Op::PackForward {
@@ -302,9 +323,8 @@ fn check_elements(program: &Program) -> Result<()> {
         let (found, needed) = (program.buffers[*buffer].len / matrices, conv.weights());
         if found < needed {
             let name = &step.name;
-            return Err(refused(format!(
-                "`{name}` has {found} places for a weight of {needed} values"
-            )));
+            let message = format!("`{name}` has {found} places for a weight of {needed} values");
+            return Err(Error::new(Kind::Device, message));
         }
     }
     Ok(())

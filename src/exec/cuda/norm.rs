@@ -1,6 +1,6 @@
 //! The norms' steps: `kernels/norm.cu`.
 
-use super::gpu::{Arg, Grid};
+use super::gpu::{Arg, Grid, Kernel};
 use super::run::Pass;
 use crate::base::Result;
 use crate::exec::Statistics;
@@ -22,7 +22,8 @@ impl Pass<'_> {
         let shape = [Arg::int(*pixels), Arg::int(channels)];
         let parts = self.program.batch.frames;
         let args = [self.at(*x), shape[0], shape[1], self.at(*partials)];
-        self.launch("frame_statistics", Grid::Sums { channels, parts }, &args)?;
+        let kernel = self.wide("frame_statistics", *x, channels);
+        self.launch(kernel, Grid::Sums { channels, parts }, &args)?;
         for (index, group) in self.program.batch.norm_groups.iter().enumerate() {
             let of = norm.of(group.branch);
             let (mean, var) = match group.updates {
@@ -41,7 +42,8 @@ impl Pass<'_> {
                 var,
                 self.from(*coefficients, index * 4 * row),
             ];
-            self.launch("group_statistics", Grid::Sums { channels, parts: 1 }, &args)?;
+            let kernel = Kernel::plain("group_statistics");
+            self.launch(kernel, Grid::Sums { channels, parts: 1 }, &args)?;
             stats.batches[of.stat] += u64::from(group.updates);
         }
         Ok(())
@@ -65,7 +67,7 @@ impl Pass<'_> {
                 length: channels,
                 parts: 1,
             };
-            self.launch("running_statistics", grid, &args)?;
+            self.launch(Kernel::plain("running_statistics"), grid, &args)?;
         }
         Ok(())
     }
@@ -95,7 +97,7 @@ impl Pass<'_> {
             Arg::int(norm.row()),
             self.at(*y),
         ];
-        self.launch("normalize", grid, &args)
+        self.launch(self.wide("normalize", *y, norm.channels), grid, &args)
     }
 
     pub(super) fn normalize_back(&self, op: &Op) -> Result<()> {
@@ -133,14 +135,11 @@ impl Pass<'_> {
             self.maybe(*masked),
             self.at(*partials),
         ];
-        self.launch(
-            "frame_gradients",
-            Grid::Sums {
-                channels,
-                parts: frames,
-            },
-            &args,
-        )?;
+        let grid = Grid::Sums {
+            channels,
+            parts: frames,
+        };
+        self.launch(self.wide("frame_gradients", *dx, channels), grid, &args)?;
         // Behind the frames' sums come each group's rows of means.
         let means = 2 * frames * channels;
         if !norm.frozen {
@@ -164,7 +163,7 @@ impl Pass<'_> {
             Arg::int(row),
             self.at(*dx),
         ];
-        self.launch("normalize_back", grid, &args)
+        self.launch(self.wide("normalize_back", *dx, channels), grid, &args)
     }
 
     /// `means`: where in `partials` the groups' rows begin.
@@ -188,7 +187,8 @@ impl Pass<'_> {
                 self.gradient(of.weight),
                 self.from(partials, means + index * 2 * row),
             ];
-            self.launch("group_gradients", Grid::Sums { channels, parts: 1 }, &args)?;
+            let kernel = Kernel::plain("group_gradients");
+            self.launch(kernel, Grid::Sums { channels, parts: 1 }, &args)?;
         }
         Ok(())
     }

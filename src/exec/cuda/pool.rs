@@ -3,7 +3,7 @@
 use super::gpu::{Arg, Grid};
 use super::run::Pass;
 use crate::base::Result;
-use crate::program::Op;
+use crate::program::{BufferId, Op, PixelShape};
 
 /// Parts of as many rows each.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ impl Pass<'_> {
                     channels,
                     self.at(*y),
                 ];
-                self.launch("max_pool", grid, &args)
+                self.launch(self.wide("max_pool", *y, from.channels), grid, &args)
             }
             Op::MaxPoolBack {
                 from,
@@ -39,107 +39,87 @@ impl Pass<'_> {
                 dx,
             } => {
                 let (grid, _) = self.values(*dx);
+                let kernel = self.wide("max_pool_back", *dx, from.channels);
                 let shapes = [from.height, from.width, to.height, to.width, from.channels];
                 let [height, width, rows, columns, channels] = shapes.map(Arg::int);
                 let (x, dy, dx) = (self.at(*x), self.at(*dy), self.at(*dx));
                 let args = [x, dy, height, width, rows, columns, channels, dx];
-                self.launch("max_pool_back", grid, &args)
+                self.launch(kernel, grid, &args)
             }
             _ => Ok(()),
         }
     }
 
     pub(super) fn average_pool(&self, op: &Op) -> Result<()> {
-        let (Op::AveragePool { from, .. } | Op::AveragePoolBack { from, .. }) = op else {
-            return Ok(());
-        };
-        let rows = Rows {
+        let rows = |from: &PixelShape| Rows {
             parts: self.program.batch.frames,
             count: from.pixels(),
             channels: from.channels,
         };
-        match *op {
-            Op::AveragePool { x, y, .. } => self.mean_rows(rows, self.at(x), self.at(y)),
-            Op::AveragePoolBack { dy, dx, .. } => {
-                self.mean_rows_back(rows, self.at(dy), self.at(dx))
+        match op {
+            Op::AveragePool { from, x, y } => self.mean_rows(rows(from), (*x, 0), (*y, 0)),
+            Op::AveragePoolBack { from, dy, dx } => {
+                self.mean_rows_back(rows(from), (*dy, 0), (*dx, 0))
             }
             _ => Ok(()),
         }
     }
 
-    fn mean_rows(&self, rows: Rows, x: Arg, y: Arg) -> Result<()> {
-        let Rows {
-            parts,
-            count,
-            channels,
-        } = rows;
-        let args = [x, Arg::int(count), Arg::int(channels), y];
-        self.launch(
-            "mean_rows",
-            Grid::Values {
-                length: channels,
-                parts,
-            },
-            &args,
-        )
-    }
-
-    fn mean_rows_back(&self, rows: Rows, dy: Arg, dx: Arg) -> Result<()> {
-        let Rows {
-            parts,
-            count,
-            channels,
-        } = rows;
-        let length = count * channels;
-        let args = [
-            dy,
-            Arg::int(count),
-            Arg::int(length),
-            Arg::int(channels),
-            dx,
-        ];
-        self.launch("mean_rows_back", Grid::Values { length, parts }, &args)
-    }
-
     pub(super) fn frame_mean(&self, op: &Op) -> Result<()> {
         let mut clip = 0;
         for (frames, segment) in self.program.batch.segment_frames() {
-            let (parts, count) = (segment.clips, segment.frames);
+            let rows = |channels| Rows {
+                parts: segment.clips,
+                count: segment.frames,
+                channels,
+            };
             match *op {
                 Op::FrameMean { channels, x, y } => {
-                    let (x, y) = (
-                        self.from(x, frames.start * channels),
-                        self.from(y, clip * channels),
-                    );
-                    self.mean_rows(
-                        Rows {
-                            parts,
-                            count,
-                            channels,
-                        },
-                        x,
-                        y,
-                    )?;
+                    let (first, to) = (frames.start * channels, clip * channels);
+                    self.mean_rows(rows(channels), (x, first), (y, to))?;
                 }
                 Op::FrameMeanBack { channels, dy, dx } => {
-                    let (dy, dx) = (
-                        self.from(dy, clip * channels),
-                        self.from(dx, frames.start * channels),
-                    );
-                    self.mean_rows_back(
-                        Rows {
-                            parts,
-                            count,
-                            channels,
-                        },
-                        dy,
-                        dx,
-                    )?;
+                    let (first, to) = (clip * channels, frames.start * channels);
+                    self.mean_rows_back(rows(channels), (dy, first), (dx, to))?;
                 }
                 _ => {}
             }
             clip += segment.clips;
         }
         Ok(())
+    }
+
+    /// Of buffers from a value on.
+    fn mean_rows(&self, rows: Rows, x: (BufferId, usize), y: (BufferId, usize)) -> Result<()> {
+        let (parts, channels) = (rows.parts, rows.channels);
+        let args = [
+            self.from(x.0, x.1),
+            Arg::int(rows.count),
+            Arg::int(channels),
+            self.from(y.0, y.1),
+        ];
+        let grid = Grid::Values {
+            length: channels,
+            parts,
+        };
+        self.launch(self.wide("mean_rows", x.0, channels), grid, &args)
+    }
+
+    fn mean_rows_back(
+        &self,
+        rows: Rows,
+        dy: (BufferId, usize),
+        dx: (BufferId, usize),
+    ) -> Result<()> {
+        let (parts, length) = (rows.parts, rows.count * rows.channels);
+        let args = [
+            self.from(dy.0, dy.1),
+            Arg::int(rows.count),
+            Arg::int(length),
+            Arg::int(rows.channels),
+            self.from(dx.0, dx.1),
+        ];
+        let kernel = self.wide("mean_rows_back", dx.0, rows.channels);
+        self.launch(kernel, Grid::Values { length, parts }, &args)
     }
 }

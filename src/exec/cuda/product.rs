@@ -1,156 +1,137 @@
-//! The steps around convolutions, and those themselves: `kernels/conv.cu` and cuDNN.
+//! Convolutions and what they read: `kernels/conv.cu` and cuDNN.
 
-use super::conv::Convolution;
-use super::gpu::{Arg, Grid};
+use std::ops::Range;
+
+use super::compile::Variant;
+use super::conv::{Convolution, Product};
+use super::gpu::{Arg, Grid, Kernel};
 use super::run::Pass;
 use super::shift::Shift;
 use crate::base::Result;
-use crate::graph::ParamId;
-use crate::program::{BufferId, ConvGeometry, Op, step};
+use crate::program::{BufferId, Element, Op, PixelShape};
 
 impl Pass<'_> {
-    pub(super) fn pack_forward(&self, op: &Op) -> Result<()> {
-        let Op::PackForward {
-            conv,
-            weight,
-            bias,
-            alter,
-            norm,
-            branches,
-            w,
-            b,
-        } = op
-        else {
-            return Ok(());
-        };
-        let outputs = conv.to.channels;
-        for (i, &branch) in step::matrices(branches).iter().enumerate() {
-            let folded = norm.as_ref().map(|norm| norm.of(branch));
-            let [mean, var, gamma] = folded.map_or([Arg::NULL; 3], |norm| {
-                let (mean, var) = self.statistics(norm.stat);
-                [mean, var, self.param(norm.weight)]
-            });
-            let alter = alter.get(branch).map_or(Arg::NULL, |&id| self.param(id));
-            let w = self.from(*w, i * conv.packed_forward());
-            self.pack(conv, *weight, [alter, var, gamma], w)?;
-            let bias = folded.map(|norm| norm.bias).or(*bias);
-            if let (Some(b), Some(bias)) = (b, bias) {
-                let args = [
-                    self.param(bias),
-                    mean,
-                    var,
-                    gamma,
-                    Arg::int(outputs),
-                    self.from(*b, i * outputs),
-                ];
-                self.launch(
-                    "pack_bias",
-                    Grid::Values {
-                        length: outputs,
-                        parts: 1,
-                    },
-                    &args,
-                )?;
-            }
-        }
-        Ok(())
-    }
-
-    /// `folded`: alteration, running variance and norm weight, or null.
-    pub(super) fn pack(
-        &self,
-        conv: &ConvGeometry,
-        weight: ParamId,
-        folded: [Arg; 3],
-        w: Arg,
-    ) -> Result<()> {
-        let (inputs, taps) = (conv.from.channels, conv.kernel * conv.kernel);
-        let [alter, var, gamma] = folded;
-        let (inputs, taps, length) = (Arg::int(inputs), Arg::int(taps), inputs * taps);
-        let args = [self.param(weight), alter, var, gamma, inputs, taps, w];
-        let grid = Grid::Values {
-            length,
-            parts: conv.to.channels,
-        };
-        self.launch("pack_weight", grid, &args)
-    }
-
     pub(super) fn conv(&self, op: &Op, index: usize) -> Result<()> {
         let Op::Conv {
             conv,
             shift,
-            relu,
             branches,
             x,
             w,
-            b,
-            residual,
             y,
+            ..
         } = op
         else {
             return Ok(());
         };
-        let mut input = self.address(*x, 0);
-        if let Some(div) = shift {
-            let all = Shift {
-                shape: conv.from,
-                shift: Some(*div),
-                adjoint: false,
-            };
-            let shifted = self.memory.shifted(self.gpu);
-            let [from, to] = [input, shifted].map(Arg::Address);
-            let frames = 0..self.program.batch.frames;
-            self.shift_frames(all, frames, [from, Arg::NULL, Arg::NULL, to])?;
-            input = shifted;
-        }
+        let product = Product::of(self.program, conv, *x, *y);
+        let input = match (shift, product.picture) {
+            (Some(div), _) => self.shifted(conv.from, *div, *x)?,
+            (None, Some(_)) => self.widened(&product, *x)?,
+            (None, None) => self.address(*x, 0),
+        };
         let products = self.program.batch.runs(branches);
         for ((frames, matrix), convolution) in products.into_iter().zip(&self.convolutions[index]) {
-            let first = (frames.start * conv.from.count() * size_of::<f32>()) as u64;
+            let first = product.input_bytes(frames.start) as u64;
             let matrix_at = self.address(*w, matrix * conv.packed_forward());
-            let out = frames.start * conv.to.count();
-            self.convolution(
-                convolution,
-                [input + first, matrix_at],
-                self.address(*y, out),
-            )?;
-            if b.is_none() && residual.is_none() && !relu {
-                continue;
-            }
-            let (length, channels) = (conv.to.count(), conv.to.channels);
-            let args = [
-                b.map_or(Arg::NULL, |b| self.from(b, matrix * channels)),
-                residual.map_or(Arg::NULL, |r| self.from(r, out)),
-                Arg::Int(i32::from(*relu)),
-                Arg::int(length),
-                Arg::int(channels),
-                self.from(*y, out),
-            ];
-            let grid = Grid::Values {
-                length,
-                parts: frames.len(),
+            let weight = match product.picture {
+                None => matrix_at,
+                Some(channels) => {
+                    let staged = self.memory.staged_weight(self.gpu);
+                    let wide = product.conv.weights();
+                    self.widen(product.element, channels, wide, [matrix_at, staged])?;
+                    staged
+                }
             };
-            self.launch("finish", grid, &args)?;
+            let to = self.address(*y, frames.start * conv.to.count());
+            self.convolution(convolution, [input + first, weight], to)?;
+            self.finish(op, frames, matrix)?;
         }
         Ok(())
     }
 
-    /// A step's only convolution.
-    pub(super) fn convolve(
-        &self,
-        index: usize,
-        read: [BufferId; 2],
-        written: BufferId,
-    ) -> Result<()> {
-        let read = read.map(|id| self.address(id, 0));
-        self.convolution(&self.convolutions[index][0], read, self.address(written, 0))
+    /// What follows a product of some frames by a matrix: bias, residual, ReLU.
+    fn finish(&self, op: &Op, frames: Range<usize>, matrix: usize) -> Result<()> {
+        let &Op::Conv {
+            conv,
+            relu,
+            b,
+            residual,
+            y,
+            ..
+        } = op
+        else {
+            return Ok(());
+        };
+        if b.is_none() && residual.is_none() && !relu {
+            return Ok(());
+        }
+        let (length, channels) = (conv.to.count(), conv.to.channels);
+        let first = frames.start * length;
+        let args = [
+            b.map_or(Arg::NULL, |b| self.from(b, matrix * channels)),
+            residual.map_or(Arg::NULL, |r| self.from(r, first)),
+            Arg::Int(i32::from(relu)),
+            Arg::int(length),
+            Arg::int(channels),
+            self.from(y, first),
+        ];
+        let parts = frames.len();
+        let grid = Grid::Values { length, parts };
+        self.launch(self.wide("finish", y, channels), grid, &args)
     }
 
-    pub(super) fn convolution(
+    /// A copy of x, shifted by `div` within clips.
+    fn shifted(&self, shape: PixelShape, div: usize, x: BufferId) -> Result<u64> {
+        let shift = Shift {
+            shape,
+            shift: Some(div),
+            adjoint: false,
+            element: self.program.buffers[x].element,
+        };
+        let shifted = self.memory.staged_input(self.gpu);
+        let frames = 0..self.program.batch.frames;
+        let [from, to] = [self.address(x, 0), shifted].map(Arg::Address);
+        self.shift_frames(shift, frames, [from, Arg::NULL, Arg::NULL, to])?;
+        Ok(shifted)
+    }
+
+    /// A copy of the picture x with as many channels as the product wants.
+    fn widened(&self, product: &Product, x: BufferId) -> Result<u64> {
+        let staged = self.memory.staged_input(self.gpu);
+        let (from, channels) = (self.address(x, 0), product.picture.unwrap_or_default());
+        let length = self.program.batch.frames * product.conv.from.count();
+        self.widen(product.element, channels, length, [from, staged])?;
+        Ok(staged)
+    }
+
+    /// `length`: values that are written.
+    fn widen(
         &self,
-        conv: &Convolution,
-        read: [u64; 2],
-        written: u64,
+        element: Element,
+        channels: usize,
+        length: usize,
+        [x, y]: [u64; 2],
     ) -> Result<()> {
+        let [x, y] = [x, y].map(Arg::Address);
+        let kernel = Kernel {
+            name: "widen",
+            variant: Variant::wide(element),
+        };
+        let grid = Grid::Values { length, parts: 1 };
+        let args = [x, Arg::Count(length as u64), Arg::int(channels), y];
+        self.launch(kernel, grid, &args)
+    }
+
+    pub(super) fn conv_back_data(&self, op: &Op, index: usize) -> Result<()> {
+        let &Op::ConvBackData { dy, w, dx, .. } = op else {
+            return Ok(());
+        };
+        let read = [dy, w].map(|id| self.address(id, 0));
+        self.convolution(&self.convolutions[index][0], read, self.address(dx, 0))
+    }
+
+    fn convolution(&self, conv: &Convolution, read: [u64; 2], written: u64) -> Result<()> {
         let workspace = self.memory.workspace(self.gpu);
         // SAFETY: the convolution was made for the step whose buffers these are; the workspace holds the largest.
         unsafe { conv.run(self.gpu, read, written, workspace) }
@@ -168,18 +149,17 @@ impl Pass<'_> {
         else {
             return Ok(());
         };
-        self.convolve(index, [x, dy], partials)?;
-        let (inputs, taps) = (conv.from.channels, conv.kernel * conv.kernel);
-        let (dw, gradient) = (self.at(partials), self.gradient(weight));
-        let grid = Grid::Values {
-            length: inputs * taps,
-            parts: conv.to.channels,
+        let product = Product::of(self.program, &conv, x, dy);
+        let (input, dw) = match product.picture {
+            None => (self.address(x, 0), self.address(partials, 0)),
+            Some(_) => (
+                self.widened(&product, x)?,
+                self.memory.staged_weight(self.gpu),
+            ),
         };
-        self.launch(
-            "unpack_gradient",
-            grid,
-            &[dw, Arg::int(inputs), Arg::int(taps), gradient],
-        )
+        let read = [input, self.address(dy, 0)];
+        self.convolution(&self.convolutions[index][0], read, dw)?;
+        self.unpack(&product, dw, weight)
     }
 
     pub(super) fn border(&self, op: &Op) -> Result<()> {
@@ -189,10 +169,7 @@ impl Pass<'_> {
         let (grid, length) = self.values(*y);
         let [height, width, border] = [from.height, from.width, *border].map(Arg::int);
         let (x, channels, y) = (self.at(*x), Arg::int(from.channels), self.at(*y));
-        self.launch(
-            "surround",
-            grid,
-            &[x, height, width, border, length, channels, y],
-        )
+        let args = [x, height, width, border, length, channels, y];
+        self.launch(Kernel::plain("surround"), grid, &args)
     }
 }

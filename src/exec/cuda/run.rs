@@ -11,7 +11,7 @@ use cudarc::driver::{CudaEvent, PinnedHostSlice};
 
 use super::bank::Bank;
 use super::conv::Convolution;
-use super::gpu::{Arg, Gpu, Grid, failed};
+use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::Memory;
 use super::weights::Weights;
 use crate::base::Result;
@@ -75,7 +75,12 @@ impl Pass<'_> {
         self.gpu.mark(&marks[program.backward.len()])
     }
 
-    pub(super) fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+    /// A kernel for the element of a buffer, the widest for rows of `count` values.
+    pub(super) fn wide(&self, name: &'static str, id: BufferId, count: usize) -> Kernel {
+        Kernel::of(name, self.program.buffers[id].element, count)
+    }
+
+    pub(super) fn launch(&self, kernel: Kernel, grid: Grid, args: &[Arg]) -> Result<()> {
         // SAFETY: see the head of this file.
         unsafe { self.gpu.launch(kernel, grid, args) }
     }
@@ -158,11 +163,9 @@ impl Pass<'_> {
     fn activation(&self, op: &Op, index: usize) -> Result<()> {
         match op {
             Op::Conv { .. } => self.conv(op, index),
-            Op::ConvBackData { dy, w, dx, .. } => self.convolve(index, [*dy, *w], *dx),
+            Op::ConvBackData { .. } => self.conv_back_data(op, index),
             Op::ConvBackWeight { .. } => self.conv_back_weight(op, index),
-            Op::PackBackward { conv, weight, w } => {
-                self.pack(conv, *weight, [Arg::NULL; 3], self.at(*w))
-            }
+            Op::PackBackward { .. } => self.pack_backward(op),
             Op::BiasBack { bias, channels, dy } => {
                 let (channels, rows) = (*channels, self.len(*dy) / channels);
                 self.add_rows(self.at(*dy), rows, channels, self.gradient(*bias))
@@ -189,16 +192,18 @@ impl Pass<'_> {
     }
 
     /// A kernel that takes a value each of two buffers.
-    fn each(&self, kernel: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
+    fn each(&self, name: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
         let length = self.len(y);
         let count = Arg::Count(length as u64);
         let args = [self.at(a), self.at(b), count, self.at(y)];
-        self.launch(kernel, Grid::Values { length, parts: 1 }, &args)
+        let grid = Grid::Values { length, parts: 1 };
+        self.launch(self.wide(name, y, length), grid, &args)
     }
 
-    fn each_of_one(&self, kernel: &'static str, [x, y]: [BufferId; 2]) -> Result<()> {
+    fn each_of_one(&self, name: &'static str, [x, y]: [BufferId; 2]) -> Result<()> {
         let length = self.len(y);
         let args = [self.at(x), Arg::Count(length as u64), self.at(y)];
-        self.launch(kernel, Grid::Values { length, parts: 1 }, &args)
+        let grid = Grid::Values { length, parts: 1 };
+        self.launch(self.wide(name, y, length), grid, &args)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::gpu::{Arg, Grid};
+use super::compile::Variant;
+use super::gpu::{Arg, Grid, Kernel};
 use super::run::Pass;
 use crate::base::Result;
 use crate::graph::ParamId;
-use crate::program::{BufferId, Op, PixelShape, step};
+use crate::program::{BufferId, Element, Op, PixelShape, step};
 
 /// The shift of frames of a shape; with `adjoint` the transposed one.
 #[derive(Clone, Copy)]
@@ -15,12 +16,25 @@ pub struct Shift {
     /// As [`Op::ShiftAlter`] has it.
     pub shift: Option<usize>,
     pub adjoint: bool,
+    pub element: Element,
 }
 
 impl Shift {
     /// Channels that come from the next frame, and as many from the previous one.
     fn fold(&self) -> usize {
         step::fold(self.shape.channels, self.shift)
+    }
+
+    /// A thread's values come from one frame: neither a pixel nor a fold may end within them.
+    fn kernel(&self, name: &'static str) -> Kernel {
+        let channels = self.shape.channels;
+        match Variant::of(self.element, channels) {
+            wide if self.fold().is_multiple_of(wide.width) => Kernel {
+                name,
+                variant: wide,
+            },
+            _ => Kernel::single(name, self.element),
+        }
     }
 }
 
@@ -38,6 +52,7 @@ impl Pass<'_> {
                     shape: *shape,
                     shift: *shift,
                     adjoint: false,
+                    element: self.program.buffers[*y].element,
                 };
                 self.shift_branches(all, alter, [*x, *y], None)
             }
@@ -55,6 +70,7 @@ impl Pass<'_> {
                     shape: *shape,
                     shift: *shift,
                     adjoint: true,
+                    element: self.program.buffers[*dx].element,
                 };
                 if let (Some(x), Some(partials)) = (x, partials) {
                     self.alteration_gradients(all, alter, [*x, *dy, *partials])?;
@@ -119,7 +135,7 @@ impl Pass<'_> {
             length,
             parts: frames.len(),
         };
-        self.launch("shift_alter", grid, &args)
+        self.launch(all.kernel("shift_alter"), grid, &args)
     }
 
     pub(super) fn alteration_gradients(
@@ -142,7 +158,7 @@ impl Pass<'_> {
             channels,
             parts: batch.frames,
         };
-        self.launch("frame_alterations", grid, &args)?;
+        self.launch(all.kernel("frame_alterations"), grid, &args)?;
         for (frames, segment) in batch.segment_frames() {
             if let Some(&param) = alter.get(segment.branch) {
                 let rows = self.from(partials, frames.start * channels);
@@ -161,6 +177,7 @@ impl Pass<'_> {
         gradient: Arg,
     ) -> Result<()> {
         let args = [rows, Arg::int(count), Arg::int(channels), gradient];
-        self.launch("add_rows", Grid::Sums { channels, parts: 1 }, &args)
+        let grid = Grid::Sums { channels, parts: 1 };
+        self.launch(Kernel::plain("add_rows"), grid, &args)
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use cudarc::driver::CudaSlice;
 
 use super::bank::{ALIGNMENT, Bank, Layout};
-use super::gpu::{Arg, Gpu, Grid, failed};
+use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
 use super::weights::Weights;
 use crate::base::{Error, Kind, Result};
@@ -135,7 +135,7 @@ impl Momentum {
         let grid = Grid::Blocks(self.count);
         // SAFETY: the arguments are in the order of the kernel's signature. Gradients, momentum and parameters have one
         // layout, inside which all pieces lie; sums and rates are as many as pieces and parameters.
-        unsafe { self.gpu.launch(kernel, grid, args) }
+        unsafe { self.gpu.launch(Kernel::plain(kernel), grid, args) }
     }
 }
 

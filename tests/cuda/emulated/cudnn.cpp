@@ -1,18 +1,24 @@
-// cuDNN's convolutions by their definition, on the host: NHWC, float32, one padding and stride both ways.
+// cuDNN's convolutions by their definition, on the host: NHWC, float32 or bf16 with float32's sums, one padding and stride
+// both ways.
 //
 // Of the algorithms that it proposes, the first is not deterministic and the second cannot be had; what asks for one of
 // these is refused.
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include <vector>
 
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
-enum { NHWC = 1, FLOAT = 0, CROSS_CORRELATION = 1, FMA_MATH = 3 };
+enum { NHWC = 1, FLOAT = 0, BFLOAT16 = 9, CROSS_CORRELATION = 1, TENSOR_OP_MATH = 1, FMA_MATH = 3 };
 const int NOT_DETERMINISTIC = 0, NOT_TO_BE_HAD = 1, GOOD = 2;
 const size_t WORKSPACE = 1000;
 
 struct Tensor {
-  int n, c, h, w;
+  int n, c, h, w, type;
+
+  size_t count() const { return (size_t)n * c * h * w; }
 };
 struct Conv {
   int padding, stride, math;
@@ -41,7 +47,8 @@ static int workspace(int algorithm, size_t *bytes) {
 static bool is_legal(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int algorithm, void *scratch,
                      size_t bytes, const void *alpha, const void *beta) {
   auto side = [&](int from, int kernel) { return (from + 2 * conv->padding - kernel) / conv->stride + 1; };
-  if (algorithm != GOOD || bytes < WORKSPACE || conv->math != FMA_MATH) return false;
+  if (algorithm != GOOD || bytes < WORKSPACE || x->type != w->type || x->type != y->type) return false;
+  if (conv->math != (x->type == FLOAT ? FMA_MATH : TENSOR_OP_MATH)) return false;
   for (size_t i = 0; i < WORKSPACE; i++) ((char *)scratch)[i] = -1;
   return *(const float *)alpha == 1 && *(const float *)beta == 0 && x->n == y->n && x->c == w->c && y->c == w->n &&
          y->h == side(x->h, w->h) && y->w == side(x->w, w->w);
@@ -74,8 +81,32 @@ static float dot(const float *a, const float *b, int count) {
   return sum;
 }
 
-static void clear(float *values, size_t count) {
-  for (size_t i = 0; i < count; i++) values[i] = 0;
+// A tensor's values as float32.
+static std::vector<float> values(const Tensor *tensor, const void *from) {
+  std::vector<float> values(tensor->count());
+  if (tensor->type == FLOAT) {
+    memcpy(values.data(), from, values.size() * sizeof(float));
+  } else {
+    for (size_t i = 0; i < values.size(); i++) {
+      unsigned bits = ((const unsigned short *)from)[i] << 16;
+      memcpy(&values[i], &bits, sizeof bits);
+    }
+  }
+  return values;
+}
+
+// Rounds values to a tensor's own.
+static void write(const Tensor *tensor, const std::vector<float> &values, void *to) {
+  if (tensor->type == FLOAT) {
+    memcpy(to, values.data(), values.size() * sizeof(float));
+    return;
+  }
+  for (size_t i = 0; i < values.size(); i++) {
+    unsigned bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    bool is_nan = values[i] != values[i];
+    ((unsigned short *)to)[i] = is_nan ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  }
 }
 
 extern "C" {
@@ -101,8 +132,8 @@ int cudnnDestroyTensorDescriptor(Tensor *tensor) {
   return SUCCESS;
 }
 int cudnnSetTensor4dDescriptor(Tensor *tensor, int format, int type, int n, int c, int h, int w) {
-  *tensor = {n, c, h, w};
-  return format == NHWC && type == FLOAT ? SUCCESS : BAD_PARAM;
+  *tensor = {n, c, h, w, type};
+  return format == NHWC && (type == FLOAT || type == BFLOAT16) ? SUCCESS : BAD_PARAM;
 }
 int cudnnCreateFilterDescriptor(Tensor **filter) { return cudnnCreateTensorDescriptor(filter); }
 int cudnnDestroyFilterDescriptor(Tensor *filter) { return cudnnDestroyTensorDescriptor(filter); }
@@ -153,49 +184,53 @@ int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Tensor *, Tensor *, C
   return workspace(algorithm, bytes);
 }
 
-int cudnnConvolutionForward(void *, const void *alpha, Tensor *x, const float *xs, Tensor *w, const float *ws, Conv *conv,
-                            int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *y, float *ys) {
+int cudnnConvolutionForward(void *, const void *alpha, Tensor *x, const void *x_at, Tensor *w, const void *w_at,
+                            Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *y,
+                            void *y_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
   int taps = w->h * w->w;
-  clear(ys, (size_t)y->n * y->h * y->w * y->c);
+  auto xs = values(x, x_at), ws = values(w, w_at), ys = std::vector<float>(y->count());
   products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
     for (int o = 0; o < y->c; o++) {
-      const float *a = xs + from * x->c, *b = ws + ((size_t)o * taps + tap) * x->c;
+      const float *a = &xs[from * x->c], *b = &ws[((size_t)o * taps + tap) * x->c];
       ys[to * y->c + o] += dot(a, b, x->c);
     }
   });
+  write(y, ys, y_at);
   return SUCCESS;
 }
 
-int cudnnConvolutionBackwardData(void *, const void *alpha, Tensor *w, const float *ws, Tensor *y, const float *dys,
+int cudnnConvolutionBackwardData(void *, const void *alpha, Tensor *w, const void *w_at, Tensor *y, const void *dy_at,
                                  Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *x,
-                                 float *dxs) {
+                                 void *dx_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
   int taps = w->h * w->w;
-  clear(dxs, (size_t)x->n * x->h * x->w * x->c);
+  auto ws = values(w, w_at), dys = values(y, dy_at), dxs = std::vector<float>(x->count());
   products(x, w, conv, y, [&](size_t to, int tap, size_t from) {
     for (int o = 0; o < y->c; o++) {
-      float dy = dys[from * y->c + o], *dx = dxs + to * x->c;
-      const float *b = ws + ((size_t)o * taps + tap) * x->c;
+      float dy = dys[from * y->c + o], *dx = &dxs[to * x->c];
+      const float *b = &ws[((size_t)o * taps + tap) * x->c];
       for (int i = 0; i < x->c; i++) dx[i] += dy * b[i];
     }
   });
+  write(x, dxs, dx_at);
   return SUCCESS;
 }
 
-int cudnnConvolutionBackwardFilter(void *, const void *alpha, Tensor *x, const float *xs, Tensor *y, const float *dys,
+int cudnnConvolutionBackwardFilter(void *, const void *alpha, Tensor *x, const void *x_at, Tensor *y, const void *dy_at,
                                    Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *w,
-                                   float *dws) {
+                                   void *dw_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
   int taps = w->h * w->w;
-  clear(dws, (size_t)w->n * taps * w->c);
+  auto xs = values(x, x_at), dys = values(y, dy_at), dws = std::vector<float>(w->count());
   products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
     for (int o = 0; o < y->c; o++) {
-      float dy = dys[to * y->c + o], *dw = dws + ((size_t)o * taps + tap) * x->c;
-      const float *a = xs + from * x->c;
+      float dy = dys[to * y->c + o], *dw = &dws[((size_t)o * taps + tap) * x->c];
+      const float *a = &xs[from * x->c];
       for (int i = 0; i < x->c; i++) dw[i] += dy * a[i];
     }
   });
+  write(w, dws, dw_at);
   return SUCCESS;
 }
 }

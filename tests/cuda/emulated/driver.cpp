@@ -1,5 +1,5 @@
 // CUDA's driver without a card: memory is the host's, streams run at once, and kernels are the real ones, compiled as
-// C++. -I names the folder of `kernels.cu`, the text that NVRTC would get.
+// C++. -I names the folder of `kernels.cu`, the text that NVRTC would get, which is compiled for every REAL and WIDTH.
 //
 // A kernel with barriers runs its block's threads as fibers, which change over at each barrier; the others one after
 // another. New memory is all NaN, and behind it lies a page that nobody may touch.
@@ -27,12 +27,21 @@ static int min(int a, int b) { return a < b ? a : b; }
 static float __fmul_rn(float a, float b) { return a * b; }
 static float __fadd_rn(float a, float b) { return a + b; }
 static float __fsub_rn(float a, float b) { return a - b; }
+static unsigned __float_as_uint(float value) {
+  unsigned bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static float __uint_as_float(unsigned bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
 static void __syncthreads();
 
-#define __global__
+#define KERNEL static
 #define __device__
 #define __shared__ static
-#include "kernels.cu"
 
 // ---- Fibers ----
 
@@ -137,15 +146,50 @@ struct Kernel {
 
 #define PLAIN(name) {#name, Call<name>::run, false}
 #define BARRIERS(name) {#name, Call<name>::run, true}
-static Kernel kernels[] = {
-    BARRIERS(frame_statistics), BARRIERS(group_statistics),  PLAIN(running_statistics), PLAIN(normalize),
-    BARRIERS(frame_gradients),  BARRIERS(group_gradients),   PLAIN(normalize_back),     PLAIN(shift_alter),
-    BARRIERS(add_rows),         BARRIERS(frame_alterations), PLAIN(max_pool),           PLAIN(max_pool_back),
-    PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),
-    PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(finish),             PLAIN(relu),
-    PLAIN(relu_back),           PLAIN(add),                  PLAIN(multiply),           PLAIN(normalize_pixels),
-    BARRIERS(squares),          PLAIN(update),
-};
+#define KERNELS                                                                                                      \
+  static Kernel kernels[] = {                                                                                        \
+      BARRIERS(frame_statistics), BARRIERS(group_statistics),  PLAIN(running_statistics), PLAIN(normalize),          \
+      BARRIERS(frame_gradients),  BARRIERS(group_gradients),   PLAIN(normalize_back),     PLAIN(shift_alter),        \
+      BARRIERS(add_rows),         BARRIERS(frame_alterations), PLAIN(max_pool),           PLAIN(max_pool_back),      \
+      PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),          \
+      PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(widen),              PLAIN(finish),             \
+      PLAIN(relu),                PLAIN(relu_back),            PLAIN(add),                PLAIN(multiply),           \
+      PLAIN(normalize_pixels),    BARRIERS(squares),           PLAIN(update),                                         \
+      {nullptr, nullptr, false},                                                                                     \
+  };
+
+namespace float_1 {
+#define REAL float
+#define WIDTH 1
+#include "kernels.cu"
+KERNELS
+#undef REAL
+#undef WIDTH
+}
+namespace float_4 {
+#define REAL float
+#define WIDTH 4
+#include "kernels.cu"
+KERNELS
+#undef REAL
+#undef WIDTH
+}
+namespace bf16_1 {
+#define REAL bf16
+#define WIDTH 1
+#include "kernels.cu"
+KERNELS
+#undef REAL
+#undef WIDTH
+}
+namespace bf16_8 {
+#define REAL bf16
+#define WIDTH 8
+#include "kernels.cu"
+KERNELS
+#undef REAL
+#undef WIDTH
+}
 
 // ---- The driver's functions ----
 
@@ -301,17 +345,31 @@ CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, S
   return CUDA_SUCCESS;
 }
 
-CUresult cuModuleLoadData(void **module, const void *) {
-  *module = kernels;
-  return CUDA_SUCCESS;
+// What the emulated NVRTC made: the beginning of the text that it got.
+CUresult cuModuleLoadData(void **module, const char *text) {
+  const struct {
+    const char *head;
+    Kernel *kernels;
+  } variants[] = {
+      {"#define REAL float\n#define WIDTH 1\n", float_1::kernels},
+      {"#define REAL float\n#define WIDTH 4\n", float_4::kernels},
+      {"#define REAL bf16\n#define WIDTH 1\n", bf16_1::kernels},
+      {"#define REAL bf16\n#define WIDTH 8\n", bf16_8::kernels},
+  };
+  for (auto &variant : variants) {
+    if (strncmp(variant.head, text, strlen(variant.head))) continue;
+    *module = variant.kernels;
+    return CUDA_SUCCESS;
+  }
+  return CUDA_ERROR_INVALID_VALUE;
 }
 CUresult cuModuleUnload(void *) { return CUDA_SUCCESS; }
 
-CUresult cuModuleGetFunction(void **function, void *, const char *name) {
+CUresult cuModuleGetFunction(void **function, void *module, const char *name) {
   const CUresult NOT_FOUND = 500;
-  for (Kernel &kernel : kernels) {
-    if (strcmp(kernel.name, name)) continue;
-    *function = &kernel;
+  for (Kernel *kernel = (Kernel *)module; kernel->name; kernel++) {
+    if (strcmp(kernel->name, name)) continue;
+    *function = kernel;
     return CUDA_SUCCESS;
   }
   return NOT_FOUND;

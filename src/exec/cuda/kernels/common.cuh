@@ -1,35 +1,100 @@
 // What all kernels share.
 //
-// Activations are NHWC, frames × pixels × channels. A kernel over single values has a thread for each value of a frame and
-// a row of blocks for each frame; one that sums over pixels or frames has blocks of LANES channels × ROWS rows, each row
-// adding up every ROWS-th term. Sums are float64 and have an order that shapes alone decide: no atomics. Indices within
-// a frame are int, those over all frames size_t.
+// Activations are NHWC, frames × pixels × channels, of elements `real`: float or bf16. A thread takes V neighbouring values
+// at once, which are channels of one pixel: V is 1, or as many as 16 bytes hold. This text is compiled for each REAL and
+// WIDTH by itself. Arithmetic is float32 whatever the element; values are rounded to the nearest when they are stored,
+// ties to even.
+//
+// A kernel over single values has a thread for every V values of a frame and a row of blocks for each frame. One that
+// sums over pixels or frames has blocks of lanes × rows, THREADS in all and both powers of two: a lane has V channels, and
+// each row adds up every so many-th term. Sums are float64 and have an order that shapes alone decide: no atomics. Indices
+// within a frame are int, those over all frames size_t.
 
-typedef float real;  // an activation's element
+struct bf16 {
+  unsigned short bits;  // The upper half of a float32.
+};
 
-const int LANES = 32;
-const int ROWS = 16;
+typedef REAL real;
+const int V = WIDTH;
+const int THREADS = 512;  // of a block that sums
 
-// The place in a frame of a thread over single values.
-__device__ inline int place() { return blockIdx.x * blockDim.x + threadIdx.x; }
+#ifndef KERNEL
+#define KERNEL extern "C" __global__
+#endif
+#define EACH for (int k = 0; k < V; k++)
 
-// The channel of a thread that sums.
-__device__ inline int lane() { return blockIdx.x * LANES + threadIdx.x; }
+__device__ inline float widened(float value) { return value; }
+__device__ inline float widened(bf16 value) { return __uint_as_float((unsigned)value.bits << 16); }
 
-// The sum over the block's rows of a value of each thread, in order; every thread of a lane has it.
-__device__ double over_rows(double value) {
-  __shared__ double values[ROWS][LANES];
-  __syncthreads();  // Readers of an earlier sum are done.
-  values[threadIdx.y][threadIdx.x] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int row = 0; row < ROWS; row++) sum += values[row][threadIdx.x];
-  return sum;
+__device__ inline void round_to(float value, float* to) { *to = value; }
+__device__ inline void round_to(float value, bf16* to) {
+#ifdef __CUDA_ARCH__
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(value));
+#else
+  unsigned bits = __float_as_uint(value), odd = bits >> 16 & 1;
+  to->bits = value != value ? 0x7fff : (bits + 0x7fff + odd) >> 16;
+#endif
 }
 
-// The sum of column `channel` over rows that lie `stride` values apart.
-__device__ double over_frames(const float* rows, int count, int stride) {
-  double sum = 0;
-  for (int row = threadIdx.y; row < count; row += ROWS) sum += rows[(size_t)row * stride];
-  return over_rows(sum);
+template <class T, int count>
+struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Vector {
+  T at[count];
+};
+typedef Vector<float, V> Values;
+typedef Vector<double, V> Sums;
+
+// V activations.
+__device__ inline Values load(const real* from) {
+  Vector<real, V> found = *(const Vector<real, V>*)from;
+  Values values;
+  EACH values.at[k] = widened(found.at[k]);
+  return values;
+}
+
+__device__ inline void store(Values values, real* to) {
+  Vector<real, V> rounded;
+  EACH round_to(values.at[k], &rounded.at[k]);
+  *(Vector<real, V>*)to = rounded;
+}
+
+// V values of what is float32 in every program.
+__device__ inline Values floats(const float* from) { return *(const Values*)from; }
+
+__device__ inline void store_floats(Values values, float* to) { *(Values*)to = values; }
+
+// max(v, 0); NaN stays.
+__device__ inline float positive(float v) { return v < 0 ? 0 : v; }
+
+// The first value, within a frame, of a thread over single values.
+__device__ inline int place() { return (blockIdx.x * blockDim.x + threadIdx.x) * V; }
+
+// The same in a buffer without frames.
+__device__ inline size_t over_all() { return ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * V; }
+
+// The first channel of a thread that sums.
+__device__ inline int lane() { return (blockIdx.x * blockDim.x + threadIdx.x) * V; }
+
+// The sum over the block's rows of each thread's values, by halves; every thread of a lane has it.
+__device__ inline Sums over_rows(Sums sums) {
+  __shared__ double values[V][THREADS];
+  int thread = threadIdx.y * blockDim.x + threadIdx.x;
+  __syncthreads();  // Readers of an earlier sum are done.
+  EACH values[k][thread] = sums.at[k];
+  for (int half = blockDim.y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y < half) EACH values[k][thread] += values[k][thread + half * blockDim.x];
+  }
+  __syncthreads();
+  EACH sums.at[k] = values[k][threadIdx.x];
+  return sums;
+}
+
+// The sum of V columns over `count` rows that lie `stride` values apart.
+__device__ inline Sums over_frames(const float* rows, int count, int stride) {
+  Sums sums = {};
+  for (int row = threadIdx.y; row < count; row += blockDim.y) {
+    Values values = floats(rows + (size_t)row * stride);
+    EACH sums.at[k] += values.at[k];
+  }
+  return over_rows(sums);
 }

@@ -1,25 +1,35 @@
-// Steps over single values, with a thread for each.
+// Steps over single values.
 //
 // Check: cargo test --test cuda.
 
-__device__ inline size_t over_all() { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
-
-extern "C" __global__ void relu(const real* x, size_t count, real* y) {
+KERNEL void relu(const real* x, size_t count, real* y) {
   size_t i = over_all();
-  if (i < count) y[i] = x[i] < 0 ? (real)0 : x[i];  // NaN stays.
+  if (i >= count) return;
+  Values values = load(x + i);
+  EACH values.at[k] = positive(values.at[k]);
+  store(values, y + i);
 }
 
-extern "C" __global__ void relu_back(const real* dy, const real* y, size_t count, real* dx) {
+KERNEL void relu_back(const real* dy, const real* y, size_t count, real* dx) {
   size_t i = over_all();
-  if (i < count) dx[i] = y[i] > 0 ? dy[i] : (real)0;
+  if (i >= count) return;
+  Values gradients = load(dy + i), values = load(y + i);
+  EACH gradients.at[k] = values.at[k] > 0 ? gradients.at[k] : 0;
+  store(gradients, dx + i);
 }
 
-extern "C" __global__ void add(const real* a, const real* b, size_t count, real* y) {
+KERNEL void add(const real* a, const real* b, size_t count, real* y) {
   size_t i = over_all();
-  if (i < count) y[i] = a[i] + b[i];
+  if (i >= count) return;
+  Values values = load(a + i), others = load(b + i);
+  EACH values.at[k] += others.at[k];
+  store(values, y + i);
 }
 
-extern "C" __global__ void multiply(const real* a, const real* b, size_t count, real* y) {
+KERNEL void multiply(const real* a, const real* b, size_t count, real* y) {
   size_t i = over_all();
-  if (i < count) y[i] = a[i] * b[i];
+  if (i >= count) return;
+  Values values = load(a + i), others = load(b + i);
+  EACH values.at[k] *= others.at[k];
+  store(values, y + i);
 }

@@ -6,14 +6,20 @@
 //
 // Check: cargo test --test cuda.
 
+// Of V channels of a group.
 struct Coefficients {
-  float mean, inverse, scale, bias;
-};
+  Values mean, inverse, scale, bias;
 
-__device__ inline Coefficients coefficients_of(const float* coefficients, int group, int row, int channel) {
-  const float* at = coefficients + (size_t)group * 4 * row + channel;
-  return {at[0], at[row], at[2 * row], at[3 * row]};
-}
+  __device__ Coefficients(const float* coefficients, int group, int row, int channel) {
+    const float* at = coefficients + (size_t)group * 4 * row + channel;
+    mean = floats(at), inverse = floats(at + row), scale = floats(at + 2 * row), bias = floats(at + 3 * row);
+  }
+
+  __device__ float normalized(float x, int k) const { return (x - mean.at[k]) * scale.at[k] + bias.at[k]; }
+
+  // x̂
+  __device__ float standardized(float x, int k) const { return (x - mean.at[k]) * inverse.at[k]; }
+};
 
 __device__ inline void set_coefficients(float* coefficients, int row, int channel, double mean, double var, float weight,
                                         float bias) {
@@ -26,43 +32,46 @@ __device__ inline void set_coefficients(float* coefficients, int row, int channe
 
 // partials[frame] = the mean of each channel, then the sum of squares around it: from Σx and Σx², which float64 holds to
 // the last bit that matters for float32 values.
-extern "C" __global__ void frame_statistics(const real* x, int pixels, int channels, float* partials) {
+KERNEL void frame_statistics(const real* x, int pixels, int channels, float* partials) {
   int channel = lane(), frame = blockIdx.y;
-  double sum = 0, squares = 0;
+  Sums sums = {}, squares = {};
   if (channel < channels) {
     x += (size_t)frame * pixels * channels + channel;
-    for (int pixel = threadIdx.y; pixel < pixels; pixel += ROWS) {
-      double v = x[pixel * channels];
-      sum += v;
-      squares += v * v;
+    for (int pixel = threadIdx.y; pixel < pixels; pixel += blockDim.y) {
+      Values values = load(x + pixel * channels);
+      EACH {
+        double v = values.at[k];
+        sums.at[k] += v;
+        squares.at[k] += v * v;
+      }
     }
   }
-  sum = over_rows(sum);
+  sums = over_rows(sums);
   squares = over_rows(squares);
-  if (channel < channels && threadIdx.y == 0) {
-    double mean = sum / pixels, around = squares - sum * mean;
-    float* partial = partials + (size_t)frame * 2 * channels + channel;
-    partial[0] = mean;
-    partial[channels] = around < 0 ? 0 : around;  // NaN stays.
+  if (channel >= channels || threadIdx.y > 0) return;
+  float* partial = partials + (size_t)frame * 2 * channels + channel;
+  EACH {
+    double mean = sums.at[k] / pixels, around = squares.at[k] - sums.at[k] * mean;
+    partial[k] = mean;
+    partial[channels + k] = around < 0 ? 0 : around;  // NaN stays.
   }
 }
 
-// One group: coefficients, and the running statistics where they follow (not null). `partials`: of its first frame.
-extern "C" __global__ void group_statistics(const float* partials, int frames, int pixels, int channels, int row,
-                                            const float* weight, const float* bias, float* running_mean,
-                                            float* running_var, float* coefficients) {
+// One group: coefficients, and the running statistics where they follow (not null). `partials`: of its first frame. For
+// V = 1.
+KERNEL void group_statistics(const float* partials, int frames, int pixels, int channels, int row, const float* weight,
+                             const float* bias, float* running_mean, float* running_var, float* coefficients) {
   int channel = lane();
   // Lanes beyond the last channel repeat it: all threads meet at the barriers.
-  int read = channel < channels ? channel : channels - 1;
-  partials += read;
-  double mean = over_frames(partials, frames, 2 * channels) / frames;
-  double within = over_frames(partials + channels, frames, 2 * channels);
-  double between = 0;
-  for (int frame = threadIdx.y; frame < frames; frame += ROWS) {
+  partials += channel < channels ? channel : channels - 1;
+  double mean = over_frames(partials, frames, 2 * channels).at[0] / frames;
+  double within = over_frames(partials + channels, frames, 2 * channels).at[0];
+  Sums between = {};
+  for (int frame = threadIdx.y; frame < frames; frame += blockDim.y) {
     double distance = partials[(size_t)frame * 2 * channels] - mean;
-    between += distance * distance;
+    between.at[0] += distance * distance;
   }
-  double squares = within + over_rows(between) * pixels;
+  double squares = within + over_rows(between).at[0] * pixels;
   if (channel >= channels || threadIdx.y > 0) return;
   double count = (double)frames * pixels;
   set_coefficients(coefficients, row, channel, mean, squares / count, weight[channel], bias[channel]);
@@ -73,64 +82,78 @@ extern "C" __global__ void group_statistics(const float* partials, int frames, i
   }
 }
 
-// One group's coefficients from running statistics.
-extern "C" __global__ void running_statistics(const float* mean, const float* var, const float* weight,
-                                              const float* bias, int channels, int row, float* coefficients) {
+// One group's coefficients from running statistics. For V = 1.
+KERNEL void running_statistics(const float* mean, const float* var, const float* weight, const float* bias, int channels,
+                               int row, float* coefficients) {
   int channel = place();
   if (channel >= channels) return;
   set_coefficients(coefficients, row, channel, mean[channel], var[channel], weight[channel], bias[channel]);
 }
 
-extern "C" __global__ void normalize(const real* x, const float* coefficients, const int* group_of,
-                                     const real* residual, int relu, int length, int channels, int row, real* y) {
+KERNEL void normalize(const real* x, const float* coefficients, const int* group_of, const real* residual, int relu,
+                      int length, int channels, int row, real* y) {
   int at = place(), frame = blockIdx.y;
   if (at >= length) return;
-  Coefficients of = coefficients_of(coefficients, group_of[frame], row, at % channels);
+  Coefficients of(coefficients, group_of[frame], row, at % channels);
   size_t i = (size_t)frame * length + at;
-  float v = (x[i] - of.mean) * of.scale + of.bias;
-  if (residual) v += residual[i];
-  y[i] = relu && v < 0 ? 0 : v;  // NaN stays.
+  Values values = load(x + i);
+  EACH values.at[k] = of.normalized(values.at[k], k);
+  if (residual) {
+    Values others = load(residual + i);
+    EACH values.at[k] += others.at[k];
+  }
+  if (relu) EACH values.at[k] = positive(values.at[k]);
+  store(values, y + i);
 }
 
-// The gradient behind a ReLU that follows the norm directly.
-__device__ inline float behind_relu(Coefficients of, float dy, float x) {
-  return (x - of.mean) * of.scale + of.bias > 0 ? dy : 0;
+// g: dy where the ReLU passed. The mask is that of the output y, if there is one, or computed again.
+__device__ inline Values behind_relu(const Coefficients& of, Values gradients, Values x, const real* y, int recomputed) {
+  Values outputs;
+  if (recomputed) {
+    EACH outputs.at[k] = of.normalized(x.at[k], k);
+  } else if (y) {
+    outputs = load(y);
+  } else {
+    return gradients;
+  }
+  EACH gradients.at[k] = outputs.at[k] > 0 ? gradients.at[k] : 0;
+  return gradients;
 }
 
-// partials[frame] = Σg of each channel, then Σg·x̂. The mask is that of the output y, if there is one, or computed again;
-// g itself goes to `masked` where that is not null.
-extern "C" __global__ void frame_gradients(const real* dy, const real* x, const float* coefficients,
-                                           const int* group_of, const real* y, int recomputed, int pixels,
-                                           int channels, int row, real* masked, float* partials) {
+// partials[frame] = Σg of each channel, then Σg·x̂; g itself goes to `masked` where that is not null.
+KERNEL void frame_gradients(const real* dy, const real* x, const float* coefficients, const int* group_of, const real* y,
+                            int recomputed, int pixels, int channels, int row, real* masked, float* partials) {
   int channel = lane(), frame = blockIdx.y;
-  double sum = 0, product = 0;
+  Sums sums = {}, products = {};
   if (channel < channels) {
-    Coefficients of = coefficients_of(coefficients, group_of[frame], row, channel);
+    Coefficients of(coefficients, group_of[frame], row, channel);
     size_t first = (size_t)frame * pixels * channels + channel;
-    for (int pixel = threadIdx.y; pixel < pixels; pixel += ROWS) {
+    for (int pixel = threadIdx.y; pixel < pixels; pixel += blockDim.y) {
       size_t i = first + pixel * channels;
-      float g = recomputed ? behind_relu(of, dy[i], x[i]) : !y || y[i] > 0 ? (float)dy[i] : 0;
-      if (masked) masked[i] = g;
-      sum += g;
-      product += (double)g * ((x[i] - of.mean) * of.inverse);
+      Values values = load(x + i);
+      Values gradients = behind_relu(of, load(dy + i), values, y ? y + i : nullptr, recomputed);
+      if (masked) store(gradients, masked + i);
+      EACH {
+        sums.at[k] += gradients.at[k];
+        products.at[k] += (double)gradients.at[k] * of.standardized(values.at[k], k);
+      }
     }
   }
-  sum = over_rows(sum);
-  product = over_rows(product);
-  if (channel < channels && threadIdx.y == 0) {
-    float* partial = partials + (size_t)frame * 2 * channels + channel;
-    partial[0] = sum;
-    partial[channels] = product;
-  }
+  sums = over_rows(sums);
+  products = over_rows(products);
+  if (channel >= channels || threadIdx.y > 0) return;
+  float* partial = partials + (size_t)frame * 2 * channels + channel;
+  EACH partial[k] = sums.at[k];
+  EACH partial[channels + k] = products.at[k];
 }
 
-// One group: adds to dβ and dγ; means = rows of Σg/n and Σg·x̂/n.
-extern "C" __global__ void group_gradients(const float* partials, int frames, int pixels, int channels, int row,
-                                           float* d_bias, float* d_weight, float* means) {
+// One group: adds to dβ and dγ; means = rows of Σg/n and Σg·x̂/n. For V = 1.
+KERNEL void group_gradients(const float* partials, int frames, int pixels, int channels, int row, float* d_bias,
+                            float* d_weight, float* means) {
   int channel = lane();
-  int read = channel < channels ? channel : channels - 1;
-  double sum = over_frames(partials + read, frames, 2 * channels);
-  double product = over_frames(partials + read + channels, frames, 2 * channels);
+  partials += channel < channels ? channel : channels - 1;
+  double sum = over_frames(partials, frames, 2 * channels).at[0];
+  double product = over_frames(partials + channels, frames, 2 * channels).at[0];
   if (channel >= channels || threadIdx.y > 0) return;
   double count = (double)frames * pixels;
   d_bias[channel] += (float)sum;
@@ -139,19 +162,20 @@ extern "C" __global__ void group_gradients(const float* partials, int frames, in
   means[row + channel] = product / count;
 }
 
-// dx, of a frozen norm where means is null.
-extern "C" __global__ void normalize_back(const real* dy, const real* x, const float* coefficients,
-                                          const float* means, const int* group_of, int recomputed, int length,
-                                          int channels, int row, real* dx) {
+// dx, of a frozen norm where means is null. `dy` is g already, unless the mask is to be computed again.
+KERNEL void normalize_back(const real* dy, const real* x, const float* coefficients, const float* means,
+                           const int* group_of, int recomputed, int length, int channels, int row, real* dx) {
   int at = place(), frame = blockIdx.y;
   if (at >= length) return;
   int channel = at % channels, group = group_of[frame];
-  Coefficients of = coefficients_of(coefficients, group, row, channel);
+  Coefficients of(coefficients, group, row, channel);
   size_t i = (size_t)frame * length + at;
-  float g = recomputed ? behind_relu(of, dy[i], x[i]) : (float)dy[i];
+  Values values = load(x + i), gradients = behind_relu(of, load(dy + i), values, nullptr, recomputed);
   if (means) {
     const float* mean = means + (size_t)group * 2 * row + channel;
-    g -= mean[0] + (x[i] - of.mean) * of.inverse * mean[row];
+    Values sums = floats(mean), products = floats(mean + row);
+    EACH gradients.at[k] -= sums.at[k] + of.standardized(values.at[k], k) * products.at[k];
   }
-  dx[i] = of.scale * g;
+  EACH gradients.at[k] *= of.scale.at[k];
+  store(gradients, dx + i);
 }

@@ -13,7 +13,7 @@ struct Piece {
 };
 
 // sums[piece] = Σg², in float64: each thread adds up every blockDim-th term, then the threads' sums are added in pairs.
-extern "C" __global__ void squares(const float* gradients, const Piece* pieces, double* sums) {
+KERNEL void squares(const float* gradients, const Piece* pieces, double* sums) {
   __shared__ double partial[256];
   Piece piece = pieces[blockIdx.x];
   gradients += (size_t)piece.first * UNIT;
@@ -28,7 +28,7 @@ extern "C" __global__ void squares(const float* gradients, const Piece* pieces, 
 }
 
 // v = momentum·v + (scale·g + decay·p), p = p − rate·v. `rates`: of each parameter rate and decay.
-extern "C" __global__ void update(const float* gradients, const Piece* pieces, const float* rates, float momentum,
+KERNEL void update(const float* gradients, const Piece* pieces, const float* rates, float momentum,
                                   float scale, float* velocity, float* params) {
   Piece piece = pieces[blockIdx.x];
   float rate = rates[2 * piece.parameter], decay = rates[2 * piece.parameter + 1];
