@@ -7,7 +7,7 @@ use crate::emulated::card;
 use crate::program::{self, stderr, stdout};
 
 /// `ffn` where the card's libraries are named; `None` where they cannot be built.
-fn on_card(arguments: &[&str]) -> Option<Command> {
+pub fn on_card(arguments: &[&str]) -> Option<Command> {
     let mut command = program::command(arguments);
     command.env("FFN_CUDA_LIBRARIES", card()?);
     Some(command)
@@ -196,7 +196,7 @@ fn too_little_memory_is_found_before_the_first_step() {
         &out,
     ];
     if let Some(mut command) = on_card(&arguments) {
-        let output = command.env("EMULATED_MEBIBYTES", "2").output().unwrap();
+        let output = command.env("EMULATED_BYTES", "2000000").output().unwrap();
         program::expect(&output, 7);
         let text = stderr(&output);
         let (_, error) = text.split_once("error: ").unwrap();

@@ -8,4 +8,5 @@ mod devices;
 mod emulated;
 mod engine;
 mod input;
+mod plan;
 mod learning;

@@ -1,18 +1,21 @@
 //! `ffn plan`: what an experiment will cost, before anything is allocated.
 
+mod card;
 mod tables;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use self::card::{Card, OnCard, Planned};
+use super::options::DeviceOptions;
 use super::print_json;
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::exec::{Device, EngineKind};
 use crate::graph::{Graph, ParamKind};
-use crate::program::batch::{every_branch, served};
+use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Element, Program, Step, TrainOptions, compile_eval, compile_train};
 use crate::spec::{self, Data, Document, Experiment, Suite};
@@ -37,16 +40,24 @@ pub struct Args {
     #[arg(long, value_enum)]
     engine: Option<EngineKind>,
 
+    #[command(flatten)]
+    device: DeviceOptions,
+
     /// As JSON, layers and groups included.
     #[arg(long, conflicts_with_all = ["layers", "groups"])]
     json: bool,
 }
 
 pub fn run(args: Args) -> Result<()> {
+    let target = Target {
+        engine: args.engine,
+        device: args.device.place(),
+        card: Card::open(&args.device, args.engine.unwrap_or_default())?,
+    };
     match spec::load_document(&args.file)? {
         Document::Experiment(loaded) => {
             tell_warnings(&loaded.warnings);
-            let plan = Plan::of(&loaded.experiment, args.engine)?;
+            let plan = Plan::of(&loaded.experiment, &target)?;
             match args.json {
                 true => print_json(&plan),
                 false => {
@@ -57,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         Document::Suite(loaded) => {
             tell_warnings(&loaded.warnings);
-            let plans = plans(&loaded.suite, args.engine)?;
+            let plans = plans(&loaded.suite, &target)?;
             if args.json {
                 return print_json(&plans);
             }
@@ -76,10 +87,18 @@ fn tell_warnings(warnings: &[String]) {
 }
 
 /// Of every member, by name; its seeds cost the same.
-fn plans(suite: &Suite, engine: Option<EngineKind>) -> Result<Vec<(&str, Plan)>> {
+fn plans<'a>(suite: &'a Suite, target: &Target) -> Result<Vec<(&'a str, Plan)>> {
     let members = suite.members.iter();
-    let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment, engine)?)));
+    let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment, target)?)));
     plans.collect()
+}
+
+/// What would compute the model.
+struct Target {
+    /// Instead of the engine that a run would take.
+    engine: Option<EngineKind>,
+    device: Device,
+    card: Option<Card>,
 }
 
 /// Everything that can be said of an experiment without its data.
@@ -94,6 +113,7 @@ struct Plan {
     forward: Vec<Forward>,
     training: Training,
     evaluation: Vec<Evaluation>,
+    on_card: Option<OnCard>,
     layers: Vec<Layer>,
     groups: Vec<GroupOf>,
 }
@@ -132,12 +152,19 @@ struct Training {
 /// One forward pass.
 #[derive(Debug, Serialize)]
 struct Evaluation {
+    #[serde(flatten)]
+    batch: EvalShape,
+    memory: Memory,
+    steps: Vec<Fused>,
+}
+
+/// Clips that are evaluated at once.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct EvalShape {
     frames: usize,
     clips: usize,
     /// Of each clip.
     views: usize,
-    memory: Memory,
-    steps: Vec<Fused>,
 }
 
 /// One step of a program and what it asks of a machine at least.
@@ -173,16 +200,26 @@ struct GroupOf {
 }
 
 impl Plan {
-    /// `engine`: instead of the one that a run would take.
-    fn of(experiment: &Experiment, engine: Option<EngineKind>) -> Result<Self> {
-        let own = || EngineKind::of(experiment.train.precision, Device::Cpu);
-        let engine = engine.unwrap_or_else(own);
+    fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
+        let own = || EngineKind::of(experiment.train.precision, target.device);
+        let engine = target.engine.unwrap_or_else(own);
         let element = engine.element();
         let side = |size: usize| Graph::build(experiment, (size, size));
         let graph = side(experiment.train.clips.size)?;
         let evaluation_graph = side(evaluation_size(&experiment.eval))?;
-        let evaluation = experiment.eval.frames.iter();
+        let on_card = |card| {
+            OnCard::of(&Planned {
+                card,
+                experiment,
+                training: &graph,
+                evaluation: &evaluation_graph,
+                engine,
+            })
+        };
+        let whole = |&frames: &usize| EvalShape::whole(experiment, frames);
+        let evaluation = experiment.eval.frames.iter().map(whole);
         Ok(Self {
+            on_card: target.card.as_ref().map(on_card).transpose()?,
             name: experiment.name.clone(),
             summary: experiment.summary(),
             engine,
@@ -191,7 +228,7 @@ impl Plan {
             forward: forward(experiment, &evaluation_graph)?,
             training: training(experiment, &graph, element)?,
             evaluation: evaluation
-                .map(|&frames| evaluate(experiment, &evaluation_graph, frames, element))
+                .map(|batch| evaluate(&evaluation_graph, batch, element))
                 .collect::<Result<_>>()?,
             layers: layers(&graph),
             groups: groups(experiment, &graph),
@@ -254,23 +291,36 @@ fn training(experiment: &Experiment, graph: &Graph, element: Element) -> Result<
     })
 }
 
-fn evaluate(
-    experiment: &Experiment,
-    graph: &Graph,
-    frames: usize,
-    element: Element,
-) -> Result<Evaluation> {
-    let eval = &experiment.eval;
-    let most = validation_clips(&experiment.data).unwrap_or(usize::MAX);
-    let (clips, views) = (evaluation_batch(eval).min(most), evaluation_views(eval));
-    let program = compile_eval(graph, &[served(graph, frames, clips * views)], &[], element)?;
+fn evaluate(graph: &Graph, batch: EvalShape, element: Element) -> Result<Evaluation> {
+    let program = compile_eval(graph, &[batch.segment(graph)], &[], element)?;
     Ok(Evaluation {
-        frames,
-        clips,
-        views,
+        batch,
         memory: memory(&program),
         steps: steps(&program),
     })
+}
+
+impl EvalShape {
+    /// A whole batch at a frame count.
+    fn whole(experiment: &Experiment, frames: usize) -> Self {
+        let eval = &experiment.eval;
+        let most = validation_clips(&experiment.data).unwrap_or(usize::MAX);
+        Self {
+            frames,
+            clips: evaluation_batch(eval).min(most),
+            views: evaluation_views(eval),
+        }
+    }
+
+    /// The last batch, where it is smaller and the experiment says how many clips there are.
+    fn rest(self, data: &Data) -> Option<Self> {
+        let clips = validation_clips(data)? % self.clips.max(1);
+        (clips > 0).then_some(Self { clips, ..self })
+    }
+
+    fn segment(self, graph: &Graph) -> Segment {
+        served(graph, self.frames, self.clips * self.views)
+    }
 }
 
 fn steps(program: &Program) -> Vec<Fused> {

@@ -1,8 +1,25 @@
 //! A plan as a person reads it.
 
-use super::{Args, Forward, Fused, GroupOf, Layer, Memory, Plan};
+use std::fmt::{self, Display, Formatter};
+
+use super::{Args, EvalShape, Forward, Fused, GroupOf, Layer, Memory, Plan};
 use crate::cli::table;
 use crate::report::numbers::thousands;
+
+impl Display for EvalShape {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let clips = if self.clips == 1 { "clip" } else { "clips" };
+        write!(
+            f,
+            "evaluation, {} {clips} of {} frames",
+            self.clips, self.frames
+        )?;
+        match self.views {
+            1 => Ok(()),
+            views => write!(f, ", {views} views each"),
+        }
+    }
+}
 
 impl Plan {
     pub fn tell(&self, args: &Args) {
@@ -11,7 +28,7 @@ impl Plan {
             print!("\n{}", self.layer_table());
             print!("\n{}", step_table("training step", &self.training.steps));
             if let Some(largest) = self.evaluation.last() {
-                let title = format!("evaluation, {} frames", largest.frames);
+                let title = format!("evaluation, {} frames", largest.batch.frames);
                 print!("\n{}", step_table(&title, &largest.steps));
             }
         }
@@ -33,7 +50,10 @@ impl Plan {
             format!("{}\n  {}\n", self.name, self.summary),
             self.parameter_table(),
             self.forward_table(),
-            self.memory_table(),
+            match &self.on_card {
+                Some(card) => card.text(),
+                None => self.memory_table(),
+            },
             format!(
                 "training: {} epochs, {steps}; a step has {} clips, {} frames, {} G multiply-adds\n",
                 self.training.epochs,
@@ -86,18 +106,11 @@ impl Plan {
         let training = &self.training;
         let what = format!("training, {} clips", training.batch);
         rows.push(row(what, &training.memory));
-        rows.extend(self.evaluation.iter().map(|of| {
-            let views = match of.views {
-                1 => String::new(),
-                views => format!(", {views} views each"),
-            };
-            let clips = match of.clips {
-                1 => "1 clip".to_owned(),
-                clips => format!("{clips} clips"),
-            };
-            let what = format!("evaluation, {clips} of {} frames{views}", of.frames);
-            row(what, &of.memory)
-        }));
+        rows.extend(
+            self.evaluation
+                .iter()
+                .map(|of| row(of.batch.to_string(), &of.memory)),
+        );
         let title = format!("memory, {}", self.engine.name());
         table::render(&[&title, "MB", "+ MB a thread"], &rows)
     }
@@ -157,6 +170,6 @@ fn giga(number: u64) -> String {
     format!("{:.2}", number as f64 / 1e9)
 }
 
-fn mega(bytes: usize) -> String {
+pub fn mega(bytes: usize) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }

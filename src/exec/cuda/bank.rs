@@ -46,6 +46,11 @@ impl Layout {
         &self.lens
     }
 
+    /// Of a bank with these vectors.
+    pub fn bytes(&self) -> usize {
+        self.end * size_of::<f32>()
+    }
+
     /// First value and length of each vector.
     pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.starts.iter().copied().zip(self.lens.iter().copied())
@@ -82,7 +87,7 @@ impl Bank {
     }
 
     pub fn bytes(&self) -> usize {
-        self.values.borrow().num_bytes()
+        self.layout.bytes()
     }
 
     /// Where vector `index` begins.

@@ -197,11 +197,7 @@ impl Gpu {
         let allocated = unsafe { self.stream.alloc(len.max(1)) };
         allocated.map_err(|error| {
             let wanted = (len * size_of::<T>()) as f64 / 1e6;
-            let free = self
-                .stream
-                .context()
-                .mem_get_info()
-                .map_or(0, |(free, _)| free);
+            let free = self.free_memory().unwrap_or(0);
             let message = format!(
                 "{}: {what} need {wanted:.0} MB, {:.0} MB are free ({:?})",
                 self.card.name,
@@ -222,6 +218,16 @@ impl Gpu {
         // SAFETY: any bits are a value of these types. The driver refuses to give nothing.
         let allocated = unsafe { self.stream.context().alloc_pinned_with_flags(len.max(1), 0) };
         allocated.map_err(|error| failed(&format!("pin memory for {what}"), error))
+    }
+
+    /// Bytes of the card that nobody has taken yet.
+    pub fn free_memory(&self) -> Result<usize> {
+        let (free, _) = self
+            .stream
+            .context()
+            .mem_get_info()
+            .map_err(|e| failed("ask for free memory", e))?;
+        Ok(free)
     }
 
     /// An event that orders streams.

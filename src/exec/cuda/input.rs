@@ -26,6 +26,7 @@ pub struct Staging {
 }
 
 impl Staging {
+    /// For `len` bytes.
     pub fn new(gpu: &Gpu, len: usize) -> Result<Self> {
         let there = gpu.allocate("the pixels", len)?;
         let read = gpu.event()?;
@@ -38,11 +39,6 @@ impl Staging {
             read,
             ahead: None,
         })
-    }
-
-    /// Bytes on the card.
-    pub fn bytes(&self) -> usize {
-        self.there.num_bytes()
     }
 
     /// Begins to copy the pixels of the pass that follows, if they are known and of this shape.

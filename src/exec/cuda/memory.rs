@@ -4,6 +4,7 @@ use cudarc::driver::{CudaSlice, DevicePtr};
 
 use super::gpu::{Arg, Gpu, failed};
 use super::input::Staging;
+use super::needs::Needs;
 use crate::base::Result;
 use crate::program::{BufferId, Program};
 
@@ -19,18 +20,11 @@ pub struct Memory {
     staged_input: CudaSlice<u8>,
     /// The widened weight of one, or its gradient.
     staged_weight: CudaSlice<u8>,
-}
-
-/// Bytes of memory besides the program's own, for one step at a time.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Scratch {
-    pub workspace: usize,
-    pub input: usize,
-    pub weight: usize,
+    needs: Needs,
 }
 
 impl Memory {
-    pub fn new(gpu: &Gpu, program: &Program, scratch: Scratch) -> Result<Self> {
+    pub fn new(gpu: &Gpu, program: &Program, needs: Needs) -> Result<Self> {
         let batch = &program.batch;
         let groups = batch.group_of.iter().map(|&group| group as i32);
         let neighbours = batch.neighbours.iter();
@@ -39,27 +33,20 @@ impl Memory {
         let copied = gpu.stream.clone_htod(&tables);
         gpu.synchronize()?;
         Ok(Self {
-            arena: gpu.allocate("the program's buffers", program.arena)?,
+            arena: gpu.allocate("the program's buffers", needs.buffers / size_of::<f32>())?,
             tables: copied.map_err(|e| failed("copy the batch's tables", e))?,
             frames: batch.frames,
-            staging: Staging::new(gpu, program.buffers[program.input].len)?,
-            workspace: gpu.allocate("the convolutions' scratch memory", scratch.workspace)?,
-            staged_input: gpu.allocate("the convolutions' inputs", scratch.input)?,
-            staged_weight: gpu.allocate("a convolution's weight", scratch.weight)?,
+            staging: Staging::new(gpu, needs.pixels)?,
+            workspace: gpu.allocate("the convolutions' scratch memory", needs.workspace)?,
+            staged_input: gpu.allocate("the convolutions' inputs", needs.staged_input)?,
+            staged_weight: gpu.allocate("a convolution's weight", needs.staged_weight)?,
+            needs,
         })
     }
 
     /// Bytes on the card.
     pub fn bytes(&self) -> usize {
-        let held = [
-            self.arena.num_bytes(),
-            self.tables.num_bytes(),
-            self.staging.bytes(),
-            self.workspace.num_bytes(),
-            self.staged_input.num_bytes(),
-            self.staged_weight.num_bytes(),
-        ];
-        held.into_iter().sum()
+        self.needs.total()
     }
 
     /// Where a buffer's value `index` is.

@@ -17,6 +17,7 @@ mod gpu;
 mod input;
 pub mod libraries;
 mod memory;
+mod needs;
 mod norm;
 mod pack;
 mod pool;
@@ -38,7 +39,8 @@ use half::bf16;
 use self::bank::Bank;
 use self::conv::{Convolution, Direction, Product};
 pub use self::gpu::Gpu;
-use self::memory::{Memory, Scratch};
+use self::memory::Memory;
+pub use self::needs::{Needs, WeightNeeds};
 use self::run::Pass;
 pub use self::update::Momentum;
 pub use self::weights::Weights;
@@ -73,19 +75,11 @@ pub struct Engine {
 impl Engine {
     /// Takes what a verified program needs on the card.
     pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
-        check_places(&program)?;
-        check_sizes(&program)?;
-        for buffer in &program.buffers {
-            gpu.prepare(buffer.element)?;
-        }
-        let convolutions = program
-            .steps()
-            .map(|step| convolutions(&gpu, &program, &step.op));
-        let convolutions: Vec<Vec<Convolution>> = convolutions.collect::<Result<_>>()?;
+        let convolutions = convolutions(&gpu, &program)?;
+        let needs = Needs::of_convolutions(&program, &convolutions);
         let steps = program.forward.len() + program.backward.len();
         let lengths = Lengths::of(graph, &program);
-        let scratch = scratch(&program, &convolutions);
-        let memory = Memory::new(&gpu, &program, scratch)?;
+        let memory = Memory::new(&gpu, &program, needs)?;
         let observed = program.observed.iter();
         let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].words()]);
         Ok(Self {
@@ -264,8 +258,21 @@ fn masks(gpu: &Gpu, program: &Program) -> Result<BTreeMap<BufferId, PinnedHostSl
     masks.map(pinned).collect()
 }
 
+/// What cuDNN computes for each step of a program, if this card can run it.
+fn convolutions(gpu: &Gpu, program: &Program) -> Result<Vec<Vec<Convolution>>> {
+    check_places(program)?;
+    check_sizes(program)?;
+    for buffer in &program.buffers {
+        gpu.prepare(buffer.element)?;
+    }
+    let steps = program.steps();
+    steps
+        .map(|step| convolutions_of(gpu, program, &step.op))
+        .collect()
+}
+
 /// What cuDNN computes for a step: as many convolutions as matrices, of the frames that take them.
-fn convolutions(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution>> {
+fn convolutions_of(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution>> {
     let Some((product, direction)) = product(program, op) else {
         return Ok(Vec::new());
     };
@@ -288,25 +295,6 @@ fn product(program: &Program, op: &Op) -> Option<(Product, Direction)> {
         _ => return None,
     };
     Some((Product::of(program, conv, *x, *y), direction))
-}
-
-/// The memory that the most demanding steps need besides the program's own.
-fn scratch(program: &Program, convolutions: &[Vec<Convolution>]) -> Scratch {
-    let mut most = Scratch::default();
-    for (step, convolutions) in program.steps().zip(convolutions) {
-        let workspaces = convolutions.iter().map(|conv| conv.workspace);
-        most.workspace = workspaces.fold(most.workspace, usize::max);
-        let Some((product, _)) = product(program, &step.op) else {
-            continue;
-        };
-        if product.picture.is_some() || matches!(step.op, Op::Conv { shift: Some(_), .. }) {
-            most.input = most.input.max(product.input_bytes(program.batch.frames));
-        }
-        if product.picture.is_some() {
-            most.weight = most.weight.max(product.weight_bytes());
-        }
-    }
-    most
 }
 
 /// Weights and their gradients lie in buffers that are planned for the CPU's packed ones.

@@ -54,6 +54,13 @@ impl Momentum {
         Ok(momentum)
     }
 
+    /// Bytes on the card of all that [`Momentum::new`] takes.
+    pub fn needs(layout: &Layout, trained: &[bool]) -> Result<usize> {
+        let pieces = pieces(layout, trained)?.len();
+        let piece = size_of::<[i32; 3]>() + size_of::<f64>();
+        Ok(layout.bytes() + pieces * piece + trained.len() * size_of::<[f32; 2]>())
+    }
+
     /// Σ g² over the gradients of all trained parameters: each piece's sum is the card's, these are added in order.
     pub fn square(&self, weights: &Weights) -> Result<f64> {
         let gradients = weights.gradients()?.all(&self.gpu);

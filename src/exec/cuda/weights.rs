@@ -23,9 +23,7 @@ pub struct Weights {
 impl Weights {
     /// Takes memory for parameters and statistics, and copies the parameters.
     pub fn new(gpu: Rc<Gpu>, graph: &Graph, values: &[Vec<f32>]) -> Result<Self> {
-        let params = Layout::new(graph.params.iter().map(Param::count));
-        let stats = graph.stats.iter().map(|stat| stat.channels);
-        let statistics = Layout::new(stats.clone().chain(stats));
+        let [params, statistics] = Self::layouts(graph);
         let weights = Self {
             params: Bank::new(&gpu, "the parameters", params)?,
             gradients: OnceCell::new(),
@@ -36,6 +34,15 @@ impl Weights {
         let values = values.iter().map(Vec::as_slice);
         weights.params.write(&weights.gpu, values)?;
         Ok(weights)
+    }
+
+    /// Of parameters and of running statistics.
+    pub fn layouts(graph: &Graph) -> [Layout; 2] {
+        let stats = graph.stats.iter().map(|stat| stat.channels);
+        [
+            Layout::new(graph.params.iter().map(Param::count)),
+            Layout::new(stats.clone().chain(stats)),
+        ]
     }
 
     pub fn gpu(&self) -> &Rc<Gpu> {

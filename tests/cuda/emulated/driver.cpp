@@ -279,7 +279,11 @@ CUresult cuGetErrorString(CUresult, const char **text) {
 const size_t PAGE = 4096;
 
 // Bytes that the card has in all.
-static size_t memory_left = (size_t)from_environment("EMULATED_MEBIBYTES", 80 << 10) << 20;
+static size_t all_memory() {
+  const char *text = getenv("EMULATED_BYTES");
+  return text ? strtoull(text, nullptr, 10) : (size_t)80 << 30;
+}
+static size_t memory_left = all_memory();
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
   cuDeviceTotalMem_v2(total, 0);

@@ -1,0 +1,234 @@
+//! What a run takes on a card, all of it before its first step.
+
+use serde::Serialize;
+
+use super::EvalShape;
+use super::tables::mega;
+use crate::base::{Kind, Result};
+use crate::cli::options::DeviceOptions;
+use crate::cli::table;
+use crate::exec::cuda::{Gpu, Needs, WeightNeeds};
+use crate::exec::{Device, EngineKind};
+use crate::graph::Graph;
+use crate::program::batch::every_branch;
+use crate::program::{Program, TrainOptions, compile_eval, compile_train};
+use crate::spec::Experiment;
+use crate::train::optimizer;
+
+/// The card that somebody asks about, whether it is there or not.
+pub struct Card {
+    ordinal: usize,
+    found: Result<Gpu, String>,
+}
+
+impl Card {
+    /// `None`: the plan is for the CPU.
+    pub fn open(options: &DeviceOptions, engine: EngineKind) -> Result<Option<Self>> {
+        let Device::Cuda(ordinal) = options.place() else {
+            return Ok(None);
+        };
+        let found = match options.open(engine).and_then(|_| Gpu::open(ordinal)) {
+            Err(error) if error.kind == Kind::Device => Err(error.message),
+            outcome => Ok(outcome?),
+        };
+        Ok(Some(Self { ordinal, found }))
+    }
+
+    fn needs(&self, program: &Program) -> Result<Needs> {
+        match &self.found {
+            Ok(gpu) => Needs::of(gpu, program),
+            Err(_) => Ok(Needs::without_cudnn(program)),
+        }
+    }
+
+    /// Asked when all kernels are loaded, which take memory too.
+    fn has(&self, needed: usize) -> Result<Option<Has>> {
+        let Ok(gpu) = &self.found else {
+            return Ok(None);
+        };
+        let free_bytes = gpu.free_memory()?;
+        Ok(Some(Has {
+            card: gpu.card.name.clone(),
+            card_bytes: gpu.card.memory_bytes,
+            free_bytes,
+            fits: needed <= free_bytes,
+        }))
+    }
+}
+
+/// Memory in bytes. What all engines share comes first; they are there side by side, from the start to the end.
+#[derive(Debug, Serialize)]
+pub struct OnCard {
+    device: String,
+    /// What the card has, with CUDA, the kernels and cuDNN open; `None` where there is none to ask.
+    #[serde(flatten)]
+    has: Option<Has>,
+    /// Why there is none to ask. cuDNN's scratch memory is not known then, and left out everywhere.
+    unknown: Option<String>,
+    weights: WeightNeeds,
+    engines: Vec<EngineNeeds>,
+    /// Of everything.
+    bytes: usize,
+    /// The largest `train.batch` that fits, where the experiment's does not.
+    largest_batch: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Has {
+    card: String,
+    card_bytes: usize,
+    free_bytes: usize,
+    fits: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct EngineNeeds {
+    what: String,
+    #[serde(flatten)]
+    needs: Needs,
+}
+
+impl OnCard {
+    pub fn of(planned: &Planned<'_>) -> Result<Self> {
+        let Planned { card, .. } = planned;
+        let weights = planned.weights()?;
+        let training = planned.training(planned.experiment.train.batch)?;
+        let engines = planned.engines(training)?;
+        let bytes = weights.total() + engines.iter().map(|of| of.needs.total()).sum::<usize>();
+        let has = card.has(bytes)?;
+        let largest_batch = match &has {
+            Some(has) if !has.fits => {
+                let others = bytes - training.total();
+                planned.largest_batch(has.free_bytes.saturating_sub(others))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            device: format!("cuda:{}", card.ordinal),
+            has,
+            unknown: card.found.as_ref().err().cloned(),
+            weights,
+            engines,
+            bytes,
+            largest_batch,
+        })
+    }
+
+    pub fn text(&self) -> String {
+        let total = |what: &str, bytes: usize| {
+            let blank = String::new();
+            vec![
+                what.to_owned(),
+                blank.clone(),
+                blank.clone(),
+                blank,
+                mega(bytes),
+            ]
+        };
+        let mut rows = vec![
+            total("parameters, statistics", self.weights.model),
+            total("gradients", self.weights.gradients),
+            total("momentum", self.weights.momentum),
+        ];
+        rows.extend(self.engines.iter().map(|EngineNeeds { what, needs }| {
+            let parts = [
+                needs.buffers,
+                needs.pixels,
+                needs.convolutions(),
+                needs.total(),
+            ];
+            [what.clone()].into_iter().chain(parts.map(mega)).collect()
+        }));
+        rows.push(total("total", self.bytes));
+        let title = format!("memory on {}", self.device);
+        let table = table::render(&[&title, "buffers", "pixels", "convolutions", "MB"], &rows);
+        format!("{table}{}\n", self.verdict())
+    }
+
+    fn verdict(&self) -> String {
+        let needed = mega(self.bytes);
+        let Some(has) = &self.has else {
+            let why = self.unknown.as_deref().unwrap_or_default();
+            return format!(
+                "at least {needed} MB: cuDNN's scratch memory and what CUDA itself takes are not known here\n  {why}"
+            );
+        };
+        let free = format!(
+            "{needed} of {} MB, which {} has free with CUDA, the kernels and cuDNN open",
+            mega(has.free_bytes),
+            has.card
+        );
+        match (has.fits, self.largest_batch) {
+            (true, _) => format!("fits: {free}"),
+            (false, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
+            (false, None) => format!("does not fit: {free}; nor would any `train.batch`"),
+        }
+    }
+}
+
+/// What is planned for a card.
+pub struct Planned<'a> {
+    pub card: &'a Card,
+    pub experiment: &'a Experiment,
+    pub training: &'a Graph,
+    pub evaluation: &'a Graph,
+    pub engine: EngineKind,
+}
+
+impl Planned<'_> {
+    fn weights(&self) -> Result<WeightNeeds> {
+        let frozen = self.experiment.train.frozen_norms;
+        let params = self.training.params.iter();
+        let trained: Vec<bool> = params.map(|p| !optimizer::is_frozen(p, frozen)).collect();
+        WeightNeeds::of(self.training, &trained)
+    }
+
+    /// That of training and those that evaluate, a smaller last batch included.
+    fn engines(&self, training: Needs) -> Result<Vec<EngineNeeds>> {
+        let mut engines = vec![EngineNeeds {
+            what: format!("training, {} clips", self.experiment.train.batch),
+            needs: training,
+        }];
+        for &frames in &self.experiment.eval.frames {
+            let whole = EvalShape::whole(self.experiment, frames);
+            let rest = whole.rest(&self.experiment.data);
+            for batch in [Some(whole), rest].into_iter().flatten() {
+                engines.push(EngineNeeds {
+                    what: batch.to_string(),
+                    needs: self.evaluation(batch)?,
+                });
+            }
+        }
+        Ok(engines)
+    }
+
+    /// For batches of `clips`.
+    fn training(&self, clips: usize) -> Result<Needs> {
+        let segments = every_branch(self.training, clips);
+        let options = TrainOptions::of(self.experiment);
+        let element = self.engine.element();
+        let program = compile_train(self.training, &segments, &options, &[], element)?;
+        self.card.needs(&program)
+    }
+
+    fn evaluation(&self, batch: EvalShape) -> Result<Needs> {
+        let segments = [batch.segment(self.evaluation)];
+        let element = self.engine.element();
+        let program = compile_eval(self.evaluation, &segments, &[], element)?;
+        self.card.needs(&program)
+    }
+
+    /// The most clips whose training fits into `room` bytes, where those of the experiment do not.
+    fn largest_batch(&self, room: usize) -> Option<usize> {
+        let (mut fits, mut too_many) = (0, self.experiment.train.batch);
+        while fits + 1 < too_many {
+            let middle = fits.midpoint(too_many);
+            let needs = self.training(middle);
+            match needs.is_ok_and(|needs| needs.total() <= room) {
+                true => fits = middle,
+                false => too_many = middle,
+            }
+        }
+        (fits > 0).then_some(fits)
+    }
+}
