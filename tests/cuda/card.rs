@@ -28,7 +28,7 @@ fn only_run(out: &Path) -> PathBuf {
 }
 
 /// Begins the tiny experiment on the card and kills it after some steps, with a checkpoint after each.
-fn kill_in_the_middle(out: &Path) {
+fn kill_in_the_middle(out: &Path, engine: &str) {
     let out_text = out.to_string_lossy();
     let arguments = [
         "run",
@@ -37,6 +37,8 @@ fn kill_in_the_middle(out: &Path) {
         &out_text,
         "--device",
         "cuda:0",
+        "--engine",
+        engine,
         "--checkpoint-minutes",
         "0",
     ];
@@ -117,7 +119,7 @@ fn check_runs(engine: &str, tolerance: f64) {
         "{text}"
     );
     program::expect(&run(cpu.path(), &["--device", "cpu"]).unwrap(), 0);
-    kill_in_the_middle(again.path());
+    kill_in_the_middle(again.path(), engine);
     program::copy(again.path(), moved.path());
     program::expect(&run(again.path(), &["--device", "cuda:0"]).unwrap(), 0);
     program::expect(&run(moved.path(), &["--device", "cpu"]).unwrap(), 0);
