@@ -205,7 +205,9 @@ impl Gpu {
                 error.0
             );
             Error::new(Kind::Device, message)
-                .hint("a smaller `train.batch` or `eval.batch` needs less")
+                .hint(
+                    "a smaller `train.batch` or `eval.batch` needs less; `ffn plan --device` says how much before anything runs",
+                )
         })
     }
 
