@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that a card is needed for, in one call of at most ten minutes: goldens on CUDA, a short training of the
-# miniature beside the CPU's, then the bench beside PyTorch on the same card.
+# miniature beside the CPU's, the memory that is predicted, then the bench beside PyTorch on the same card.
 #
 #   benches/cuda/all.sh [OUT]        OUT: folder for what it finds (benches/results/cuda)
 #
@@ -44,6 +44,7 @@ for device in cpu cuda:0; do
 done
 step curves "$python" benches/cuda/curves.py "$out/runs-cpu" "$out/runs-cuda"
 
+step memory "$python" benches/cuda/memory.py "$ffn" experiments/ffn_tsm_sthv2.ron
 step bench timeout 240 "$python" benches/compare.py cuda_train cuda_eval --ffn "$ffn" --clips "$clips" --rounds 2 --out "$out"
 
 printf '\nfailed: %s\n' "${failed[*]:-nothing}"
