@@ -65,7 +65,7 @@ fn learnt(out: &Path) -> [Vec<u8>; 2] {
 }
 
 /// What training recorded: loss and gradient norm of each step.
-fn curve(out: &Path) -> Vec<(f64, f64)> {
+pub fn curve(out: &Path) -> Vec<(f64, f64)> {
     let metrics = std::fs::read_to_string(only_run(out).join("metrics.jsonl")).unwrap();
     let records = metrics.lines().map(|line| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();

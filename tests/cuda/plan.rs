@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::card::on_card;
+use crate::card::{curve, on_card};
 use crate::program::{self, stderr, stdout};
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
@@ -89,16 +89,18 @@ fn a_run_takes_what_is_planned() {
         let Some(planned) = planned(file, engine) else {
             return;
         };
-        for (bytes, code) in [(planned, 0), (planned - 1, 7)] {
+        for (bytes, code, steps) in [(planned, 0, 3), (planned - 1, 7, 0)] {
             let bytes = bytes.to_string();
             let out = folder.path().join(format!("{engine}-{bytes}"));
-            let out = out.to_str().unwrap();
+            let out_text = out.to_str().unwrap();
             let arguments = ["run", file, "--device", "cuda:0", "--engine", engine];
-            let mut command = on_card(&[&arguments[..], &["--out", out]].concat()).unwrap();
+            let arguments = [&arguments[..], &["--out", out_text]].concat();
+            let mut command = on_card(&arguments).unwrap();
             let output = command.env("EMULATED_BYTES", bytes).output().unwrap();
             program::expect(&output, code);
+            assert_eq!(curve(&out).len(), steps);
             let is_full = stderr(&output).contains("are free (CUDA_ERROR_OUT_OF_MEMORY)");
-            assert_eq!(is_full, code != 0);
+            assert_eq!(is_full, steps == 0);
         }
     }
 }

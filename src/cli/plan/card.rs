@@ -161,7 +161,9 @@ impl OnCard {
         match (has.fits, self.largest_batch) {
             (true, _) => format!("fits: {free}"),
             (false, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
-            (false, None) => format!("does not fit: {free}; nor would any `train.batch`"),
+            (false, None) => format!(
+                "does not fit: {free}; nor would any `train.batch`: a smaller `eval.batch` needs less"
+            ),
         }
     }
 }
