@@ -25,7 +25,12 @@ pub trait Work {
     /// Once.
     fn run(&mut self) -> Result<()>;
 
-    /// Time and cost of each step of the program so far, over all runs; none where no network runs.
+    /// Has runs tell from now on what steps take; `false` where they do that always, or never.
+    fn time_steps(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Time and cost of each step of the program so far, over all runs that tell; none where no network runs.
     fn times(&self) -> Vec<StepTime> {
         Vec::new()
     }
@@ -57,7 +62,7 @@ pub struct Timing {
     pub steps: Vec<StepTime>,
 }
 
-/// Runs the work once to warm up, then `repeats` times.
+/// Runs the work once to warm up, then `repeats` times; and as often once more where steps are timed apart.
 pub fn measure(work: &mut dyn Work, repeats: usize) -> Result<Timing> {
     work.run()?;
     let before = work.times();
@@ -75,9 +80,15 @@ pub fn measure(work: &mut dyn Work, repeats: usize) -> Result<Timing> {
             .processor_seconds
             .push(processor.map(|(end, start)| end - start));
     }
+    if work.time_steps()? {
+        for _ in 0..repeats {
+            work.run()?;
+        }
+    }
     timing.steps = work.times();
-    for (step, before) in timing.steps.iter_mut().zip(before) {
-        step.seconds = (step.seconds - before.seconds) / repeats.max(1) as f64;
+    for (index, step) in timing.steps.iter_mut().enumerate() {
+        let before = before.get(index).map_or(0.0, |before| before.seconds);
+        step.seconds = (step.seconds - before) / repeats.max(1) as f64;
     }
     Ok(timing)
 }

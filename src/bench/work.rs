@@ -53,6 +53,10 @@ impl Work for Training {
         record.map(|_| ())
     }
 
+    fn time_steps(&mut self) -> Result<bool> {
+        self.learner.model.time_steps()
+    }
+
     fn times(&self) -> Vec<StepTime> {
         self.learner.model.times()
     }
@@ -111,6 +115,10 @@ impl Work for Evaluating {
         };
         let logits = self.model.evaluate(self.frames, self.clips, pixels);
         logits.map(|_| ())
+    }
+
+    fn time_steps(&mut self) -> Result<bool> {
+        self.model.time_steps()
     }
 
     fn times(&self) -> Vec<StepTime> {

@@ -162,7 +162,15 @@ impl Engine {
         }
     }
 
-    /// Time that each step took so far, in all passes together.
+    /// Has passes from now on tell in [`Engine::times`] what steps take; the CPU's always do. `false`: nothing changes.
+    pub fn time_steps(&mut self) -> Result<bool> {
+        match self {
+            Self::Cpu(_) => Ok(false),
+            Self::Cuda(engine) => engine.time_steps().map(|()| true),
+        }
+    }
+
+    /// Time that each step took so far, in all passes that tell.
     pub fn times(&self) -> Vec<(&Step, Duration)> {
         match self {
             Self::Cpu(engine) => engine.times().collect(),

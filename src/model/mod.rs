@@ -103,6 +103,12 @@ impl Model {
         })
     }
 
+    /// Has passes of the programs that were built tell what their steps take. A card's passes tell nothing else, because
+    /// they run as a whole, and slower when they do. `false`: nothing changes.
+    pub fn time_steps(&mut self) -> Result<bool> {
+        self.trunk.time_steps()
+    }
+
     /// Time and cost of each step of the programs that ran so far; nothing from engines without programs.
     pub fn times(&self) -> Vec<StepTime> {
         self.trunk.times()

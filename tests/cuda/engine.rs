@@ -69,7 +69,7 @@ pub fn network_of(side: usize, block: Block, stem: Stem, norms: Norms) -> Graph 
     frame_flexible(&vanilla.unwrap(), &ffn).unwrap()
 }
 
-fn options() -> TrainOptions {
+pub fn options() -> TrainOptions {
     TrainOptions {
         shift_segments: ShiftSegments::PerBranch,
         norm_clips: None,
@@ -79,7 +79,7 @@ fn options() -> TrainOptions {
 }
 
 /// Three clips of two frames and three of four.
-fn segments() -> Vec<Segment> {
+pub fn segments() -> Vec<Segment> {
     let segment = |branch, frames| Segment {
         branch,
         frames,

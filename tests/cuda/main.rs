@@ -7,6 +7,7 @@ mod card;
 mod devices;
 mod emulated;
 mod engine;
+mod graph;
 mod input;
 mod plan;
 mod learning;

@@ -93,12 +93,16 @@ impl Bank {
     /// Where vector `index` begins.
     pub fn address(&self, gpu: &Gpu, index: usize) -> Arg {
         let first = (self.layout.starts[index] * size_of::<f32>()) as u64;
-        Arg::Address(base(gpu, &self.values.borrow()) + first)
+        Arg::Address(self.start(gpu) + first)
     }
 
     /// Where the first vector begins.
+    pub fn start(&self, gpu: &Gpu) -> u64 {
+        base(gpu, &self.values.borrow())
+    }
+
     pub fn all(&self, gpu: &Gpu) -> Arg {
-        Arg::Address(base(gpu, &self.values.borrow()))
+        Arg::Address(self.start(gpu))
     }
 
     /// Queues zeros.

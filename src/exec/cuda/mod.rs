@@ -13,7 +13,9 @@
 mod bank;
 pub mod compile;
 mod conv;
+mod dropout;
 mod gpu;
+mod graph;
 mod input;
 pub mod libraries;
 mod memory;
@@ -28,17 +30,18 @@ mod shift;
 mod update;
 mod weights;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cudarc::driver::{CudaEvent, PinnedHostSlice};
+use cudarc::driver::CudaEvent;
 use half::bf16;
 
 use self::bank::Bank;
 use self::conv::{Convolution, Direction, Product};
+use self::dropout::Masks;
 pub use self::gpu::Gpu;
+use self::graph::Replay;
 use self::memory::Memory;
 pub use self::needs::{Needs, WeightNeeds};
 use self::run::Pass;
@@ -59,12 +62,10 @@ pub struct Engine {
     convolutions: Vec<Vec<Convolution>>,
     lengths: Lengths,
     branches: Vec<usize>,
-    /// As [`Pass::marks`] says.
-    marks: Vec<CudaEvent>,
-    /// Of each step, forward then backward, over all passes.
-    times: Vec<Duration>,
-    /// Dropout masks of the last pass, by their buffers.
-    masks: BTreeMap<BufferId, PinnedHostSlice<f32>>,
+    /// Forward and backward; not used while steps are timed.
+    replays: [Replay; 2],
+    profile: Option<Profile>,
+    masks: Masks,
     logits: Vec<f32>,
     /// The words of each observed node's buffer after the last pass.
     observed: Vec<(NodeId, Vec<f32>)>,
@@ -72,12 +73,19 @@ pub struct Engine {
     is_prepared: bool,
 }
 
+/// Time that steps take.
+struct Profile {
+    /// As [`Pass::marks`] says.
+    marks: Vec<CudaEvent>,
+    /// Of each step, forward then backward, over all passes that were timed.
+    times: Vec<Duration>,
+}
+
 impl Engine {
     /// Takes what a verified program needs on the card.
     pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
         let convolutions = convolutions(&gpu, &program)?;
         let needs = Needs::of_convolutions(&program, &convolutions);
-        let steps = program.forward.len() + program.backward.len();
         let lengths = Lengths::of(graph, &program);
         let memory = Memory::new(&gpu, &program, needs)?;
         let observed = program.observed.iter();
@@ -89,9 +97,9 @@ impl Engine {
             branches: graph.branches.clone(),
             logits: vec![0.0; program.buffers[program.logits].len],
             observed: observed.map(place).collect(),
-            marks: gpu.marks(steps + 1)?,
-            times: vec![Duration::ZERO; steps],
-            masks: masks(&gpu, &program)?,
+            replays: Default::default(),
+            profile: None,
+            masks: Masks::new(&gpu, &program)?,
             is_prepared: false,
             program,
             gpu,
@@ -131,12 +139,14 @@ impl Engine {
         if prepare || self.reads_statistics() {
             weights.write_statistics(stats)?;
         }
+        self.masks.draw(&self.program, &self.branches, dropout)?;
         let mut pass = self.pass(weights, None);
         pass.input(input)?;
         if prepare {
             pass.prepare()?;
         }
-        pass.forward(stats, dropout)?;
+        self.queue(Way::Forward, weights, None)?;
+        self.count_batches(stats);
         // Before anything is read: that waits until the pass is done.
         self.memory.staging.copy_ahead(&self.gpu, input)?;
         let read = |id, to: &mut [f32]| self.memory.read(&self.gpu, &self.program, id, to);
@@ -168,16 +178,20 @@ impl Engine {
         let queued = self.queue_backward(weights, gradient, d_logits);
         let done = self.gpu.synchronize();
         queued.and(done)?;
-        self.add_times(self.program.forward.len()..self.times.len())
+        let first = self.program.forward.len();
+        self.add_times(first..first + self.program.backward.len())
     }
 
     /// Adds what steps took in a pass that is done.
     fn add_times(&mut self, steps: Range<usize>) -> Result<()> {
+        let Some(Profile { marks, times }) = &mut self.profile else {
+            return Ok(());
+        };
         for step in steps {
-            let milliseconds = self.marks[step].elapsed_ms(&self.marks[step + 1]);
+            let milliseconds = marks[step].elapsed_ms(&marks[step + 1]);
             let milliseconds = milliseconds.map_err(|e| gpu::failed("read an event", e))?;
             let seconds = Duration::try_from_secs_f32(milliseconds / 1e3);
-            self.times[step] += seconds.unwrap_or_default();
+            times[step] += seconds.unwrap_or_default();
         }
         Ok(())
     }
@@ -192,7 +206,46 @@ impl Engine {
             .write(&self.gpu, &self.program, gradient, d_logits)?;
         let gradients = weights.gradients()?;
         gradients.clear(&self.gpu)?;
-        self.pass(weights, Some(gradients)).backward()
+        self.queue(Way::Backward, weights, Some(gradients))
+    }
+
+    /// Queues the steps of a way: as they are while they are timed, else as soon as it can be as one graph.
+    fn queue(&mut self, way: Way, weights: &Weights, gradients: Option<&Bank>) -> Result<()> {
+        let mut replay = std::mem::take(&mut self.replays[way as usize]);
+        let gpu = Rc::clone(&self.gpu);
+        let pass = self.pass(weights, gradients);
+        let steps = || match way {
+            Way::Forward => pass.forward(),
+            Way::Backward => pass.backward(),
+        };
+        let queued = match pass.marks {
+            Some(_) => steps(),
+            None => replay.run(&gpu, weights, steps),
+        };
+        self.replays[way as usize] = replay;
+        queued
+    }
+
+    /// Which statistics follow a batch is counted here; their values are the card's.
+    fn count_batches(&self, stats: &mut Statistics) {
+        for step in &self.program.forward {
+            let Op::BatchStatistics { norm, .. } = &step.op else {
+                continue;
+            };
+            for group in &self.program.batch.norm_groups {
+                stats.batches[norm.of(group.branch).stat] += u64::from(group.updates);
+            }
+        }
+    }
+
+    /// From now on every pass runs step by step, and each step is timed.
+    pub fn time_steps(&mut self) -> Result<()> {
+        let steps = self.program.forward.len() + self.program.backward.len();
+        self.profile = Some(Profile {
+            marks: self.gpu.marks(steps + 1)?,
+            times: vec![Duration::ZERO; steps],
+        });
+        Ok(())
     }
 
     /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
@@ -216,10 +269,11 @@ impl Engine {
         self.memory.bytes()
     }
 
-    /// Time that each step took so far, in all passes together.
+    /// Time that each step took so far, in all passes since [`Engine::time_steps`] together.
     pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
-        let passes = self.program.forward.iter().chain(&self.program.backward);
-        passes.zip(self.times.iter().copied())
+        let steps = self.program.forward.iter().chain(&self.program.backward);
+        let times = self.profile.iter().flat_map(|profile| &profile.times);
+        steps.zip(times.copied())
     }
 
     /// The program that it runs.
@@ -234,28 +288,18 @@ impl Engine {
             gpu: &self.gpu,
             program: &self.program,
             memory: &mut self.memory,
-            branches: &self.branches,
             convolutions: &self.convolutions,
-            marks: &self.marks,
-            masks: &mut self.masks,
+            marks: self.profile.as_ref().map(|profile| &*profile.marks),
+            masks: &self.masks,
         }
     }
 }
 
-/// Room for the dropout masks. Queueing their copies must not wait for what is queued before: they are pinned.
-fn masks(gpu: &Gpu, program: &Program) -> Result<BTreeMap<BufferId, PinnedHostSlice<f32>>> {
-    let of = |step: &Step| match step.op {
-        Op::Dropout { mask, .. } => Some(mask),
-        _ => None,
-    };
-    let masks = program.forward.iter().filter_map(of);
-    let pinned = |mask: BufferId| {
-        Ok((
-            mask,
-            gpu.pinned("a dropout mask", program.buffers[mask].len)?,
-        ))
-    };
-    masks.map(pinned).collect()
+/// A direction of a pass.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Forward,
+    Backward,
 }
 
 /// What cuDNN computes for each step of a program, if this card can run it.

@@ -3,11 +3,10 @@
 use super::gpu::{Arg, Grid, Kernel};
 use super::run::Pass;
 use crate::base::Result;
-use crate::exec::Statistics;
 use crate::program::{BufferId, Mask, Norm, Op};
 
 impl Pass<'_> {
-    pub(super) fn batch_statistics(&self, op: &Op, stats: &mut Statistics) -> Result<()> {
+    pub(super) fn batch_statistics(&self, op: &Op) -> Result<()> {
         let Op::BatchStatistics {
             norm,
             pixels,
@@ -44,7 +43,6 @@ impl Pass<'_> {
             ];
             let kernel = Kernel::plain("group_statistics");
             self.launch(kernel, Grid::Sums { channels, parts: 1 }, &args)?;
-            stats.batches[of.stat] += u64::from(group.updates);
         }
         Ok(())
     }

@@ -5,18 +5,15 @@
 //! whose lengths are what the step's own shapes say: that is the argument of every `SAFETY` below. The emulated card of
 //! the tests runs each of them.
 
-use std::collections::BTreeMap;
-
-use cudarc::driver::{CudaEvent, PinnedHostSlice};
+use cudarc::driver::CudaEvent;
 
 use super::bank::Bank;
 use super::conv::Convolution;
-use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
+use super::dropout::Masks;
+use super::gpu::{Arg, Gpu, Grid, Kernel};
 use super::memory::Memory;
 use super::weights::Weights;
 use crate::base::Result;
-use crate::exec::cpu::Dropout;
-use crate::exec::{DropoutKey, Statistics};
 use crate::graph::ParamId;
 use crate::program::{BufferId, Op, Program};
 
@@ -28,19 +25,16 @@ pub struct Pass<'a> {
     pub weights: &'a Weights,
     /// Of a backward pass.
     pub gradients: Option<&'a Bank>,
-    /// The frame count of each branch: dropout's streams are keyed by it.
-    pub branches: &'a [usize],
     /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`crate::program::Batch::runs`].
     pub convolutions: &'a [Vec<Convolution>],
-    /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps.
-    pub marks: &'a [CudaEvent],
-    /// Of each mask buffer the values that were drawn: they stay until they are copied.
-    pub masks: &'a mut BTreeMap<BufferId, PinnedHostSlice<f32>>,
+    /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps; or none.
+    pub marks: Option<&'a [CudaEvent]>,
+    pub masks: &'a Masks,
 }
 
 impl Pass<'_> {
     /// The steps that come before all passes.
-    pub fn prepare(&mut self) -> Result<()> {
+    pub fn prepare(&self) -> Result<()> {
         let program = self.program;
         program
             .prepare
@@ -48,31 +42,30 @@ impl Pass<'_> {
             .try_for_each(|s| self.pack_forward(&s.op))
     }
 
-    /// The forward steps. Which statistics follow a batch is counted here; their values are the card's.
-    pub fn forward(&mut self, stats: &mut Statistics, dropout: DropoutKey) -> Result<()> {
+    /// The forward steps.
+    pub fn forward(&self) -> Result<()> {
         let program = self.program;
         for (index, step) in program.forward.iter().enumerate() {
-            self.gpu.mark(&self.marks[index])?;
-            match &step.op {
-                Op::PackForward { .. } => self.pack_forward(&step.op)?,
-                Op::BatchStatistics { .. } => self.batch_statistics(&step.op, stats)?,
-                Op::Dropout { .. } => self.dropout(&step.op, dropout)?,
-                op => self.activation(op, program.prepare.len() + index)?,
-            }
+            self.mark(index)?;
+            self.step(&step.op, program.prepare.len() + index)?;
         }
-        self.gpu.mark(&self.marks[program.forward.len()])
+        self.mark(program.forward.len())
     }
 
     /// The backward steps.
-    pub fn backward(&mut self) -> Result<()> {
+    pub fn backward(&self) -> Result<()> {
         let program = self.program;
-        let first = program.prepare.len() + program.forward.len();
-        let marks = &self.marks[program.forward.len()..];
+        let before = program.forward.len();
         for (index, step) in program.backward.iter().enumerate() {
-            self.gpu.mark(&marks[index])?;
-            self.activation(&step.op, first + index)?;
+            self.mark(before + index)?;
+            self.step(&step.op, program.prepare.len() + before + index)?;
         }
-        self.gpu.mark(&marks[program.backward.len()])
+        self.mark(before + program.backward.len())
+    }
+
+    fn mark(&self, index: usize) -> Result<()> {
+        let mark = self.marks.and_then(|marks| marks.get(index));
+        mark.map_or(Ok(()), |mark| self.gpu.mark(mark))
     }
 
     /// A kernel for the element of a buffer, the widest for rows of `count` values.
@@ -132,35 +125,8 @@ impl Pass<'_> {
         self.weights.statistic(stat)
     }
 
-    /// The mask is drawn here and copied: its streams are the CPU's.
-    fn dropout(&mut self, op: &Op, key: DropoutKey) -> Result<()> {
-        let &Op::Dropout {
-            channels,
-            probability,
-            x,
-            mask,
-            y,
-        } = op
-        else {
-            return Ok(());
-        };
-        let drawing = Dropout {
-            channels,
-            probability,
-            key,
-            branches: self.branches,
-        };
-        if let Some(drawn) = self.masks.get_mut(&mask) {
-            let drawn = drawn.as_mut_slice();
-            let drawn = drawn.map_err(|e| failed("draw a dropout mask", e))?;
-            drawing.draw(&self.program.batch, drawn);
-            self.memory.write(self.gpu, self.program, mask, drawn)?;
-        }
-        self.each("multiply", [x, mask, y])
-    }
-
-    /// Steps that read and write activations and gradients, forward or backward. `index`: as [`Program::steps`] counts.
-    fn activation(&self, op: &Op, index: usize) -> Result<()> {
+    /// `index`: as [`Program::steps`] counts.
+    fn step(&self, op: &Op, index: usize) -> Result<()> {
         match op {
             Op::Conv { .. } => self.conv(op, index),
             Op::ConvBackData { .. } => self.conv_back_data(op, index),
@@ -185,14 +151,13 @@ impl Pass<'_> {
             Op::Add { a, b, y } => self.each("add", [*a, *b, *y]),
             Op::Multiply { a, b, y } => self.each("multiply", [*a, *b, *y]),
             Op::PackForward { .. } => self.pack_forward(op),
-            Op::BatchStatistics { .. } | Op::Dropout { .. } => {
-                unreachable!("no pass recomputes {op:?}")
-            }
+            Op::BatchStatistics { .. } => self.batch_statistics(op),
+            Op::Dropout { .. } => self.dropout(op),
         }
     }
 
     /// A kernel that takes a value each of two buffers.
-    fn each(&self, name: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
+    pub(super) fn each(&self, name: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
         let length = self.len(y);
         let count = Arg::Count(length as u64);
         let args = [self.at(a), self.at(b), count, self.at(y)];

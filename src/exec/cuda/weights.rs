@@ -124,6 +124,13 @@ impl Weights {
         self.params.address(&self.gpu, id)
     }
 
+    /// Where parameters, statistics and gradients begin: what a captured pass goes by.
+    pub fn places(&self) -> [u64; 3] {
+        let gradients = self.gradients.get().map_or(0, |bank| bank.start(&self.gpu));
+        let [params, statistics] = [&self.params, &self.statistics].map(|b| b.start(&self.gpu));
+        [params, statistics, gradients]
+    }
+
     /// Bytes on the card.
     pub fn memory(&self) -> usize {
         let gradients = self.gradients.get().map_or(0, Bank::bytes);

@@ -167,6 +167,17 @@ impl Trunk for Compiled {
         &self.observations
     }
 
+    fn time_steps(&mut self) -> Result<bool> {
+        let mut changes = false;
+        if let Some(training) = &self.training {
+            changes |= training.program.borrow_mut().engine.time_steps()?;
+        }
+        for engine in self.evaluation.values_mut() {
+            changes |= engine.time_steps()?;
+        }
+        Ok(changes)
+    }
+
     fn times(&self) -> Vec<StepTime> {
         let mut times = Vec::new();
         if let Some(training) = &self.training {

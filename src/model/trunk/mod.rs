@@ -77,6 +77,11 @@ pub trait Trunk {
     /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
     fn observations(&self) -> &[Observation];
 
+    /// Has passes of the programs that there are tell what steps take; `false` where nothing changes by that.
+    fn time_steps(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Time and cost of each step of the programs so far.
     fn times(&self) -> Vec<StepTime> {
         Vec::new()

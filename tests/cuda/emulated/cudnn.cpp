@@ -10,6 +10,8 @@
 
 #include <vector>
 
+#include "stream.hpp"
+
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 enum { NHWC = 1, FLOAT = 0, BFLOAT16 = 9, CROSS_CORRELATION = 1, TENSOR_OP_MATH = 1, FMA_MATH = 3 };
 const int NOT_DETERMINISTIC = 0, NOT_TO_BE_HAD = 1, GOOD = 2;
@@ -19,6 +21,9 @@ struct Tensor {
   int n, c, h, w, type;
 
   size_t count() const { return (size_t)n * c * h * w; }
+};
+struct Handle {
+  Stream *stream;
 };
 struct Conv {
   int padding, stride, math;
@@ -109,18 +114,62 @@ static void write(const Tensor *tensor, const std::vector<float> &values, void *
   }
 }
 
+// The shapes of a convolution that is queued: their descriptors may be gone when it runs.
+struct Shapes {
+  Tensor x, w, y;
+  Conv conv;
+};
+
+static void forward(const Shapes &of, const void *x_at, const void *w_at, void *y_at) {
+  int inputs = of.x.c, outputs = of.y.c, taps = of.w.h * of.w.w;
+  auto x = values(&of.x, x_at), w = values(&of.w, w_at), y = std::vector<float>(of.y.count());
+  products(&of.x, &of.w, &of.conv, &of.y, [&](size_t from, int tap, size_t to) {
+    for (int o = 0; o < outputs; o++)
+      y[to * outputs + o] += dot(&x[from * inputs], &w[((size_t)o * taps + tap) * inputs], inputs);
+  });
+  write(&of.y, y, y_at);
+}
+
+static void backward_data(const Shapes &of, const void *w_at, const void *dy_at, void *dx_at) {
+  int inputs = of.x.c, outputs = of.y.c, taps = of.w.h * of.w.w;
+  auto w = values(&of.w, w_at), dy = values(&of.y, dy_at), dx = std::vector<float>(of.x.count());
+  products(&of.x, &of.w, &of.conv, &of.y, [&](size_t to, int tap, size_t from) {
+    for (int o = 0; o < outputs; o++) {
+      float gradient = dy[from * outputs + o], *row = &dx[to * inputs];
+      const float *weight = &w[((size_t)o * taps + tap) * inputs];
+      for (int i = 0; i < inputs; i++) row[i] += gradient * weight[i];
+    }
+  });
+  write(&of.x, dx, dx_at);
+}
+
+static void backward_filter(const Shapes &of, const void *x_at, const void *dy_at, void *dw_at) {
+  int inputs = of.x.c, outputs = of.y.c, taps = of.w.h * of.w.w;
+  auto x = values(&of.x, x_at), dy = values(&of.y, dy_at), dw = std::vector<float>(of.w.count());
+  products(&of.x, &of.w, &of.conv, &of.y, [&](size_t from, int tap, size_t to) {
+    for (int o = 0; o < outputs; o++) {
+      float gradient = dy[to * outputs + o], *row = &dw[((size_t)o * taps + tap) * inputs];
+      for (int i = 0; i < inputs; i++) row[i] += gradient * x[from * inputs + i];
+    }
+  });
+  write(&of.w, dw, dw_at);
+}
+
 extern "C" {
 
 size_t cudnnGetVersion() { return 91900; }
-int cudnnCreate(void **handle) {
-  *handle = malloc(1);
+int cudnnCreate(Handle **handle) {
+  *handle = new Handle();
   return SUCCESS;
 }
-int cudnnDestroy(void *handle) {
-  free(handle);
+int cudnnDestroy(Handle *handle) {
+  delete handle;
   return SUCCESS;
 }
-int cudnnSetStream(void *, void *) { return SUCCESS; }
+int cudnnSetStream(Handle *handle, Stream *stream) {
+  handle->stream = stream;
+  return SUCCESS;
+}
 const char *cudnnGetErrorString(int) { return "an error of the emulated card"; }
 
 int cudnnCreateTensorDescriptor(Tensor **tensor) {
@@ -184,53 +233,30 @@ int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Tensor *, Tensor *, C
   return workspace(algorithm, bytes);
 }
 
-int cudnnConvolutionForward(void *, const void *alpha, Tensor *x, const void *x_at, Tensor *w, const void *w_at,
+int cudnnConvolutionForward(Handle *handle, const void *alpha, Tensor *x, const void *x_at, Tensor *w, const void *w_at,
                             Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *y,
                             void *y_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
-  int taps = w->h * w->w;
-  auto xs = values(x, x_at), ws = values(w, w_at), ys = std::vector<float>(y->count());
-  products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
-    for (int o = 0; o < y->c; o++) {
-      const float *a = &xs[from * x->c], *b = &ws[((size_t)o * taps + tap) * x->c];
-      ys[to * y->c + o] += dot(a, b, x->c);
-    }
-  });
-  write(y, ys, y_at);
+  Shapes of = {*x, *w, *y, *conv};
+  handle->stream->queue([=] { forward(of, x_at, w_at, y_at); });
   return SUCCESS;
 }
 
-int cudnnConvolutionBackwardData(void *, const void *alpha, Tensor *w, const void *w_at, Tensor *y, const void *dy_at,
-                                 Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *x,
-                                 void *dx_at) {
+int cudnnConvolutionBackwardData(Handle *handle, const void *alpha, Tensor *w, const void *w_at, Tensor *y,
+                                 const void *dy_at, Conv *conv, int algorithm, void *scratch, size_t bytes,
+                                 const void *beta, Tensor *x, void *dx_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
-  int taps = w->h * w->w;
-  auto ws = values(w, w_at), dys = values(y, dy_at), dxs = std::vector<float>(x->count());
-  products(x, w, conv, y, [&](size_t to, int tap, size_t from) {
-    for (int o = 0; o < y->c; o++) {
-      float dy = dys[from * y->c + o], *dx = &dxs[to * x->c];
-      const float *b = &ws[((size_t)o * taps + tap) * x->c];
-      for (int i = 0; i < x->c; i++) dx[i] += dy * b[i];
-    }
-  });
-  write(x, dxs, dx_at);
+  Shapes of = {*x, *w, *y, *conv};
+  handle->stream->queue([=] { backward_data(of, w_at, dy_at, dx_at); });
   return SUCCESS;
 }
 
-int cudnnConvolutionBackwardFilter(void *, const void *alpha, Tensor *x, const void *x_at, Tensor *y, const void *dy_at,
-                                   Conv *conv, int algorithm, void *scratch, size_t bytes, const void *beta, Tensor *w,
-                                   void *dw_at) {
+int cudnnConvolutionBackwardFilter(Handle *handle, const void *alpha, Tensor *x, const void *x_at, Tensor *y,
+                                   const void *dy_at, Conv *conv, int algorithm, void *scratch, size_t bytes,
+                                   const void *beta, Tensor *w, void *dw_at) {
   if (!is_legal(x, w, conv, y, algorithm, scratch, bytes, alpha, beta)) return BAD_PARAM;
-  int taps = w->h * w->w;
-  auto xs = values(x, x_at), dys = values(y, dy_at), dws = std::vector<float>(w->count());
-  products(x, w, conv, y, [&](size_t from, int tap, size_t to) {
-    for (int o = 0; o < y->c; o++) {
-      float dy = dys[to * y->c + o], *dw = &dws[((size_t)o * taps + tap) * x->c];
-      const float *a = &xs[from * x->c];
-      for (int i = 0; i < x->c; i++) dw[i] += dy * a[i];
-    }
-  });
-  write(w, dws, dw_at);
+  Shapes of = {*x, *w, *y, *conv};
+  handle->stream->queue([=] { backward_filter(of, x_at, dy_at, dw_at); });
   return SUCCESS;
 }
 }

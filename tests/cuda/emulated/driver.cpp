@@ -13,10 +13,12 @@
 #include <ucontext.h>
 
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "cards.cpp"
+#include "stream.hpp"
 
 struct Dim {
   int x, y, z;
@@ -60,8 +62,7 @@ static int current;
 static bool has_barriers;
 static jmp_buf scheduler;
 static ucontext_t home;
-static void (*run_thread)(void **);
-static void **arguments;
+static const std::function<void()> *run_thread;
 
 static void fail(const char *what) {
   fprintf(stderr, "emulated card: %s\n", what);
@@ -80,7 +81,7 @@ static void __syncthreads() {
 
 static void live() {
   for (;;) {
-    run_thread(arguments);
+    (*run_thread)();
     yield(ENDED);
   }
 }
@@ -109,7 +110,7 @@ static void run_block(int threads) {
   if (!has_barriers) {
     for (int thread = 0; thread < threads; thread++) {
       place_thread(thread);
-      run_thread(arguments);
+      (*run_thread)();
     }
     return;
   }
@@ -126,26 +127,45 @@ static void run_block(int threads) {
 
 // ---- Kernels ----
 
+// A kernel with copies of its arguments.
 template <class... A, size_t... I>
-static void unpack(void (*kernel)(A...), void **from, std::index_sequence<I...>) {
-  kernel(*(A *)from[I]...);
+static std::function<void()> bound(void (*kernel)(A...), void **from, std::index_sequence<I...>) {
+  auto arguments = std::make_tuple(*(A *)from[I]...);
+  return [=] { std::apply(kernel, arguments); };
 }
 
 template <auto kernel>
 struct Call;
 template <class... A, void (*kernel)(A...)>
 struct Call<kernel> {
-  static void run(void **from) { unpack(kernel, from, std::index_sequence_for<A...>()); }
+  static std::function<void()> with(void **from) { return bound(kernel, from, std::index_sequence_for<A...>()); }
 };
 
 struct Kernel {
   const char *name;
-  void (*run)(void **);
+  std::function<void()> (*bind)(void **);
   bool has_barriers;
 };
 
-#define PLAIN(name) {#name, Call<name>::run, false}
-#define BARRIERS(name) {#name, Call<name>::run, true}
+static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim grid, Dim block) {
+  // One at a time, whichever thread asks.
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&lock);
+  run_thread = &run;
+  has_barriers = kernel.has_barriers;
+  blockDim = block;
+  gridDim = grid;
+  for (int y = 0; y < gridDim.y; y++) {
+    for (int x = 0; x < gridDim.x; x++) {
+      blockIdx = {x, y, 0};
+      run_block(block.x * block.y);
+    }
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+#define PLAIN(name) {#name, Call<name>::with, false}
+#define BARRIERS(name) {#name, Call<name>::with, true}
 #define KERNELS                                                                                                      \
   static Kernel kernels[] = {                                                                                        \
       BARRIERS(frame_statistics), BARRIERS(group_statistics),  PLAIN(running_statistics), PLAIN(normalize),          \
@@ -207,21 +227,6 @@ CUresult cuCtxGetCurrent(void **context) {
 CUresult cuCtxSetCurrent(void *) { return CUDA_SUCCESS; }
 CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
 
-// What is queued runs at once, but for copies from pinned memory: those are done when somebody waits for them, so that whoever
-// forgets to wait finds other bytes.
-struct Copy {
-  void *to;
-  const void *from;
-  size_t bytes;
-};
-struct Stream {
-  std::vector<Copy> copies;
-
-  void finish() {
-    for (Copy &copy : copies) memcpy(copy.to, copy.from, copy.bytes);
-    copies.clear();
-  }
-};
 struct Event {
   double milliseconds = 0;
   Stream *stream = nullptr;
@@ -230,6 +235,35 @@ struct Event {
     if (stream) stream->finish();
   }
 };
+
+static void not_captured(Stream *stream, const char *what) {
+  if (!stream->captured) return;
+  fprintf(stderr, "emulated card: %s while a graph is captured\n", what);
+  abort();
+}
+
+CUresult cuStreamBeginCapture_v2(Stream *stream, int) {
+  stream->finish();
+  stream->captured = new Graph;
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamEndCapture(Stream *stream, Graph **graph) {
+  *graph = std::exchange(stream->captured, nullptr);
+  return CUDA_SUCCESS;
+}
+// A graph that can run is the graph itself, which stays until both are destroyed: to the end.
+CUresult cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
+  *executable = graph;
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphExecDestroy(Graph *) { return CUDA_SUCCESS; }
+CUresult cuGraphDestroy(Graph *) { return CUDA_SUCCESS; }
+CUresult cuGraphLaunch(Graph *graph, Stream *stream) {
+  not_captured(stream, "a graph is launched");
+  stream->finish();
+  for (auto &node : graph->nodes) node();
+  return CUDA_SUCCESS;
+}
 
 CUresult cuStreamCreate(Stream **stream, unsigned) {
   *stream = new Stream;
@@ -240,10 +274,12 @@ CUresult cuStreamDestroy_v2(Stream *stream) {
   return CUDA_SUCCESS;
 }
 CUresult cuStreamSynchronize(Stream *stream) {
+  not_captured(stream, "a stream is waited for");
   stream->finish();
   return CUDA_SUCCESS;
 }
-CUresult cuStreamWaitEvent(Stream *, Event *event, unsigned) {
+CUresult cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
+  not_captured(stream, "an event is waited for");
   event->wait();
   return CUDA_SUCCESS;
 }
@@ -257,6 +293,7 @@ CUresult cuEventDestroy_v2(Event *event) {
   return CUDA_SUCCESS;
 }
 CUresult cuEventRecord(Event *event, Stream *stream) {
+  not_captured(stream, "an event is recorded");
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   *event = {now.tv_sec * 1e3 + now.tv_nsec / 1e6, stream};
@@ -334,16 +371,21 @@ static bool is_pinned(const void *address) {
 }
 
 CUresult cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, Stream *stream) {
-  stream->finish();
-  memset((void *)address, value, bytes);
+  stream->queue([=] { memset((void *)address, value, bytes); });
   return CUDA_SUCCESS;
 }
 CUresult cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, Stream *stream) {
+  if (stream->captured) {
+    if (!is_pinned(from)) not_captured(stream, "memory is copied that is not pinned");
+    stream->queue([=] { memcpy((void *)to, from, bytes); });
+    return CUDA_SUCCESS;
+  }
   stream->copies.push_back({(void *)to, from, bytes});
   if (!is_pinned(from)) stream->finish();
   return CUDA_SUCCESS;
 }
 CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, Stream *stream) {
+  not_captured(stream, "a result is copied");
   stream->finish();
   memcpy(to, (void *)from, bytes);
   return CUDA_SUCCESS;
@@ -382,23 +424,9 @@ CUresult cuModuleGetFunction(void **function, void *module, const char *name) {
 CUresult cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                         unsigned, Stream *stream, void **parameters, void **) {
   if (!gx || !gy || gz != 1 || gy > 65535 || bz != 1 || bx * by > FIBERS) return CUDA_ERROR_INVALID_VALUE;
-  stream->finish();
-  // One at a time, whichever thread asks.
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  pthread_mutex_lock(&lock);
   Kernel *kernel = (Kernel *)function;
-  run_thread = kernel->run;
-  has_barriers = kernel->has_barriers;
-  arguments = parameters;
-  blockDim = {(int)bx, (int)by, 1};
-  gridDim = {(int)gx, (int)gy, 1};
-  for (int y = 0; y < gridDim.y; y++) {
-    for (int x = 0; x < gridDim.x; x++) {
-      blockIdx = {x, y, 0};
-      run_block(bx * by);
-    }
-  }
-  pthread_mutex_unlock(&lock);
+  auto run = kernel->bind(parameters);
+  stream->queue([=] { run_grid(*kernel, run, {(int)gx, (int)gy, 1}, {(int)bx, (int)by, 1}); });
   return CUDA_SUCCESS;
 }
 }
