@@ -23,7 +23,7 @@
 //! | [`data`] | lists, pins, videos | [`data::TrainBatch`] and [`data::EvalBatch`]: bytes of all frame counts from one decode |
 //! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
 //! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
-//! | [`exec`] | a program, parameters, pixels | logits and gradients; [`exec::dfdx`] interprets the graph itself, as the reference |
+//! | [`exec`] | a program, parameters, pixels | logits, gradients, updated parameters; [`exec::dfdx`] interprets the graph itself, as the reference |
 //! | [`exchange`] | checkpoints of other programs, our weights | named tensors; safetensors, PyTorch checkpoints, ONNX models |
 //! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |

@@ -87,7 +87,7 @@ pub enum Grid {
     Values { length: usize, parts: usize },
     /// Blocks for the channels of each part.
     Sums { channels: usize, parts: usize },
-    /// So many blocks.
+    /// So many blocks, as `kernels/update.cu` takes them.
     Blocks(usize),
 }
 

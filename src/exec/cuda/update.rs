@@ -139,6 +139,9 @@ impl Momentum {
     }
 
     fn launch(&self, kernel: &'static str, args: &[Arg]) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
         let grid = Grid::Blocks(self.count);
         // SAFETY: the arguments are in the order of the kernel's signature. Gradients, momentum and parameters have one
         // layout, inside which all pieces lie; sums and rates are as many as pieces and parameters.

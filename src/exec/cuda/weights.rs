@@ -45,7 +45,7 @@ impl Weights {
         ]
     }
 
-    pub fn gpu(&self) -> &Rc<Gpu> {
+    pub(super) fn gpu(&self) -> &Rc<Gpu> {
         &self.gpu
     }
 
@@ -59,7 +59,7 @@ impl Weights {
         self.params.write(&self.gpu, values.iter().copied())
     }
 
-    pub fn params(&self) -> &Bank {
+    pub(super) fn params(&self) -> &Bank {
         &self.params
     }
 
@@ -114,13 +114,13 @@ impl Weights {
     }
 
     /// Where running mean and variance of a statistic are.
-    pub fn statistic(&self, index: usize) -> (Arg, Arg) {
+    pub(super) fn statistic(&self, index: usize) -> (Arg, Arg) {
         let all = self.statistics.layout().lens().len();
         let of = |index| self.statistics.address(&self.gpu, index);
         (of(index), of(all / 2 + index))
     }
 
-    pub fn param(&self, id: ParamId) -> Arg {
+    pub(super) fn param(&self, id: ParamId) -> Arg {
         self.params.address(&self.gpu, id)
     }
 
