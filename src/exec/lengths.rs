@@ -25,13 +25,7 @@ impl Lengths {
         }
     }
 
-    pub fn check_forward(
-        &self,
-        params: impl ExactSizeIterator<Item = usize>,
-        stats: &Statistics,
-        input: Input<'_>,
-    ) -> Result<()> {
-        self.check_params(params)?;
+    pub fn check_forward(&self, stats: &Statistics, input: Input<'_>) -> Result<()> {
         let [means, variances] = [&stats.mean, &stats.var].map(|all| all.iter().map(Vec::len));
         check("running means", means, &self.stats)?;
         check("running variances", variances, &self.stats)?;

@@ -31,8 +31,9 @@ impl Weights {
     }
 }
 
-/// That what computes is not where the weights are.
+/// That what computes is not where the weights are, or was made for others.
 pub fn elsewhere() -> Error {
-    let message = "the weights are on another device than what computes with them";
+    let message =
+        "the weights are another network's, or on another device than what computes with them";
     Error::new(Kind::Usage, message)
 }

@@ -73,6 +73,26 @@ fn updates_have_the_cpus_bits() {
     }
 }
 
+/// What was made for one network touches no other's memory.
+#[test]
+fn weights_of_others_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    let graphs = [Stem::Small, Stem::ImageNet].map(|stem| flexible(Block::Basic, stem));
+    let [own, other] = graphs.map(|graph| {
+        let (params, _) = weights(&graph);
+        let weights = cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap();
+        weights.prepare_gradients().unwrap();
+        Weights::Card(Rc::new(weights))
+    });
+    let trained = vec![true; own.read().unwrap().len()];
+    let momentum = Momentum::new(&own, &trained).unwrap();
+    assert!(momentum.square(&own, &[]).is_ok());
+    let error = momentum.square(&other, &[]).err().unwrap();
+    assert!(error.message.contains("another network's"), "{error}");
+    let host = Weights::Host(Rc::default());
+    assert!(momentum.square(&host, &[]).is_err());
+}
+
 /// Statistics go to the card when it holds others, and come back as they are there.
 #[test]
 fn statistics_follow_their_owner() {

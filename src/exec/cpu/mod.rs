@@ -86,8 +86,8 @@ impl Engine {
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        let lens = params.iter().map(|p| p.len());
-        self.lengths.check_forward(lens, stats, input)?;
+        self.lengths.check_params(params.iter().map(|p| p.len()))?;
+        self.lengths.check_forward(stats, input)?;
         self.write_input(input);
         let mut context = Context {
             program: &self.program,

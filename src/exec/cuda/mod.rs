@@ -114,8 +114,8 @@ impl Engine {
         input: Input<'_>,
         dropout: DropoutKey,
     ) -> Result<&[f32]> {
-        let lens = weights.params().layout().lens().iter().copied();
-        self.lengths.check_forward(lens, stats, input)?;
+        weights.check(&self.gpu, &self.lengths)?;
+        self.lengths.check_forward(stats, input)?;
         let queued = self.queue_forward(weights, stats, input, dropout);
         // Nothing that is copied may go before the copies are done, failed or not.
         let done = self.gpu.synchronize();
@@ -172,8 +172,7 @@ impl Engine {
 
     /// As [`super::cpu::Engine::backward`]; the gradients stay beside the weights.
     pub fn backward(&mut self, weights: &Weights, d_logits: &[f32]) -> Result<()> {
-        let lens = weights.params().layout().lens().iter().copied();
-        self.lengths.check_params(lens)?;
+        weights.check(&self.gpu, &self.lengths)?;
         let gradient = self.lengths.check_backward(d_logits)?;
         let queued = self.queue_backward(weights, gradient, d_logits);
         let done = self.gpu.synchronize();

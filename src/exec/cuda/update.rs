@@ -9,7 +9,7 @@ use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
 use super::weights::Weights;
 use crate::base::{Error, Kind, Result};
-use crate::exec::Update;
+use crate::exec::{Update, elsewhere};
 
 /// Values of a piece at most: enough pieces for every processor of a card, few enough to add up on the host.
 const PIECE: usize = 4096;
@@ -63,6 +63,7 @@ impl Momentum {
 
     /// Σ g² over the gradients of all trained parameters: each piece's sum is the card's, these are added in order.
     pub fn square(&self, weights: &Weights) -> Result<f64> {
+        self.check(weights)?;
         let gradients = weights.gradients()?.all(&self.gpu);
         let args = [gradients, self.table(), self.at(&self.squares)];
         self.launch("squares", &args)?;
@@ -76,6 +77,7 @@ impl Momentum {
 
     /// Queues the update of all trained parameters; later passes run behind it.
     pub fn update(&mut self, weights: &Weights, update: &Update) -> Result<()> {
+        self.check(weights)?;
         let count = update.rates.len();
         if count != self.trained.len() {
             let message = format!("an update of {count} parameters for {}", self.trained.len());
@@ -128,6 +130,15 @@ impl Momentum {
     pub fn memory(&self) -> usize {
         let tables = self.pieces.num_bytes() + self.rates.num_bytes() + self.squares.num_bytes();
         self.velocity.bytes() + tables
+    }
+
+    /// That it is the momentum of such weights.
+    fn check(&self, weights: &Weights) -> Result<()> {
+        let alike = self.velocity.layout() == weights.params().layout();
+        match alike && Rc::ptr_eq(&self.gpu, weights.gpu()) {
+            true => Ok(()),
+            false => Err(elsewhere()),
+        }
     }
 
     fn at<T>(&self, values: &CudaSlice<T>) -> Arg {

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::bank::{Bank, Layout};
 use super::gpu::{Arg, Gpu};
 use crate::base::{Error, Kind, Result};
-use crate::exec::Statistics;
+use crate::exec::lengths::Lengths;
+use crate::exec::{Statistics, elsewhere};
 use crate::graph::{Graph, Param, ParamId};
 
 /// Parameters and running statistics, and gradients where the model is trained.
@@ -37,12 +38,22 @@ impl Weights {
     }
 
     /// Of parameters and of running statistics.
-    pub fn layouts(graph: &Graph) -> [Layout; 2] {
+    pub(super) fn layouts(graph: &Graph) -> [Layout; 2] {
         let stats = graph.stats.iter().map(|stat| stat.channels);
         [
             Layout::new(graph.params.iter().map(Param::count)),
             Layout::new(stats.clone().chain(stats)),
         ]
+    }
+
+    /// That they are an engine's of this card and these lengths.
+    pub(super) fn check(&self, gpu: &Rc<Gpu>, lengths: &Lengths) -> Result<()> {
+        let own = self.statistics.layout().lens();
+        let wanted = lengths.stats.iter().chain(&lengths.stats);
+        if !Rc::ptr_eq(gpu, &self.gpu) || !own.iter().eq(wanted) {
+            return Err(elsewhere());
+        }
+        lengths.check_params(self.params.layout().lens().iter().copied())
     }
 
     pub(super) fn gpu(&self) -> &Rc<Gpu> {
