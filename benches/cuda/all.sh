@@ -30,13 +30,15 @@ step() {
 
 step devices "$ffn" devices
 "$ffn" devices --json > "$out/devices.json"
-step goldens "$ffn" golden verify golden/*_train golden/*_eval --device cuda:0
+for engine in compiled compiled-bf16; do
+  step "goldens-$engine" "$ffn" golden verify golden/*_train golden/*_eval --device cuda:0 --engine "$engine"
+done
 step why "$ffn" why experiments/ffn_tsm_miniature.ron experiments/ffn_tsm_miniature.ron --device-b cuda:0
 
-# The first minute of a training; the curves agree as long as float32's last bits do not matter.
+# The first seconds of a training; the curves agree as long as float32's last bits do not matter.
 train() {
   local device=$1 status=0
-  "$ffn" run experiments/ffn_tsm_miniature.ron --device "$device" --out "$out/runs-${device%:*}" --max-minutes 1 || status=$?
+  "$ffn" run experiments/ffn_tsm_miniature.ron --device "$device" --out "$out/runs-${device%:*}" --max-minutes 0.3 || status=$?
   [ "$status" -eq 75 ] || return "$status"  # Stopped on request.
 }
 for device in cpu cuda:0; do
@@ -45,7 +47,24 @@ done
 step curves "$python" benches/cuda/curves.py "$out/runs-cpu" "$out/runs-cuda"
 
 step memory "$python" benches/cuda/memory.py "$ffn" experiments/ffn_tsm_sthv2.ron
-step bench timeout 240 "$python" benches/compare.py cuda_train cuda_eval --ffn "$ffn" --clips "$clips" --rounds 2 --out "$out"
+
+# The clips of `compare.py data`, if they were brought: whether the loader keeps up with the card.
+if [ -d target/benches/clips ]; then
+  step loader "$ffn" bench data target/benches/clips/loader.ron --data-root target/benches/clips --steps 6 --workers "$(nproc)"
+else
+  printf '\n== loader: left out, there is no target/benches/clips\n'
+fi
+
+# Compilation last, because it takes longest; what came before is kept.
+compare() {
+  local limit=$1
+  shift
+  timeout "$limit" "$python" benches/compare.py "$@" --ffn "$ffn" --clips "$clips" --repeats 10 --threads "$(nproc)" --out "$out"
+}
+step bench-train compare 140 cuda_train --rounds 2
+step bench-eval compare 80 cuda_eval --rounds 1
+step profile "$ffn" bench train experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips" --profile
+step bench-compiled compare 160 cuda_train_compiled --rounds 1
 
 printf '\nfailed: %s\n' "${failed[*]:-nothing}"
 [ "${#failed[@]}" -eq 0 ]

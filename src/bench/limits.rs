@@ -7,13 +7,16 @@ use pulp::{Arch, Simd, WithSimd};
 use serde::Serialize;
 
 use super::process::processor_seconds;
+use crate::base::Result;
+use crate::exec::{Device, Executor, cuda};
 use crate::program::cost::Cost;
 
-/// On `threads` threads together.
+/// Of all threads that compute together, or of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Limits {
-    pub threads: usize,
-    /// Float32 multiply-adds a second, on registers alone.
+    /// What multiplies so fast.
+    pub products_by: &'static str,
+    /// Multiply-adds a second: of threads in float32 on registers alone, of a card in the engine's precision.
     pub multiply_adds: f64,
     /// Bytes read plus bytes written a second, copying blocks far larger than the caches.
     pub bytes: f64,
@@ -28,8 +31,25 @@ const SUMS: usize = 16;
 const BLOCK: usize = 16 << 20;
 
 impl Limits {
+    /// Of the device that an executor computes on.
+    pub fn measure(executor: Executor) -> Result<Self> {
+        match executor.device {
+            Device::Cpu => Ok(Self::of_threads(executor.threads)),
+            Device::Cuda(ordinal) => {
+                let gpu = cuda::Gpu::open(ordinal)?;
+                let element = executor.engine.element();
+                gpu.prepare(element)?;
+                Ok(Self {
+                    products_by: "cuDNN on a square product",
+                    multiply_adds: cuda::limits::multiply_adds(&gpu, element)?,
+                    bytes: cuda::limits::bytes(&gpu)?,
+                })
+            }
+        }
+    }
+
     /// With more threads than the machine has cores, those of its cores.
-    pub fn measure(threads: usize) -> Self {
+    fn of_threads(threads: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(cores);
         let lanes = Arch::new().dispatch(Lanes);
@@ -43,7 +63,7 @@ impl Limits {
             }
         });
         Self {
-            threads,
+            products_by: "threads on registers",
             multiply_adds: (SUMS * STEPS * lanes * threads) as f64 / products,
             bytes: (2 * BLOCK * size_of::<f32>() * threads) as f64 / copied,
         }
@@ -112,7 +132,7 @@ mod tests {
     /// No machine multiplies faster than some vectors at a few gigahertz: a loop that the compiler removed would.
     #[test]
     fn limits_are_those_of_a_machine() {
-        let limits = Limits::measure(1);
+        let limits = Limits::of_threads(1);
         assert!((1e8..1e12).contains(&limits.multiply_adds), "{limits:?}");
         assert!((1e8..1e12).contains(&limits.bytes), "{limits:?}");
     }

@@ -229,7 +229,7 @@ fn compute(
         Device::Cpu => (process::peak_bytes(), "the whole process"),
         Device::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
     };
-    let limits = Limits::measure(executor.threads);
+    let limits = Limits::measure(executor)?;
     let report = Report {
         work: name,
         experiment: args.file.clone(),
@@ -311,10 +311,11 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "products     {:.1} GFLOP, {:.0} GFLOP/s of {:.0} that registers allow",
+            "products     {:.1} GFLOP, {:.0} GFLOP/s of {:.0} by {}",
             operations / 1e9,
             operations / median / 1e9,
-            2.0 * self.limits.multiply_adds / 1e9
+            2.0 * self.limits.multiply_adds / 1e9,
+            self.limits.products_by
         );
         let _ = writeln!(
             text,

@@ -178,6 +178,12 @@ fn bench() {
                 .map(|kind| kind["seconds"].as_f64().unwrap())
                 .sum::<f64>();
             assert!(seconds > 0.0, "{report}");
+            let limits = &report["limits"];
+            assert_eq!(limits["products_by"], "cuDNN on a square product");
+            for limit in ["multiply_adds", "bytes"] {
+                let rate = limits[limit].as_f64().unwrap();
+                assert!((1e6..1e13).contains(&rate), "{limits}");
+            }
             assert!(report["peak_bytes"].as_u64().unwrap() > 100_000);
             let class = report["machine"]["device_class"].as_str().unwrap();
             assert_eq!(class, "cuda Emulated card, NVRTC 13.0, cuDNN 9.19");

@@ -18,6 +18,7 @@ mod gpu;
 mod graph;
 mod input;
 pub mod libraries;
+pub mod limits;
 mod memory;
 mod needs;
 mod norm;

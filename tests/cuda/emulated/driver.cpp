@@ -384,6 +384,10 @@ CUresult cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t by
   if (!is_pinned(from)) stream->finish();
   return CUDA_SUCCESS;
 }
+CUresult cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, size_t bytes, Stream *stream) {
+  stream->queue([=] { memcpy((void *)to, (void *)from, bytes); });
+  return CUDA_SUCCESS;
+}
 CUresult cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, Stream *stream) {
   not_captured(stream, "a result is copied");
   stream->finish();
