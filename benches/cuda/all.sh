@@ -64,6 +64,7 @@ compare() {
 step bench-train compare 140 cuda_train --rounds 2
 step bench-eval compare 80 cuda_eval --rounds 1
 step profile "$ffn" bench train experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips" --profile
+step algorithms "$ffn" bench algorithms experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips"
 step bench-compiled compare 160 cuda_train_compiled --rounds 1
 
 printf '\nfailed: %s\n' "${failed[*]:-nothing}"

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::algorithms;
 use super::data::Selection;
 use super::options::{MachineOptions, thread_count};
 use super::{print_json, table};
@@ -31,6 +32,9 @@ enum Subject {
     Eval(EvalArgs),
     /// Videos decoded and transformed into training batches. This one needs the data.
     Data(DataArgs),
+    /// cuDNN's algorithms for the convolutions of a training step on a card: the ones that are used, the fastest that give the
+    /// same bits every time, the fastest at all.
+    Algorithms(algorithms::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,6 +122,7 @@ pub fn run(args: Args) -> Result<()> {
             compute(&args, executor, ("evaluation", clips), &mut work)
         }
         Subject::Data(args) => load(&args),
+        Subject::Algorithms(args) => algorithms::run(&args),
     }
 }
 

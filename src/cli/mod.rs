@@ -19,6 +19,7 @@ mod runs;
 mod verify;
 mod import;
 mod why;
+mod algorithms;
 mod analyse;
 mod plot;
 mod report;

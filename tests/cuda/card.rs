@@ -191,6 +191,22 @@ fn bench() {
     }
 }
 
+/// Of the emulated cuDNN's algorithms the fastest, of a millisecond, is not deterministic, and the one that is used takes
+/// three.
+#[test]
+fn bench_algorithms() {
+    let file = "fixtures/experiments/tiny.ron";
+    let arguments = ["bench", "algorithms", file, "--device", "cuda:0"];
+    if let Some(mut command) = on_card(&arguments) {
+        let output = command.output().unwrap();
+        program::expect(&output, 0);
+        insta::assert_snapshot!(stdout(&output));
+    }
+    let output = program::ffn(&["bench", "algorithms", file, "--device", "cpu"]);
+    program::expect(&output, 2);
+    assert!(stderr(&output).contains("run on a card alone"));
+}
+
 #[test]
 fn too_little_memory_is_found_before_the_first_step() {
     let out = tempfile::tempdir().unwrap();

@@ -5,10 +5,13 @@
 //! depends on card and library alone; timing them instead would let two runs of one experiment differ.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 
 use cudarc::cudnn::{result as cudnn, result::CudnnError, sys};
+
+use serde::Serialize;
 
 use super::gpu::Gpu;
 use crate::base::{Error, Kind, Result};
@@ -17,7 +20,8 @@ use crate::program::{BufferId, ConvGeometry, Element, Program};
 use super::compile::Variant;
 
 /// What is computed of y = x ∗ w.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// y from x and w.
     Forward,
@@ -25,6 +29,16 @@ pub enum Direction {
     InputGradient,
     /// dw from x and dy.
     WeightGradient,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "forward",
+            Self::InputGradient => "input gradient",
+            Self::WeightGradient => "weight gradient",
+        })
+    }
 }
 
 /// What cuDNN computes for a step.
@@ -66,7 +80,7 @@ impl Product {
     }
 }
 
-enum Algorithm {
+pub enum Algorithm {
     Forward(sys::cudnnConvolutionFwdAlgo_t),
     InputGradient(sys::cudnnConvolutionBwdDataAlgo_t),
     WeightGradient(sys::cudnnConvolutionBwdFilterAlgo_t),
@@ -75,7 +89,7 @@ enum Algorithm {
 /// A convolution of `frames` pictures, ready to run.
 pub struct Convolution {
     shapes: Shapes,
-    algorithm: Algorithm,
+    pub algorithm: Algorithm,
     /// Bytes of scratch memory.
     pub workspace: usize,
 }
@@ -100,7 +114,7 @@ impl Convolution {
             .ok_or_else(|| {
                 let (from, to) = (conv.from, conv.to);
                 let message = format!(
-                    "cuDNN has no deterministic algorithm in {element:?} for {direction:?} of a {0}×{0} convolution, {1} to {2} channels",
+                    "cuDNN has no deterministic algorithm in {element:?} for {direction} of a {0}×{0} convolution, {1} to {2} channels",
                     conv.kernel, from.channels, to.channels
                 );
                 Error::new(Kind::Device, message)
@@ -110,6 +124,19 @@ impl Convolution {
             algorithm,
             workspace,
         })
+    }
+
+    /// cuDNN's descriptors of x, w, y and the convolution: they go with this.
+    pub fn descriptors(
+        &self,
+    ) -> (
+        sys::cudnnTensorDescriptor_t,
+        sys::cudnnFilterDescriptor_t,
+        sys::cudnnTensorDescriptor_t,
+        sys::cudnnConvolutionDescriptor_t,
+    ) {
+        let Shapes { x, w, y, conv } = self.shapes;
+        (x, w, y, conv)
     }
 
     /// Queues it: `read` in the order in which [`Direction`] names them.
@@ -286,11 +313,10 @@ impl Drop for Shapes {
 /// Algorithms that cuDNN may propose, fastest first.
 const PROPOSALS: usize = 16;
 
-/// The first deterministic algorithm of those that `fill` proposes whose scratch memory cuDNN can say. `fill` gets the most
-/// that there is place for, where to put their number, and where to put them.
+/// The first deterministic algorithm of those that `fill` proposes whose scratch memory cuDNN can say.
 ///
 /// # Safety
-/// `fill` writes as many proposals as it says.
+/// As of [`filled`].
 unsafe fn first_usable<P: Copy, T>(
     fill: impl FnOnce(i32, *mut i32, *mut P) -> Result<(), CudnnError>,
     says: impl Fn(&P) -> (sys::cudnnStatus_t, sys::cudnnDeterminism_t),
@@ -300,17 +326,26 @@ unsafe fn first_usable<P: Copy, T>(
         sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
         sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
     );
-    let mut found = 0;
-    let mut proposals = [const { MaybeUninit::<P>::uninit() }; PROPOSALS];
-    fill(PROPOSALS as i32, &mut found, proposals.as_mut_ptr().cast())?;
-    let found = usize::try_from(found).unwrap_or(0);
     // SAFETY: the caller's promise.
-    let written = proposals
-        .iter()
-        .take(found)
-        .map(|p| unsafe { p.assume_init_ref() });
-    let mut usable = written.filter(|p| says(p) == USABLE);
+    let proposals = unsafe { filled(fill)? };
+    let mut usable = proposals.iter().filter(|p| says(p) == USABLE);
     Ok(usable.find_map(|p| plan(p).ok()))
+}
+
+/// What `fill` writes: it gets the most that there is place for, where to put their number, and where to put them.
+///
+/// # Safety
+/// `fill` writes as many as it says.
+pub unsafe fn filled<P: Copy>(
+    fill: impl FnOnce(i32, *mut i32, *mut P) -> Result<(), CudnnError>,
+) -> Result<Vec<P>, CudnnError> {
+    let mut count = 0;
+    let mut places = [const { MaybeUninit::<P>::uninit() }; PROPOSALS];
+    fill(PROPOSALS as i32, &mut count, places.as_mut_ptr().cast())?;
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the caller's promise.
+    let written = places.iter().take(count);
+    Ok(written.map(|p| unsafe { p.assume_init() }).collect())
 }
 
 pub fn failed(what: &str, error: CudnnError) -> Error {

@@ -10,6 +10,7 @@
 //!
 //! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
+pub mod algorithms;
 mod bank;
 pub mod compile;
 mod conv;

@@ -43,6 +43,15 @@ static int propose(int most, int *found, Perf *to) {
   return SUCCESS;
 }
 
+// What a search finds: the first is twice as fast as the last, and the one between cannot be had.
+static int search(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int most, int *found, Perf *to,
+                  size_t bytes) {
+  if (bytes < WORKSPACE || x->type != w->type || x->n != y->n || !conv->stride) return BAD_PARAM;
+  propose(most, found, to);
+  for (int i = 0; i < *found; i++) to[i].time = 1 + i, to[i].status = i == NOT_TO_BE_HAD ? NOT_SUPPORTED : SUCCESS;
+  return SUCCESS;
+}
+
 static int workspace(int algorithm, size_t *bytes) {
   *bytes = WORKSPACE;
   return algorithm == NOT_TO_BE_HAD ? NOT_SUPPORTED : SUCCESS;
@@ -231,6 +240,21 @@ int cudnnGetConvolutionBackwardDataWorkspaceSize(void *, Tensor *, Tensor *, Con
 int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Tensor *, Tensor *, Conv *, Tensor *, int algorithm,
                                                    size_t *bytes) {
   return workspace(algorithm, bytes);
+}
+
+int cudnnFindConvolutionForwardAlgorithmEx(Handle *, Tensor *x, const void *, Tensor *w, const void *, Conv *conv,
+                                           Tensor *y, void *, int most, int *found, Perf *to, void *, size_t bytes) {
+  return search(x, w, conv, y, most, found, to, bytes);
+}
+int cudnnFindConvolutionBackwardDataAlgorithmEx(Handle *, Tensor *w, const void *, Tensor *y, const void *, Conv *conv,
+                                                Tensor *x, void *, int most, int *found, Perf *to, void *,
+                                                size_t bytes) {
+  return search(x, w, conv, y, most, found, to, bytes);
+}
+int cudnnFindConvolutionBackwardFilterAlgorithmEx(Handle *, Tensor *x, const void *, Tensor *y, const void *, Conv *conv,
+                                                  Tensor *w, void *, int most, int *found, Perf *to, void *,
+                                                  size_t bytes) {
+  return search(x, w, conv, y, most, found, to, bytes);
 }
 
 int cudnnConvolutionForward(Handle *handle, const void *alpha, Tensor *x, const void *x_at, Tensor *w, const void *w_at,
