@@ -162,6 +162,14 @@ impl Engine {
         }
     }
 
+    /// After the backward pass of a training step: begins to copy the pixels of the next one to a card.
+    pub fn copy_ahead(&mut self, input: Input<'_>) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            Self::Cuda(engine) => engine.copy_ahead(input),
+        }
+    }
+
     /// Has passes from now on tell in [`Engine::times`] what steps take; the CPU's always do. `false`: nothing changes.
     pub fn time_steps(&mut self) -> Result<bool> {
         match self {

@@ -100,6 +100,31 @@ fn runs() {
     check_runs("compiled", 1e-3);
 }
 
+/// What cannot be captured runs step by step, to the same bits.
+#[test]
+fn runs_where_nothing_can_be_captured() {
+    let [captured, stepwise] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let Some(output) = run(captured.path(), &["--device", "cuda:0"]) else {
+        return;
+    };
+    program::expect(&output, 0);
+    let out = stepwise.path().to_string_lossy();
+    let file = "fixtures/experiments/tiny.ron";
+    let arguments = ["run", file, "--out", &out, "--device", "cuda:0"];
+    let mut command = on_card(&arguments).unwrap();
+    let output = command.env("EMULATED_CAPTURE", "0").output().unwrap();
+    program::expect(&output, 0);
+    let text = stderr(&output);
+    assert!(
+        text.contains("capture a graph") && text.contains("run step by step"),
+        "{text}"
+    );
+    assert!(
+        learnt(captured.path()) == learnt(stepwise.path()),
+        "other bits"
+    );
+}
+
 /// `precision: Mixed` is bf16 on a card.
 #[test]
 fn runs_in_mixed_precision() {

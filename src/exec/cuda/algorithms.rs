@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::conv::{Algorithm, Convolution, Direction, Product, failed, filled};
 use super::gpu::Gpu;
 use super::memory::base;
-use super::product;
+use super::{product, runs};
 use crate::base::Result;
-use crate::program::{Op, Program};
+use crate::program::Program;
 
-/// Seconds of the algorithms of one convolution, which `count` steps have; of those that need no more scratch memory than
-/// [`WORKSPACE`].
+/// Seconds of the algorithms of one convolution, which `count` steps have; of those that need no more than a gigabyte of
+/// scratch memory.
 #[derive(Debug, Clone, Serialize)]
 pub struct Timed {
     /// The first step that has it.
@@ -41,11 +41,7 @@ pub fn time(gpu: &Gpu, program: &Program) -> Result<Vec<Timed>> {
         let Some((product, direction)) = product(program, &step.op) else {
             continue;
         };
-        let runs = match &step.op {
-            Op::Conv { branches, .. } => program.batch.runs(branches),
-            _ => program.batch.runs(&[]),
-        };
-        for (frames, _) in runs {
+        for (frames, _) in runs(program, &step.op) {
             let key = format!("{product:?} {direction:?} {}", frames.len());
             let index = *known.entry(key).or_insert(found.len());
             match found.get_mut(index) {
@@ -125,7 +121,7 @@ unsafe fn time_all(
             let of = ran.map(|p| Try {
                 seconds: f64::from(p.time) / 1e3,
                 is_deterministic: p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-                is_used: p.algo == $used,
+                is_used: p.algo == $used && p.mathType == convolution.math(),
             });
             Ok(of.collect())
         }};

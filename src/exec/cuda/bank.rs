@@ -149,7 +149,8 @@ impl Bank {
 
     /// Queues a copy into an image, which is made as long as it must be. It must stay until the copy is done.
     pub fn queue_read(&self, gpu: &Gpu, image: &mut Vec<f32>) -> Result<()> {
-        image.resize(self.layout.end, 0.0);
+        // A bank of nothing has a place, too.
+        image.resize(self.values.borrow().len(), 0.0);
         let copied = gpu
             .stream
             .memcpy_dtoh(&*self.values.borrow(), image.as_mut_slice());

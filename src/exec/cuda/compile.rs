@@ -203,6 +203,8 @@ mod tests {
                     false => 0,
                 };
                 let registers = number(line, " registers");
+                // The blocks that sum are the largest, of 512 threads: a card has 65,536 registers for each.
+                assert!(registers <= 128, "{kernel}: {registers} registers");
                 let [stack, stores, loads] = stack;
                 let text = format!("{registers:>2} {shared:>5} {stack} {stores}/{loads}");
                 found.insert(kernel.clone(), text);

@@ -4,6 +4,7 @@
 //! Of the algorithms that cuDNN's heuristic proposes for a shape, the first that is deterministic is taken. The heuristic
 //! depends on card and library alone; timing them instead would let two runs of one experiment differ.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -100,6 +101,9 @@ struct Shapes {
     w: sys::cudnnFilterDescriptor_t,
     y: sys::cudnnTensorDescriptor_t,
     conv: sys::cudnnConvolutionDescriptor_t,
+    element: Element,
+    /// That of `conv`.
+    math: Cell<sys::cudnnMathType_t>,
 }
 
 impl Convolution {
@@ -126,6 +130,11 @@ impl Convolution {
         })
     }
 
+    /// How it multiplies.
+    pub fn math(&self) -> sys::cudnnMathType_t {
+        self.shapes.math.get()
+    }
+
     /// cuDNN's descriptors of x, w, y and the convolution: they go with this.
     pub fn descriptors(
         &self,
@@ -135,7 +144,7 @@ impl Convolution {
         sys::cudnnTensorDescriptor_t,
         sys::cudnnConvolutionDescriptor_t,
     ) {
-        let Shapes { x, w, y, conv } = self.shapes;
+        let Shapes { x, w, y, conv, .. } = self.shapes;
         (x, w, y, conv)
     }
 
@@ -156,7 +165,7 @@ impl Convolution {
         let zero = (&raw const ZERO).cast();
         let [a, b] = read.map(|address| address as *const c_void);
         let to = written as *mut c_void;
-        let Shapes { x, w, y, conv } = self.shapes;
+        let Shapes { x, w, y, conv, .. } = self.shapes;
         let (scratch, bytes) = (workspace as *mut c_void, self.workspace);
         // SAFETY: the caller's promise; the descriptors are alive, the factors are float32 as the descriptors want.
         let outcome = unsafe {
@@ -200,6 +209,8 @@ impl Shapes {
             w: null_mut(),
             y: null_mut(),
             conv: null_mut(),
+            element: product.element,
+            math: Cell::new(math),
         };
         shapes.x = cudnn::create_tensor_descriptor()?;
         shapes.w = cudnn::create_filter_descriptor()?;
@@ -230,6 +241,17 @@ impl Shapes {
         Ok(shapes)
     }
 
+    /// An algorithm is proposed together with how it multiplies. float32 stays float32 whatever is proposed.
+    fn multiply_as(&self, math: sys::cudnnMathType_t) -> Result<(), CudnnError> {
+        if self.element == Element::Float32 {
+            return Ok(());
+        }
+        // SAFETY: the descriptor lives as long as self.
+        unsafe { cudnn::set_convolution_math_type(self.conv, math)? };
+        self.math.set(math);
+        Ok(())
+    }
+
     /// The first deterministic algorithm, with its scratch memory.
     ///
     /// # Safety
@@ -239,7 +261,7 @@ impl Shapes {
         handle: sys::cudnnHandle_t,
         direction: Direction,
     ) -> Result<Option<(Algorithm, usize)>, CudnnError> {
-        let Self { x, w, y, conv } = *self;
+        let Self { x, w, y, conv, .. } = *self;
         // SAFETY: the caller's promise; the descriptors live as long as self, and cuDNN fills as many results as it says.
         unsafe {
             match direction {
@@ -251,6 +273,7 @@ impl Shapes {
                     },
                     |p: &sys::cudnnConvolutionFwdAlgoPerf_t| (p.status, p.determinism),
                     |p| {
+                        self.multiply_as(p.mathType)?;
                         let bytes = cudnn::get_convolution_forward_workspace_size(
                             handle, x, w, conv, y, p.algo,
                         );
@@ -265,6 +288,7 @@ impl Shapes {
                     },
                     |p: &sys::cudnnConvolutionBwdDataAlgoPerf_t| (p.status, p.determinism),
                     |p| {
+                        self.multiply_as(p.mathType)?;
                         let bytes = cudnn::get_convolution_backward_data_workspace_size(
                             handle, w, y, conv, x, p.algo,
                         );
@@ -279,6 +303,7 @@ impl Shapes {
                     },
                     |p: &sys::cudnnConvolutionBwdFilterAlgoPerf_t| (p.status, p.determinism),
                     |p| {
+                        self.multiply_as(p.mathType)?;
                         let bytes = cudnn::get_convolution_backward_filter_workspace_size(
                             handle, x, y, conv, w, p.algo,
                         );

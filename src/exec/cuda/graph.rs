@@ -14,30 +14,42 @@ use crate::base::{Error, Kind, Result};
 
 /// How a pass is queued again.
 #[derive(Default)]
-pub struct Replay {
-    graph: Option<CudaGraph>,
-    /// [`Weights::places`] of those that it was captured with.
-    weights: [u64; 3],
+pub enum Replay {
+    #[default]
+    Untried,
+    Captured {
+        graph: CudaGraph,
+        /// [`Weights::places`] of those that it was captured with.
+        weights: [u64; 3],
+    },
+    /// Driver or cuDNN would not have it captured: it runs step by step, to the same bits.
+    Impossible,
 }
 
 impl Replay {
     /// Queues what `queue` queues. It may copy from pinned memory alone, whose contents are those of the time when the graph
     /// runs, and wait for nothing.
-    pub fn run(
-        &mut self,
-        gpu: &Gpu,
-        weights: &Weights,
-        queue: impl Fn() -> Result<()>,
-    ) -> Result<()> {
-        let places = weights.places();
-        match &self.graph {
-            Some(graph) if self.weights == places => {
+    pub fn run(&mut self, gpu: &Gpu, own: &Weights, queue: impl Fn() -> Result<()>) -> Result<()> {
+        match self {
+            Self::Captured { graph, weights } if *weights == own.places() => {
                 graph.launch().map_err(|e| failed("launch a graph", e))
             }
-            _ => {
+            Self::Impossible => queue(),
+            Self::Captured { .. } | Self::Untried => {
                 queue()?;
-                self.weights = places;
-                self.graph = Some(capture(gpu, queue)?);
+                *self = match capture(gpu, queue) {
+                    Ok(graph) => Self::Captured {
+                        graph,
+                        weights: own.places(),
+                    },
+                    Err(error) => {
+                        eprintln!(
+                            "warning: {}; passes run step by step, slower",
+                            error.message
+                        );
+                        Self::Impossible
+                    }
+                };
                 Ok(())
             }
         }

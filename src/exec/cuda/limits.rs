@@ -70,10 +70,10 @@ fn product_seconds(gpu: &Gpu, product: &Product, frames: usize) -> Result<f64> {
     })
 }
 
-/// Bytes read plus bytes written a second, copying blocks far larger than the caches.
+/// Bytes read plus bytes written a second, copying blocks larger than the caches.
 pub fn bytes(gpu: &Gpu) -> Result<f64> {
     let mut rate = 0.0;
-    for len in [1 << 20, 1 << 25, 1 << 30] {
+    for len in [1 << 20, 1 << 25, 1 << 28] {
         let from = gpu.allocate::<u8>("a copy", len)?;
         let mut to = gpu.allocate::<u8>("a copy", len)?;
         let seconds = best(gpu, || {

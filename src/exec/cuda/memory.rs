@@ -102,6 +102,6 @@ impl Memory {
 
 /// Where values on the card begin.
 pub fn base<T>(gpu: &Gpu, values: &CudaSlice<T>) -> u64 {
-    // Nothing waits for what the second part records: there is one stream.
+    // The second part records nothing: event tracking is off.
     values.device_ptr(&gpu.stream).0
 }

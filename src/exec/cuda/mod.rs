@@ -6,7 +6,7 @@
 //!
 //! Parameters, gradients, momentum and running statistics stay on the card, one copy for all engines of a model
 //! ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). A training step copies its frames and the
-//! logits' gradient up, and down the logits, the running statistics and the partial sums of the gradients' norm.
+//! logits' gradient up (and dropout masks and learning rates, which are small), and down the logits, the running statistics and the partial sums of the gradients' norm.
 //!
 //! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
@@ -58,7 +58,6 @@ use crate::program::{Buffer, BufferId, Element, Op, Program, Step};
 /// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
 pub struct Engine {
     program: Program,
-    gpu: Rc<Gpu>,
     memory: Memory,
     /// Of each step: what cuDNN computes for it.
     convolutions: Vec<Vec<Convolution>>,
@@ -73,6 +72,8 @@ pub struct Engine {
     observed: Vec<(NodeId, Vec<f32>)>,
     /// Whether the card holds the packed weights that evaluation keeps.
     is_prepared: bool,
+    // Last: what the others hold of the card goes before it.
+    gpu: Rc<Gpu>,
 }
 
 /// Time that steps take.
@@ -121,7 +122,10 @@ impl Engine {
         let queued = self.queue_forward(weights, stats, input, dropout);
         // Nothing that is copied may go before the copies are done, failed or not.
         let done = self.gpu.synchronize();
-        queued.and(done)?;
+        queued
+            .and(done)
+            .inspect_err(|_| weights.forget_statistics())?;
+        self.count_batches(stats);
         if self.reads_statistics() {
             weights.take_statistics(stats);
         }
@@ -138,9 +142,7 @@ impl Engine {
         dropout: DropoutKey,
     ) -> Result<()> {
         let prepare = !self.is_prepared;
-        if prepare || self.reads_statistics() {
-            weights.write_statistics(stats)?;
-        }
+        weights.write_statistics(stats)?;
         self.masks.draw(&self.program, &self.branches, dropout)?;
         let mut pass = self.pass(weights, None);
         pass.input(input)?;
@@ -148,9 +150,10 @@ impl Engine {
             pass.prepare()?;
         }
         self.queue(Way::Forward, weights, None)?;
-        self.count_batches(stats);
-        // Before anything is read: that waits until the pass is done.
-        self.memory.staging.copy_ahead(&self.gpu, input)?;
+        if self.program.d_logits.is_none() {
+            // Before anything is read: that waits until the pass is done.
+            self.copy_ahead(input)?;
+        }
         let read = |id, to: &mut [f32]| self.memory.read(&self.gpu, &self.program, id, to);
         read(self.program.logits, &mut self.logits)?;
         for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
@@ -160,6 +163,12 @@ impl Engine {
             true => weights.queue_statistics(),
             false => Ok(()),
         }
+    }
+
+    /// Begins to copy the pixels of the pass that follows, if they are known. Of a training step after the backward pass is
+    /// queued: there it delays nothing.
+    pub fn copy_ahead(&mut self, input: Input<'_>) -> Result<()> {
+        self.memory.staging.copy_ahead(&self.gpu, input)
     }
 
     /// Whether every pass reads the running statistics, and may change them: a program that prepares nothing.
@@ -177,6 +186,10 @@ impl Engine {
         weights.check(&self.gpu, &self.lengths)?;
         let gradient = self.lengths.check_backward(d_logits)?;
         let queued = self.queue_backward(weights, gradient, d_logits);
+        if queued.is_ok() && self.profile.is_none() {
+            // Who looks at the gradients waits for them; the logits' gradient was taken when it was queued.
+            return Ok(());
+        }
         let done = self.gpu.synchronize();
         queued.and(done)?;
         let first = self.program.forward.len();
@@ -321,14 +334,18 @@ fn convolutions_of(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolut
     let Some((product, direction)) = product(program, op) else {
         return Ok(Vec::new());
     };
-    let runs = match op {
-        Op::Conv { branches, .. } => program.batch.runs(branches),
-        _ => program.batch.runs(&[]),
-    };
     let of_frames = |(frames, _): (Range<usize>, usize)| {
         Convolution::new(gpu, &product, frames.len(), direction)
     };
-    runs.into_iter().map(of_frames).collect()
+    runs(program, op).into_iter().map(of_frames).collect()
+}
+
+/// The frames of a step's products, and which matrix they take.
+fn runs(program: &Program, op: &Op) -> Vec<(Range<usize>, usize)> {
+    match op {
+        Op::Conv { branches, .. } => program.batch.runs(branches),
+        _ => program.batch.runs(&[]),
+    }
 }
 
 /// The product that a step asks of cuDNN, if it is one.

@@ -38,7 +38,11 @@ impl Momentum {
         let layout = weights.params().layout();
         let pieces = pieces(layout, trained)?;
         let count = pieces.len();
-        let copied = gpu.stream.clone_htod(&pieces.concat());
+        let copied = gpu.stream.clone_htod(&match &*pieces {
+            // The driver refuses to give nothing.
+            [] => vec![0],
+            pieces => pieces.concat(),
+        });
         gpu.synchronize()?;
         let momentum = Self {
             velocity: Bank::new(&gpu, "the momentum", layout.clone())?,

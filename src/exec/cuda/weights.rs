@@ -110,6 +110,11 @@ impl Weights {
         self.statistics.write_image(&self.gpu, &held)
     }
 
+    /// After a pass that failed nobody knows what the card holds.
+    pub fn forget_statistics(&self) {
+        self.held.borrow_mut().clear();
+    }
+
     /// Queues the copy of the statistics that [`Weights::take_statistics`] gives when it is done.
     pub fn queue_statistics(&self) -> Result<()> {
         let mut held = self.held.borrow_mut();

@@ -112,9 +112,12 @@ impl Trunk for Compiled {
         let training = self.training(input.labels.len())?;
         let branches = training.forward(parameters, statistics, input)?;
         self.observations = training.observations(&self.plan.training);
-        learn(objective, branches, input.labels, |total| {
+        let step = learn(objective, branches, input.labels, |total| {
             training.differentiate(total, parameters)
-        })
+        })?;
+        let mut program = training.program.borrow_mut();
+        program.engine.copy_ahead(input.pixels)?;
+        Ok(step)
     }
 
     fn evaluate(

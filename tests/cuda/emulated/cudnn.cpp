@@ -13,7 +13,7 @@
 #include "stream.hpp"
 
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
-enum { NHWC = 1, FLOAT = 0, BFLOAT16 = 9, CROSS_CORRELATION = 1, TENSOR_OP_MATH = 1, FMA_MATH = 3 };
+enum { NHWC = 1, FLOAT = 0, BFLOAT16 = 9, CROSS_CORRELATION = 1, DEFAULT_MATH = 0, TENSOR_OP_MATH = 1, FMA_MATH = 3 };
 const int NOT_DETERMINISTIC = 0, NOT_TO_BE_HAD = 1, GOOD = 2;
 const size_t WORKSPACE = 1000;
 
@@ -37,8 +37,12 @@ struct Perf {
   int determinism, math, reserved[3];
 };
 
-static int propose(int most, int *found, Perf *to) {
-  for (int i = 0; i <= GOOD && i < most; i++) to[i] = {i, SUCCESS, 1, 0, i != NOT_DETERMINISTIC, FMA_MATH, {}};
+// Each algorithm goes with a way to multiply; the good one for bf16 with tensor cores.
+static int propose(const Tensor *x, int most, int *found, Perf *to) {
+  for (int i = 0; i <= GOOD && i < most; i++) {
+    int math = x->type == FLOAT ? FMA_MATH : i == GOOD ? TENSOR_OP_MATH : DEFAULT_MATH;
+    to[i] = {i, SUCCESS, 1, 0, i != NOT_DETERMINISTIC, math, {}};
+  }
   *found = GOOD + 1;
   return SUCCESS;
 }
@@ -47,7 +51,7 @@ static int propose(int most, int *found, Perf *to) {
 static int search(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int most, int *found, Perf *to,
                   size_t bytes) {
   if (bytes < WORKSPACE || x->type != w->type || x->n != y->n || !conv->stride) return BAD_PARAM;
-  propose(most, found, to);
+  propose(x, most, found, to);
   for (int i = 0; i < *found; i++) to[i].time = 1 + i, to[i].status = i == NOT_TO_BE_HAD ? NOT_SUPPORTED : SUCCESS;
   return SUCCESS;
 }
@@ -217,17 +221,17 @@ int cudnnSetConvolutionMathType(Conv *conv, int math) {
   return SUCCESS;
 }
 
-int cudnnGetConvolutionForwardAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+int cudnnGetConvolutionForwardAlgorithm_v7(void *, Tensor *x, Tensor *, Conv *, Tensor *, int most, int *found,
                                            Perf *to) {
-  return propose(most, found, to);
+  return propose(x, most, found, to);
 }
-int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Tensor *x, Tensor *, Conv *, Tensor *, int most, int *found,
                                                 Perf *to) {
-  return propose(most, found, to);
+  return propose(x, most, found, to);
 }
-int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Tensor *, Tensor *, Conv *, Tensor *, int most, int *found,
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Tensor *x, Tensor *, Conv *, Tensor *, int most, int *found,
                                                   Perf *to) {
-  return propose(most, found, to);
+  return propose(x, most, found, to);
 }
 int cudnnGetConvolutionForwardWorkspaceSize(void *, Tensor *, Tensor *, Conv *, Tensor *, int algorithm,
                                             size_t *bytes) {

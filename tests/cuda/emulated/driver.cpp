@@ -248,8 +248,9 @@ CUresult cuStreamBeginCapture_v2(Stream *stream, int) {
   return CUDA_SUCCESS;
 }
 CUresult cuStreamEndCapture(Stream *stream, Graph **graph) {
+  const CUresult INVALIDATED = 901;
   *graph = std::exchange(stream->captured, nullptr);
-  return CUDA_SUCCESS;
+  return from_environment("EMULATED_CAPTURE", 1) ? CUDA_SUCCESS : INVALIDATED;
 }
 // A graph that can run is the graph itself, which stays until both are destroyed: to the end.
 CUresult cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
