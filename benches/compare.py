@@ -146,6 +146,7 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=2, help="runs of a program in a round; the fastest counts")
     parser.add_argument("--clips", type=int, default=1, help="of a training step of the ResNet-50")
     parser.add_argument("--threads", type=int, default=2, help="or loader workers")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="of one program in a round; what takes longer is left out from then on")
     parser.add_argument("--out", type=Path, help="folder for WORK.json, of training WORK-CLIPS.json, which the book shows")
     args = parser.parse_args()
     unknown = [work for work in args.works if work not in ALL]
@@ -154,34 +155,51 @@ def arguments():
     return args
 
 
-def run(command):
+class Failed(Exception):
+    """A program did not do its work; the text is the reason in a few words."""
+
+
+def run(command, limit=None):
     """The JSON object that a program prints last."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"longer than {limit:.0f} s") from None
     if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stderr}")
+        print(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stderr}", file=sys.stderr)
+        raise Failed("out of memory" if "out of memory" in done.stderr else f"exit status {done.returncode}")
     return json.loads(done.stdout[done.stdout.index("{") :])
 
 
 def compare(work, args):
     title, programs = ALL[work]
     given = {"ffn": args.ffn, "python": sys.executable} | {key: getattr(args, key) for key in ("clips", "repeats", "threads")}
-    rounds = {name: [] for name in programs}
+    rounds, failures = {name: [] for name in programs}, {}
     for index in range(args.rounds):
         for name, command in programs.items():
+            if name in failures:
+                continue
             print(f"{work}, round {index + 1} of {args.rounds}: {name}", file=sys.stderr)
-            found = run([str(word).format(**given) for word in command])
+            try:
+                found = run([str(word).format(**given) for word in command], args.limit)
+            except Failed as reason:
+                if name == next(iter(programs)):
+                    raise  # There is nothing to hold the others against.
+                failures[name] = str(reason)
+                continue
             found.pop("steps", None)  # Their kinds tell enough.
             rounds[name].append(found)
     # Not every work says what was built and where it ran.
     about = run([args.ffn, "bench", "eval", MINIATURE, "--repeats", "1", "--json"])
     machine, build = about["machine"], about["build"]
+    card = rounds[next(iter(programs))][0]["machine"]["device_class"] + ", " if work in ON_CARD else ""
     return {
         "what": title.format(**given),
         "command": " ".join(["python", "benches/compare.py", *sys.argv[1:]]),
         "commit": (build["commit"] or build["source_sha256"])[:12] + (" with changes" if build["dirty"] else ""),
-        "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
+        "machine": f"{card}{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
         "columns": ["program", "time, s", "ratio", "range", "ratio of processor time", "range", "peak, MB"],
-        "rows": [row(name, rounds) for name in programs],
+        "rows": [[name, failures[name], *["-"] * 5] if name in failures else row(name, rounds) for name in programs],
         "versions": found_versions(),
         "rounds": rounds,
     }

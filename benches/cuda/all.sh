@@ -59,13 +59,13 @@ fi
 compare() {
   local limit=$1
   shift
-  timeout "$limit" "$python" benches/compare.py "$@" --ffn "$ffn" --clips "$clips" --repeats 10 --threads "$(nproc)" --out "$out"
+  "$python" benches/compare.py "$@" --limit "$limit" --ffn "$ffn" --clips "$clips" --repeats 5 --threads "$(nproc)" --out "$out"
 }
-step bench-train compare 140 cuda_train --rounds 2
-step bench-eval compare 80 cuda_eval --rounds 1
+step bench-train compare 40 cuda_train --rounds 2
+step bench-eval compare 60 cuda_eval --rounds 1
 step profile "$ffn" bench train experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips" --profile
-step algorithms "$ffn" bench algorithms experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips"
-step bench-compiled compare 160 cuda_train_compiled --rounds 1
+step algorithms timeout 60 "$ffn" bench algorithms experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips"
+step bench-compiled compare 150 cuda_train_compiled --rounds 1
 
 printf '\nfailed: %s\n' "${failed[*]:-nothing}"
 [ "${#failed[@]}" -eq 0 ]

@@ -19,7 +19,6 @@ mod runs;
 mod verify;
 mod import;
 mod why;
-mod algorithms;
 mod analyse;
 mod plot;
 mod report;

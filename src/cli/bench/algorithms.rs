@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::options::DeviceOptions;
-use super::{print_json, table};
 use crate::base::{Error, Kind, Result};
+use crate::cli::options::DeviceOptions;
+use crate::cli::{print_json, table};
 use crate::exec::cuda::algorithms::{self, Timed};
 use crate::exec::cuda::{Gpu, probe::Card};
 use crate::exec::{Device, EngineKind};
@@ -45,15 +45,17 @@ struct Report {
     engine: EngineKind,
     clips: usize,
     card: Card,
-    /// Seconds of all convolutions of a step.
+    /// Seconds of all convolutions of a step whose three times are known.
     total: Total,
     convolutions: Vec<Timed>,
     build: Build,
     machine: Machine,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Total {
+    /// Convolutions that are not in the sums: the algorithm that is used was not timed.
+    left_out: usize,
     used: f64,
     deterministic: f64,
     fastest: f64,
@@ -96,15 +98,19 @@ pub fn run(args: &Args) -> Result<()> {
 
 impl Total {
     fn of(convolutions: &[Timed]) -> Self {
-        let sum = |seconds: fn(&Timed) -> Option<f64>| {
-            let of = |timed| seconds(timed).unwrap_or(0.0) * timed.count as f64;
-            convolutions.iter().map(of).sum()
-        };
-        Self {
-            used: sum(|timed| timed.used),
-            deterministic: sum(|timed| timed.deterministic),
-            fastest: sum(|timed| timed.fastest),
+        let mut total = Self::default();
+        for timed in convolutions {
+            let count = timed.count as f64;
+            match (timed.used, timed.deterministic, timed.fastest) {
+                (Some(used), Some(deterministic), Some(fastest)) => {
+                    total.used += count * used;
+                    total.deterministic += count * deterministic;
+                    total.fastest += count * fastest;
+                }
+                _ => total.left_out += timed.count,
+            }
         }
+        total
     }
 }
 
@@ -128,13 +134,14 @@ impl Report {
             [name, count].into_iter().chain(seconds.map(cell)).collect()
         });
         let Total {
+            left_out,
             used,
             deterministic,
             fastest,
         } = self.total;
         let percent = |more: f64, less: f64| 100.0 * (more / less - 1.0);
         format!(
-            "{}\nall convolutions of a step of {} clips on {}, engine {}:\n\
+            "{}\nconvolutions of a step of {} clips on {}, engine {}, {left_out} left out:\n\
              used                    {:.2} ms, as cuDNN's heuristic proposes\n\
              fastest deterministic   {:.2} ms: a choice by time would save {:.1} %\n\
              fastest                 {:.2} ms: the same bits every time cost {:.1} %\n",

@@ -1,17 +1,18 @@
 //! `ffn bench`: how fast this machine does an experiment's work.
 
+mod algorithms;
+mod data;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::algorithms;
-use super::data::Selection;
-use super::options::{MachineOptions, thread_count};
+use super::options::MachineOptions;
 use super::{print_json, table};
 use crate::base::{Error, Kind, Result};
-use crate::bench::{Evaluating, Limits, Loading, Timing, Training, Work, measure, process};
+use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
 use crate::exec::{Device, EngineKind, Executor};
 use crate::model::StepTime;
@@ -31,7 +32,7 @@ enum Subject {
     /// Forward passes in evaluation, of one frame count.
     Eval(EvalArgs),
     /// Videos decoded and transformed into training batches. This one needs the data.
-    Data(DataArgs),
+    Data(data::Args),
     /// cuDNN's algorithms for the convolutions of a training step on a card: the ones that are used, the fastest that give the
     /// same bits every time, the fastest at all.
     Algorithms(algorithms::Args),
@@ -77,36 +78,14 @@ struct EvalArgs {
     compute: ComputeArgs,
 }
 
-#[derive(Debug, clap::Args)]
-struct DataArgs {
-    #[command(flatten)]
-    selection: Selection,
-
-    /// Training batches to prepare.
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    steps: usize,
-
-    /// Measured runs over these batches, after one that warms up.
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    repeats: usize,
-
-    /// Threads that decode and transform videos; 0: one for each core.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    workers: usize,
-
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 pub fn run(args: Args) -> Result<()> {
     match args.work {
         Subject::Train(args) => {
             let experiment = spec::load(&args.file)?.experiment;
             let clips = count("--batch", args.batch.unwrap_or(experiment.train.batch))?;
             let executor = executor(&args, &experiment)?;
-            let mut work = Training::new(&experiment, clips, executor)?;
-            compute(&args, executor, ("training step", clips), &mut work)
+            let work = || Training::new(&experiment, clips, executor);
+            compute(&args, executor, ("training step", clips), work)
         }
         Subject::Eval(EvalArgs {
             frames,
@@ -118,10 +97,10 @@ pub fn run(args: Args) -> Result<()> {
             let largest = experiment.method.frames().last().copied();
             let frames = count("--frames", frames.or(largest).unwrap_or(1))?;
             let executor = executor(&args, &experiment)?;
-            let mut work = Evaluating::new(&experiment, frames, clips, executor)?;
-            compute(&args, executor, ("evaluation", clips), &mut work)
+            let work = || Evaluating::new(&experiment, frames, clips, executor);
+            compute(&args, executor, ("evaluation", clips), work)
         }
-        Subject::Data(args) => load(&args),
+        Subject::Data(args) => data::run(&args),
         Subject::Algorithms(args) => algorithms::run(&args),
     }
 }
@@ -223,18 +202,28 @@ fn executor(args: &ComputeArgs, experiment: &Experiment) -> Result<Executor> {
     args.machine.executor(own)
 }
 
-fn compute(
+fn compute<W: Work>(
     args: &ComputeArgs,
     executor: Executor,
     (name, clips): (&'static str, usize),
-    work: &mut dyn Work,
+    work: impl FnOnce() -> Result<W>,
 ) -> Result<()> {
-    let timing = measure(work, count("--repeats", args.repeats)?)?;
+    // The measurement takes memory of its own: of a card's it goes before the work takes any, and of the process's it
+    // comes when the peak is known.
+    let of_card = match executor.device {
+        Device::Cpu => None,
+        Device::Cuda(_) => Some(Limits::measure(executor)?),
+    };
+    let mut work = work()?;
+    let timing = measure(&mut work, count("--repeats", args.repeats)?)?;
     let (peak_bytes, peak_of) = match executor.device {
         Device::Cpu => (process::peak_bytes(), "the whole process"),
         Device::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
     };
-    let limits = Limits::measure(executor)?;
+    let limits = match of_card {
+        Some(limits) => limits,
+        None => Limits::measure(executor)?,
+    };
     let report = Report {
         work: name,
         experiment: args.file.clone(),
@@ -357,52 +346,4 @@ impl Report {
         let header = [&["step"][..], &Time::HEADER].concat();
         table::render(&header, &rows)
     }
-}
-
-/// What is printed as JSON of the loader's work.
-#[derive(Debug, Serialize)]
-struct LoadingReport {
-    work: &'static str,
-    experiment: PathBuf,
-    clips: usize,
-    /// Of all branches.
-    frames: usize,
-    workers: usize,
-    #[serde(flatten)]
-    timing: Timing,
-    peak_bytes: Option<u64>,
-    build: Build,
-    machine: Machine,
-}
-
-fn load(args: &DataArgs) -> Result<()> {
-    let found = args.selection.find()?;
-    let experiment = &found.loaded.experiment;
-    let workers = thread_count(args.workers);
-    let batches = count("--steps", args.steps)?;
-    let mut work = Loading::new(found.dataset, experiment, workers, batches);
-    let timing = measure(&mut work, count("--repeats", args.repeats)?)?;
-    let report = LoadingReport {
-        work: "loader",
-        experiment: args.selection.experiment.clone(),
-        clips: work.clips(),
-        frames: work.frames(),
-        workers,
-        timing,
-        peak_bytes: process::peak_bytes(),
-        build: Build::this(),
-        machine: Machine::this(),
-    };
-    if args.json {
-        return print_json(&report);
-    }
-    let median = report.timing.median();
-    println!(
-        "loader: {} clips, {} frames of batches, {workers} workers, {median:.2} s: {:.1} clips/s, {:.0} frames/s",
-        report.clips,
-        report.frames,
-        report.clips as f64 / median,
-        report.frames as f64 / median
-    );
-    Ok(())
 }
