@@ -59,9 +59,9 @@ fi
 compare() {
   local limit=$1
   shift
-  "$python" benches/compare.py "$@" --limit "$limit" --ffn "$ffn" --clips "$clips" --repeats 5 --threads "$(nproc)" --out "$out"
+  "$python" benches/compare.py "$@" --limit "$limit" --ffn "$ffn" --clips "$clips" --repeats 10 --threads "$(nproc)" --out "$out"
 }
-step bench-train compare 40 cuda_train --rounds 2
+step bench-train compare 60 cuda_train --rounds 1
 step bench-eval compare 60 cuda_eval --rounds 1
 step profile "$ffn" bench train experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips" --profile
 step algorithms timeout 60 "$ffn" bench algorithms experiments/ffn_tsm_sthv2.ron --device cuda:0 --batch "$clips"

@@ -52,9 +52,9 @@ CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) {
 }
 
 CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice) {
-  const int MAJOR = 75, MINOR = 76;
-  // Memory pools and whatever else is asked for: it has none.
-  *value = attribute == MAJOR ? 9 : attribute == MINOR ? 0 : 0;
+  const int MAJOR = 75, MEMORY_POOLS = 115;
+  // Whatever else is asked for is 0: the minor version, too.
+  *value = attribute == MAJOR ? 9 : attribute == MEMORY_POOLS ? 1 : 0;
   return CUDA_SUCCESS;
 }
 }

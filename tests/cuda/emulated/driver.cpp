@@ -332,6 +332,7 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
 // The end of what is given lies on a page's end, but for less than 256 bytes, to which addresses are aligned.
 CUresult cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
   const CUresult OUT_OF_MEMORY = 2;
+  if (!bytes) return CUDA_ERROR_INVALID_VALUE;
   if (bytes > memory_left) return OUT_OF_MEMORY;
   size_t aligned = (bytes + 255) / 256 * 256, pages = (aligned + 2 * PAGE - 1) / PAGE * PAGE;
   char *first = (char *)mmap(0, pages + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -344,6 +345,15 @@ CUresult cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
 }
 // The process is short: nothing is given back.
 CUresult cuMemFree_v2(unsigned long long) { return CUDA_SUCCESS; }
+
+CUresult cuMemAllocAsync(unsigned long long *address, size_t bytes, Stream *stream) {
+  not_captured(stream, "memory is taken");
+  return cuMemAlloc_v2(address, bytes);
+}
+CUresult cuMemFreeAsync(unsigned long long, Stream *stream) {
+  not_captured(stream, "memory is given back");
+  return CUDA_SUCCESS;
+}
 
 // Pinned memory, by its ends.
 static std::map<char *, char *> pinned;
