@@ -72,6 +72,15 @@ pub fn is_frozen(param: &Param, frozen: FrozenNorms) -> bool {
     }
 }
 
+impl Slot {
+    fn rates(&self, lr: f64) -> Rates {
+        Rates {
+            rate: (lr * self.rate) as f32,
+            decay: self.decay,
+        }
+    }
+}
+
 impl Optimizer {
     pub fn new(model: &Model, experiment: &Experiment) -> Result<Self> {
         let sgd = &experiment.optimizer;
@@ -123,10 +132,7 @@ impl Optimizer {
 
     /// The update from gradients of total norm `norm` at the rate `lr`.
     fn update(&self, norm: f64, lr: f64) -> Update {
-        let rates = self.slots.iter().map(|slot| Rates {
-            rate: (lr * slot.rate) as f32,
-            decay: slot.decay,
-        });
+        let rates = self.slots.iter().map(|slot| slot.rates(lr));
         Update {
             momentum: self.momentum,
             scale: self.scale(norm),
@@ -142,12 +148,15 @@ impl Optimizer {
 
     /// What a step at the rate `lr` does with each parameter, in the graph's order.
     pub fn rules(&self, lr: f64) -> impl Iterator<Item = Rule<'_>> {
-        self.slots.iter().map(move |slot| Rule {
-            parameter: &slot.name,
-            frozen: slot.frozen,
-            rate: (lr * slot.rate) as f32,
-            decay: slot.decay,
-            momentum: self.momentum,
+        self.slots.iter().map(move |slot| {
+            let Rates { rate, decay } = slot.rates(lr);
+            Rule {
+                parameter: &slot.name,
+                frozen: slot.frozen,
+                rate,
+                decay,
+                momentum: self.momentum,
+            }
         })
     }
 
