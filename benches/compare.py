@@ -108,9 +108,10 @@ WORKS = {
 # The same on a card, in mixed precision: `benches/cuda/all.sh`.
 CARD = ["--device", "cuda", "--precision", "bf16", "--clips", "{clips}"]
 CARD_TRAIN = [*FFN, "train", R50, "--device", "cuda:0", "--batch", "{clips}", *THREADS, *BF16, "--json"]
+CARD_STEP = "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16) on a card, {clips} x (4 + 8 + 16) frames, 224 x 224"
 ON_CARD = {
     "cuda_train": (
-        "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16) on a card, {clips} x (4 + 8 + 16) frames, 224 x 224",
+        CARD_STEP,
         {
             "ffn": CARD_TRAIN,
             "PyTorch, NCHW, autocast": [*TRAIN, *CARD, "--layout", "nchw"],
@@ -120,7 +121,7 @@ ON_CARD = {
     ),
     # By itself: to compile takes minutes.
     "cuda_train_compiled": (
-        "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16) on a card, {clips} x (4 + 8 + 16) frames, 224 x 224",
+        CARD_STEP,
         {
             "ffn": CARD_TRAIN,
             "PyTorch, channels_last, autocast, compiled": [*TRAIN, *CARD, "--compile"],

@@ -174,6 +174,17 @@ fn rms(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     (values.map(|v| v * v).sum::<f64>() / count).sqrt()
 }
 
+fn size(values: &[f32]) -> f64 {
+    rms(values.iter().map(|&v| f64::from(v)))
+}
+
+/// Relative to the expected values, or to `least` where that is larger.
+pub fn distance(found: &[f32], expected: &[f32], least: f64) -> f64 {
+    let pairs = found.iter().zip(expected);
+    let apart = rms(pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    apart / size(expected).max(least).max(1e-12)
+}
+
 /// What differs by more than the tolerance, relative to the expected values. Gradients that cancel, as those of biases before
 /// another norm do, are nothing but rounding: these are held against a tenth of what gradients have on average.
 fn far(
@@ -181,7 +192,6 @@ fn far(
     found: &[(String, Vec<f32>)],
     expected: &[(String, Vec<f32>)],
 ) -> Vec<String> {
-    let size = |values: &[f32]| rms(values.iter().map(|&v| f64::from(v)));
     let gradients = expected.iter().filter(|(name, _)| is_gradient(name));
     let sizes: Vec<f64> = gradients.map(|(_, values)| size(values)).collect();
     let usual = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
@@ -191,9 +201,7 @@ fn far(
             true => (tolerance.gradients, 0.1 * usual),
             false => (tolerance.values, 0.0),
         };
-        let pairs = found.iter().zip(expected);
-        let apart = rms(pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
-        let distance = apart / size(expected).max(least).max(1e-12);
+        let distance = distance(found, expected, least);
         match distance < tolerance {
             true => None,
             // NaN is far too.

@@ -7,7 +7,7 @@ use ffn::graph::Graph;
 use ffn::program::{Element, compile_train};
 use ffn::spec::{Block, Stem};
 
-use crate::engine::{flexible, gpu, normal, options, segments, weights};
+use crate::engine::{distance, flexible, gpu, normal, options, segments, weights};
 
 /// Logits and running statistics of a pass of a step with its own pictures and masks.
 fn step(
@@ -61,10 +61,8 @@ impl Both {
 
 #[track_caller]
 fn assert_near(found: &[f32], expected: &[f32]) {
-    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
-    let pairs = found.iter().zip(expected);
-    let apart = square(&mut pairs.map(|(a, b)| a - b)) / square(&mut expected.iter().copied());
-    assert!(apart.sqrt() < 1e-4, "relative distance {}", apart.sqrt());
+    let distance = distance(found, expected, 0.0);
+    assert!(distance < 1e-4, "relative distance {distance}");
 }
 
 /// Pictures, dropout masks and statistics are those of each step, whatever pass was captured.

@@ -8,7 +8,7 @@ use cudarc::cudnn::{result::CudnnError, sys};
 use cudarc::driver::CudaSlice;
 use serde::Serialize;
 
-use super::conv::{Algorithm, Convolution, Direction, Product, failed, filled};
+use super::conv::{Algorithm, Convolution, Direction, Product, Tensors, failed, filled};
 use super::gpu::Gpu;
 use super::memory::base;
 use super::{product, runs};
@@ -63,20 +63,8 @@ fn time_one(
     scratch: &CudaSlice<u8>,
 ) -> Result<Timed> {
     let convolution = Convolution::new(gpu, product, frames, direction)?;
-    let lens = [
-        product.input_bytes(frames),
-        product.weight_bytes(),
-        frames * product.conv.to.count() * product.element.size(),
-    ];
-    let mut memory = Vec::new();
-    for len in lens {
-        let mut bytes = gpu.allocate::<u8>("a convolution", len)?;
-        let zeros = gpu.stream.memset_zeros(&mut bytes);
-        zeros.map_err(|e| super::gpu::failed("clear memory", e))?;
-        memory.push(bytes);
-    }
-    let addresses: Vec<u64> = memory.iter().map(|bytes| base(gpu, bytes)).collect();
-    let [x, w, y] = [0, 1, 2].map(|i| addresses[i] as *mut c_void);
+    let tensors = Tensors::new(gpu, product, frames)?;
+    let [x, w, y] = tensors.addresses(gpu).map(|at| at as *mut c_void);
     let scratch = base(gpu, scratch) as *mut c_void;
     // SAFETY: the tensors have the shapes' sizes, the scratch memory what is said.
     let tries = unsafe { time_all(&convolution, gpu, [x, w, y], scratch) };
@@ -121,7 +109,7 @@ unsafe fn time_all(
             let of = ran.map(|p| Try {
                 seconds: f64::from(p.time) / 1e3,
                 is_deterministic: p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-                is_used: p.algo == $used && p.mathType == convolution.math(),
+                is_used: p.algo == $used && p.mathType == convolution.math,
             });
             Ok(of.collect())
         }};

@@ -4,21 +4,20 @@
 //! Of the algorithms that cuDNN's heuristic proposes for a shape, the first that is deterministic is taken. The heuristic
 //! depends on card and library alone; timing them instead would let two runs of one experiment differ.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 
 use cudarc::cudnn::{result as cudnn, result::CudnnError, sys};
-
+use cudarc::driver::{CudaSlice, result as driver};
 use serde::Serialize;
 
-use super::gpu::Gpu;
+use super::compile::Variant;
+use super::gpu::{self, Gpu};
+use super::memory::base;
 use crate::base::{Error, Kind, Result};
 use crate::program::{BufferId, ConvGeometry, Element, Program};
-
-use super::compile::Variant;
 
 /// What is computed of y = x ∗ w.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -81,6 +80,40 @@ impl Product {
     }
 }
 
+/// A product's tensors by themselves, for measurements.
+pub struct Tensors {
+    memory: [CudaSlice<u8>; 3],
+}
+
+impl Tensors {
+    /// Every byte is the same; numbers of ordinary size, both as float32 and as bf16.
+    const FILL: u8 = 0x3d;
+
+    pub fn new(gpu: &Gpu, product: &Product, frames: usize) -> Result<Self> {
+        let output = frames * product.conv.to.count() * product.element.size();
+        let filled = |len| {
+            let bytes = gpu.allocate::<u8>("a convolution", len)?;
+            let at = base(gpu, &bytes);
+            // SAFETY: as many bytes were taken at that address.
+            let filled =
+                unsafe { driver::memset_d8_async(at, Self::FILL, len, gpu.stream.cu_stream()) };
+            filled.map_err(|e| gpu::failed("fill memory", e))?;
+            Ok(bytes)
+        };
+        let memory = [
+            filled(product.input_bytes(frames))?,
+            filled(product.weight_bytes())?,
+            filled(output)?,
+        ];
+        Ok(Self { memory })
+    }
+
+    /// Where x, w and y are.
+    pub fn addresses(&self, gpu: &Gpu) -> [u64; 3] {
+        self.memory.each_ref().map(|bytes| base(gpu, bytes))
+    }
+}
+
 pub enum Algorithm {
     Forward(sys::cudnnConvolutionFwdAlgo_t),
     InputGradient(sys::cudnnConvolutionBwdDataAlgo_t),
@@ -91,6 +124,8 @@ pub enum Algorithm {
 pub struct Convolution {
     shapes: Shapes,
     pub algorithm: Algorithm,
+    /// How it multiplies: as the shapes' descriptor says.
+    pub math: sys::cudnnMathType_t,
     /// Bytes of scratch memory.
     pub workspace: usize,
 }
@@ -102,8 +137,6 @@ struct Shapes {
     y: sys::cudnnTensorDescriptor_t,
     conv: sys::cudnnConvolutionDescriptor_t,
     element: Element,
-    /// That of `conv`.
-    math: Cell<sys::cudnnMathType_t>,
 }
 
 impl Convolution {
@@ -113,7 +146,7 @@ impl Convolution {
             Shapes::new(product, frames).map_err(|e| failed("describe a convolution", e))?;
         // SAFETY: handle and descriptors are alive.
         let chosen = unsafe { shapes.choose(gpu.cudnn(), direction) };
-        let (algorithm, workspace) = chosen
+        let (algorithm, math, workspace) = chosen
             .map_err(|e| failed("choose an algorithm", e))?
             .ok_or_else(|| {
                 let (from, to) = (conv.from, conv.to);
@@ -126,13 +159,9 @@ impl Convolution {
         Ok(Self {
             shapes,
             algorithm,
+            math,
             workspace,
         })
-    }
-
-    /// How it multiplies.
-    pub fn math(&self) -> sys::cudnnMathType_t {
-        self.shapes.math.get()
     }
 
     /// cuDNN's descriptors of x, w, y and the convolution: they go with this.
@@ -210,7 +239,6 @@ impl Shapes {
             y: null_mut(),
             conv: null_mut(),
             element: product.element,
-            math: Cell::new(math),
         };
         shapes.x = cudnn::create_tensor_descriptor()?;
         shapes.w = cudnn::create_filter_descriptor()?;
@@ -242,17 +270,20 @@ impl Shapes {
     }
 
     /// An algorithm is proposed together with how it multiplies. float32 stays float32 whatever is proposed.
-    fn multiply_as(&self, math: sys::cudnnMathType_t) -> Result<(), CudnnError> {
+    fn multiply_as(
+        &self,
+        proposed: sys::cudnnMathType_t,
+    ) -> Result<sys::cudnnMathType_t, CudnnError> {
         if self.element == Element::Float32 {
-            return Ok(());
+            return Ok(sys::cudnnMathType_t::CUDNN_FMA_MATH);
         }
         // SAFETY: the descriptor lives as long as self.
-        unsafe { cudnn::set_convolution_math_type(self.conv, math)? };
-        self.math.set(math);
-        Ok(())
+        unsafe { cudnn::set_convolution_math_type(self.conv, proposed)? };
+        Ok(proposed)
     }
 
-    /// The first deterministic algorithm, with its scratch memory.
+    /// The first deterministic algorithm of those that cuDNN proposes whose scratch memory it can say, with how it
+    /// multiplies and that memory.
     ///
     /// # Safety
     /// The handle is alive.
@@ -260,55 +291,54 @@ impl Shapes {
         &self,
         handle: sys::cudnnHandle_t,
         direction: Direction,
-    ) -> Result<Option<(Algorithm, usize)>, CudnnError> {
+    ) -> Result<Option<(Algorithm, sys::cudnnMathType_t, usize)>, CudnnError> {
         let Self { x, w, y, conv, .. } = *self;
+        /// For the functions of one direction, whose types have the same fields.
+        macro_rules! first {
+            ($algorithm:path, $proposals:path, $workspace:path, $($shape:expr),+) => {{
+                let found = filled(|most, found, to| {
+                    $proposals(handle, $($shape),+, most, found, to)
+                })?;
+                let mut usable = found.iter().filter(|p| {
+                    p.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
+                        && p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
+                });
+                Ok(usable.find_map(|p| {
+                    let math = self.multiply_as(p.mathType).ok()?;
+                    let bytes = $workspace(handle, $($shape),+, p.algo).ok()?;
+                    Some(($algorithm(p.algo), math, bytes))
+                }))
+            }};
+        }
         // SAFETY: the caller's promise; the descriptors live as long as self, and cuDNN fills as many results as it says.
         unsafe {
             match direction {
-                Direction::Forward => first_usable(
-                    |count, found, to| {
-                        cudnn::get_convolution_forward_algorithm(
-                            handle, x, w, conv, y, count, found, to,
-                        )
-                    },
-                    |p: &sys::cudnnConvolutionFwdAlgoPerf_t| (p.status, p.determinism),
-                    |p| {
-                        self.multiply_as(p.mathType)?;
-                        let bytes = cudnn::get_convolution_forward_workspace_size(
-                            handle, x, w, conv, y, p.algo,
-                        );
-                        Ok((Algorithm::Forward(p.algo), bytes?))
-                    },
+                Direction::Forward => first!(
+                    Algorithm::Forward,
+                    cudnn::get_convolution_forward_algorithm,
+                    cudnn::get_convolution_forward_workspace_size,
+                    x,
+                    w,
+                    conv,
+                    y
                 ),
-                Direction::InputGradient => first_usable(
-                    |count, found, to| {
-                        cudnn::get_convolution_backward_data_algorithm(
-                            handle, w, y, conv, x, count, found, to,
-                        )
-                    },
-                    |p: &sys::cudnnConvolutionBwdDataAlgoPerf_t| (p.status, p.determinism),
-                    |p| {
-                        self.multiply_as(p.mathType)?;
-                        let bytes = cudnn::get_convolution_backward_data_workspace_size(
-                            handle, w, y, conv, x, p.algo,
-                        );
-                        Ok((Algorithm::InputGradient(p.algo), bytes?))
-                    },
+                Direction::InputGradient => first!(
+                    Algorithm::InputGradient,
+                    cudnn::get_convolution_backward_data_algorithm,
+                    cudnn::get_convolution_backward_data_workspace_size,
+                    w,
+                    y,
+                    conv,
+                    x
                 ),
-                Direction::WeightGradient => first_usable(
-                    |count, found, to| {
-                        cudnn::get_convolution_backward_filter_algorithm(
-                            handle, x, y, conv, w, count, found, to,
-                        )
-                    },
-                    |p: &sys::cudnnConvolutionBwdFilterAlgoPerf_t| (p.status, p.determinism),
-                    |p| {
-                        self.multiply_as(p.mathType)?;
-                        let bytes = cudnn::get_convolution_backward_filter_workspace_size(
-                            handle, x, y, conv, w, p.algo,
-                        );
-                        Ok((Algorithm::WeightGradient(p.algo), bytes?))
-                    },
+                Direction::WeightGradient => first!(
+                    Algorithm::WeightGradient,
+                    cudnn::get_convolution_backward_filter_algorithm,
+                    cudnn::get_convolution_backward_filter_workspace_size,
+                    x,
+                    y,
+                    conv,
+                    w
                 ),
             }
         }
@@ -337,25 +367,6 @@ impl Drop for Shapes {
 
 /// Algorithms that cuDNN may propose, fastest first.
 const PROPOSALS: usize = 16;
-
-/// The first deterministic algorithm of those that `fill` proposes whose scratch memory cuDNN can say.
-///
-/// # Safety
-/// As of [`filled`].
-unsafe fn first_usable<P: Copy, T>(
-    fill: impl FnOnce(i32, *mut i32, *mut P) -> Result<(), CudnnError>,
-    says: impl Fn(&P) -> (sys::cudnnStatus_t, sys::cudnnDeterminism_t),
-    plan: impl Fn(&P) -> Result<T, CudnnError>,
-) -> Result<Option<T>, CudnnError> {
-    const USABLE: (sys::cudnnStatus_t, sys::cudnnDeterminism_t) = (
-        sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
-        sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-    );
-    // SAFETY: the caller's promise.
-    let proposals = unsafe { filled(fill)? };
-    let mut usable = proposals.iter().filter(|p| says(p) == USABLE);
-    Ok(usable.find_map(|p| plan(p).ok()))
-}
 
 /// What `fill` writes: it gets the most that there is place for, where to put their number, and where to put them.
 ///

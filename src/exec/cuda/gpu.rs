@@ -282,7 +282,7 @@ impl Grid {
                     (lanes, SUMMING_THREADS / lanes),
                 )
             }
-            Self::Blocks(blocks) => (blocks, 1, (THREADS, 1)),
+            Self::Blocks(blocks) => (blocks, 1, (1, THREADS)),
         };
         LaunchConfig {
             grid_dim: (blocks as u32, parts as u32, 1),

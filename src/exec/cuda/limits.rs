@@ -1,8 +1,6 @@
 //! What a card can do at most, measured: the floors under every step's time.
 
-use cudarc::driver::result;
-
-use super::conv::{Convolution, Direction, Product};
+use super::conv::{Convolution, Direction, Product, Tensors};
 use super::gpu::{Gpu, failed};
 use super::memory::base;
 use crate::base::Result;
@@ -47,23 +45,10 @@ pub fn multiply_adds(gpu: &Gpu, element: Element) -> Result<f64> {
 }
 
 fn product_seconds(gpu: &Gpu, product: &Product, frames: usize) -> Result<f64> {
-    /// Of every byte; numbers of ordinary size, both as float32 and as bf16.
-    const FILL: u8 = 0x3d;
     let convolution = Convolution::new(gpu, product, frames, Direction::Forward)?;
-    let (image, weight) = (product.input_bytes(frames), product.weight_bytes());
-    let allocate = |len| gpu.allocate::<u8>("a product", len);
-    let memory = [
-        allocate(image)?,
-        allocate(weight)?,
-        allocate(image)?,
-        allocate(convolution.workspace)?,
-    ];
-    let [x, w, y, workspace] = memory.each_ref().map(|bytes| base(gpu, bytes));
-    for (at, len) in [(x, image), (w, weight)] {
-        // SAFETY: as many bytes were taken at that address.
-        let filled = unsafe { result::memset_d8_async(at, FILL, len, gpu.stream.cu_stream()) };
-        filled.map_err(|e| failed("fill memory", e))?;
-    }
+    let tensors = Tensors::new(gpu, product, frames)?;
+    let workspace = gpu.allocate::<u8>("a product's scratch memory", convolution.workspace)?;
+    let ([x, w, y], workspace) = (tensors.addresses(gpu), base(gpu, &workspace));
     best(gpu, || {
         // SAFETY: each address leads to what the shapes need.
         unsafe { convolution.run(gpu, [x, w], y, workspace) }

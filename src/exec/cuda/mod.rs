@@ -185,13 +185,11 @@ impl Engine {
     pub fn backward(&mut self, weights: &Weights, d_logits: &[f32]) -> Result<()> {
         weights.check(&self.gpu, &self.lengths)?;
         let gradient = self.lengths.check_backward(d_logits)?;
-        let queued = self.queue_backward(weights, gradient, d_logits);
-        if queued.is_ok() && self.profile.is_none() {
-            // Who looks at the gradients waits for them; the logits' gradient was taken when it was queued.
-            return Ok(());
+        // Who looks at the gradients waits for them; the logits' gradient was taken when its copy was queued.
+        self.queue_backward(weights, gradient, d_logits)?;
+        if self.profile.is_some() {
+            self.gpu.synchronize()?;
         }
-        let done = self.gpu.synchronize();
-        queued.and(done)?;
         let first = self.program.forward.len();
         self.add_times(first..first + self.program.backward.len())
     }
@@ -226,7 +224,6 @@ impl Engine {
     /// Queues the steps of a way: as they are while they are timed, else as soon as it can be as one graph.
     fn queue(&mut self, way: Way, weights: &Weights, gradients: Option<&Bank>) -> Result<()> {
         let mut replay = std::mem::take(&mut self.replays[way as usize]);
-        let gpu = Rc::clone(&self.gpu);
         let pass = self.pass(weights, gradients);
         let steps = || match way {
             Way::Forward => pass.forward(),
@@ -234,7 +231,7 @@ impl Engine {
         };
         let queued = match pass.marks {
             Some(_) => steps(),
-            None => replay.run(&gpu, weights, steps),
+            None => replay.run(pass.gpu, weights, steps),
         };
         self.replays[way as usize] = replay;
         queued

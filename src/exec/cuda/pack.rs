@@ -15,6 +15,15 @@ struct Folded {
     gamma: Arg,
 }
 
+impl Folded {
+    const NOTHING: Self = Self {
+        alter: Arg::NULL,
+        mean: Arg::NULL,
+        var: Arg::NULL,
+        gamma: Arg::NULL,
+    };
+}
+
 impl Pass<'_> {
     pub(super) fn pack_forward(&self, op: &Op) -> Result<()> {
         let Op::PackForward {
@@ -56,13 +65,7 @@ impl Pass<'_> {
         let Op::PackBackward { conv, weight, w } = op else {
             return Ok(());
         };
-        let nothing = Folded {
-            alter: Arg::NULL,
-            mean: Arg::NULL,
-            var: Arg::NULL,
-            gamma: Arg::NULL,
-        };
-        self.pack(conv, *weight, &nothing, (*w, 0))
+        self.pack(conv, *weight, &Folded::NOTHING, (*w, 0))
     }
 
     fn pack(

@@ -12,19 +12,14 @@ struct Piece {
   int first, count, parameter;
 };
 
-// sums[piece] = Σg², in float64: each thread adds up every blockDim-th term, then the threads' sums are added in pairs.
+// sums[piece] = Σg², in float64, over the rows of a block of one lane. For V = 1.
 KERNEL void squares(const float* gradients, const Piece* pieces, double* sums) {
-  __shared__ double partial[256];
   Piece piece = pieces[blockIdx.x];
   gradients += (size_t)piece.first * UNIT;
-  double sum = 0;
-  for (int i = threadIdx.x; i < piece.count; i += blockDim.x) sum += (double)gradients[i] * gradients[i];
-  partial[threadIdx.x] = sum;
-  for (int half = blockDim.x / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) partial[threadIdx.x] += partial[threadIdx.x + half];
-  }
-  if (threadIdx.x == 0) sums[blockIdx.x] = partial[0];
+  Sums sum = {};
+  for (int i = threadIdx.y; i < piece.count; i += blockDim.y) sum.at[0] += (double)gradients[i] * gradients[i];
+  sum = over_rows(sum);
+  if (threadIdx.y == 0) sums[blockIdx.x] = sum.at[0];
 }
 
 // v = momentum·v + (scale·g + decay·p), p = p − rate·v. `rates`: of each parameter rate and decay.
@@ -33,7 +28,7 @@ KERNEL void update(const float* gradients, const Piece* pieces, const float* rat
   Piece piece = pieces[blockIdx.x];
   float rate = rates[2 * piece.parameter], decay = rates[2 * piece.parameter + 1];
   size_t first = (size_t)piece.first * UNIT;
-  for (int i = threadIdx.x; i < piece.count; i += blockDim.x) {
+  for (int i = threadIdx.y; i < piece.count; i += blockDim.y) {
     float p = params[first + i];
     float change = __fadd_rn(__fmul_rn(gradients[first + i], scale), __fmul_rn(decay, p));
     float v = __fadd_rn(__fmul_rn(momentum, velocity[first + i]), change);
