@@ -204,7 +204,11 @@ fn values(count: usize) -> Vec<f32> {
 fn measure(criterion: &mut Criterion, name: &str, network: Network, wanted: fn(&Step) -> bool) {
     let graph = network.finish();
     graph.verify().expect("the layers fit");
-    let engines = [EngineKind::Compiled, EngineKind::CompiledBf16];
+    let engines = [
+        EngineKind::Compiled,
+        EngineKind::CompiledBf16,
+        EngineKind::CompiledAmx,
+    ];
     for (engine, (program, train)) in engines
         .into_iter()
         .flat_map(|engine| [("train", true), ("eval", false)].map(|program| (engine, program)))

@@ -36,7 +36,7 @@ fn shipped() {
 fn something_v2() {
     let file = "experiments/ffn_tsm_sthv2.ron";
     // Which one a run takes depends on the processor.
-    for engine in ["compiled", "compiled-bf16"] {
+    for engine in ["compiled", "compiled-bf16", "compiled-amx"] {
         insta::assert_snapshot!(
             format!("something_v2_{engine}"),
             plan(&[file, "--engine", engine])

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Result};
+use super::{Error, Kind, Result};
 
 /// How the names of files begin that are not finished.
 pub const TEMPORARY: &str = ".tmp-";
@@ -14,6 +15,18 @@ pub const TEMPORARY: &str = ".tmp-";
 /// Whether a file name is that of a file that a killed process left unfinished.
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
+}
+
+/// The folder for what can be made again: hashes of videos, the miniature, what was measured.
+pub fn cache_folder() -> Result<PathBuf> {
+    let folders = etcetera::choose_base_strategy().map_err(|error| {
+        Error::new(
+            Kind::Io,
+            format!("cannot tell the user's cache folder: {error}"),
+        )
+        .hint("set HOME, or give the folder of the data with --data-root")
+    })?;
+    Ok(folders.cache_dir().join("ffn"))
 }
 
 /// Writes a file so that a reader, a crash or a full disk sees the old content or the new, never a part:

@@ -37,7 +37,7 @@ impl Limits {
             Device::Cpu => Ok(Self::of_threads(executor.threads)),
             Device::Cuda(ordinal) => {
                 let gpu = cuda::Gpu::open(ordinal)?;
-                let element = executor.engine.element();
+                let element = executor.engine.numerics().element();
                 gpu.prepare(element)?;
                 Ok(Self {
                     products_by: "cuDNN on a square product",

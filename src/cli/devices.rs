@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::options::CudaOptions;
 use super::print_json;
 use crate::base::Result;
+use crate::exec::EngineKind;
+use crate::exec::choice::{Measured, Rate};
 use crate::exec::cuda::libraries::Outcome;
 use crate::exec::cuda::probe::{Card, Finding, Probe};
 use crate::run::provenance::Machine;
@@ -24,12 +26,16 @@ pub struct Args {
 #[derive(Serialize)]
 struct Devices {
     cpu: Machine,
+    multiply_adds: &'static [Rate],
+    mixed: EngineKind,
     cuda: Probe,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let devices = Devices {
         cpu: Machine::this(),
+        multiply_adds: Measured::here().rates(),
+        mixed: Measured::here().mixed(),
         cuda: Probe::new(&args.cuda.search()),
     };
     if args.json {
@@ -39,10 +45,13 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn text(Devices { cpu, cuda }: &Devices) -> String {
+fn text(Devices { cpu, cuda, .. }: &Devices) -> String {
     let mut text = format!(
-        "cpu      {}, {} cores, device class `{}`\n",
-        cpu.cpu, cpu.cores, cpu.device_class
+        "cpu      {}, {} cores, device class `{}`\n         {}\n",
+        cpu.cpu,
+        cpu.cores,
+        cpu.device_class,
+        Measured::here().describe()
     );
     for card in &cuda.cards {
         text += &card_line(card);

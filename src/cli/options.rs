@@ -147,7 +147,7 @@ impl Chosen {
     /// As [`DeviceOptions::open`].
     pub fn open(self, engine: EngineKind, cuda: &CudaOptions) -> Result<Device> {
         if let Device::Cuda(ordinal) = self.0 {
-            if matches!(engine, EngineKind::Dfdx | EngineKind::DfdxF64) {
+            if !engine.runs_on_cards() {
                 let message = format!("the engine `{}` runs on the CPU alone", engine.name());
                 return Err(Error::new(Kind::Usage, message)
                     .hint("leave out `--device`, or take `--engine compiled`"));

@@ -9,7 +9,8 @@ use super::options::{self, DataOptions, MachineOptions};
 use super::{jobs, opening, results, suites};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
-use crate::exec::{Device, EngineKind, Executor};
+use crate::exec::choice::Measured;
+use crate::exec::{Device, EngineKind, Executor, cpu};
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -335,6 +336,23 @@ fn together(mut errors: Vec<Error>) -> Error {
     }
 }
 
+/// What there is to say of the engine: why mixed precision takes it, or what the run loses by it on this machine.
+fn engine(session: &Session<'_>) -> Option<String> {
+    let manifest = session.manifest();
+    let executor = session.model().executor();
+    let measured = || executor.device == Device::Cpu && manifest.precision.is_mixed();
+    match executor.engine {
+        EngineKind::CompiledAmx if !cpu::has_amx() => Some(
+            "`compiled-amx`, which this machine computes without AMX: the same bits, in more time"
+                .to_owned(),
+        ),
+        engine if measured() && engine == Measured::here().mixed() => {
+            Some(Measured::here().describe())
+        }
+        _ => None,
+    }
+}
+
 /// The plan in a few lines.
 fn describe(session: &Session<'_>) -> String {
     let manifest = session.manifest();
@@ -366,6 +384,7 @@ fn describe(session: &Session<'_>) -> String {
             session.step()
         ),
     ];
+    lines.extend(engine(session).map(|engine| format!("  engine     {engine}")));
     lines.extend(manifest.precision.note().map(|note| format!("  {note}")));
     lines.join("\n") + "\n"
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 
 use super::dataset::Sample;
-use super::roots;
 use super::video::{Source, Template};
 use crate::base::{Error, Kind, Result, files};
 
@@ -138,7 +137,7 @@ impl Cache {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let name = files::sha256(root.as_os_str().as_encoded_bytes());
         // A cache that cannot be kept only costs time.
-        let folder = roots::cache_folder().ok();
+        let folder = files::cache_folder().ok();
         Self::at(
             folder.map(|folder| folder.join("hashes").join(&name[..16])),
             fresh,

@@ -86,18 +86,6 @@ fn read_config(path: &Path) -> Result<Config> {
     })
 }
 
-/// The folder for what can be made again: hashes of videos, the miniature.
-pub fn cache_folder() -> Result<PathBuf> {
-    let folders = etcetera::choose_base_strategy().map_err(|error| {
-        Error::new(
-            Kind::Io,
-            format!("cannot tell the user's cache folder: {error}"),
-        )
-        .hint("set HOME, or give the folder of the data with --data-root")
-    })?;
-    Ok(folders.cache_dir().join("ffn"))
-}
-
 /// Parameters that render other clips have another folder.
 fn miniature_root(miniature: &Miniature) -> Result<PathBuf> {
     let Miniature {
@@ -109,7 +97,7 @@ fn miniature_root(miniature: &Miniature) -> Result<PathBuf> {
     } = miniature;
     let parameters = format!("{VERSION} {train} {validation} {size} {frames}");
     let hash = files::sha256(parameters.as_bytes());
-    Ok(cache_folder()?.join(format!("miniature-{}", &hash[..8])))
+    Ok(files::cache_folder()?.join(format!("miniature-{}", &hash[..8])))
 }
 
 fn missing_folder(data: &Data, root: &Path) -> Error {

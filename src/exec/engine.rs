@@ -56,15 +56,15 @@ impl Engines {
         options: &TrainOptions,
         observed: &[NodeId],
     ) -> Result<Engine> {
-        let element = self.executor.engine.element();
-        let program = compile_train(graph, segments, options, observed, element)?;
+        let numerics = self.executor.engine.numerics();
+        let program = compile_train(graph, segments, options, observed, numerics)?;
         self.build(graph, program)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
     pub fn eval(&self, graph: &Graph, segments: &[Segment], observed: &[NodeId]) -> Result<Engine> {
-        let element = self.executor.engine.element();
-        self.build(graph, compile_eval(graph, segments, observed, element)?)
+        let numerics = self.executor.engine.numerics();
+        self.build(graph, compile_eval(graph, segments, observed, numerics)?)
     }
 
     /// For passes whose norms take the statistics of the batch.
@@ -88,7 +88,9 @@ impl Engines {
     /// The reference runs on the CPU alone.
     fn device(&self) -> Device {
         match self.executor.engine {
-            EngineKind::Compiled | EngineKind::CompiledBf16 => self.executor.device,
+            EngineKind::Compiled | EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
+                self.executor.device
+            }
             EngineKind::Dfdx | EngineKind::DfdxF64 => Device::Cpu,
         }
     }

@@ -1,5 +1,6 @@
 //! Computes a network: [`cpu`] and [`cuda`] run its compiled program, [`dfdx`] interprets its graph.
 
+pub mod choice;
 pub mod cpu;
 pub mod cuda;
 pub mod dfdx;
@@ -15,7 +16,7 @@ pub use self::engine::{Engine, Engines};
 pub use self::input::{Input, Next};
 pub use self::update::{Momentum, Rates, Update};
 pub use self::weights::{Weights, elsewhere};
-pub use crate::program::{Element, Segment, TrainOptions};
+pub use crate::program::{Element, Numerics, Segment, TrainOptions};
 use crate::spec::Precision;
 
 /// What computes a model, and with how much of the machine. No result depends on the threads.
@@ -66,6 +67,9 @@ pub enum EngineKind {
     /// The same, with activations, their gradients and the factors of products in bf16: mixed precision. Weights, sums,
     /// statistics and everything behind the pooled features stay float32. Fast on processors with AVX512-BF16 and on cards.
     CompiledBf16,
+    /// The same in the order of sums of Intel's AMX, fast on processors that have it; others compute the same bits, slowly. On the
+    /// CPU alone.
+    CompiledAmx,
     /// The reference: every layer in dfdx's own operations, its own gradients, in float32. Slow; to hold the compiled
     /// engine against.
     Dfdx,
@@ -79,34 +83,44 @@ impl EngineKind {
         match self {
             Self::Compiled => "compiled",
             Self::CompiledBf16 => "compiled-bf16",
+            Self::CompiledAmx => "compiled-amx",
             Self::Dfdx => "dfdx",
             Self::DfdxF64 => "dfdx-f64",
+        }
+    }
+
+    /// Whether it computes on a card too.
+    pub fn runs_on_cards(self) -> bool {
+        match self {
+            Self::Compiled | Self::CompiledBf16 => true,
+            Self::CompiledAmx | Self::Dfdx | Self::DfdxF64 => false,
         }
     }
 
     pub fn arithmetic(self) -> Arithmetic {
         match self {
             Self::Compiled | Self::Dfdx => Arithmetic::Float32,
-            Self::CompiledBf16 => Arithmetic::Bf16,
+            Self::CompiledBf16 | Self::CompiledAmx => Arithmetic::Bf16,
             Self::DfdxF64 => Arithmetic::Float64,
         }
     }
 
-    /// The engine that computes in a precision, as far as the device gains by it.
+    /// The engine that computes in a precision, as far as the device gains by it: on the CPU by measurement.
     pub fn of(precision: Precision, device: Device) -> Self {
         match (precision, device) {
-            (Precision::Mixed, Device::Cpu) if cpu::has_bf16() => Self::CompiledBf16,
+            (Precision::Mixed, Device::Cpu) => choice::Measured::here().mixed(),
             // A card without tensor cores for bf16 says so.
             (Precision::Mixed, Device::Cuda(_)) => Self::CompiledBf16,
-            _ => Self::Compiled,
+            (Precision::Float32, _) => Self::Compiled,
         }
     }
 
-    /// What a compiled program's activations are stored as.
-    pub fn element(self) -> Element {
+    /// What a compiled program computes in.
+    pub fn numerics(self) -> Numerics {
         match self {
-            Self::CompiledBf16 => Element::Bf16,
-            Self::Compiled | Self::Dfdx | Self::DfdxF64 => Element::Float32,
+            Self::CompiledBf16 => Numerics::Bf16,
+            Self::CompiledAmx => Numerics::Bf16Amx,
+            Self::Compiled | Self::Dfdx | Self::DfdxF64 => Numerics::Float32,
         }
     }
 }

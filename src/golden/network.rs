@@ -14,7 +14,7 @@ use crate::exec::{EngineKind, Executor};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
 use crate::program::batch::{every_branch, served};
-use crate::program::{Element, TrainOptions, compile_eval, compile_train};
+use crate::program::{Numerics, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
 
 pub const CASE: &str = "case.json";
@@ -70,7 +70,9 @@ impl Bundle {
     /// The dfdx engine was measured to take about 5 times the compiled engine's memory, 10 times in float64.
     fn check_memory(&self, engine: EngineKind) -> Result<()> {
         let times = match engine {
-            EngineKind::Compiled | EngineKind::CompiledBf16 => return Ok(()),
+            EngineKind::Compiled | EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
+                return Ok(());
+            }
             EngineKind::Dfdx => 5,
             EngineKind::DfdxF64 => 10,
         };
@@ -102,7 +104,9 @@ impl Bundle {
     pub fn compare(&self, computed: &Tensors, engine: EngineKind) -> Result<Comparison> {
         let name = &self.case.name;
         let (errors, floor) = match engine {
-            EngineKind::CompiledBf16 => (self.case.reference_bf16.as_ref(), BF16_FLOOR),
+            EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
+                (self.case.reference_bf16.as_ref(), BF16_FLOOR)
+            }
             _ => (Some(&self.case.reference), FLOOR),
         };
         let errors = errors.ok_or_else(|| {
@@ -170,12 +174,12 @@ fn arena(case: &Case, graph: &Graph, observed: &[NodeId]) -> Result<usize> {
         let options = TrainOptions::of(&case.experiment);
         let segments = every_branch(graph, case.batch);
         return Ok(
-            compile_train(graph, &segments, &options, observed, Element::Float32)?.memory(1),
+            compile_train(graph, &segments, &options, observed, Numerics::Float32)?.memory(1),
         );
     }
     let memory = case.frames.iter().map(|&frames| {
         let segment = served(graph, frames, case.batch);
-        Ok(compile_eval(graph, &[segment], observed, Element::Float32)?.memory(1))
+        Ok(compile_eval(graph, &[segment], observed, Numerics::Float32)?.memory(1))
     });
     memory.sum()
 }

@@ -114,7 +114,9 @@ fn write(recipe: &Recipe, folder: &Path) -> Result<Comparison> {
     let expected = draft.compute(recipe.executor)?;
     check_finite(&expected)?;
     let found = match recipe.executor.engine {
-        EngineKind::Compiled | EngineKind::CompiledBf16 => expected.clone(),
+        EngineKind::Compiled | EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
+            expected.clone()
+        }
         _ => draft.compute(Executor::compiled(recipe.executor.threads))?,
     };
     raw.reference_f32_error = errors(&draft.case, &expected, &found);

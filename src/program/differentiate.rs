@@ -102,8 +102,7 @@ impl Reverse<'_> {
             let channels = conv.to.channels;
             self.emit(Op::BiasBack { bias, channels, dy });
         }
-        let len = conv.weight_strips(frames) * conv.weights();
-        let partials = self.named("weight.partials", len);
+        let partials = self.named("weight.partials", conv.weight_partials(frames));
         self.emit(Op::ConvBackWeight {
             conv,
             frames,

@@ -3,7 +3,7 @@
 
 use super::Program;
 use super::batch::{Batch, TrainOptions};
-use super::step::{BufferId, ConvGeometry, Norm, Op, Step};
+use super::step::{Algorithm, BufferId, ConvGeometry, Norm, Op, Step};
 use crate::graph::{self, Graph, Node, NodeId, NormParams, ParamId, Shape};
 use crate::spec::FrozenNorms;
 
@@ -153,7 +153,7 @@ impl Lowering<'_> {
             kernel,
             stride,
             padding,
-            winograd: false,
+            algorithm: Algorithm::Direct,
         };
         (geometry, weight)
     }

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod step;
 pub mod tiling;
+pub mod blocks;
 pub mod cost;
 pub mod lower;
 pub mod passes;
@@ -15,7 +16,9 @@ pub mod arena;
 pub mod verify;
 
 pub use batch::{Batch, Segment, TrainOptions};
-pub use step::{BufferId, ConvGeometry, Element, Mask, Norm, Op, PixelShape, Step};
+pub use step::{
+    Algorithm, BufferId, ConvGeometry, Element, Mask, Norm, Numerics, Op, PixelShape, Step,
+};
 
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
@@ -61,21 +64,19 @@ pub struct Program {
     pub arena: usize,
 }
 
-/// The program of a training step. `observed`: nodes whose outputs somebody will look at. `element`: of activations, their
-/// gradients and packed weights.
+/// The program of a training step. `observed`: nodes whose outputs somebody will look at.
 pub fn compile_train(
     graph: &Graph,
     segments: &[Segment],
     options: &TrainOptions,
     observed: &[NodeId],
-    element: Element,
+    numerics: Numerics,
 ) -> Result<Program> {
     let batch = Batch::train(graph, segments, options)?;
     let mut program = lower::train(graph, batch, options, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
-    passes::filter_minimally(&mut program);
-    passes::store_activations_as(element, &mut program)?;
+    passes::compute_in(numerics, &mut program)?;
     differentiate::differentiate(&mut program);
     passes::recompute_cheap_values(&mut program);
     arena::plan(&mut program);
@@ -88,16 +89,15 @@ pub fn compile_eval(
     graph: &Graph,
     segments: &[Segment],
     observed: &[NodeId],
-    element: Element,
+    numerics: Numerics,
 ) -> Result<Program> {
     let batch = Batch::eval(graph, segments)?;
     let mut program = lower::eval(graph, batch, observed);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
     passes::fold_norm_into_conv(&mut program);
-    passes::fold_shift_and_alteration_into_conv(element, &mut program);
-    passes::filter_minimally(&mut program);
-    passes::store_activations_as(element, &mut program)?;
+    passes::fold_shift_and_alteration_into_conv(numerics, &mut program);
+    passes::compute_in(numerics, &mut program)?;
     passes::remove_unread(&mut program);
     passes::prepare_weights(&mut program);
     arena::plan(&mut program);
@@ -112,7 +112,7 @@ pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program
     let mut program = lower::train(graph, batch, options, &[]);
     passes::fuse_norm_with_sum_and_relu(&mut program);
     passes::fuse_shift_with_alteration(&mut program);
-    passes::filter_minimally(&mut program);
+    passes::compute_in(Numerics::Float32, &mut program)?;
     arena::plan(&mut program);
     program.verify()?;
     Ok(program)

@@ -1,7 +1,7 @@
 //! The passes: each rewrites a program into one that computes the same with fewer or cheaper steps.
 
-use super::Program;
-use super::step::{self, Access, BufferId, ConvGeometry, Element, Op, Step};
+use super::step::{self, Access, Algorithm, BufferId, ConvGeometry, Element, Numerics, Op, Step};
+use super::{Buffer, Program};
 use crate::base::{Error, Kind, Result};
 
 /// `relu(norm(x) + residual)`, `relu(norm(x))` and `norm(x) + residual` in one step: the sum and the ReLU cost no
@@ -103,9 +103,9 @@ pub fn fold_norm_into_conv(program: &mut Program) {
     }
 }
 
-/// Evaluation: (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w), and the shift while the input is read: in bf16 where its folds are pairs
-/// of channels.
-pub fn fold_shift_and_alteration_into_conv(element: Element, program: &mut Program) {
+/// Evaluation: (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w), and the shift while the input is read: where terms are taken in pairs and lie
+/// in the activation, only if its folds are pairs of channels.
+pub fn fold_shift_and_alteration_into_conv(numerics: Numerics, program: &mut Program) {
     let mut folded = Vec::new();
     rewrite_pairs(program, |first, second| match (&*first, second) {
         (
@@ -119,7 +119,7 @@ pub fn fold_shift_and_alteration_into_conv(element: Element, program: &mut Progr
                 shift: None,
                 ..
             },
-        ) if y == read && (element == Element::Float32 || has_even_folds(conv, *shift)) => {
+        ) if y == read && (numerics != Numerics::Bf16 || has_even_folds(conv, *shift)) => {
             if !alter.is_empty() {
                 folded.push((*w, alter.clone()));
             }
@@ -170,41 +170,73 @@ fn pack_for_each_branch(program: &mut Program, weight: BufferId) {
     }
 }
 
+/// How activations are stored, and how convolutions are computed.
+pub fn compute_in(numerics: Numerics, program: &mut Program) -> Result<()> {
+    match numerics {
+        Numerics::Float32 => filter_minimally(program),
+        Numerics::Bf16 => {
+            store_activations_as_bf16(program);
+            check_pairs(program)?;
+            filter_minimally(program);
+        }
+        Numerics::Bf16Amx => {
+            store_activations_as_bf16(program);
+            store_bordered_input_as_bf16(program);
+            multiply_in_blocks(program);
+        }
+    }
+    Ok(())
+}
+
 /// 3×3 convolutions of stride 1 by minimal filtering, with 16 multiplications where there were 36; not those that shift
 /// their input, whose patches would come from three frames.
-pub fn filter_minimally(program: &mut Program) {
-    let mut chosen = Vec::new();
+fn filter_minimally(program: &mut Program) {
+    choose_algorithm(
+        program,
+        Algorithm::Winograd,
+        |_, op| matches!(op, Op::Conv { conv, shift: None, .. } if conv.suits_winograd()),
+    );
+}
+
+/// Every convolution of bf16 by the blocks of AMX: its 36 multiplications take less time than the patches of minimal
+/// filtering.
+fn multiply_in_blocks(program: &mut Program) {
+    choose_algorithm(
+        program,
+        Algorithm::Amx,
+        |buffers, op| matches!(op, Op::Conv { x, .. } if buffers[*x].element == Element::Bf16),
+    );
+}
+
+/// Gives the convolutions that suit it an algorithm, and their weights the layout that it reads.
+fn choose_algorithm(
+    program: &mut Program,
+    chosen: Algorithm,
+    suits: impl Fn(&[Buffer], &Op) -> bool,
+) {
+    let mut weights = Vec::new();
     for step in &mut program.forward {
-        if let Op::Conv {
-            conv,
-            shift: None,
-            w,
-            ..
-        } = &mut step.op
-            && conv.suits_winograd()
-        {
-            conv.winograd = true;
-            chosen.push(*w);
+        let suits = suits(&program.buffers, &step.op);
+        if let (Op::Conv { conv, w, .. }, true) = (&mut step.op, suits) {
+            conv.algorithm = chosen;
+            weights.push(*w);
         }
     }
     for step in &mut program.forward {
         if let Op::PackForward {
             conv, branches, w, ..
         } = &mut step.op
-            && chosen.contains(w)
+            && weights.contains(w)
         {
-            conv.winograd = true;
+            conv.algorithm = chosen;
             program.buffers[*w].len = branches.len().max(1) * conv.packed_forward();
         }
     }
 }
 
-/// Activations up to the pooled features, and the weights that they are multiplied by, are stored as `element`; what
-/// comes behind, and the picture, stays float32. Pairs of terms ask for an even number of channels.
-pub fn store_activations_as(element: Element, program: &mut Program) -> Result<()> {
-    if element == Element::Float32 {
-        return Ok(());
-    }
+/// Activations up to the pooled features, and the weights that they are multiplied by, are stored as bf16; what comes
+/// behind, and the picture, stays float32.
+fn store_activations_as_bf16(program: &mut Program) {
     let trunk = program.forward.iter().position(is_last_of_trunk);
     let trunk = program.forward[..trunk.unwrap_or(program.forward.len())].iter();
     for step in trunk {
@@ -217,18 +249,27 @@ pub fn store_activations_as(element: Element, program: &mut Program) -> Result<(
         else {
             continue;
         };
-        program.buffers[y].element = element;
+        program.buffers[y].element = Element::Bf16;
     }
+    store_weights_as_their_inputs(program);
+}
+
+/// The picture is rounded while it gets its border.
+fn store_bordered_input_as_bf16(program: &mut Program) {
     for step in &program.forward {
-        let Op::Conv { conv, x, w, .. } = step.op else {
-            continue;
-        };
-        if program.buffers[x].element == element {
-            check_pairs(&step.name, &conv)?;
+        if let Op::Border { y, .. } = step.op {
+            program.buffers[y].element = Element::Bf16;
         }
-        program.buffers[w].element = program.buffers[x].element;
     }
-    Ok(())
+    store_weights_as_their_inputs(program);
+}
+
+fn store_weights_as_their_inputs(program: &mut Program) {
+    for step in &program.forward {
+        if let Op::Conv { x, w, .. } = step.op {
+            program.buffers[w].element = program.buffers[x].element;
+        }
+    }
 }
 
 fn is_last_of_trunk(step: &Step) -> bool {
@@ -240,17 +281,26 @@ fn has_even_folds(conv: &ConvGeometry, shift: Option<usize>) -> bool {
     step::fold(conv.from.channels, shift).is_multiple_of(2)
 }
 
-/// Whether a convolution's channels are pairs, forward and backward.
-fn check_pairs(name: &str, conv: &ConvGeometry) -> Result<()> {
-    let channels = [conv.from.channels, conv.to.channels];
-    match channels.iter().find(|n| !n.is_multiple_of(2)) {
-        None => Ok(()),
-        Some(odd) => Err(Error::new(
-            Kind::Experiment,
-            format!("bf16 multiplies channels in pairs, but `{name}` has {odd} channels on a side"),
-        )
-        .hint("compute it in float32: `precision: Float32`, or `--engine compiled`")),
+/// Whether the channels of convolutions whose terms are taken in pairs are pairs, forward and backward.
+fn check_pairs(program: &Program) -> Result<()> {
+    for step in &program.forward {
+        let Op::Conv { conv, x, .. } = step.op else {
+            continue;
+        };
+        let channels = [conv.from.channels, conv.to.channels];
+        let odd = channels.iter().find(|n| !n.is_multiple_of(2));
+        if let (Element::Bf16, Some(odd)) = (program.buffers[x].element, odd) {
+            let name = &step.name;
+            return Err(Error::new(
+                Kind::Experiment,
+                format!(
+                    "bf16 multiplies channels in pairs, but `{name}` has {odd} channels on a side"
+                ),
+            )
+            .hint("compute it in float32: `precision: Float32`, or `--engine compiled`"));
+        }
     }
+    Ok(())
 }
 
 /// Steps whose results nobody reads, such as the coefficients of norms that were folded.

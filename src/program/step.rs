@@ -17,6 +17,27 @@ pub enum Element {
     Bf16,
 }
 
+/// What a program computes in: the element of its activations, and the order in which products are summed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Numerics {
+    #[default]
+    Float32,
+    /// bf16, sums two terms at a time.
+    Bf16,
+    /// bf16, sums 32 terms at a time, as AMX takes them.
+    Bf16Amx,
+}
+
+impl Numerics {
+    /// Of activations, their gradients and packed weights.
+    pub fn element(self) -> Element {
+        match self {
+            Self::Float32 => Element::Float32,
+            Self::Bf16 | Self::Bf16Amx => Element::Bf16,
+        }
+    }
+}
+
 impl Element {
     /// Bytes of a value.
     pub const fn size(self) -> usize {
@@ -59,8 +80,19 @@ pub struct ConvGeometry {
     pub kernel: usize,
     pub stride: usize,
     pub padding: usize,
-    /// Whether products forward and for the input's gradient are those of minimal filtering: `exec::cpu::conv::winograd`.
-    pub winograd: bool,
+    pub algorithm: Algorithm,
+}
+
+/// How the CPU computes a convolution's products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Windows as rows of a matrix: `exec::cpu::product`.
+    #[default]
+    Direct,
+    /// Forward and for the input's gradient by minimal filtering: `exec::cpu::conv::winograd`.
+    Winograd,
+    /// Windows as rows of a matrix, in blocks and in the order of sums of AMX: `exec::cpu::amx`.
+    Amx,
 }
 
 impl ConvGeometry {

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::step::{ConvGeometry, Op, PixelShape};
+use super::blocks::{self, WeightBlocks};
+use super::step::{Algorithm, ConvGeometry, Op, PixelShape};
 
 /// Rows of a task at most: enough for a panel of the weight to be worth fetching.
 const TASK_ROWS: usize = PRODUCT_ROWS;
@@ -126,8 +127,8 @@ impl Gather {
 pub struct Phase {
     pub at: (usize, usize),
     pub gather: Gather,
-    /// Row of the first kernel tap in the packed weight, counted in taps.
-    pub first_tap: usize,
+    /// Where its matrix begins in the packed weight.
+    pub offset: usize,
 }
 
 /// Rows of one task of a product of `rows` rows.
@@ -197,11 +198,11 @@ impl ConvGeometry {
         let conv = *self;
         let positions =
             (0..conv.stride * conv.stride).map(move |i| (i / conv.stride, i % conv.stride));
-        positions.scan(0, move |tap, at| {
+        positions.scan(0, move |offset, at| {
             let (y, x) = (conv.seen_from(at.0), conv.seen_from(at.1));
             let phase = Phase {
                 at,
-                first_tap: *tap,
+                offset: *offset,
                 gather: Gather {
                     source: conv.to,
                     grid: (
@@ -214,7 +215,7 @@ impl ConvGeometry {
                     depth: conv.to.channels,
                 },
             };
-            *tap += y.len() * x.len();
+            *offset += conv.packed(y.len() * x.len() * conv.to.channels, conv.from.channels);
             Some(phase)
         })
     }
@@ -251,40 +252,79 @@ impl ConvGeometry {
             && channels.iter().all(|count| count.is_multiple_of(STRIP / 2))
     }
 
-    /// Places at which a packed weight has a matrix: taps of the kernel, or places of a patch.
+    /// Rows of a packed matrix that a product takes with `rows` terms.
+    pub fn packed_rows(&self, rows: usize) -> usize {
+        match self.algorithm {
+            Algorithm::Amx => rows.next_multiple_of(blocks::SIDE),
+            Algorithm::Direct | Algorithm::Winograd => rows,
+        }
+    }
+
+    /// Values of a packed matrix.
+    fn packed(&self, rows: usize, columns: usize) -> usize {
+        self.packed_rows(rows) * columns.next_multiple_of(STRIP)
+    }
+
+    /// Places at which a packed weight has rows: taps of the kernel, or places of a patch.
     fn places(&self) -> usize {
-        match self.winograd {
-            true => PATCH * PATCH,
-            false => self.kernel * self.kernel,
+        match self.algorithm {
+            Algorithm::Winograd => PATCH * PATCH,
+            Algorithm::Direct | Algorithm::Amx => self.kernel * self.kernel,
         }
     }
 
     /// Values of the weight packed for the forward product: `[strip of outputs][tap][in][16]`.
     pub fn packed_forward(&self) -> usize {
-        self.places() * self.from.channels * self.to.channels.next_multiple_of(STRIP)
+        self.packed(self.places() * self.from.channels, self.to.channels)
     }
 
     /// Values of the weight packed for the input's gradient: of each phase `[strip of inputs][tap][out][16]`.
     pub fn packed_backward(&self) -> usize {
-        self.places() * self.back_tap()
-    }
-
-    /// Values of one tap of it.
-    pub fn back_tap(&self) -> usize {
-        self.to.channels * self.from.channels.next_multiple_of(STRIP)
-    }
-
-    /// Scratch words of a product with rows of `channels` channels: a panel of its sums; of minimal filtering a panel for
-    /// each place of a patch, and the patches.
-    pub fn product_scratch(&self, channels: usize) -> usize {
-        match self.winograd {
-            true => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL * STRIP),
-            false => PRODUCT_ROWS * PANEL * STRIP,
+        let matrix = |rows: usize| self.packed(rows * self.to.channels, self.from.channels);
+        match self.algorithm {
+            Algorithm::Winograd => matrix(self.places()),
+            Algorithm::Direct | Algorithm::Amx => {
+                let phases = self.phases().map(|phase| phase.gather.taps);
+                phases.map(|(y, x)| matrix(y * x)).sum()
+            }
         }
+    }
+
+    /// Scratch words of the forward product.
+    pub fn forward_scratch(&self) -> usize {
+        let terms = self.kernel * self.kernel * self.from.channels;
+        self.product_scratch(self.from.channels, terms, self.to.channels)
+    }
+
+    /// Scratch words of the product for the input's gradient.
+    pub fn backward_scratch(&self) -> usize {
+        let terms = self.kernel * self.kernel * self.to.channels;
+        self.product_scratch(self.to.channels, terms, self.from.channels)
+    }
+
+    /// A panel of a product's sums; of minimal filtering a panel for each place of a patch, and the patches.
+    fn product_scratch(&self, channels: usize, terms: usize, columns: usize) -> usize {
+        match self.algorithm {
+            Algorithm::Winograd => PATCH * PATCH * WINOGRAD_TILES * (channels + PANEL * STRIP),
+            Algorithm::Direct => PRODUCT_ROWS * PANEL * STRIP,
+            Algorithm::Amx => blocks::product_scratch(terms, columns),
+        }
+    }
+
+    /// Partial sums of the weight's gradient.
+    pub fn weight_partials(&self, frames: usize) -> usize {
+        self.weight_strips(frames)
+            * match self.algorithm {
+                Algorithm::Direct | Algorithm::Winograd => self.weights(),
+                Algorithm::Amx => self.weight_tasks() * WeightBlocks::of(self).sums(),
+            }
     }
 
     /// Scratch words of the weight's gradient: a chunk of its tile's inputs, and of a panel of the outputs' gradients.
     pub fn weight_scratch(&self) -> usize {
+        if self.algorithm == Algorithm::Amx {
+            return WeightBlocks::of(self).scratch();
+        }
         let tiles = self.weight_tiles();
         let inputs = tiles.taps * tiles.channels.next_multiple_of(STRIP);
         (inputs + PANEL * STRIP) * WEIGHT_PITCH
@@ -312,9 +352,18 @@ impl ConvGeometry {
         }
     }
 
-    /// Partial sums of the weight's gradient over the batch.
+    /// Tasks of each strip of the weight's gradient.
+    fn weight_tasks(&self) -> usize {
+        let parts = match self.algorithm {
+            Algorithm::Direct | Algorithm::Winograd => 1,
+            Algorithm::Amx => WeightBlocks::of(self).parts(),
+        };
+        self.weight_tiles().count() * parts
+    }
+
+    /// Strips of frames that the weight's gradient is summed over one by one.
     pub fn weight_strips(&self, frames: usize) -> usize {
-        let wanted = WEIGHT_TASKS.div_ceil(self.weight_tiles().count());
+        let wanted = WEIGHT_TASKS.div_ceil(self.weight_tasks());
         let rows = frames * self.to.pixels();
         let most = (rows / STRIP_ROWS).clamp(1, frames.max(1));
         let frames_each = frames.div_ceil(wanted.min(most)).max(1);
@@ -326,8 +375,8 @@ impl Op {
     /// Words of scratch memory that each thread needs for this step.
     pub fn scratch(&self) -> usize {
         match self {
-            Op::Conv { conv, .. } => conv.product_scratch(conv.from.channels),
-            Op::ConvBackData { conv, .. } => conv.product_scratch(conv.to.channels),
+            Op::Conv { conv, .. } => conv.forward_scratch(),
+            Op::ConvBackData { conv, .. } => conv.backward_scratch(),
             Op::ConvBackWeight { conv, .. } => conv.weight_scratch(),
             Op::BatchStatistics { norm, .. } | Op::NormalizeBack { norm, .. } => 4 * norm.row(),
             Op::ShiftAlterBack { shape, .. } => 2 * shape.channels,

@@ -96,6 +96,10 @@ impl PrecisionUsed {
         }
     }
 
+    pub fn is_mixed(&self) -> bool {
+        self.declared == Precision::Mixed
+    }
+
     /// A sentence where the two differ.
     pub fn note(&self) -> Option<String> {
         match (self.declared, self.computed) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::files;
 use crate::exec::Device;
+use crate::exec::cpu::processor;
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
 
@@ -83,10 +84,10 @@ impl Machine {
     /// The machine that this runs on.
     pub fn this() -> Self {
         Self {
-            cpu: cpu_model(),
+            cpu: processor::name(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            device_class: device_class().to_owned(),
+            device_class: processor::class(),
         }
     }
 
@@ -101,38 +102,6 @@ impl Machine {
             },
         }
     }
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn cpu_model() -> String {
-    let brand = raw_cpuid::CpuId::new().get_processor_brand_string();
-    brand.map_or_else(unknown_cpu, |brand| brand.as_str().trim().to_owned())
-}
-
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn cpu_model() -> String {
-    unknown_cpu()
-}
-
-fn unknown_cpu() -> String {
-    format!("unknown {}", std::env::consts::ARCH)
-}
-
-/// The widest vector instructions decide how products are summed, hence their last bits.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn device_class() -> &'static str {
-    if is_x86_feature_detected!("avx512f") {
-        "cpu x86 avx512"
-    } else if is_x86_feature_detected!("fma") {
-        "cpu x86 fma"
-    } else {
-        "cpu x86"
-    }
-}
-
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn device_class() -> &'static str {
-    "cpu generic"
 }
 
 #[cfg(test)]

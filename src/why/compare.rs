@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Pair;
-use crate::exec::{EngineKind, Executor};
+use crate::exec::{Arithmetic, Executor};
 use crate::model::difference::{coordinates, furthest, relative_error};
 
 /// Two engines sum in different orders: float32's rounding, amplified by a batch norm over few values. A mistake in an
@@ -39,7 +39,10 @@ impl Tolerance {
             };
         }
         let engines = [sides.a.0, sides.b.0];
-        let (activations, gradients) = match engines.contains(&EngineKind::CompiledBf16) {
+        let (activations, gradients) = match engines
+            .iter()
+            .any(|engine| engine.arithmetic() == Arithmetic::Bf16)
+        {
             true => (BF16_ACTIVATIONS, BF16_GRADIENTS),
             false => (ACTIVATIONS, GRADIENTS),
         };

@@ -28,6 +28,8 @@ fn devices(folder: &Path, change: impl FnOnce(&mut Command) -> &mut Command) -> 
     }
     let text = said(change(command.env("PATH", "")));
     let (cpu, rest) = text.split_once('\n').unwrap();
+    let (measured, rest) = rest.split_once('\n').unwrap();
+    assert!(measured.contains("one thread multiplies at"), "{measured}");
     assert!(
         cpu.starts_with("cpu      ") && cpu.contains(" cores"),
         "{cpu}"

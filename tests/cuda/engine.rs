@@ -8,7 +8,7 @@ use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
 use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, Weights, cpu};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program::{Element, Program, compile_eval, compile_statistics, compile_train};
+use ffn::program::{Numerics, Program, compile_eval, compile_statistics, compile_train};
 use ffn::spec::*;
 
 use crate::emulated::card;
@@ -234,42 +234,42 @@ fn by_kind(graph: &Graph, all: Vec<(String, Vec<f32>)>) -> Vec<(String, Vec<f32>
 /// Runs a program on the CPU in float32 and on the card in both precisions, backward too if it has backward steps, and
 /// twice on the card.
 #[track_caller]
-fn compare(graph: &Graph, program: impl Fn(Element) -> Program) {
+fn compare(graph: &Graph, program: impl Fn(Numerics) -> Program) {
     let Some(gpu) = gpu() else { return };
     let (params, _) = weights(graph);
     let on_card = cuda::Weights::new(Rc::clone(&gpu), graph, &params).unwrap();
     let [host, on_card] = [Weights::Host(params.into()), Weights::Card(on_card.into())];
-    let engine = cpu::Engine::new(graph, program(Element::Float32), 1).unwrap();
+    let engine = cpu::Engine::new(graph, program(Numerics::Float32), 1).unwrap();
     let expected = pass(&mut Engine::Cpu(Box::new(engine)), &host, graph);
-    for (element, tolerance) in [(Element::Float32, FLOAT32), (Element::Bf16, BF16)] {
-        let engine = cuda::Engine::new(graph, program(element), Rc::clone(&gpu)).unwrap();
+    for (numerics, tolerance) in [(Numerics::Float32, FLOAT32), (Numerics::Bf16, BF16)] {
+        let engine = cuda::Engine::new(graph, program(numerics), Rc::clone(&gpu)).unwrap();
         let mut engine = Engine::Cuda(Box::new(engine));
         let found = pass(&mut engine, &on_card, graph);
         let again = pass(&mut engine, &on_card, graph);
         assert!(
             found == again,
-            "{element:?}: a second pass gives other bits"
+            "{numerics:?}: a second pass gives other bits"
         );
         let mut stats = Statistics::initial(graph);
         let error = engine.forward(&host, &mut stats, Input::Values(&[]), STEP);
         assert!(error.err().unwrap().message.contains("another device"));
-        let far = match element {
-            Element::Float32 => far(tolerance, &found, &expected),
-            Element::Bf16 => {
+        let far = match numerics {
+            Numerics::Float32 => far(tolerance, &found, &expected),
+            Numerics::Bf16 => {
                 let expected = by_kind(graph, expected.clone());
                 far(tolerance, &by_kind(graph, found), &expected)
             }
         };
         let (count, list) = (far.len(), far.join("\n"));
         let all = expected.len();
-        assert_eq!(count, 0, "{element:?}: {count} of {all} are far:\n{list}");
+        assert_eq!(count, 0, "{numerics:?}: {count} of {all} are far:\n{list}");
     }
 }
 
 #[track_caller]
 fn compare_training(graph: &Graph, options: &TrainOptions) {
-    compare(graph, |element| {
-        compile_train(graph, &segments(), options, &[], element).unwrap()
+    compare(graph, |numerics| {
+        compile_train(graph, &segments(), options, &[], numerics).unwrap()
     });
 }
 
@@ -342,8 +342,8 @@ fn statistics_of_a_batch() {
 fn evaluation() {
     for block in [Block::Basic, Block::Bottleneck] {
         let graph = flexible(block, Stem::ImageNet);
-        compare(&graph, |element| {
-            compile_eval(&graph, &segments(), &[], element).unwrap()
+        compare(&graph, |numerics| {
+            compile_eval(&graph, &segments(), &[], numerics).unwrap()
         });
     }
 }
@@ -353,11 +353,11 @@ fn evaluation() {
 fn observed() {
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
     let nodes: Vec<usize> = (0..graph.nodes.len()).collect();
-    compare(&graph, |element| {
-        compile_eval(&graph, &segments(), &nodes, element).unwrap()
+    compare(&graph, |numerics| {
+        compile_eval(&graph, &segments(), &nodes, numerics).unwrap()
     });
-    compare(&graph, |element| {
-        compile_train(&graph, &segments(), &options(), &nodes, element).unwrap()
+    compare(&graph, |numerics| {
+        compile_train(&graph, &segments(), &options(), &nodes, numerics).unwrap()
     });
 }
 
@@ -369,7 +369,7 @@ fn cards_without_tensor_cores_for_bf16_are_refused() {
     assert_eq!(probe.cards[0].architecture, gpu.card.architecture);
     gpu.card.architecture = Version(7, 5);
     let graph = flexible(Block::Basic, Stem::Small);
-    let program = compile_train(&graph, &segments(), &options(), &[], Element::Bf16).unwrap();
+    let program = compile_train(&graph, &segments(), &options(), &[], Numerics::Bf16).unwrap();
     let error = cuda::Engine::new(&graph, program, Rc::new(gpu))
         .err()
         .unwrap();

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ffn::exec::{DropoutKey, Engine, Input, Statistics, TrainOptions, Weights, cpu, cuda};
 use ffn::graph::Graph;
-use ffn::program::{Element, compile_train};
+use ffn::program::{Numerics, compile_train};
 use ffn::spec::{Block, Stem};
 
 use crate::engine::{distance, flexible, gpu, normal, options, segments, weights};
@@ -38,7 +38,7 @@ fn both() -> Option<Both> {
         dropout: 0.5,
         ..options()
     };
-    let program = compile_train(&graph, &segments(), &options, &[], Element::Float32).unwrap();
+    let program = compile_train(&graph, &segments(), &options, &[], Numerics::Float32).unwrap();
     let engine = cpu::Engine::new(&graph, program.clone(), 1).unwrap();
     let card = cuda::Engine::new(&graph, program, Rc::clone(&gpu)).unwrap();
     Some(Both {

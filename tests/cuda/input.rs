@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ffn::exec::cuda;
 use ffn::exec::{Input, Segment, Statistics};
-use ffn::program::{Element, compile_eval};
+use ffn::program::{Numerics, compile_eval};
 use ffn::spec::*;
 
 use crate::engine::{STEP, gpu, network_of, weights};
@@ -35,7 +35,7 @@ impl Reader {
             frames: 3,
             clips: 1,
         }];
-        let program = compile_eval(&graph, &segments, &[0], Element::Float32).unwrap();
+        let program = compile_eval(&graph, &segments, &[0], Numerics::Float32).unwrap();
         let (params, stats) = weights(&graph);
         Some(Self {
             weights: cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap(),

@@ -1,4 +1,4 @@
-//! The engine in bf16: nearly float32, and as reproducible.
+//! The engines in bf16: nearly float32, and as reproducible.
 
 use ffn::exec::{EngineKind, Input};
 
@@ -10,10 +10,19 @@ const FORWARD: f64 = 0.05;
 /// On the way back once more: PyTorch's own mixed precision strays by 0.2 to 0.4 from the goldens' gradients.
 const GRADIENTS: f64 = 0.15;
 
-fn executor(threads: usize) -> Executor {
+const ENGINES: [EngineKind; 2] = [EngineKind::CompiledBf16, EngineKind::CompiledAmx];
+
+fn executor(engine: EngineKind, threads: usize) -> Executor {
     Executor {
-        engine: EngineKind::CompiledBf16,
+        engine,
         ..Executor::compiled(threads)
+    }
+}
+
+/// Every graph on every engine.
+fn each(check: impl Fn(&Graph, EngineKind)) {
+    for graph in graphs() {
+        ENGINES.iter().for_each(|&engine| check(&graph, engine));
     }
 }
 
@@ -42,71 +51,93 @@ fn assert_within(bound: f64, what: &str, found: &[f32], wanted: &[f32]) {
     assert!(distance < bound, "{what}: relative distance {distance:.3}");
 }
 
+fn assert_trains_nearly_as_float32(graph: &Graph, engine: EngineKind) {
+    let (found, wanted) = (
+        train_on(graph, executor(engine, 2)),
+        train_on(graph, Executor::compiled(2)),
+    );
+    assert_within(FORWARD, "logits", &found.logits, &wanted.logits);
+    for kind in ParamKind::ALL {
+        let gradients = |pass: &Pass| {
+            let members = graph.params.iter().zip(&pass.grads);
+            let members = members.filter(|(param, _)| param.kind == kind);
+            members.flat_map(|(_, g)| g.clone()).collect::<Vec<f32>>()
+        };
+        let name = format!("{engine:?}: gradient of {kind:?}");
+        assert_within(GRADIENTS, &name, &gradients(&found), &gradients(&wanted));
+    }
+    assert_within(
+        FORWARD,
+        "running variances",
+        &found.stats.var.concat(),
+        &wanted.stats.var.concat(),
+    );
+}
+
 #[test]
 fn training_is_nearly_that_of_float32() {
-    for graph in graphs() {
-        let (found, wanted) = (
-            train_on(&graph, executor(2)),
-            train_on(&graph, Executor::compiled(2)),
-        );
-        assert_within(FORWARD, "logits", &found.logits, &wanted.logits);
-        for kind in ParamKind::ALL {
-            let gradients = |pass: &Pass| {
-                let members = graph.params.iter().zip(&pass.grads);
-                let members = members.filter(|(param, _)| param.kind == kind);
-                members.flat_map(|(_, g)| g.clone()).collect::<Vec<f32>>()
-            };
-            let name = format!("gradient of {kind:?}");
-            assert_within(GRADIENTS, &name, &gradients(&found), &gradients(&wanted));
-        }
-        assert_within(
-            FORWARD,
-            "running variances",
-            &found.stats.var.concat(),
-            &wanted.stats.var.concat(),
-        );
-    }
+    each(assert_trains_nearly_as_float32);
 }
 
 #[test]
 fn evaluation_is_nearly_that_of_float32() {
-    for graph in graphs() {
-        let weights = Weights::of(&graph);
+    each(|graph, engine| {
+        let weights = Weights::of(graph);
         let segments = [segment(1, 4, 3)];
         let input = pixels(1, frames(&segments));
-        let mut engine = Engines::new(executor(2))
-            .eval(&graph, &segments, &[])
+        let mut engine = Engines::new(executor(engine, 2))
+            .eval(graph, &segments, &[])
             .unwrap();
         let mut stats = weights.stats.clone();
         let found = engine.forward(&weights.host(), &mut stats, Input::Values(&input), STEP);
-        let wanted = evaluate(&graph, &weights, &segments, &input);
+        let wanted = evaluate(graph, &weights, &segments, &input);
         assert_within(FORWARD, "logits", found.unwrap(), &wanted);
-    }
+    });
 }
 
 #[test]
 fn no_bit_depends_on_threads() {
-    for graph in graphs() {
-        let one = train_on(&graph, executor(1));
-        assert!(one == train_on(&graph, executor(2)), "two threads");
-        assert!(one == train_on(&graph, executor(3)), "three threads");
-    }
+    each(|graph, engine| {
+        let one = train_on(graph, executor(engine, 1));
+        for threads in [2, 3] {
+            let several = train_on(graph, executor(engine, threads));
+            assert!(one == several, "{engine:?}, {threads} threads");
+        }
+    });
 }
 
 /// What activations take is halved; weights, sums and the picture are not.
 #[test]
 fn takes_little_more_than_half_the_memory() {
     let graph = flexible(&basic());
-    let bytes = |element| {
-        let program = program::compile_train(&graph, &both(64), &options(), &[], element);
+    let bytes = |numerics| {
+        let program = program::compile_train(&graph, &both(64), &options(), &[], numerics);
         program.unwrap().memory(1) as f64
     };
-    let ratio = bytes(Element::Bf16) / bytes(Element::Float32);
-    assert!((0.45..0.65).contains(&ratio), "{ratio}");
+    for numerics in [Numerics::Bf16, Numerics::Bf16Amx] {
+        let ratio = bytes(numerics) / bytes(Numerics::Float32);
+        assert!((0.45..0.65).contains(&ratio), "{numerics:?}: {ratio}");
+    }
 }
 
 #[test]
-fn odd_channels_are_refused() {
+fn odd_channels_need_no_pairs_in_the_order_of_amx() {
+    assert_trains_nearly_as_float32(&odd(), EngineKind::CompiledAmx);
+}
+
+#[test]
+fn odd_channels_are_refused_in_pairs() {
+    let graph = odd();
+    let segments = [segment(0, 4, 2)];
+    let error = Engines::new(executor(EngineKind::CompiledBf16, 1))
+        .train(&graph, &segments, &options(), &[])
+        .err();
+    let message = error.unwrap().to_string();
+    assert!(message.contains("has 9 channels"), "{message}");
+}
+
+/// A network with nine channels.
+fn odd() -> Graph {
     let backbone = Backbone::ResNet(ResNet {
         block: Block::Basic,
         blocks: vec![1],
@@ -123,11 +154,5 @@ fn odd_channels_are_refused() {
         frames: 4,
         input: (SIDE, SIDE),
     };
-    let graph = resnet::tsm(&tsm).unwrap();
-    let segments = [segment(0, 4, 2)];
-    let error = Engines::new(executor(1))
-        .train(&graph, &segments, &options(), &[])
-        .err();
-    let message = error.unwrap().to_string();
-    assert!(message.contains("has 9 channels"), "{message}");
+    flexible(&resnet::tsm(&tsm).unwrap())
 }

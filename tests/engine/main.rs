@@ -7,7 +7,7 @@ use ffn::exec::{
     self, DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics, TrainOptions,
 };
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program::{self, Element};
+use ffn::program::{self, Numerics};
 use ffn::spec::*;
 
 mod bf16;
@@ -636,7 +636,7 @@ fn memory_beyond_the_machine_is_an_error() {
 fn verify_program_invalid() {
     let graph = flexible(&basic());
     let program =
-        program::compile_train(&graph, &both(2), &options(), &[], Element::Float32).unwrap();
+        program::compile_train(&graph, &both(2), &options(), &[], Numerics::Float32).unwrap();
     let refused = |wanted: &str, change: fn(&mut program::Program)| {
         let mut broken = program.clone();
         change(&mut broken);
@@ -674,7 +674,7 @@ fn memory_of_resnet50_is_known_without_allocating_it() {
         &segments,
         &options(),
         &[],
-        Element::Float32,
+        Numerics::Float32,
     )
     .unwrap();
     assert!(program.memory(2) < 2_000_000_000, "{}", program.memory(2));

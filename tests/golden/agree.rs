@@ -64,6 +64,7 @@ fn tsm_r18_train_agrees_on_the_dfdx_engine_in_float64() {
 fn evaluation_agrees_in_bf16() {
     for name in ["ffn_r18_eval", "ffn_r50_eval", "tsm_r50_eval"] {
         assert_agrees_on(EngineKind::CompiledBf16, name);
+        assert_agrees_on(EngineKind::CompiledAmx, name);
     }
 }
 
@@ -71,6 +72,7 @@ fn evaluation_agrees_in_bf16() {
 fn training_agrees_in_bf16() {
     for name in ["ffn_r18_train", "ffn_r50_train", "tsm_r18_train"] {
         assert_agrees_on(EngineKind::CompiledBf16, name);
+        assert_agrees_on(EngineKind::CompiledAmx, name);
     }
 }
 

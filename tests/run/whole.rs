@@ -309,16 +309,22 @@ fn mixed_precision_is_bf16_or_told_to_be_float32() {
     assert!(said.contains(told), "{said}");
     assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Float32\""));
     // What a machine takes by itself depends on its processor, and it goes on with what it began with.
-    for engine in [&["--engine", "compiled-bf16"][..], &[]] {
-        let (said, manifest) = run(&out.join("b"), engine);
-        assert!(!said.contains(told), "{said}");
-        assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Bf16\""));
+    for name in ["compiled-bf16", "compiled-amx"] {
+        for engine in [&["--engine", name][..], &[]] {
+            let (said, manifest) = run(&out.join(name), engine);
+            assert!(!said.contains(told), "{said}");
+            assert!(manifest.contains("\"declared\": \"Mixed\",\n    \"computed\": \"Bf16\""));
+            assert!(manifest.contains(&format!("\"engine\": \"{name}\"")));
+        }
     }
     let (said, manifest) = run(&out.join("c"), &[]);
-    assert_eq!(said.contains(told), !ffn::exec::cpu::has_bf16());
-    assert_eq!(
-        manifest.contains("\"computed\": \"Float32\""),
-        !ffn::exec::cpu::has_bf16()
+    let device = serde_json::from_slice::<serde_json::Value>(&ffn(&["devices", "--json"]).stdout);
+    let mixed = device.unwrap()["mixed"].as_str().unwrap().to_owned();
+    assert!(manifest.contains(&format!("\"engine\": \"{mixed}\"")));
+    assert_eq!(said.contains(told), mixed == "compiled");
+    assert!(
+        said.contains(&format!("`precision: Mixed` takes `{mixed}`")),
+        "{said}"
     );
 }
 

@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
     let graph = Graph::build(&experiment, (size, size))?;
     let clips = args.batch.unwrap_or(experiment.train.batch);
     let (segments, options) = (every_branch(&graph, clips), TrainOptions::of(&experiment));
-    let program = compile_train(&graph, &segments, &options, &[], engine.element())?;
+    let program = compile_train(&graph, &segments, &options, &[], engine.numerics())?;
     let gpu = Gpu::open(ordinal)?;
     let convolutions = algorithms::time(&gpu, &program)?;
     let report = Report {

@@ -208,15 +208,15 @@ impl Planned<'_> {
     fn training(&self, clips: usize) -> Result<Needs> {
         let segments = every_branch(self.training, clips);
         let options = TrainOptions::of(self.experiment);
-        let element = self.engine.element();
-        let program = compile_train(self.training, &segments, &options, &[], element)?;
+        let numerics = self.engine.numerics();
+        let program = compile_train(self.training, &segments, &options, &[], numerics)?;
         self.card.needs(&program)
     }
 
     fn evaluation(&self, batch: EvalShape) -> Result<Needs> {
         let segments = [batch.segment(self.evaluation)];
-        let element = self.engine.element();
-        let program = compile_eval(self.evaluation, &segments, &[], element)?;
+        let numerics = self.engine.numerics();
+        let program = compile_eval(self.evaluation, &segments, &[], numerics)?;
         self.card.needs(&program)
     }
 

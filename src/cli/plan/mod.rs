@@ -17,7 +17,7 @@ use crate::exec::{Device, EngineKind};
 use crate::graph::{Graph, ParamKind};
 use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
-use crate::program::{Element, Program, Step, TrainOptions, compile_eval, compile_train};
+use crate::program::{Numerics, Program, Step, TrainOptions, compile_eval, compile_train};
 use crate::spec::{self, Data, Document, Experiment, Suite};
 use crate::train::optimizer;
 
@@ -203,7 +203,7 @@ impl Plan {
     fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
         let own = || EngineKind::of(experiment.train.precision, target.device);
         let engine = target.engine.unwrap_or_else(own);
-        let element = engine.element();
+        let numerics = engine.numerics();
         let side = |size: usize| Graph::build(experiment, (size, size));
         let graph = side(experiment.train.clips.size)?;
         let evaluation_graph = side(evaluation_size(&experiment.eval))?;
@@ -226,9 +226,9 @@ impl Plan {
             parameters: parameters(&graph),
             parameter_count: graph.parameter_count(),
             forward: forward(experiment, &evaluation_graph)?,
-            training: training(experiment, &graph, element)?,
+            training: training(experiment, &graph, numerics)?,
             evaluation: evaluation
-                .map(|batch| evaluate(&evaluation_graph, batch, element))
+                .map(|batch| evaluate(&evaluation_graph, batch, numerics))
                 .collect::<Result<_>>()?,
             layers: layers(&graph),
             groups: groups(experiment, &graph),
@@ -267,7 +267,7 @@ fn forward(experiment: &Experiment, graph: &Graph) -> Result<Vec<Forward>> {
     frames.into_iter().map(of).collect()
 }
 
-fn training(experiment: &Experiment, graph: &Graph, element: Element) -> Result<Training> {
+fn training(experiment: &Experiment, graph: &Graph, numerics: Numerics) -> Result<Training> {
     let batch = experiment.train.batch;
     let segments = every_branch(graph, batch);
     let program = compile_train(
@@ -275,7 +275,7 @@ fn training(experiment: &Experiment, graph: &Graph, element: Element) -> Result<
         &segments,
         &TrainOptions::of(experiment),
         &[],
-        element,
+        numerics,
     )?;
     let frames = program.batch.frames;
     let clips = training_clips(&experiment.data);
@@ -291,8 +291,8 @@ fn training(experiment: &Experiment, graph: &Graph, element: Element) -> Result<
     })
 }
 
-fn evaluate(graph: &Graph, batch: EvalShape, element: Element) -> Result<Evaluation> {
-    let program = compile_eval(graph, &[batch.segment(graph)], &[], element)?;
+fn evaluate(graph: &Graph, batch: EvalShape, numerics: Numerics) -> Result<Evaluation> {
+    let program = compile_eval(graph, &[batch.segment(graph)], &[], numerics)?;
     Ok(Evaluation {
         batch,
         memory: memory(&program),

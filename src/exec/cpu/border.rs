@@ -6,8 +6,8 @@ use super::element::Element;
 use super::norm::frames_of_task;
 use crate::program::PixelShape;
 
-/// y: each frame of x with `border` pixels of zeros on every side.
-pub fn surround<E: Element>(from: PixelShape, border: usize, x: &[E], y: &mut [E]) {
+/// y: each frame of the picture x with `border` pixels of zeros on every side.
+pub fn surround<E: Element>(from: PixelShape, border: usize, x: &[f32], y: &mut [E]) {
     let line = from.width * from.channels;
     let (edge, wide) = (border * from.channels, line + 2 * border * from.channels);
     let frame = wide * (from.height + 2 * border);
@@ -19,7 +19,8 @@ pub fn surround<E: Element>(from: PixelShape, border: usize, x: &[E], y: &mut [E
         y.fill(E::default());
         let lines = y.chunks_exact_mut(wide).skip(border);
         for (y, x) in lines.zip(x.chunks_exact(line)) {
-            y[edge..edge + line].copy_from_slice(x);
+            let to = y[edge..edge + line].iter_mut();
+            to.zip(x).for_each(|(y, x)| *y = E::round(*x));
         }
     });
 }

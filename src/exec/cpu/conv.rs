@@ -22,12 +22,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::winograd::Winograd;
-use super::element::Element;
+use super::amx;
+use super::element::{Element, PackAs, bf16};
 use super::gather::Shifted;
 use super::memory::Scratch;
 use super::product::{Finish, Product, Target};
-use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, task_rows};
+use crate::program::tiling::{Phase, task_rows};
+use crate::program::{Algorithm, ConvGeometry, blocks};
 
 /// y = x ∗ w + bias + residual, ReLU.
 #[derive(Clone, Copy)]
@@ -44,8 +45,8 @@ pub struct Forward<'a, X, Y> {
 
 impl<X: Element, Y: Element> Forward<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames.
-    pub fn run(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
-        if self.conv.winograd {
+    pub fn run<P: Products<X, Y>>(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
+        if self.conv.algorithm == Algorithm::Winograd {
             let product = Winograd {
                 source: self.conv.from,
                 columns: self.conv.to.channels,
@@ -58,7 +59,7 @@ impl<X: Element, Y: Element> Forward<'_, X, Y> {
         let plan = self.conv.gather();
         let columns = self.conv.to.channels;
         let rows = frames.start * plan.rows()..frames.end * plan.rows();
-        let task = task_rows(rows.len());
+        let task = P::task_rows(rows.len());
         let tasks = y[rows.start * columns..rows.end * columns].par_chunks_mut(task * columns);
         tasks.enumerate().for_each(|(i, y)| {
             let first = rows.start + i * task;
@@ -72,7 +73,7 @@ impl<X: Element, Y: Element> Forward<'_, X, Y> {
                 finish: self.finish,
             };
             let place = |row: usize| (row - first) * columns;
-            scratch.with(|scratch| product.run(rows, Target { y, place, scratch }));
+            scratch.with(|scratch| P::run(&product, rows, Target { y, place, scratch }));
         });
     }
 }
@@ -87,8 +88,8 @@ pub struct DataGradient<'a, E> {
 }
 
 impl<E: Element> DataGradient<'_, E> {
-    pub fn run(&self, dx: &mut [E], scratch: &Scratch) {
-        if self.conv.winograd {
+    pub fn run<P: Products<E, E>>(&self, dx: &mut [E], scratch: &Scratch) {
+        if self.conv.algorithm == Algorithm::Winograd {
             let product = Winograd {
                 source: self.conv.to,
                 columns: self.conv.from.channels,
@@ -101,26 +102,26 @@ impl<E: Element> DataGradient<'_, E> {
         }
         let channels = self.conv.from.channels;
         if self.conv.stride > 1 {
-            self.by_phases(dx, scratch);
+            self.by_phases::<P>(dx, scratch);
             return;
         }
         for phase in self.conv.phases() {
-            let task = task_rows(dx.len() / channels);
+            let task = P::task_rows(dx.len() / channels);
             let tasks = dx.par_chunks_mut(task * channels).enumerate();
             tasks.for_each(|(i, dx)| {
                 let rows = i * task..i * task + dx.len() / channels;
                 let place = |row: usize| (row - i * task) * channels;
-                let product = self.product(&phase.gather, 0);
+                let product = self.product(&phase);
                 scratch.with(|scratch| {
                     let y = &mut *dx;
-                    product.run(rows, Target { y, place, scratch });
+                    P::run(&product, rows, Target { y, place, scratch });
                 });
             });
         }
     }
 
     /// Each task takes whole frames, whose pixels the phases share among them.
-    fn by_phases(&self, dx: &mut [E], scratch: &Scratch) {
+    fn by_phases<P: Products<E, E>>(&self, dx: &mut [E], scratch: &Scratch) {
         let (from, stride) = (self.conv.from, self.conv.stride);
         let frames = self.conv.back_task_frames();
         let tasks = dx.par_chunks_mut(frames * from.count()).enumerate();
@@ -136,25 +137,97 @@ impl<E: Element> DataGradient<'_, E> {
                     ((frame * from.height + y) * from.width + x) * from.channels
                 };
                 let rows = first..first + count * plan.rows();
-                let product = self.product(plan, phase.first_tap);
+                let product = self.product(&phase);
                 scratch.with(|scratch| {
                     let y = &mut *dx;
-                    product.run(rows, Target { y, place, scratch });
+                    P::run(&product, rows, Target { y, place, scratch });
                 });
             }
         });
     }
 
-    /// `first_tap`: where a phase's matrix begins.
-    fn product<'a>(&'a self, plan: &'a Gather, first_tap: usize) -> Product<'a, E, E> {
+    fn product<'a>(&'a self, phase: &'a Phase) -> Product<'a, E, E> {
         Product {
-            plan,
+            plan: &phase.gather,
             x: self.dy,
             shifted: None,
-            w: &self.w[first_tap * self.conv.back_tap()..],
+            w: &self.w[phase.offset..],
             columns: self.conv.from.channels,
             finish: Finish::NONE,
         }
+    }
+}
+
+/// How a convolution's products are computed, those by minimal filtering apart.
+pub trait Products<X, Y> {
+    /// Rows of one task of a product of `rows` rows.
+    fn task_rows(rows: usize) -> usize;
+
+    /// Some rows; row r goes to `y[place(r)..]`.
+    fn run<P: Fn(usize) -> usize>(
+        product: &Product<'_, X, Y>,
+        rows: Range<usize>,
+        target: Target<'_, Y, P>,
+    );
+
+    /// The weight's gradient as `[out, in, k, k]`; `partials`: room for [`ConvGeometry::weight_partials`].
+    fn weight_gradient(
+        product: &WeightGradient<'_, X, Y>,
+        partials: &mut [f32],
+        gradient: &mut [f32],
+        scratch: &Scratch,
+    );
+}
+
+/// [`Algorithm::Direct`]
+pub struct Direct;
+
+impl<X: PackAs<X>, Y: PackAs<X>> Products<X, Y> for Direct {
+    fn task_rows(rows: usize) -> usize {
+        task_rows(rows)
+    }
+
+    fn run<P: Fn(usize) -> usize>(
+        product: &Product<'_, X, Y>,
+        rows: Range<usize>,
+        target: Target<'_, Y, P>,
+    ) {
+        product.run(rows, target);
+    }
+
+    fn weight_gradient(
+        product: &WeightGradient<'_, X, Y>,
+        partials: &mut [f32],
+        gradient: &mut [f32],
+        scratch: &Scratch,
+    ) {
+        product.run(partials, gradient, scratch);
+    }
+}
+
+/// [`Algorithm::Amx`]
+pub struct Blocks;
+
+impl Products<bf16, bf16> for Blocks {
+    fn task_rows(rows: usize) -> usize {
+        blocks::task_rows(rows)
+    }
+
+    fn run<P: Fn(usize) -> usize>(
+        product: &Product<'_, bf16, bf16>,
+        rows: Range<usize>,
+        target: Target<'_, bf16, P>,
+    ) {
+        amx::product::run(product, rows, target);
+    }
+
+    fn weight_gradient(
+        product: &WeightGradient<'_, bf16, bf16>,
+        partials: &mut [f32],
+        gradient: &mut [f32],
+        scratch: &Scratch,
+    ) {
+        amx::weight_gradient::run(product, partials, gradient, scratch);
     }
 }
 

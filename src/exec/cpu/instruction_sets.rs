@@ -5,7 +5,7 @@ use pulp::Arch;
 use super::simd::{CEILING, widest};
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::{Element, Input, Segment, TrainOptions};
+use crate::exec::{Input, Numerics, Segment, TrainOptions};
 use crate::graph::{Graph, frame_flexible, resnet};
 use crate::program::{compile_eval, compile_train};
 use crate::spec::{
@@ -71,7 +71,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// What a training step leaves (logits, gradients, running statistics) and the logits of an evaluation after it.
-fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>> {
+fn steps(graph: &Graph, numerics: Numerics, ceiling: Option<Arch>) -> Vec<Vec<u32>> {
     let params: Vec<_> = (graph.params.iter().enumerate())
         .map(|(i, param)| normal(i as u64, param.count(), 0.1))
         .collect();
@@ -85,7 +85,7 @@ fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>
         ..TrainOptions::BATCH_STATISTICS
     };
 
-    let program = compile_train(graph, &segments(), &options, &[], element).unwrap();
+    let program = compile_train(graph, &segments(), &options, &[], numerics).unwrap();
     let mut engine = below(graph, program, ceiling);
     let logits = engine
         .forward(&params, &mut stats, Input::Values(&input), step)
@@ -97,7 +97,7 @@ fn steps(graph: &Graph, element: Element, ceiling: Option<Arch>) -> Vec<Vec<u32>
     found.extend(grads.iter().map(|gradient| bits(gradient)));
     found.extend(stats.mean.iter().chain(&stats.var).map(|of| bits(of)));
 
-    let program = compile_eval(graph, &segments(), &[], element).unwrap();
+    let program = compile_eval(graph, &segments(), &[], numerics).unwrap();
     let mut engine = below(graph, program, ceiling);
     let logits = engine
         .forward(&params, &mut stats, Input::Values(&input), step)
@@ -120,13 +120,13 @@ fn ceilings() -> Vec<(&'static str, Arch)> {
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     let graph = graph();
-    for element in [Element::Float32, Element::Bf16] {
-        let widest = steps(&graph, element, None);
+    for numerics in [Numerics::Float32, Numerics::Bf16, Numerics::Bf16Amx] {
+        let widest = steps(&graph, numerics, None);
         for (name, ceiling) in ceilings() {
-            let found = steps(&graph, element, Some(ceiling));
+            let found = steps(&graph, numerics, Some(ceiling));
             for (place, (found, wanted)) in found.iter().zip(&widest).enumerate() {
                 let differ = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
-                let of = format!("{element:?}, {name}: tensor {place}");
+                let of = format!("{numerics:?}, {name}: tensor {place}");
                 assert_eq!(differ, 0, "{of}: {differ} of {} values", wanted.len());
             }
         }
@@ -136,7 +136,7 @@ fn every_instruction_set_gives_the_same_bits() {
 #[test]
 fn a_ceiling_holds_on_the_engines_threads() {
     let graph = graph();
-    let program = compile_eval(&graph, &segments(), &[], Element::Float32).unwrap();
+    let program = compile_eval(&graph, &segments(), &[], Numerics::Float32).unwrap();
     let engine = below(&graph, program, Some(Arch::Scalar));
     let held = engine.pool.broadcast(|_| matches!(widest(), Arch::Scalar));
     assert_eq!(held, [true, true]);

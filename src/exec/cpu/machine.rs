@@ -8,7 +8,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::element::{Element, bf16};
-use super::simd::filling;
+use super::simd::{filling, flushed};
 
 /// Vectors of sums, and how products are added to them.
 pub trait Machine: Copy {
@@ -34,6 +34,9 @@ pub trait Machine: Copy {
     unsafe fn right(self, at: *const Self::Element) -> Self::Right;
 
     fn multiply_add(self, left: Self::Left, right: Self::Right, sum: Sums<Self>) -> Sums<Self>;
+
+    /// Rounds sums and writes as many as there is room for; to bf16 as the machine does it, subnormal numbers become zeros.
+    fn store(self, sums: Sums<Self>, values: &mut [Self::Element]);
 }
 
 /// A vector of float32 sums.
@@ -61,14 +64,6 @@ pub fn bf16_pairs<Op: WithMachine<bf16>>(values: usize, op: Op) -> Op::Output {
         return unsafe { on_dot_product(machine, op) };
     }
     filling(values, OnPairs(op))
-}
-
-/// Whether this machine multiplies bf16 faster than float32.
-pub fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return DotProduct::find().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }
 
 struct OnSingles<Op>(Op);
@@ -124,6 +119,11 @@ impl<S: Simd> Machine for Singles<S> {
     fn multiply_add(self, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
         self.0.mul_add_f32s(left, right, sum)
     }
+
+    #[inline(always)]
+    fn store(self, sums: S::f32s, values: &mut [f32]) {
+        f32::store(self.0, values, sums);
+    }
 }
 
 /// bf16 on any vectors: pairs are taken apart into float32.
@@ -176,6 +176,11 @@ impl<S: Simd> Machine for Pairs<S> {
         let sum = self.0.mul_add_f32s(left[1], right[1], sum);
         self.0.mul_add_f32s(left[0], right[0], sum)
     }
+
+    #[inline(always)]
+    fn store(self, sums: S::f32s, values: &mut [bf16]) {
+        bf16::store(self.0, values, flushed(self.0, sums));
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -183,7 +188,9 @@ pub use x86::{DotProduct, on_dot_product};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_set1_epi32};
+    use std::arch::x86_64::{
+        __m256bh, __m512, __m512bh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_set1_epi32,
+    };
     use std::mem::transmute;
 
     use pulp::Arch;
@@ -248,6 +255,19 @@ mod x86 {
             unsafe {
                 let sum = _mm512_dpbf16_ps(transmute::<pulp::f32x16, __m512>(sum), left, right);
                 transmute::<__m512, pulp::f32x16>(sum)
+            }
+        }
+
+        #[inline(always)]
+        fn store(self, sums: pulp::f32x16, values: &mut [bf16]) {
+            // SAFETY: as in `left`; both types are 256 bits of which all patterns are values.
+            let rounded = unsafe {
+                let rounded = _mm512_cvtneps_pbh(transmute::<pulp::f32x16, __m512>(sums));
+                transmute::<__m256bh, [bf16; 16]>(rounded)
+            };
+            match values.first_chunk_mut() {
+                Some(to) => *to = rounded,
+                None => values.copy_from_slice(&rounded[..values.len()]),
             }
         }
     }

@@ -6,6 +6,7 @@ mod memory;
 mod element;
 mod machine;
 mod tile;
+mod amx;
 mod gather;
 mod product;
 mod pack;
@@ -17,6 +18,8 @@ mod shift;
 mod pool;
 mod head;
 mod run;
+pub mod processor;
+pub mod speed;
 #[cfg(test)]
 mod instruction_sets;
 
@@ -25,9 +28,9 @@ use std::time::Duration;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+pub use self::amx::has_amx;
 use self::element::bf16;
 pub(super) use self::head::Dropout;
-pub use self::machine::has_bf16;
 use self::memory::{Arena, Scratch};
 use self::run::Context;
 use super::lengths::Lengths;

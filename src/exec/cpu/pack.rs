@@ -14,7 +14,7 @@ use super::tile::packed_index;
 use crate::exec::Statistics;
 use crate::graph::ParamId;
 use crate::program::tiling::{PATCH, STRIP};
-use crate::program::{ConvGeometry, Norm, step};
+use crate::program::{Algorithm, ConvGeometry, Norm, step};
 
 /// What is folded into a packed weight.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     let each = taps * inputs;
-    if conv.winograd {
+    if conv.algorithm == Algorithm::Winograd {
         patches((inputs, outputs), w, |input, output, tap| {
             let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
             let scale = folded.scale.map_or(1.0, |s| s[output]);
@@ -37,7 +37,8 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
         });
         return;
     }
-    let strips = w.par_chunks_mut(each * STRIP).enumerate();
+    let rows = conv.packed_rows(each);
+    let strips = w.par_chunks_mut(rows * STRIP).enumerate();
     strips.for_each(|(strip, w)| {
         w.fill(E::default());
         let columns = strip * STRIP..outputs.min((strip + 1) * STRIP);
@@ -48,7 +49,7 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
                 for (column, output) in columns.clone().enumerate() {
                     let scale = folded.scale.map_or(1.0, |s| s[output]);
                     let value = weight[output * each + input * taps + tap];
-                    let at = packed_index::<E>(each, tap * inputs + input, column);
+                    let at = packed_index::<E>(rows, tap * inputs + input, column);
                     w[at] = E::round(value * factor * scale);
                 }
             }
@@ -102,29 +103,28 @@ fn spread([a, b, c]: [[f32; STRIP]; 3]) -> [[f32; STRIP]; PATCH] {
 pub fn backward<E: Element>(conv: &ConvGeometry, weight: &[f32], w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
-    if conv.winograd {
+    if conv.algorithm == Algorithm::Winograd {
         // The gradient sees the kernel turned round.
         patches((outputs, inputs), w, |output, input, tap| {
             weight[(output * inputs + input) * taps + taps - 1 - tap]
         });
         return;
     }
-    let mut rest = w;
     for phase in conv.phases() {
-        let (rows, columns) = phase.gather.taps;
-        let (matrix, others) = rest.split_at_mut(rows * columns * conv.back_tap());
-        rest = others;
-        let strips = matrix.par_chunks_mut((rows * columns * outputs * STRIP).max(1));
+        let (lines, columns) = phase.gather.taps;
+        let rows = conv.packed_rows(lines * columns * outputs);
+        let matrix = &mut w[phase.offset..][..rows * inputs.next_multiple_of(STRIP)];
+        let strips = matrix.par_chunks_mut((rows * STRIP).max(1));
         strips.enumerate().for_each(|(strip, w)| {
             w.fill(E::default());
             let of_strip = strip * STRIP..inputs.min((strip + 1) * STRIP);
             for output in 0..outputs {
-                for index in 0..rows * columns {
+                for index in 0..lines * columns {
                     let tap = conv.kernel_tap(&phase, index / columns, index % columns);
                     for (column, input) in of_strip.clone().enumerate() {
                         let value = weight[(output * inputs + input) * taps + tap];
                         let row = index * outputs + output;
-                        let at = packed_index::<E>(rows * columns * outputs, row, column);
+                        let at = packed_index::<E>(rows, row, column);
                         w[at] = E::round(value);
                     }
                 }

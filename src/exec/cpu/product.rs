@@ -104,7 +104,7 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
 
     /// Which part of `channels` comes from which frame: as offset from the own one.
     #[inline(always)]
-    fn sources(&self, channels: &Range<usize>) -> [(isize, Range<usize>); 3] {
+    pub(super) fn sources(&self, channels: &Range<usize>) -> [(isize, Range<usize>); 3] {
         let fold = self.shifted.map_or(0, |shifted| shifted.fold);
         let cut = |from: usize, to: usize| channels.start.max(from)..channels.end.min(to);
         [
@@ -114,10 +114,16 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
         ]
     }
 
-    /// The values of a window at one tap, zeros outside the picture or the clip. Whether a window reaches over an edge
-    /// cannot be foreseen, so nothing branches on it.
+    /// The values of a window at one tap from a channel on, and what follows in memory; zeros outside the picture or the clip.
+    /// Whether a window reaches over an edge cannot be foreseen, so nothing branches on it.
     #[inline(always)]
-    fn values(&self, window: &Window, tap: (usize, usize), from: isize, of: &Range<usize>) -> &[X] {
+    pub(super) fn values(
+        &self,
+        window: &Window,
+        tap: (usize, usize),
+        from: isize,
+        channel: usize,
+    ) -> &[X] {
         let mut inside = window.sees(tap);
         let mut at = window.first + self.plan.offset(tap);
         if let (Some(shifted), true) = (self.shifted, from != 0) {
@@ -125,9 +131,9 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
             inside &= if from < 0 { has_previous } else { has_next };
             at += from * self.plan.source.count() as isize;
         }
-        let at = at as usize + of.start;
+        let at = at as usize + channel;
         let (source, at) = select_unpredictable(inside, (self.x, at), (X::ZEROS, 0));
-        &source[at..][..of.len()]
+        &source[at..]
     }
 
     /// The columns of W from `column` on, from a tap's channel on.
@@ -241,7 +247,7 @@ impl<X: Element, Y: Element> Block<'_, X, Y> {
                 // A loop: functions that `map` calls are not compiled for the vectors at hand.
                 let mut rows: [&[X]; R] = [&[]; R];
                 for (row, window) in rows.iter_mut().zip(windows) {
-                    *row = product.values(window, at, from, &channels);
+                    *row = &product.values(window, at, from, channels.start)[..channels.len()];
                 }
                 let walk = Walk::along::<X>(channels.len());
                 let columns = product.weights(tap, channels.start, column);
@@ -256,7 +262,7 @@ impl<X: Element, Y: Element> Block<'_, X, Y> {
     fn announce<M: Machine, const R: usize, const V: usize>(&self, row: usize, column: usize) {
         for &place in self.places[row..].iter().take(R) {
             for v in 0..V {
-                tile::prefetch_for_writing(self.y, place + column + v * M::LANES);
+                tile::prefetch(self.y, place + column + v * M::LANES);
             }
         }
     }

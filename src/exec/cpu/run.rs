@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::border;
-use super::conv;
+use super::conv::{self, Blocks, Direct, Products};
 use super::element::{Element, PackAs, bf16};
 use super::gather::Shifted;
 use super::memory::{Arena, Scratch, Values};
@@ -11,7 +11,7 @@ use super::product::Finish;
 use super::simd::positive;
 use super::{head, norm, pack, pool, shift};
 use crate::exec::{DropoutKey, Statistics};
-use crate::program::{self, BufferId, Mask, Op, Program, step};
+use crate::program::{self, Algorithm, BufferId, Mask, Op, Program, step};
 
 /// What the steps of one pass work on.
 pub struct Context<'a> {
@@ -87,13 +87,21 @@ impl Context<'_> {
         for (index, step) in program.backward.iter().enumerate() {
             let start = Instant::now();
             match &step.op {
-                Op::ConvBackWeight { x, dy, .. } => {
+                Op::ConvBackWeight { conv, x, dy, .. } => {
                     use program::Element::{Bf16, Float32};
                     let element = |id: &BufferId| program.buffers[*id].element;
-                    match (element(x), element(dy)) {
-                        (Float32, Float32) => self.weight_gradient::<f32, f32>(&step.op, grads),
-                        (Float32, Bf16) => self.weight_gradient::<f32, bf16>(&step.op, grads),
-                        (Bf16, _) => self.weight_gradient::<bf16, bf16>(&step.op, grads),
+                    let op = &step.op;
+                    match (conv.algorithm, element(x), element(dy)) {
+                        (Algorithm::Amx, ..) => {
+                            self.weight_gradient::<bf16, bf16, Blocks>(op, grads);
+                        }
+                        (_, Float32, Float32) => {
+                            self.weight_gradient::<f32, f32, Direct>(op, grads);
+                        }
+                        (_, Float32, Bf16) => {
+                            self.weight_gradient::<f32, bf16, Direct>(op, grads);
+                        }
+                        (_, Bf16, _) => self.weight_gradient::<bf16, bf16, Direct>(op, grads),
                     }
                 }
                 Op::BiasBack { bias, dy, .. } => {
@@ -162,13 +170,14 @@ impl Context<'_> {
     /// Steps that read and write activations alone, forward or backward.
     fn activation(&mut self, op: &Op) {
         match op {
-            Op::Conv { x, y, .. } => {
+            Op::Conv { conv, x, y, .. } => {
                 use program::Element::{Bf16, Float32};
                 let element = |id: &BufferId| self.program.buffers[*id].element;
-                match (element(x), element(y)) {
-                    (Float32, Float32) => self.conv::<f32, f32>(op),
-                    (Float32, Bf16) => self.conv::<f32, bf16>(op),
-                    (Bf16, _) => self.conv::<bf16, bf16>(op),
+                match (conv.algorithm, element(x), element(y)) {
+                    (Algorithm::Amx, ..) => self.conv::<bf16, bf16, Blocks>(op),
+                    (_, Float32, Float32) => self.conv::<f32, f32, Direct>(op),
+                    (_, Float32, Bf16) => self.conv::<f32, bf16, Direct>(op),
+                    (_, Bf16, _) => self.conv::<bf16, bf16, Direct>(op),
                 }
             }
             op => with_element!(self, values_of(op), each_activation(op)),
@@ -176,19 +185,23 @@ impl Context<'_> {
     }
 
     /// Those whose activations are all of one element.
-    fn each_activation<E: Element>(&mut self, op: &Op) {
+    fn each_activation<E: PackAs<E>>(&mut self, op: &Op) {
         match op {
             Op::Border { from, border, x, y } => {
-                let [x, y] = self.arena.all([*x, *y]).map(Values::of::<E>);
-                border::surround(*from, *border, x, y);
+                let [x, y] = self.arena.all([*x, *y]);
+                border::surround(*from, *border, x.float32(), y.of::<E>());
             }
             Op::PackBackward { conv, weight, w } => {
                 let [w] = self.arena.all([*w]).map(Values::of::<E>);
                 pack::backward(conv, self.params[*weight], w);
             }
+            Op::ConvBackData { conv, dy, w, dx } if conv.algorithm == Algorithm::Amx => {
+                let [dy, w, dx] = self.arena.all([*dy, *w, *dx]).map(Values::of);
+                conv::DataGradient { conv, dy, w }.run::<Blocks>(dx, self.scratch);
+            }
             Op::ConvBackData { conv, dy, w, dx } => {
                 let [dy, w, dx] = self.arena.all([*dy, *w, *dx]).map(Values::of::<E>);
-                conv::DataGradient { conv, dy, w }.run(dx, self.scratch);
+                conv::DataGradient { conv, dy, w }.run::<Direct>(dx, self.scratch);
             }
             Op::Normalize { .. } => self.normalize::<E>(op),
             Op::ShiftAlter {
@@ -297,7 +310,7 @@ impl Context<'_> {
         forward.run(&self.program.batch, y.of());
     }
 
-    fn conv<X: Element, Y: Element>(&mut self, op: &Op) {
+    fn conv<X: Element, Y: Element, P: Products<X, Y>>(&mut self, op: &Op) {
         let Op::Conv {
             conv,
             shift,
@@ -334,11 +347,15 @@ impl Context<'_> {
                     relu: *relu,
                 },
             };
-            product.run(frames, y, self.scratch);
+            product.run::<P>(frames, y, self.scratch);
         }
     }
 
-    fn weight_gradient<X: PackAs<X>, Y: PackAs<X>>(&mut self, op: &Op, grads: &mut [&mut [f32]]) {
+    fn weight_gradient<X: Element, Y: Element, P: Products<X, Y>>(
+        &mut self,
+        op: &Op,
+        grads: &mut [&mut [f32]],
+    ) {
         let Op::ConvBackWeight {
             conv,
             frames,
@@ -357,7 +374,7 @@ impl Context<'_> {
             x: &*x.of::<X>(),
             dy: &*dy.of::<Y>(),
         };
-        product.run(partials.float32(), grads[*weight], self.scratch);
+        P::weight_gradient(&product, partials.float32(), grads[*weight], self.scratch);
     }
 
     fn bias_back<E: Element>(&mut self, dy: BufferId, gradient: &mut [f32]) {

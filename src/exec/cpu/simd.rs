@@ -57,6 +57,14 @@ impl<Op: WithSimd> WithSimd for IfFilled<Op> {
     }
 }
 
+/// With zeros of the same sign in the place of subnormal numbers.
+#[inline(always)]
+pub fn flushed<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
+    let zero = simd.and_f32s(v, simd.splat_f32s(-0.0));
+    let is_small = simd.less_than_f32s(simd.abs_f32s(v), simd.splat_f32s(f32::MIN_POSITIVE));
+    simd.select_f32s(is_small, zero, v)
+}
+
 /// ReLU that keeps NaN, so that a diverging network is noticed.
 #[inline(always)]
 pub fn positive(v: f32) -> f32 {

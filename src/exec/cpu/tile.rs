@@ -139,9 +139,9 @@ unsafe fn multiply_add<M: Machine, const R: usize, const V: usize>(
     }
 }
 
-/// Has the cache fetch what will be written at `index`, if the machine can be asked to.
+/// Has the cache fetch what will be read or written at `index`, if the machine can be asked to.
 #[inline(always)]
-pub fn prefetch_for_writing<E>(values: &[E], index: usize) {
+pub fn prefetch<E>(values: &[E], index: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};

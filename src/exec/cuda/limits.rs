@@ -5,7 +5,7 @@ use super::gpu::{Gpu, failed};
 use super::memory::base;
 use crate::base::Result;
 use crate::graph::Shape;
-use crate::program::{ConvGeometry, Element};
+use crate::program::{Algorithm, ConvGeometry, Element};
 
 /// Tries of each, of which the best counts.
 const TRIES: usize = 5;
@@ -28,7 +28,7 @@ pub fn multiply_adds(gpu: &Gpu, element: Element) -> Result<f64> {
             kernel: 1,
             stride: 1,
             padding: 0,
-            winograd: false,
+            algorithm: Algorithm::Direct,
         };
         let product = Product {
             conv,

@@ -95,7 +95,7 @@ pub trait Trunk {
 pub fn build(engines: &Rc<Engines>, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
     let observed = observed.to_vec();
     match engines.executor().engine {
-        EngineKind::Compiled | EngineKind::CompiledBf16 => {
+        EngineKind::Compiled | EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
             Box::new(compiled::Compiled::new(plan, observed, Rc::clone(engines)))
         }
         EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(plan, observed)),

@@ -7,7 +7,7 @@ use crate::base::rng::{Purpose, Stream};
 use crate::exec::cpu::element::{PackAs, bf16};
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::{border, pack};
-use crate::program::PixelShape;
+use crate::program::{Algorithm, PixelShape};
 
 /// How far a result may be from the sum of its products in float64, whose terms are at most a quarter; of what is larger
 /// than one, relative to it.
@@ -78,7 +78,7 @@ fn geometry(from: (usize, usize, usize), out: usize, kernel: usize, stride: usiz
         kernel,
         stride,
         padding,
-        winograd: false,
+        algorithm: Algorithm::Direct,
     }
 }
 
@@ -98,6 +98,13 @@ fn paired(case: Case) -> Case {
     let Case { mut conv, frames } = case;
     conv.from.channels *= 2;
     conv.to.channels *= 2;
+    Case { conv, frames }
+}
+
+/// In the order of AMX: channels need not be pairs.
+fn in_blocks(case: Case) -> Case {
+    let Case { mut conv, frames } = case;
+    conv.algorithm = Algorithm::Amx;
     Case { conv, frames }
 }
 
@@ -150,19 +157,22 @@ fn assert_close<E: Element>(what: &str, tolerance: f64, found: &[E], expected: &
 }
 
 fn scratch(conv: ConvGeometry) -> Scratch {
-    let channels = conv.from.channels.max(conv.to.channels);
-    let words = conv.weight_scratch().max(conv.product_scratch(channels));
-    Scratch::new(1, words).unwrap()
+    let words = [
+        conv.weight_scratch(),
+        conv.forward_scratch(),
+        conv.backward_scratch(),
+    ];
+    Scratch::new(1, words.into_iter().max().unwrap()).unwrap()
 }
 
 fn tolerance<E: Tolerance>(conv: ConvGeometry) -> f64 {
-    match conv.winograd {
-        true => E::MINIMAL,
-        false => E::DIRECT,
+    match conv.algorithm {
+        Algorithm::Winograd => E::MINIMAL,
+        Algorithm::Direct | Algorithm::Amx => E::DIRECT,
     }
 }
 
-fn check_forward<E: Tolerance>(case: Case) {
+fn check_forward<E: Tolerance, P: Products<E, E>>(case: Case) {
     let Case { conv, frames } = case;
     let x = values::<E>(1, frames * conv.from.count());
     let weight = weights::<E>(conv);
@@ -189,11 +199,11 @@ fn check_forward<E: Tolerance>(case: Case) {
         },
     };
     let mut y = not_a_number::<E>(frames * conv.to.count());
-    product.run(0..frames, &mut y, &scratch(conv));
+    product.run::<P>(0..frames, &mut y, &scratch(conv));
     assert_close("y", tolerance::<E>(conv), &y, &expected);
 }
 
-fn check_backward<E: Tolerance>(case: Case) {
+fn check_backward<E: Tolerance, P: Products<E, E>>(case: Case) {
     let Case { conv, frames } = case;
     let x = values::<E>(1, frames * conv.from.count());
     let weight = weights::<E>(conv);
@@ -211,9 +221,9 @@ fn check_backward<E: Tolerance>(case: Case) {
         dy: &dy[..],
         w: &packed[..],
     };
-    gradient.run(&mut found, &scratch(conv));
+    gradient.run::<P>(&mut found, &scratch(conv));
     assert_close("dx", tolerance::<E>(conv), &found, &dx);
-    let mut partials = vec![f32::NAN; conv.weight_strips(frames) * conv.weights()];
+    let mut partials = vec![f32::NAN; conv.weight_partials(frames)];
     let mut found = vec![f32::NAN; weight.len()];
     let gradient = WeightGradient {
         conv: &conv,
@@ -221,7 +231,7 @@ fn check_backward<E: Tolerance>(case: Case) {
         x: &x[..],
         dy: &dy[..],
     };
-    gradient.run(&mut partials, &mut found, &scratch(conv));
+    P::weight_gradient(&gradient, &mut partials, &mut found, &scratch(conv));
     assert_close("dw", E::WEIGHT, &found, &dw);
 }
 
@@ -230,14 +240,16 @@ proptest! {
 
     #[test]
     fn forward_is_the_sum_of_its_products(case in cases()) {
-        check_forward::<f32>(case);
-        check_forward::<bf16>(paired(case));
+        check_forward::<f32, Direct>(case);
+        check_forward::<bf16, Direct>(paired(case));
+        check_forward::<bf16, Blocks>(in_blocks(case));
     }
 
     #[test]
     fn backward_is_the_sum_of_its_products(case in cases()) {
-        check_backward::<f32>(case);
-        check_backward::<bf16>(paired(case));
+        check_backward::<f32, Direct>(case);
+        check_backward::<bf16, Direct>(paired(case));
+        check_backward::<bf16, Blocks>(in_blocks(case));
     }
 }
 
@@ -254,13 +266,13 @@ fn minimal_filtering_is_the_sum_of_its_products() {
     for (conv, frames) in cases {
         assert!(conv.suits_winograd());
         let conv = ConvGeometry {
-            winograd: true,
+            algorithm: Algorithm::Winograd,
             ..conv
         };
-        check_forward::<f32>(Case { conv, frames });
-        check_backward::<f32>(Case { conv, frames });
-        check_forward::<bf16>(Case { conv, frames });
-        check_backward::<bf16>(Case { conv, frames });
+        check_forward::<f32, Direct>(Case { conv, frames });
+        check_backward::<f32, Direct>(Case { conv, frames });
+        check_forward::<bf16, Direct>(Case { conv, frames });
+        check_backward::<bf16, Direct>(Case { conv, frames });
     }
 }
 
@@ -279,12 +291,14 @@ fn large_cases_are_cut_without_loss() {
     for (conv, frames) in cases {
         let case = Case { conv, frames };
         assert!(conv.weight_tiles().count() * conv.weight_strips(frames) > 1);
-        check_forward::<f32>(case);
-        check_backward::<f32>(case);
+        check_forward::<f32, Direct>(case);
+        check_backward::<f32, Direct>(case);
         if conv.from.channels.is_multiple_of(2) {
-            check_forward::<bf16>(case);
-            check_backward::<bf16>(case);
+            check_forward::<bf16, Direct>(case);
+            check_backward::<bf16, Direct>(case);
         }
+        check_forward::<bf16, Blocks>(in_blocks(case));
+        check_backward::<bf16, Blocks>(in_blocks(case));
     }
 }
 
@@ -308,7 +322,7 @@ fn a_border_changes_nothing() {
             shifted: None,
             finish: Finish::NONE,
         };
-        product.run(0..frames, &mut y, &scratch(*conv));
+        product.run::<Direct>(0..frames, &mut y, &scratch(*conv));
         y
     };
     assert_eq!(convolve(&conv, &x), convolve(&bordered, &wide));

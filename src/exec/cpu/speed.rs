@@ -1,0 +1,122 @@
+//! How fast this machine multiplies in each of the engine's numerics: measured, in a few hundredths of a second.
+//!
+//! The work is what engines do most: the convolutions of a block of ResNet-50's third stage (1024 → 256 → 256 → 1024 channels,
+//! 14 × 14 pixels) on one frame, forward, by one thread, each as that engine computes it. Numerics take turns, so that what
+//! else the machine does meets all of them, and the fastest of several rounds counts.
+
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::amx::has_amx;
+use super::conv::{Blocks, Direct, Forward, Products};
+use super::element::{Element, bf16};
+use super::memory::Scratch;
+use super::pack::{self, Folded};
+use super::product::Finish;
+use crate::program::{Algorithm, ConvGeometry, Numerics, PixelShape};
+
+const ROUNDS: usize = 4;
+const SIDE: usize = 14;
+/// Inputs, outputs and kernel of each convolution.
+const LAYERS: [(usize, usize, usize); 3] = [(1024, 256, 1), (256, 256, 3), (256, 1024, 1)];
+
+/// Multiply-adds a second of one thread, in each of the numerics that this machine has instructions for. Fewer if there is no
+/// memory or no thread to measure with.
+pub fn measure() -> Vec<(Numerics, f64)> {
+    let mut kinds = vec![Numerics::Float32, Numerics::Bf16];
+    kinds.extend(has_amx().then_some(Numerics::Bf16Amx));
+    let Ok(pool) = ThreadPoolBuilder::new().num_threads(1).build() else {
+        return Vec::new();
+    };
+    let mut best = vec![Duration::MAX; kinds.len()];
+    for _ in 0..ROUNDS {
+        for (best, &numerics) in best.iter_mut().zip(&kinds) {
+            let layers = LAYERS.map(|layer| once(numerics, geometry(layer), &pool));
+            let Some(time) = layers.into_iter().sum::<Option<Duration>>() else {
+                return Vec::new();
+            };
+            *best = time.min(*best);
+        }
+    }
+    let work = LAYERS.map(|layer| {
+        let conv = geometry(layer);
+        conv.weights() * conv.to.pixels()
+    });
+    let work = work.iter().sum::<usize>() as f64;
+    let rates = best.iter().map(|time| work / time.as_secs_f64());
+    kinds.into_iter().zip(rates).collect()
+}
+
+fn geometry((inputs, outputs, kernel): (usize, usize, usize)) -> ConvGeometry {
+    let shape = |channels| PixelShape {
+        channels,
+        height: SIDE,
+        width: SIDE,
+    };
+    ConvGeometry {
+        from: shape(inputs),
+        to: shape(outputs),
+        kernel,
+        stride: 1,
+        padding: kernel / 2,
+        algorithm: Algorithm::Direct,
+    }
+}
+
+fn once(numerics: Numerics, conv: ConvGeometry, pool: &ThreadPool) -> Option<Duration> {
+    let by = |algorithm| ConvGeometry { algorithm, ..conv };
+    let usual = match conv.suits_winograd() {
+        true => by(Algorithm::Winograd),
+        false => conv,
+    };
+    match numerics {
+        Numerics::Float32 => convolve::<f32, Direct>(&usual, pool),
+        Numerics::Bf16 => convolve::<bf16, Direct>(&usual, pool),
+        Numerics::Bf16Amx => convolve::<bf16, Blocks>(&by(Algorithm::Amx), pool),
+    }
+}
+
+/// The time of a convolution whose weight is packed; none if there is no memory.
+fn convolve<E: Element, P: Products<E, E>>(
+    conv: &ConvGeometry,
+    pool: &ThreadPool,
+) -> Option<Duration> {
+    let scratch = Scratch::new(1, conv.forward_scratch()).ok()?;
+    let x = vec![E::round(0.5); conv.from.count()];
+    let mut y = vec![E::default(); conv.to.count()];
+    let mut w = vec![E::default(); conv.packed_forward()];
+    let unfolded = Folded {
+        alter: None,
+        scale: None,
+    };
+    pool.install(|| {
+        pack::forward(conv, &vec![0.25; conv.weights()], unfolded, &mut w);
+        let product = Forward {
+            conv,
+            x: &x,
+            w: &w,
+            shifted: None,
+            finish: Finish::NONE,
+        };
+        // The first time memory is touched.
+        product.run::<P>(0..1, &mut y, &scratch);
+        let start = Instant::now();
+        product.run::<P>(0..1, &mut y, &scratch);
+        Some(start.elapsed())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_those_of_a_machine() {
+        let rates = measure();
+        assert_eq!(rates.len(), 2 + usize::from(has_amx()));
+        for (numerics, rate) in rates {
+            assert!((1e7..1e13).contains(&rate), "{numerics:?}: {rate}");
+        }
+    }
+}
