@@ -27,6 +27,8 @@ CLIPS, RENDERED = Path("target/benches/clips"), Path("target/benches/miniature")
 # The words of a command; braces stand for what `compare.py` was given.
 FFN = ["{ffn}", "bench"]
 FLOAT32, BF16 = ["--engine", "compiled"], ["--engine", "compiled-bf16"]
+# What `precision: Mixed` takes on this machine.
+MIXED = ["--engine", "{mixed}"]
 TIMES, THREADS = ["--repeats", "{repeats}"], ["--repeats", "{repeats}", "--threads", "{threads}"]
 TRAIN = ["{python}", PEERS / "peer.py", "train", "pytorch", *THREADS]
 EVAL = ["{python}", PEERS / "peer.py", "eval", *THREADS]
@@ -46,7 +48,7 @@ WORKS = {
     "train_bf16": (
         "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16), {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
         {
-            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, *BF16, "--json"],
+            "ffn": [*FFN, "train", R50, "--batch", "{clips}", *THREADS, *MIXED, "--json"],
             "PyTorch, channels_last, autocast": [*TRAIN, "--precision", "bf16", "--clips", "{clips}"],
             "PyTorch, NCHW, autocast": [*TRAIN, "--layout", "nchw", "--precision", "bf16", "--clips", "{clips}"],
         },
@@ -64,7 +66,7 @@ WORKS = {
     "eval_bf16": (
         "Evaluation of the FFN-TSM-ResNet-50 in bf16, 1 clip of 8 frames, 224 x 224, {threads} threads",
         {
-            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, *BF16, "--json"],
+            "ffn": [*FFN, "eval", R50, "--frames", "8", "--batch", "1", *THREADS, *MIXED, "--json"],
             "PyTorch, channels_last, autocast": [*EVAL, "pytorch", "--precision", "bf16"],
             "PyTorch Inductor, frozen, autocast": [*EVAL, "inductor", "--precision", "bf16"],
             "OpenVINO": [*EVAL, "openvino", "--precision", "bf16"],
@@ -174,7 +176,8 @@ def run(command, limit=None):
 
 def compare(work, args):
     title, programs = ALL[work]
-    given = {"ffn": args.ffn, "python": sys.executable} | {key: getattr(args, key) for key in ("clips", "repeats", "threads")}
+    mixed = run([args.ffn, "devices", "--json"])["mixed"]
+    given = {"ffn": args.ffn, "python": sys.executable, "mixed": mixed} | {key: getattr(args, key) for key in ("clips", "repeats", "threads")}
     rounds, failures = {name: [] for name in programs}, {}
     for index in range(args.rounds):
         for name, command in programs.items():

@@ -1,6 +1,7 @@
 //! What the machine can do at most, measured: the floors under every step's time.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::process::processor_seconds;
 use crate::base::Result;
-use crate::exec::{Device, Executor, cuda};
+use crate::exec::{Device, EngineKind, Executor, cpu, cuda};
 use crate::program::cost::Cost;
 
 /// Of all threads that compute together, or of a card.
@@ -16,7 +17,7 @@ use crate::program::cost::Cost;
 pub struct Limits {
     /// What multiplies so fast.
     pub products_by: &'static str,
-    /// Multiply-adds a second: of threads in float32 on registers alone, of a card in the engine's precision.
+    /// Multiply-adds a second: of threads in float32 on registers alone, of AMX on its tiles, of a card in the engine's precision.
     pub multiply_adds: f64,
     /// Bytes read plus bytes written a second, copying blocks far larger than the caches.
     pub bytes: f64,
@@ -25,6 +26,8 @@ pub struct Limits {
 /// Tries of each, of which the best counts: the limit is what the machine can, not what it does beside other work.
 const TRIES: usize = 5;
 const STEPS: usize = 4_000_000;
+/// Blocks of 32 × 32 sums that a thread adds 32 terms to.
+const ROUNDS: usize = 4_000_000;
 /// Sums that run beside each other: more than the latency of a multiply-add takes.
 const SUMS: usize = 16;
 /// Values of a thread's block.
@@ -34,7 +37,7 @@ impl Limits {
     /// Of the device that an executor computes on.
     pub fn measure(executor: Executor) -> Result<Self> {
         match executor.device {
-            Device::Cpu => Ok(Self::of_threads(executor.threads)),
+            Device::Cpu => Ok(Self::of_threads(executor.threads, executor.engine)),
             Device::Cuda(ordinal) => {
                 let gpu = cuda::Gpu::open(ordinal)?;
                 let element = executor.engine.numerics().element();
@@ -49,11 +52,15 @@ impl Limits {
     }
 
     /// With more threads than the machine has cores, those of its cores.
-    fn of_threads(threads: usize) -> Self {
+    fn of_threads(threads: usize, engine: EngineKind) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(cores);
-        let lanes = Arch::new().dispatch(Lanes);
-        let products = best(threads, &|_| Arch::new().dispatch(MultiplyAdds));
+        let (products_by, multiply_adds) = match engine {
+            EngineKind::CompiledAmx if cpu::has_amx() => {
+                ("threads on AMX's tiles", on_tiles(threads))
+            }
+            _ => ("threads on registers", on_registers(threads)),
+        };
         let from = vec![1.0f32; BLOCK];
         // Written before they are timed: the system hands out memory at its first use.
         let to: Vec<_> = (0..threads).map(|_| Mutex::new(from.clone())).collect();
@@ -63,8 +70,8 @@ impl Limits {
             }
         });
         Self {
-            products_by: "threads on registers",
-            multiply_adds: (SUMS * STEPS * lanes * threads) as f64 / products,
+            products_by,
+            multiply_adds,
             bytes: (2 * BLOCK * size_of::<f32>() * threads) as f64 / copied,
         }
     }
@@ -73,6 +80,23 @@ impl Limits {
     pub fn floor(&self, cost: Cost) -> f64 {
         (cost.multiply_adds as f64 / self.multiply_adds).max(cost.bytes as f64 / self.bytes)
     }
+}
+
+/// Multiply-adds a second of threads on vectors.
+fn on_registers(threads: usize) -> f64 {
+    let lanes = Arch::new().dispatch(Lanes);
+    let seconds = best(threads, &|_| Arch::new().dispatch(MultiplyAdds));
+    (SUMS * STEPS * lanes * threads) as f64 / seconds
+}
+
+/// The same on tiles.
+fn on_tiles(threads: usize) -> f64 {
+    let work = AtomicU64::new(0);
+    let seconds = best(threads, &|_| {
+        let done = cpu::multiply_registers(ROUNDS).unwrap_or(0);
+        work.store(done, Ordering::Relaxed);
+    });
+    work.load(Ordering::Relaxed) as f64 * threads as f64 / seconds
 }
 
 /// Least time of `work` on each of several threads at once: wall time, or where others use the machine too what the
@@ -132,8 +156,10 @@ mod tests {
     /// No machine multiplies faster than some vectors at a few gigahertz: a loop that the compiler removed would.
     #[test]
     fn limits_are_those_of_a_machine() {
-        let limits = Limits::of_threads(1);
-        assert!((1e8..1e12).contains(&limits.multiply_adds), "{limits:?}");
-        assert!((1e8..1e12).contains(&limits.bytes), "{limits:?}");
+        for engine in [EngineKind::Compiled, EngineKind::CompiledAmx] {
+            let limits = Limits::of_threads(1, engine);
+            assert!((1e8..1e13).contains(&limits.multiply_adds), "{limits:?}");
+            assert!((1e8..1e12).contains(&limits.bytes), "{limits:?}");
+        }
     }
 }

@@ -61,7 +61,8 @@ struct Task {
 /// An experiment for which everything is there that can be looked at before the first step of any.
 enum Prepared<'a> {
     Finished(Vec<Summary>),
-    Ready(&'a Task, Arc<Dataset>),
+    /// With the time that opening took.
+    Ready(&'a Task, Arc<Dataset>, Duration),
 }
 
 /// Checks all files and opens all data, then trains and evaluates what is missing, and judges the claims of suites.
@@ -176,6 +177,7 @@ fn tasks_of(args: &Args, document: &Document) -> Vec<Task> {
 }
 
 fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
+    let begun = Instant::now();
     let Task { loaded, folder, .. } = task;
     if args.resume.is_some() || folder.exists() {
         check_experiment(folder, loaded)?;
@@ -189,7 +191,7 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         drop(folder.lock()?);
     }
     let dataset = opening::open(&args.data, &loaded.experiment, &loaded.base)?;
-    Ok(Prepared::Ready(task, dataset))
+    Ok(Prepared::Ready(task, dataset, begun.elapsed()))
 }
 
 /// The engine that the run began with; of a new one that of its precision.
@@ -232,9 +234,9 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn work(&self, index: usize, prepared: &Prepared<'_>) -> Result<Vec<Summary>> {
-        let (task, dataset) = match prepared {
+        let (task, dataset, opened) = match prepared {
             Prepared::Finished(summaries) => return Ok(summaries.clone()),
-            Prepared::Ready(task, dataset) => (task, dataset),
+            Prepared::Ready(task, dataset, opened) => (task, dataset, *opened),
         };
         // Those that begin at once have a folder to stop in.
         let waited = index >= self.jobs;
@@ -258,6 +260,7 @@ impl Context<'_> {
                 workers: share(options::thread_count(self.args.machine.workers)),
                 checkpoint_every: self.checkpoint_every,
                 stop: self.stop,
+                opened,
             },
             &task.label,
         )

@@ -65,7 +65,7 @@ pub enum EngineKind {
     #[serde(alias = "cpu")]
     Compiled,
     /// The same, with activations, their gradients and the factors of products in bf16: mixed precision. Weights, sums,
-    /// statistics and everything behind the pooled features stay float32. Fast on processors with AVX512-BF16 and on cards.
+    /// statistics and everything behind the pooled features stay float32. Fast on some processors with AVX512-BF16 and on cards.
     CompiledBf16,
     /// The same in the order of sums of Intel's AMX, fast on processors that have it; others compute the same bits, slowly. On the
     /// CPU alone.

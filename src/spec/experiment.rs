@@ -313,8 +313,8 @@ pub struct Train {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Precision {
     Float32,
-    /// 16-bit products with float32 master weights and statistics where the device has them: bf16 on processors with
-    /// AVX512-BF16, float32 elsewhere.
+    /// 16-bit products with float32 master weights and statistics where the device multiplies faster so: bf16 on processors
+    /// with AMX or a fast AVX512-BF16 and on cards, float32 elsewhere.
     Mixed,
 }
 

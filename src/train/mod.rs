@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod evaluate;
+pub mod first_step;
 pub mod learner;
 pub mod optimizer;
 pub mod progress;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::checkpoint;
 use super::evaluate::{Branches, Evaluation};
+use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
@@ -39,6 +40,8 @@ pub struct Job<'a> {
     /// Time between checkpoints, besides those at the ends of epochs.
     pub checkpoint_every: Duration,
     pub stop: &'a Stop,
+    /// What it took to open the files and the data.
+    pub opened: Duration,
 }
 
 /// A run that is open for work.
@@ -55,11 +58,14 @@ pub struct Session<'a> {
     step: u64,
     /// Steps of the last checkpoint, and when it was written.
     saved: (Option<u64>, Instant),
+    /// Until the first step of this process.
+    first_step: Option<FirstStep>,
 }
 
 impl<'a> Session<'a> {
     /// Builds the model, and begins the run or loads its last checkpoint.
     pub fn open(job: Job<'a>) -> Result<Self> {
+        let first_step = Some(FirstStep::after(job.opened));
         let experiment = &job.loaded.experiment;
         let identity = experiment.identity();
         let model = Model::new(experiment, &job.loaded.base, job.executor)?;
@@ -86,6 +92,7 @@ impl<'a> Session<'a> {
             timing: Lines::open(&job.folder.join(folder::TIMING))?,
             step,
             saved: (found.as_ref().map(|_| step), Instant::now()),
+            first_step,
             job,
         };
         session.begin_process()?;
@@ -159,12 +166,18 @@ impl<'a> Session<'a> {
         let record = self.advance(&batch, Some(&next))?;
         let report = loader.borrow().report();
         progress.step(&record, report.depth);
-        self.timing.record(&Timing {
+        let timing = Timing {
             step: record.step,
             seconds: begun.elapsed().as_secs_f64(),
             waited: report.waited - waited,
             queue: report.depth,
-        })
+        };
+        if let Some(first) = self.first_step.take() {
+            let line = first.describe(timing.seconds, timing.waited);
+            self.log.say(&line)?;
+            progress.say(&line);
+        }
+        self.timing.record(&timing)
     }
 
     /// One training step and its line of metrics.
@@ -294,7 +307,9 @@ impl<'a> Session<'a> {
         self.learner
             .model
             .prepare_train(self.job.loaded.experiment.train.batch)?;
-        evaluation(&self.job, self.step).rehearse(&mut self.learner.model)
+        evaluation(&self.job, self.step).rehearse(&mut self.learner.model)?;
+        self.first_step.iter_mut().for_each(FirstStep::built);
+        Ok(())
     }
 
     fn begin_process(&mut self) -> Result<()> {

@@ -8,7 +8,7 @@ use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
 use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, Weights, cpu};
 use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program::{Numerics, Program, compile_eval, compile_statistics, compile_train};
+use ffn::program::{Element, Numerics, Program, compile_eval, compile_statistics, compile_train};
 use ffn::spec::*;
 
 use crate::emulated::card;
@@ -253,9 +253,9 @@ fn compare(graph: &Graph, program: impl Fn(Numerics) -> Program) {
         let mut stats = Statistics::initial(graph);
         let error = engine.forward(&host, &mut stats, Input::Values(&[]), STEP);
         assert!(error.err().unwrap().message.contains("another device"));
-        let far = match numerics {
-            Numerics::Float32 => far(tolerance, &found, &expected),
-            Numerics::Bf16 => {
+        let far = match numerics.element() {
+            Element::Float32 => far(tolerance, &found, &expected),
+            Element::Bf16 => {
                 let expected = by_kind(graph, expected.clone());
                 far(tolerance, &by_kind(graph, found), &expected)
             }

@@ -3,6 +3,8 @@
 #[path = "../support/program.rs"]
 mod program;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod amx;
 mod cli;
 mod export;
 mod resume;

@@ -106,13 +106,18 @@ fn steps(graph: &Graph, numerics: Numerics, ceiling: Option<Arch>) -> Vec<Vec<u3
     found
 }
 
-/// The instruction sets below the machine's widest.
+/// The instruction sets below the machine's best.
 fn ceilings() -> Vec<(&'static str, Arch)> {
     let mut ceilings = vec![("no vectors", Arch::Scalar)];
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     match pulp::x86::V3::try_new() {
         Some(simd) => ceilings.push(("AVX2", Arch::V3(simd))),
         None => eprintln!("skipped: AVX2, which this machine does not have"),
+    }
+    #[cfg(target_arch = "x86_64")]
+    match pulp::x86::V4::try_new() {
+        Some(simd) => ceilings.push(("AVX-512 without AMX", Arch::V4(simd))),
+        None => eprintln!("skipped: AVX-512, which this machine does not have"),
     }
     ceilings
 }

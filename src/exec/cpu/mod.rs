@@ -28,7 +28,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-pub use self::amx::has_amx;
+pub use self::amx::{has_amx, multiply_registers};
 use self::element::bf16;
 pub(super) use self::head::Dropout;
 use self::memory::{Arena, Scratch};

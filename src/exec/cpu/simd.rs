@@ -7,7 +7,7 @@ use pulp::{Arch, Scalar, Simd, WithSimd};
 
 #[cfg(test)]
 thread_local! {
-    /// The instruction set that stands in for the machine's widest on this thread.
+    /// The vectors that stand in for the machine's widest on this thread; with any it has no tiles.
     pub static CEILING: std::cell::Cell<Option<Arch>> = const { std::cell::Cell::new(None) };
 }
 
@@ -19,6 +19,14 @@ pub fn widest() -> Arch {
         return ceiling;
     }
     Arch::new()
+}
+
+/// Whether this thread stands for a lesser machine, without tiles.
+pub fn is_capped() -> bool {
+    #[cfg(test)]
+    return CEILING.get().is_some();
+    #[cfg(not(test))]
+    return false;
 }
 
 /// Runs a loop with the machine's widest vectors. The loop's functions must be `#[inline(always)]`.

@@ -7,10 +7,8 @@ use std::arch::asm;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use pulp::Arch;
-
 use super::Factors;
-use crate::exec::cpu::simd::widest;
+use crate::exec::cpu::simd::is_capped;
 
 /// The thread's tiles, configured; released when it is dropped.
 pub struct Tiles {
@@ -123,7 +121,7 @@ macro_rules! block {
 impl Tiles {
     /// This thread's, if the process may use them and no test stands for a smaller processor.
     pub fn open() -> Option<Self> {
-        if !are_permitted() || !matches!(widest(), Arch::V4(_)) {
+        if !are_permitted() || is_capped() {
             return None;
         }
         // SAFETY: the processor has the instruction and the process the permission; the operand is 64 readable bytes that
@@ -219,6 +217,30 @@ impl Tiles {
                     ]
                 ),
             }
+        }
+    }
+}
+
+impl Tiles {
+    /// Blocks on registers alone, 32 terms a round, for a measurement of what the processor can do at most. At least one round.
+    pub fn multiply_registers(&self, rounds: usize) {
+        // SAFETY: `self` says that the tiles are configured; the instructions change them and the register named alone.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7",
+                "2:",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "dec {rounds}",
+                "jnz 2b",
+                rounds = inout(reg) rounds.max(1) => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem),
+            );
         }
     }
 }
