@@ -10,11 +10,27 @@ use crate::program::{Buffer, BufferId};
 /// One cache line: buffers start at multiples of it.
 const ALIGNMENT: usize = 64;
 
+/// Words from the beginning of a cache line on: vectors and tiles that lie across two lines take twice as long.
+struct Words {
+    values: Vec<f32>,
+    start: usize,
+}
+
+impl Words {
+    fn new(len: usize) -> Result<Self> {
+        let values = allocate(len + ALIGNMENT / size_of::<f32>())?;
+        let start = values.as_ptr().align_offset(ALIGNMENT);
+        Ok(Self { values, start })
+    }
+
+    fn aligned(&mut self) -> &mut [f32] {
+        &mut self.values[self.start..]
+    }
+}
+
 /// Every buffer of a program.
 pub struct Arena {
-    words: Vec<f32>,
-    /// Where the first aligned word is.
-    start: usize,
+    words: Words,
     places: Vec<Place>,
 }
 
@@ -44,28 +60,26 @@ impl<'a> Values<'a> {
 
 impl Arena {
     pub fn new(len: usize, buffers: &[Buffer]) -> Result<Self> {
-        let words = allocate(len + ALIGNMENT / size_of::<f32>())?;
-        let start = words.as_ptr().align_offset(ALIGNMENT);
         let place = |b: &Buffer| Place {
-            words: start + b.offset..start + b.offset + b.words(),
+            words: b.offset..b.offset + b.words(),
             len: b.len,
         };
         Ok(Self {
-            start,
             places: buffers.iter().map(place).collect(),
-            words,
+            words: Words::new(len)?,
         })
     }
 
     /// Several buffers at once; no buffer gives no values. Live buffers never overlap: `Program::verify`.
     pub fn get<const N: usize>(&mut self, ids: [Option<BufferId>; N]) -> [Values<'_>; N] {
         let nowhere = Place {
-            words: self.start..self.start,
+            words: 0..0,
             len: 0,
         };
         let places = ids.map(|id| id.map_or(&nowhere, |id| &self.places[id]));
         let mut lens = places.iter().map(|place| place.len);
-        match self.words.get_disjoint_mut(places.map(|p| p.words.clone())) {
+        let ranges = places.map(|p| p.words.clone());
+        match self.words.aligned().get_disjoint_mut(ranges) {
             Ok(slices) => slices.map(|words| Values {
                 words,
                 len: lens.next().unwrap_or(0),
@@ -81,30 +95,31 @@ impl Arena {
 
     /// A buffer of float32.
     pub fn float32(&self, id: BufferId) -> &[f32] {
-        &self.words[self.places[id].words.clone()]
+        &self.words.values[self.words.start..][self.places[id].words.clone()]
     }
 
     /// A buffer of any element, as float32.
     pub fn to_float32<E: Element>(&self, id: BufferId) -> Vec<f32> {
         let place = &self.places[id];
-        let values: &[E] = &bytemuck::cast_slice(&self.words[place.words.clone()])[..place.len];
+        let values: &[E] = &bytemuck::cast_slice(self.float32(id))[..place.len];
         values.iter().map(|value| value.float()).collect()
     }
 }
 
 /// Memory of each thread that outlives no step.
-pub struct Scratch(Vec<Mutex<Vec<f32>>>);
+pub struct Scratch(Vec<Mutex<Words>>);
 
 impl Scratch {
     pub fn new(threads: usize, len: usize) -> Result<Self> {
-        let slots = (0..threads).map(|_| allocate(len).map(Mutex::new));
+        let slots = (0..threads).map(|_| Words::new(len).map(Mutex::new));
         Ok(Self(slots.collect::<Result<_>>()?))
     }
 
     /// Runs `task` with the scratch of the thread it runs on. Nobody else ever waits for that thread's slot.
     pub fn with<R>(&self, task: impl FnOnce(&mut [f32]) -> R) -> R {
         let slot = rayon::current_thread_index().unwrap_or(0) % self.0.len();
-        task(&mut self.0[slot].lock().unwrap_or_else(PoisonError::into_inner))
+        let mut words = self.0[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        task(words.aligned())
     }
 }
 

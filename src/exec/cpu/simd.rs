@@ -21,6 +21,52 @@ pub fn widest() -> Arch {
     Arch::new()
 }
 
+/// Whether the machine computes vectors of 16 values as two of 8 (Zen 4), so that those are as fast: measured once, by some ten
+/// microseconds of multiply-adds. No bit depends on it.
+pub fn splits_wide_vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::sync::OnceLock;
+        static SPLITS: OnceLock<bool> = OnceLock::new();
+        return *SPLITS.get_or_init(|| {
+            match (pulp::x86::V4::try_new(), pulp::x86::V3::try_new()) {
+                (Some(wide), Some(half)) => chains(wide) > chains(half).mul_f64(1.5),
+                _ => true,
+            }
+        });
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    return true;
+}
+
+/// The least time of some multiply-adds on registers, as many vectors whatever their length.
+#[cfg(target_arch = "x86_64")]
+fn chains<S: Simd>(simd: S) -> std::time::Duration {
+    struct Chains;
+    impl WithSimd for Chains {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            // A compiler that knew the numbers would know the sums.
+            let (factor, start) = std::hint::black_box((0.5, 3.0));
+            let (factor, mut sums) = (simd.splat_f32s(factor), [simd.splat_f32s(start); 12]);
+            for _ in 0..512 {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_f32s(*sum, factor, factor);
+                }
+            }
+            std::hint::black_box(sums);
+        }
+    }
+    let once = |_| {
+        let begun = std::time::Instant::now();
+        Simd::vectorize(simd, Chains);
+        begun.elapsed()
+    };
+    (0..8).map(once).min().unwrap_or_default()
+}
+
 /// Whether this thread stands for a lesser machine, without tiles.
 pub fn is_capped() -> bool {
     #[cfg(test)]

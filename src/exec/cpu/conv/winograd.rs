@@ -275,17 +275,21 @@ impl<X: Element, Y: Element> Block<'_, X, Y> {
         }
         let (frame, top, left) = self.product.corner(tile);
         let from = column + v * S::F32_LANES;
+        if from >= columns {
+            return;
+        }
         for x in 0..source.width.min(left + 2) - left {
             let [a, b, c, d] = rows;
             let outputs = collect(simd, [a[x], b[x], c[x], d[x]]);
             let left = left + x;
             for (y, value) in outputs.into_iter().enumerate().take(source.height - top) {
                 let line = frame * source.height + top + y;
-                let range = from..from + S::F32_LANES;
+                let range = from..columns.min(from + S::F32_LANES);
+                let width = range.len();
                 let pixel = (line * source.width + left) * columns;
                 let value = self.product.finish.apply(simd, value, range, pixel);
                 let to = ((line - self.line) * source.width + left) * columns + from;
-                Y::store(simd, &mut self.y[to..to + S::F32_LANES], value);
+                Y::store(simd, &mut self.y[to..to + width], value);
             }
         }
     }
