@@ -28,6 +28,7 @@ pub struct Window {
 }
 
 impl Window {
+    #[inline(always)]
     pub fn at(plan: &Gather, row: usize) -> Self {
         let (frame, position) = (row / plan.rows(), row % plan.rows());
         let along = |at: usize, first: isize| (at * plan.step) as isize + first;
@@ -51,8 +52,27 @@ impl Window {
 }
 
 /// Bit i: whether `first + i` lies in `0..side`.
+#[inline(always)]
 fn inside(first: isize, taps: usize, side: isize) -> u32 {
-    let is_inside = |tap: &usize| (0..side).contains(&(first + *tap as isize));
-    let taps = (0..taps).filter(is_inside);
-    taps.fold(0, |bits, tap| bits | 1 << tap)
+    let taps = taps as isize;
+    let (start, end) = ((-first).clamp(0, taps), (side - first).clamp(0, taps));
+    // Ones below the end, less those below the start.
+    let below = |tap: isize| (1u64 << tap) as u32;
+    below(end).wrapping_sub(below(start.min(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::inside;
+
+    proptest! {
+        #[test]
+        fn bits_are_those_of_taps_inside(first in -40isize..40, taps in 0usize..=32, side in 0isize..40) {
+            let is_inside = |tap: usize| (0..side).contains(&(first + tap as isize));
+            let expected = (0..taps).fold(0u32, |bits, tap| bits | u32::from(is_inside(tap)) << tap);
+            prop_assert_eq!(inside(first, taps, side), expected);
+        }
+    }
 }
