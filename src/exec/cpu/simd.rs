@@ -23,20 +23,22 @@ pub fn widest() -> Arch {
 
 /// Whether the machine computes vectors of 16 values as two of 8 (Zen 4), so that those are as fast: measured once, by some ten
 /// microseconds of multiply-adds. No bit depends on it.
+#[cfg(target_arch = "x86_64")]
 pub fn splits_wide_vectors() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::sync::OnceLock;
-        static SPLITS: OnceLock<bool> = OnceLock::new();
-        return *SPLITS.get_or_init(|| {
-            match (pulp::x86::V4::try_new(), pulp::x86::V3::try_new()) {
-                (Some(wide), Some(half)) => chains(wide) > chains(half).mul_f64(1.5),
-                _ => true,
-            }
-        });
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    return true;
+    use std::sync::OnceLock;
+    static SPLITS: OnceLock<bool> = OnceLock::new();
+    *SPLITS.get_or_init(|| {
+        let vectors = (pulp::x86::V4::try_new(), pulp::x86::V3::try_new());
+        match vectors {
+            (Some(wide), Some(half)) => chains(wide) > chains(half).mul_f64(1.5),
+            _ => true,
+        }
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub fn splits_wide_vectors() -> bool {
+    true
 }
 
 /// The least time of some multiply-adds on registers, as many vectors whatever their length.
