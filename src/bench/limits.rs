@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pulp::{Arch, Simd, WithSimd};
 use serde::Serialize;
 
 use super::process::processor_seconds;
@@ -25,11 +24,8 @@ pub struct Limits {
 
 /// Tries of each, of which the best counts: the limit is what the machine can, not what it does beside other work.
 const TRIES: usize = 5;
-const STEPS: usize = 4_000_000;
-/// Blocks of 32 × 32 sums that a thread adds 32 terms to.
+/// Of multiply-adds on a thread's registers, whatever each does.
 const ROUNDS: usize = 4_000_000;
-/// Sums that run beside each other: more than the latency of a multiply-add takes.
-const SUMS: usize = 16;
 /// Values of a thread's block.
 const BLOCK: usize = 16 << 20;
 
@@ -57,9 +53,13 @@ impl Limits {
         let threads = threads.min(cores);
         let (products_by, multiply_adds) = match engine {
             EngineKind::CompiledAmx if cpu::has_amx() => {
-                ("threads on AMX's tiles", on_tiles(threads))
+                let tiles = || cpu::multiply_tiles(ROUNDS).unwrap_or(0);
+                ("threads on AMX's tiles", rate(threads, &tiles))
             }
-            _ => ("threads on registers", on_registers(threads)),
+            _ => {
+                let vectors = || cpu::multiply_vectors(ROUNDS);
+                ("threads on registers", rate(threads, &vectors))
+            }
         };
         let from = vec![1.0f32; BLOCK];
         // Written before they are timed: the system hands out memory at its first use.
@@ -82,20 +82,10 @@ impl Limits {
     }
 }
 
-/// Multiply-adds a second of threads on vectors.
-fn on_registers(threads: usize) -> f64 {
-    let lanes = Arch::new().dispatch(Lanes);
-    let seconds = best(threads, &|_| Arch::new().dispatch(MultiplyAdds));
-    (SUMS * STEPS * lanes * threads) as f64 / seconds
-}
-
-/// The same on tiles.
-fn on_tiles(threads: usize) -> f64 {
+/// Multiply-adds a second of threads that each do some on registers, and say how many.
+fn rate(threads: usize, multiply: &(dyn Fn() -> u64 + Sync)) -> f64 {
     let work = AtomicU64::new(0);
-    let seconds = best(threads, &|_| {
-        let done = cpu::multiply_registers(ROUNDS).unwrap_or(0);
-        work.store(done, Ordering::Relaxed);
-    });
+    let seconds = best(threads, &|_| work.store(multiply(), Ordering::Relaxed));
     work.load(Ordering::Relaxed) as f64 * threads as f64 / seconds
 }
 
@@ -117,36 +107,6 @@ fn best(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
         wall.min(processor.filter(|&seconds| seconds > 0.2).unwrap_or(wall))
     };
     (0..TRIES).map(run).fold(f64::INFINITY, f64::min)
-}
-
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-struct MultiplyAdds;
-
-impl WithSimd for MultiplyAdds {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // A compiler that knew the numbers would know the sums.
-        let (factor, start) = std::hint::black_box((0.5, 3.0));
-        let (factor, mut sums) = (simd.splat_f32s(factor), [simd.splat_f32s(start); SUMS]);
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = simd.mul_add_f32s(*sum, factor, factor);
-            }
-        }
-        std::hint::black_box(sums);
-    }
 }
 
 #[cfg(test)]

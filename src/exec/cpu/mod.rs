@@ -28,7 +28,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-pub use self::amx::{has_amx, multiply_registers};
+pub use self::amx::{has_amx, multiply_tiles};
 use self::element::bf16;
 pub(super) use self::head::Dropout;
 use self::memory::{Arena, Scratch};
@@ -39,6 +39,11 @@ use crate::base::{Error, Kind, Result};
 use crate::data::transform::normalize_into;
 use crate::graph::{Graph, NodeId};
 use crate::program::{Element, Program, Step};
+
+/// Multiply-adds on the registers of this thread, in float32 by its widest vectors; how many they were.
+pub fn multiply_vectors(rounds: usize) -> u64 {
+    simd::widest().dispatch(simd::MultiplyAdds { rounds })
+}
 
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
 pub struct Engine {

@@ -44,29 +44,37 @@ pub fn splits_wide_vectors() -> bool {
 /// The least time of some multiply-adds on registers, as many vectors whatever their length.
 #[cfg(target_arch = "x86_64")]
 fn chains<S: Simd>(simd: S) -> std::time::Duration {
-    struct Chains;
-    impl WithSimd for Chains {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            // A compiler that knew the numbers would know the sums.
-            let (factor, start) = std::hint::black_box((0.5, 3.0));
-            let (factor, mut sums) = (simd.splat_f32s(factor), [simd.splat_f32s(start); 12]);
-            for _ in 0..512 {
-                for sum in &mut sums {
-                    *sum = simd.mul_add_f32s(*sum, factor, factor);
-                }
-            }
-            std::hint::black_box(sums);
-        }
-    }
     let once = |_| {
         let begun = std::time::Instant::now();
-        Simd::vectorize(simd, Chains);
+        Simd::vectorize(simd, MultiplyAdds { rounds: 512 });
         begun.elapsed()
     };
     (0..8).map(once).min().unwrap_or_default()
+}
+
+/// Multiply-adds on registers alone, for measurements of what a machine can do at most; how many they were.
+pub struct MultiplyAdds {
+    pub rounds: usize,
+}
+
+impl WithSimd for MultiplyAdds {
+    type Output = u64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u64 {
+        /// Sums that run beside each other: more than the latency of a multiply-add takes, fewer than there are registers.
+        const SUMS: usize = 12;
+        // A compiler that knew the numbers would know the sums.
+        let (factor, start) = std::hint::black_box((0.5, 3.0));
+        let (factor, mut sums) = (simd.splat_f32s(factor), [simd.splat_f32s(start); SUMS]);
+        for _ in 0..self.rounds {
+            for sum in &mut sums {
+                *sum = simd.mul_add_f32s(*sum, factor, factor);
+            }
+        }
+        std::hint::black_box(sums);
+        (self.rounds * SUMS * S::F32_LANES) as u64
+    }
 }
 
 /// Whether this thread stands for a lesser machine, without tiles.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPoolBuilder;
 
 use super::amx::has_amx;
 use super::conv::{Blocks, Direct, Forward, Products};
@@ -21,22 +21,29 @@ const SIDE: usize = 14;
 /// Inputs, outputs and kernel of each convolution.
 const LAYERS: [(usize, usize, usize); 3] = [(1024, 256, 1), (256, 256, 3), (256, 1024, 1)];
 
-/// Multiply-adds a second of one thread, in each of the numerics that this machine has instructions for. Fewer if there is no
+/// Multiply-adds a second of one thread, in each of the numerics that this machine has instructions for. None if there is no
 /// memory or no thread to measure with.
 pub fn measure() -> Vec<(Numerics, f64)> {
+    let pool = ThreadPoolBuilder::new().num_threads(1).build();
+    let rates = pool.ok().and_then(|pool| pool.install(rates));
+    rates.unwrap_or_default()
+}
+
+fn rates() -> Option<Vec<(Numerics, f64)>> {
     let mut kinds = vec![Numerics::Float32, Numerics::Bf16];
     kinds.extend(has_amx().then_some(Numerics::Bf16Amx));
-    let Ok(pool) = ThreadPoolBuilder::new().num_threads(1).build() else {
-        return Vec::new();
+    let block = |&numerics: &Numerics| -> Option<Vec<_>> {
+        let layers = LAYERS.map(|layer| layer_in(numerics, geometry(layer)));
+        layers.into_iter().collect()
     };
+    let mut blocks = kinds.iter().map(block).collect::<Option<Vec<_>>>()?;
     let mut best = vec![Duration::MAX; kinds.len()];
-    for _ in 0..ROUNDS {
-        for (best, &numerics) in best.iter_mut().zip(&kinds) {
-            let layers = LAYERS.map(|layer| once(numerics, geometry(layer), &pool));
-            let Some(time) = layers.into_iter().sum::<Option<Duration>>() else {
-                return Vec::new();
-            };
-            *best = time.min(*best);
+    // In the first round memory is touched for the first time.
+    for _ in 0..=ROUNDS {
+        for (best, block) in best.iter_mut().zip(&mut blocks) {
+            let begun = Instant::now();
+            block.iter_mut().for_each(|layer| layer());
+            *best = begun.elapsed().min(*best);
         }
     }
     let work = LAYERS.map(|layer| {
@@ -45,7 +52,7 @@ pub fn measure() -> Vec<(Numerics, f64)> {
     });
     let work = work.iter().sum::<usize>() as f64;
     let rates = best.iter().map(|time| work / time.as_secs_f64());
-    kinds.into_iter().zip(rates).collect()
+    Some(kinds.into_iter().zip(rates).collect())
 }
 
 fn geometry((inputs, outputs, kernel): (usize, usize, usize)) -> ConvGeometry {
@@ -64,24 +71,24 @@ fn geometry((inputs, outputs, kernel): (usize, usize, usize)) -> ConvGeometry {
     }
 }
 
-fn once(numerics: Numerics, conv: ConvGeometry, pool: &ThreadPool) -> Option<Duration> {
+/// A convolution whose weight is packed, to be computed again and again.
+type Layer = Box<dyn FnMut()>;
+
+fn layer_in(numerics: Numerics, conv: ConvGeometry) -> Option<Layer> {
     let by = |algorithm| ConvGeometry { algorithm, ..conv };
     let usual = match conv.suits_winograd() {
         true => by(Algorithm::Winograd),
         false => conv,
     };
     match numerics {
-        Numerics::Float32 => convolve::<f32, Direct>(&usual, pool),
-        Numerics::Bf16 => convolve::<bf16, Direct>(&usual, pool),
-        Numerics::Bf16Amx => convolve::<bf16, Blocks>(&by(Algorithm::Amx), pool),
+        Numerics::Float32 => layer::<f32, Direct>(usual),
+        Numerics::Bf16 => layer::<bf16, Direct>(usual),
+        Numerics::Bf16Amx => layer::<bf16, Blocks>(by(Algorithm::Amx)),
     }
 }
 
-/// The time of a convolution whose weight is packed; none if there is no memory.
-fn convolve<E: Element, P: Products<E, E>>(
-    conv: &ConvGeometry,
-    pool: &ThreadPool,
-) -> Option<Duration> {
+/// None if there is no memory.
+fn layer<E: Element, P: Products<E, E>>(conv: ConvGeometry) -> Option<Layer> {
     let scratch = Scratch::new(1, conv.forward_scratch()).ok()?;
     let x = vec![E::round(0.5); conv.from.count()];
     let mut y = vec![E::default(); conv.to.count()];
@@ -90,21 +97,17 @@ fn convolve<E: Element, P: Products<E, E>>(
         alter: None,
         scale: None,
     };
-    pool.install(|| {
-        pack::forward(conv, &vec![0.25; conv.weights()], unfolded, &mut w);
+    pack::forward(&conv, &vec![0.25; conv.weights()], unfolded, &mut w);
+    Some(Box::new(move || {
         let product = Forward {
-            conv,
+            conv: &conv,
             x: &x,
             w: &w,
             shifted: None,
             finish: Finish::NONE,
         };
-        // The first time memory is touched.
         product.run::<P>(0..1, &mut y, &scratch);
-        let start = Instant::now();
-        product.run::<P>(0..1, &mut y, &scratch);
-        Some(start.elapsed())
-    })
+    }))
 }
 
 #[cfg(test)]

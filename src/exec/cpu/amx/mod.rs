@@ -76,7 +76,7 @@ pub fn has_amx() -> bool {
 
 /// Multiplies blocks on the registers of this thread, `rounds` times 32 terms of each sum; how many multiply-adds that were. None
 /// without AMX.
-pub fn multiply_registers(rounds: usize) -> Option<u64> {
+pub fn multiply_tiles(rounds: usize) -> Option<u64> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return tiles::Tiles::open().map(|tiles| {
         tiles.multiply_registers(rounds);
