@@ -42,9 +42,12 @@
 //! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk/compiled.rs` →
 //!   [`exec::cpu::Engine::forward`].
 //! - *A new field of the language*: the raw type in `spec/raw.rs`, its default in `spec/resolve.rs`, its rules in
-//!   `spec/rules.rs`; `ffn schema` and its test say what else changed.
+//!   `spec/rules/`; `ffn schema` and its test say what else changed.
 //! - *A new architecture*: a builder beside `graph/resnet.rs`, a golden case for it, a variant in the language.
 //! - *A new data set*: a reader beside `data/something_v2.rs` that lists samples; decoding and sampling are shared.
+
+// They panic where nobody reads the output; `base::terminal` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod base;
 pub mod spec;

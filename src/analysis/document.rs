@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 use crate::run::folder::ANALYSIS;
 use crate::run::{Folder, seal};
 
@@ -66,7 +66,7 @@ impl Origin {
             )
             .hint(format!(
                 "`ffn analyse {}` computes it again",
-                folder.path().display()
+                folder.path().shown()
             ))
         };
         let identity = folder.manifest()?.identity;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document::Origin;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::data::clip::{evaluation_size, evaluation_views};
 use crate::data::{Dataset, Sample};
 use crate::graph::Graph;
@@ -94,10 +94,7 @@ pub fn weights(folder: &Folder) -> Result<String> {
         Some(name) => Ok(format!("{CHECKPOINTS}/{}/{MODEL}", name.to_string_lossy())),
         None => Err(Error::new(
             Kind::Run,
-            format!(
-                "the run `{}` has no checkpoint yet",
-                folder.path().display()
-            ),
+            format!("the run `{}` has no checkpoint yet", folder.path().shown()),
         )),
     }
 }
@@ -108,10 +105,7 @@ pub fn evaluations(folder: &Folder) -> Result<(Origin, Vec<results::Summary>)> {
     let Some(first) = summaries.first() else {
         return Err(Error::new(
             Kind::Run,
-            format!(
-                "the run `{}` has no evaluation yet",
-                folder.path().display()
-            ),
+            format!("the run `{}` has no evaluation yet", folder.path().shown()),
         )
         .hint("`ffn run` evaluates at the end of training"));
     };

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::Shown;
+
 /// What went wrong, as far as the exit code is concerned; see `cli::exit_codes` for the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -28,6 +30,8 @@ pub enum Kind {
     Device,
     /// The operating system refused a read or a write.
     Io,
+    /// Nobody reads the output any more: a pipe whose reader has ended.
+    Unread,
     /// Stopped on request with everything saved; the run can be resumed.
     Stopped,
 }
@@ -62,7 +66,7 @@ impl Error {
     pub fn io(action: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
         Self::new(
             Kind::Io,
-            format!("cannot {action} `{}`: {source}", path.display()),
+            format!("cannot {action} `{}`: {source}", path.shown()),
         )
     }
 }

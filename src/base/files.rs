@@ -1,13 +1,14 @@
 //! Files that are written whole or not at all, and hashes of files.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Kind, Result};
+use super::limits::{self, Bound};
+use super::{Error, Kind, Result, Shown};
 
 /// How the names of files begin that are not finished.
 pub const TEMPORARY: &str = ".tmp-";
@@ -81,14 +82,76 @@ pub fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads a whole file, or says which one could not be read.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Error::io("read", path, &e))
+/// Opens a file for reading: a regular one, or what a link to one leads to. A FIFO, a device or a socket, which could
+/// make a reader wait for ever or never end, is refused without being read.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    let file = without_waiting().open(path)?;
+    let metadata = file.metadata()?;
+    match metadata.is_file() {
+        true => Ok(file),
+        false => {
+            let what = format!("it is {}, not a file", kind_of(&metadata));
+            Err(std::io::Error::new(ErrorKind::InvalidInput, what))
+        }
+    }
+}
+
+/// To open a FIFO that has no writer waits for one, unless one says not to.
+fn without_waiting() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options
+}
+
+/// What something is that is no regular file.
+pub fn kind_of(metadata: &Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            return "a FIFO";
+        } else if kind.is_socket() {
+            return "a socket";
+        } else if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    match (metadata.is_dir(), metadata.is_symlink()) {
+        (true, _) => "a folder",
+        (_, true) => "a link",
+        _ => "something else",
+    }
+}
+
+/// Reads a whole file, not larger than `bound`, or says which one could not be read.
+pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>> {
+    let fail = |e: std::io::Error| Error::io("read", path, &e);
+    let file = open(path).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
+    bound.check(Kind::Io, &format!("`{}`", path.shown()), size)?;
+    let mut bytes = limits::reserved(size as usize, &format!("`{}`", path.shown()))?;
+    // What grows while it is read, and files of /proc, which say that they are empty.
+    let most = bound.most.saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(fail)?;
+    bound.check(Kind::Io, &format!("`{}`", path.shown()), bytes.len() as u64)?;
+    Ok(bytes)
 }
 
 /// Reads a whole text file.
-pub fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))
+pub fn read_text(path: &Path, bound: Bound) -> Result<String> {
+    String::from_utf8(read(path, bound)?).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::new(
+            Kind::Io,
+            format!(
+                "cannot read `{}`: it is not UTF-8 text from byte {at} on",
+                path.shown()
+            ),
+        )
+    })
 }
 
 /// SHA-256 of bytes, in lowercase hexadecimal.
@@ -99,7 +162,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// SHA-256 of a file's content, in lowercase hexadecimal.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let attempt = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
+        let mut file = open(path)?;
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; 1 << 16];
         loop {

@@ -1,10 +1,14 @@
-//! What every stage uses: errors, random numbers, files that are written whole or not at all, hashes, medians.
+//! What every stage uses: errors, random numbers, files that are written whole or not at all, bounds,
+//! output, hashes, medians.
 
 pub mod error;
 pub mod files;
+pub mod limits;
 mod mistakes;
 pub mod rng;
 pub mod statistics;
+pub mod terminal;
 
 pub use error::{Error, Kind, Result};
 pub use mistakes::Mistakes;
+pub use terminal::Shown;

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 
 use super::options::{DataOptions, MachineOptions};
 use super::{Cli, analyse};
-use crate::base::Result;
+use crate::base::{Result, Shown, terminal};
 use crate::report::book::{self, Catalogue};
 
 #[derive(Debug, clap::Args)]
@@ -52,12 +52,12 @@ pub fn run(args: Args) -> Result<()> {
         analyse: &|folder| analyse::complete(folder, &args.data, &args.machine),
     };
     let built = book::build(&source, &args.out)?;
-    println!(
+    terminal::line(format_args!(
         "{}: {} pages with numbers of {} runs",
-        built.html.join("index.html").display(),
+        built.html.join("index.html").shown(),
         built.pages,
         built.runs.len()
-    );
+    ))?;
     Ok(())
 }
 

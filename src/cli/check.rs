@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::spec::{self, Document, Experiment, Suite};
 
 #[derive(Debug, clap::Args)]
@@ -20,24 +20,25 @@ pub fn run(args: Args) -> Result<()> {
     let mut failures = Vec::new();
     for file in &args.files {
         match spec::load_document(file) {
-            Ok(document) => show(&document, args.resolved),
+            Ok(document) => show(&document, args.resolved)?,
             Err(error) => failures.push(error),
         }
     }
     conclude(failures, args.files.len())
 }
 
-fn show(document: &Document, resolved: bool) {
+fn show(document: &Document, resolved: bool) -> Result<()> {
     let (text, warnings) = match document {
         Document::Experiment(loaded) => {
             (experiment(&loaded.experiment, resolved), &loaded.warnings)
         }
         Document::Suite(loaded) => (suite(&loaded.suite, resolved), &loaded.warnings),
     };
-    print!("{text}");
+    terminal::print(text)?;
     for warning in warnings {
-        eprintln!("{warning}\n");
+        terminal::say(format_args!("{warning}\n"));
     }
+    Ok(())
 }
 
 fn experiment(experiment: &Experiment, resolved: bool) -> String {
@@ -80,7 +81,7 @@ fn conclude(mut failures: Vec<Error>, files: usize) -> Result<()> {
         return failures.pop().map_or(Ok(()), Err);
     }
     for failure in &failures {
-        eprintln!("error: {failure}\n");
+        terminal::say(format_args!("error: {failure}\n"));
     }
     let message = format!("{} of {files} files have mistakes", failures.len());
     Err(Error::new(Kind::Experiment, message))

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::options::CudaOptions;
 use super::print_json;
-use crate::base::Result;
+use crate::base::{Result, Shown, terminal};
 use crate::exec::EngineKind;
 use crate::exec::choice::{Measured, Rate};
 use crate::exec::cuda::libraries::Outcome;
@@ -41,7 +41,7 @@ pub fn run(args: Args) -> Result<()> {
     if args.json {
         return print_json(&devices);
     }
-    print!("{}", text(&devices));
+    terminal::print(format_args!("{}", text(&devices)))?;
     Ok(())
 }
 
@@ -83,9 +83,7 @@ fn finding(Finding { library, outcome }: &Finding) -> String {
             format!("{name}{version}{}\n", place(path.as_deref()))
         }
         Outcome::Missing { looked } => {
-            let folders = looked
-                .iter()
-                .map(|folder| format!(", {}", folder.display()));
+            let folders = looked.iter().map(|folder| format!(", {}", folder.shown()));
             format!(
                 "{name}not found: `{}`\n{indent}looked in the system's folders and LD_LIBRARY_PATH{}\n{indent}to mend it: {}\n",
                 library.file(),
@@ -102,5 +100,5 @@ fn finding(Finding { library, outcome }: &Finding) -> String {
 }
 
 fn place(path: Option<&Path>) -> String {
-    path.map_or_else(String::new, |path| format!(", {}", path.display()))
+    path.map_or_else(String::new, |path| format!(", {}", path.shown()))
 }

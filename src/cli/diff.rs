@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::spec::{self, Experiment};
 
 /// Exit code 0 when both are the same experiment, 1 when they differ.
@@ -21,10 +21,10 @@ pub fn run(args: Args) -> Result<()> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let differences = spec::diff(&before, &after);
     if differences.is_empty() {
-        println!("the same experiment: {}", before.identity());
+        terminal::line(format_args!("the same experiment: {}", before.identity()))?;
         return Ok(());
     }
-    print!("{}", spec::table(&differences));
+    terminal::print(format_args!("{}", spec::table(&differences)))?;
     let message = format!("the experiments differ in {} fields", differences.len());
     Err(Error::new(Kind::Mismatch, message))
 }

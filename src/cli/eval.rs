@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::opening::{Opening, open};
 use super::options::{self, DataOptions, FrameCounts, MachineOptions};
 use super::{results, surface};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exchange::read;
 use crate::exec::EngineKind;
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let rows = summaries.iter();
     let rows: Vec<_> = rows.map(|s| results::row(&subject.name, s)).collect();
-    print!("{}", results::table(&rows));
+    terminal::print(format_args!("{}", results::table(&rows)))?;
     Ok(())
 }
 
@@ -112,7 +112,7 @@ fn run_surface(args: &Args) -> Result<()> {
     }
     let trained = experiment.method.frames();
     let told = surface::describe(&surface.content, Some(&latency.content), trained);
-    println!("{}\n\n{told}", subject.folder.name());
+    terminal::line(format_args!("{}\n\n{told}", subject.folder.name()))?;
     Ok(())
 }
 
@@ -160,7 +160,7 @@ impl Subject {
         experiment.model.init = Init::Random;
         let executor = args.machine.executor(EngineKind::Compiled)?;
         let mut model = Model::new(&experiment, &loaded.base, executor)?;
-        let what = format!("checkpoint `{}`", weights.display());
+        let what = format!("checkpoint `{}`", weights.shown());
         model.load_checkpoint(&what, &checkpoint)?;
         Ok(Self {
             name: weights

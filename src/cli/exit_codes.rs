@@ -15,7 +15,8 @@ Exit codes:
     8  the operating system refused a read or a write
     9  a claim of a suite failed
    10  no claim of a suite failed, but one is inconclusive
-   75  stopped on request or by --max-minutes, everything saved; run again to resume";
+   75  stopped on request or by --max-minutes, everything saved; run again to resume
+  141  nobody reads the output any more, as `| head` ends it";
 
 pub fn of(kind: Kind) -> u8 {
     match kind {
@@ -30,5 +31,6 @@ pub fn of(kind: Kind) -> u8 {
         Kind::Refuted => 9,
         Kind::Unsettled => 10,
         Kind::Stopped => 75,
+        Kind::Unread => 141,
     }
 }

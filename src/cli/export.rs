@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{opening, options};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::onnx::{self, Export, Frames};
@@ -92,7 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out(format, &source.name);
     if out.exists() && !args.force {
         return Err(
-            Error::new(Kind::Usage, format!("`{}` is there already", out.display()))
+            Error::new(Kind::Usage, format!("`{}` is there already", out.shown()))
                 .hint("--force replaces it; --out names another file"),
         );
     }
@@ -102,11 +102,11 @@ pub fn run(args: Args) -> Result<()> {
         Format::Onnx => source.onnx(args.frames, args.branch)?,
     };
     files::write_atomic(&out, &written.bytes)?;
-    println!("{}", out.display());
-    println!("  holds   {}", written.holds);
-    println!("  from    {}", source.describe());
-    println!("  size    {} bytes", written.bytes.len());
-    println!("  sha256  {}", files::sha256(&written.bytes));
+    terminal::line(format_args!("{}", out.shown()))?;
+    terminal::line(format_args!("  holds   {}", written.holds))?;
+    terminal::line(format_args!("  from    {}", source.describe()))?;
+    terminal::line(format_args!("  size    {} bytes", written.bytes.len()))?;
+    terminal::line(format_args!("  sha256  {}", files::sha256(&written.bytes)))?;
     Ok(())
 }
 
@@ -179,7 +179,7 @@ impl Source {
     fn of_weights(path: &Path, experiment: &Path) -> Result<Self> {
         let experiment = spec::load(experiment)?.experiment;
         let checkpoint = read::open(path)?;
-        let what = format!("checkpoint `{}`", path.display());
+        let what = format!("checkpoint `{}`", path.shown());
         let graph = graph(&experiment)?;
         let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &[])
             .and_then(|mapping| {

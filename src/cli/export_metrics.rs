@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::Result;
+use crate::base::{Result, Shown, terminal};
 use crate::report::metrics::{self, Format, series::Series};
 use crate::run::Folder;
 
@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<()> {
         let series = Series::read(&Folder::at(path))?;
         let files = metrics::files(&series, args.to, &args.out)?;
         metrics::write(&files, &args.out, args.update)?;
-        println!(
+        terminal::line(format_args!(
             "{}: {} values in {} of `{}`",
             series.run,
             series.points.len(),
@@ -38,8 +38,8 @@ pub fn run(args: Args) -> Result<()> {
                 1 => "a file".to_owned(),
                 n => format!("{n} files"),
             },
-            args.out.display()
-        );
+            args.out.shown()
+        ))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::table;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::exchange::mapping::{Conversion, Loaded, Mapping, NotFinite, Purpose, Row};
 use crate::exchange::read::{self, Checkpoint, Extra};
 use crate::graph::Graph;
@@ -95,7 +95,7 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = read::bytes(&args.file)?;
     let checkpoint = read::parse(&bytes).map_err(|error| read::at(&args.file, error))?;
     let graph = graph(&experiment.experiment)?;
-    let what = format!("checkpoint `{}`", args.file.display());
+    let what = format!("checkpoint `{}`", args.file.shown());
     let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &args.waive)
         .map_err(|error| error.hint("--waive NAME lets a tensor be as it is"))?;
     let loaded = mapping.load(args.allow_non_finite).map_err(|error| {
@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.json {
         true => super::print_json(&report),
         false => {
-            print!("{}", report.text());
+            terminal::print(format_args!("{}", report.text()))?;
             Ok(())
         }
     }
@@ -122,7 +122,7 @@ pub fn graph(experiment: &Experiment) -> Result<Graph> {
 
 fn write(args: &Args, out: &Path, loaded: Loaded, base: &Path) -> Result<Output> {
     if out.exists() && !args.force {
-        let what = format!("`{}` is already there", out.display());
+        let what = format!("`{}` is already there", out.shown());
         return Err(Error::new(Kind::Usage, what).hint("--force overwrites it"));
     }
     let state = StateDict {
@@ -133,9 +133,9 @@ fn write(args: &Args, out: &Path, loaded: Loaded, base: &Path) -> Result<Output>
     files::write_atomic(out, &bytes)?;
     let sha256 = files::sha256(&bytes);
     // Paths in an experiment start at its folder.
-    let file = out.strip_prefix(base).unwrap_or(out).display();
+    let file = out.strip_prefix(base).unwrap_or(out).shown();
     Ok(Output {
-        file: out.display().to_string(),
+        file: out.shown().to_string(),
         tensors: state.floats.len() + state.counters.len(),
         init: format!("Pretrained(file: \"{file}\", sha256: Some(\"{sha256}\"))"),
         sha256,
@@ -156,7 +156,7 @@ impl Report {
             why: dropped.why,
         });
         Self {
-            file: file.display().to_string(),
+            file: file.shown().to_string(),
             format: checkpoint.format.name(),
             sha256: files::sha256(bytes),
             rows: mapping.rows.iter().map(RowReport::new).collect(),

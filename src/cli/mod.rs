@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 
 /// A declarative experiment language and reproducibility harness for video recognition.
 #[derive(Debug, Parser)]
@@ -97,7 +97,9 @@ pub fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", told(&error));
+            if error.kind != Kind::Unread {
+                terminal::say(told(&error));
+            }
             ExitCode::from(exit_codes::of(error.kind))
         }
     }
@@ -115,7 +117,7 @@ fn told(error: &Error) -> String {
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::new(Kind::Io, format!("cannot write as JSON: {e}")))?;
-    println!("{text}");
+    terminal::line(text)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::options::{self, DataOptions, MachineOptions};
 use crate::analysis::Subject;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::data::Dataset;
 use crate::data::dataset::OpenOptions;
 use crate::exec::Executor;
@@ -83,7 +83,7 @@ fn experiment_folder(given: Option<&Path>, folder: &Folder) -> Result<PathBuf> {
             Kind::Usage,
             format!(
                 "the folder of the experiment file, `{}`, is not there",
-                base.display()
+                base.shown()
             ),
         )
         .hint("--experiments DIR says where it is; the pins are in it")),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Result, files};
+use crate::base::{Result, Shown, files, terminal};
 use crate::report::plot::{self, Subject};
 use crate::report::source::{Run, Suite};
 use crate::run::Folder;
@@ -36,10 +36,10 @@ pub fn run(args: Args) -> Result<()> {
     for figure in &gathered.figures {
         let path = args.out.join(format!("{}.svg", figure.name));
         files::write_atomic(&path, figure.svg.as_bytes())?;
-        println!("{}", path.display());
+        terminal::line(format_args!("{}", path.shown()))?;
     }
     for sentence in &gathered.missing {
-        eprintln!("{sentence}");
+        terminal::say(sentence);
     }
     Ok(())
 }

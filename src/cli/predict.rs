@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::options::{self, MachineOptions};
 use super::{opening, table};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::dataset::Pinned;
 use crate::data::video::Source;
 use crate::data::{Dataset, Sample};
@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     match args.json {
         true => super::print_json(&answers)?,
-        false => answers.iter().for_each(print),
+        false => answers.iter().try_for_each(print)?,
     }
     match failures.is_empty() {
         true => Ok(()),
@@ -126,7 +126,7 @@ impl Classifier {
         let graph = self.model.graph();
         let branch = graph.branches.get(graph.branch_for(self.frames));
         Ok(Answer {
-            video: video.display().to_string(),
+            video: video.shown().to_string(),
             frames: self.frames,
             branch: branch.copied().unwrap_or(self.frames),
             top: ranked
@@ -174,13 +174,13 @@ impl Classifier {
     }
 }
 
-fn print(answer: &Answer) {
-    println!(
+fn print(answer: &Answer) -> Result<()> {
+    terminal::line(format_args!(
         "{} at {} frames, by the branch of {}",
         answer.video, answer.frames, answer.branch
-    );
+    ))?;
     let rows: Vec<_> = answer.top.iter().map(row).collect();
-    print!("{}", table::render(&["class", "probability"], &rows));
+    terminal::print(table::render(&["class", "probability"], &rows))
 }
 
 fn row(guess: &Guess) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::Result;
+use crate::base::{Result, terminal};
 use crate::report::results;
 use crate::report::source::{Run, Suite};
 use crate::report::table::Format;
@@ -43,6 +43,6 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .map(|table| table.render(args.format))
         .collect();
-    print!("{}", tables.join("\n"));
+    terminal::print(format_args!("{}", tables.join("\n")))?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions};
 use super::{jobs, opening, results, suites};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exec::choice::Measured;
 use crate::exec::{Device, EngineKind, Executor, cpu};
@@ -121,7 +121,7 @@ fn load_all(args: &Args) -> Result<Vec<Document>> {
             Document::Experiment(loaded) => &loaded.warnings,
             Document::Suite(loaded) => &loaded.warnings,
         };
-        warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        warnings.iter().for_each(terminal::say);
     }
     if !reports.is_empty() {
         return Err(Error::new(Kind::Experiment, reports.join("\n")));
@@ -185,7 +185,7 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         manifest.check_engine(args.machine.engine)?;
         if manifest.finished {
             verify::intact(folder)?;
-            println!("{} is finished already", folder.name());
+            terminal::tell(format_args!("{} is finished already\n", folder.name()));
             return Ok(Prepared::Finished(read_all(&folder.eval())?));
         }
         drop(folder.lock()?);
@@ -216,7 +216,7 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
         Kind::Run,
         format!(
             "`{}` is a run of another experiment; first the run, then the file:\n{differences}",
-            folder.path().display()
+            folder.path().shown()
         ),
     )
     .hint("without --resume the experiment gets a run folder of its own"))
@@ -269,8 +269,8 @@ impl Context<'_> {
     fn execute(&self, job: Job<'_>, label: &str) -> Result<Vec<Summary>> {
         let lock = job.folder.lock()?;
         if !lock.held {
-            eprintln!(
-                "warning: this file system has no locks; never run one experiment twice at a time"
+            terminal::say(
+                "warning: this file system has no locks; never run one experiment twice at a time",
             );
         }
         let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
@@ -279,7 +279,7 @@ impl Context<'_> {
         self.screen.print(&format!(
             "{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
             describe(&session),
-            folder.path().display()
+            folder.path().shown()
         ));
         let label = match self.jobs {
             1 => String::new(),
@@ -315,7 +315,7 @@ fn conclude(
     }
     // The members of a suite have a table of their own.
     if suites.len() < args.files.len() {
-        print!("\n{}", results::table(&rows));
+        terminal::tell(format_args!("\n{}", results::table(&rows)));
     }
     let mut verdicts = Vec::new();
     for suite in suites {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::table;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::run::overview::{self, Overview};
 
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let (overviews, errors) = overview::list(&args.runs)?;
     if overviews.is_empty() && errors.is_empty() {
-        println!("no runs in `{}`", args.runs.display());
+        terminal::line(format_args!("no runs in `{}`", args.runs.shown()))?;
         return Ok(());
     }
     let rows: Vec<_> = overviews.iter().map(row).collect();
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
         "data",
         "top-1 by frames",
     ];
-    print!("{}", table::render(&header, &rows));
+    terminal::print(format_args!("{}", table::render(&header, &rows)))?;
     match errors.is_empty() {
         true => Ok(()),
         false => Err(unreadable(&errors)),

@@ -1,6 +1,6 @@
 //! `ffn schema`
 
-use crate::base::Result;
+use crate::base::{Result, terminal};
 use crate::spec;
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,6 @@ pub fn run(args: Args) -> Result<()> {
         File::Experiment => spec::schema(),
         File::Suite => spec::suite_schema(),
     };
-    print!("{schema}");
+    terminal::print(schema)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::table;
-use crate::base::Result;
+use crate::base::{Result, Shown, terminal};
 use crate::report::verdicts;
 use crate::run::folder::Lock;
 use crate::spec::Suite;
@@ -26,9 +26,9 @@ pub fn conclude(suite: &Suite, runs: &Path) -> Result<Result<()>> {
     let folder = folder::of(runs, suite);
     let judged = suite::judge(suite, runs)?;
     folder::write_verdicts(&folder, &judged)?;
-    print!("\n{}", members(suite, runs)?);
-    print!("\n{}", claims(&judged));
-    println!("\n{}", folder.join(folder::VERDICTS).display());
+    let (members, claims) = (members(suite, runs)?, claims(&judged));
+    let place = folder.join(folder::VERDICTS);
+    terminal::tell(format_args!("\n{members}\n{claims}\n{}\n", place.shown()));
     Ok(suite::conclude(&suite.name, &judged))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::run::Folder;
 use crate::run::verify::{Report, verify};
 use crate::suite;
@@ -21,14 +21,16 @@ pub fn run(args: Args) -> Result<()> {
         false => verify(&folder)?,
     };
     for name in &report.unlisted {
-        println!("unlisted: `{name}` belongs to no result in this folder");
+        terminal::line(format_args!(
+            "unlisted: `{name}` belongs to no result in this folder"
+        ))?;
     }
     if report.problems.is_empty() {
-        println!(
+        terminal::line(format_args!(
             "{}: {} checks, all as written",
             folder.name(),
             report.checked
-        );
+        ))?;
         return Ok(());
     }
     Err(failure(&report))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::options::{Chosen, CudaOptions, thread_count};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::exec::{EngineKind, Executor};
 use crate::golden::CASE;
 use crate::train::progress::Preparation;
@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     match args.json {
         true => super::print_json(&report)?,
-        false => print!("{report}"),
+        false => terminal::print(&report)?,
     }
     match report.differs() {
         false => Ok(()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::listing::{Expected, Listing};
 use super::video::Source;
 use super::{augment, frame_folders, miniature, pins, roots, something_v2};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::spec::{Data, Experiment};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,7 +123,7 @@ impl Dataset {
                 Kind::Data,
                 format!(
                     "the data are not pinned: there is no pin file `{}`",
-                    path.display()
+                    path.shown()
                 ),
             )
             .hint(

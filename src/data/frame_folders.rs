@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::Sample;
 use super::listing::{Expected, Listing, counted};
 use super::video::{Source, Template};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::spec::FrameFolders;
 
 /// Reads and checks the data set below `root`. Lists are looked for in `base`, the experiment's folder, then in `root`.
@@ -16,7 +16,7 @@ pub fn read(root: &Path, base: &Path, data: &FrameFolders) -> Result<Listing> {
     let mut text = |name: &str| -> Result<(PathBuf, String)> {
         let path = find_text(root, base, name)?;
         texts.push((name.to_owned(), path.clone()));
-        let content = files::read_text(&path)?;
+        let content = files::read_text(&path, limits::LIST)?;
         Ok((path, content))
     };
     let classes = match &data.class_names {
@@ -49,7 +49,7 @@ pub fn read(root: &Path, base: &Path, data: &FrameFolders) -> Result<Listing> {
 fn find_text(root: &Path, base: &Path, name: &str) -> Result<PathBuf> {
     let places = [base.join(name), root.join(name)];
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let [first, second] = places.map(|path| path.display().to_string());
+        let [first, second] = places.map(|path| path.shown().to_string());
         Error::new(
             Kind::Data,
             format!("the list `{name}` is missing; it is neither `{first}` nor `{second}`"),
@@ -80,7 +80,7 @@ fn read_list(root: &Path, data: &FrameFolders, path: &Path, lines: &str) -> Resu
     match counted("lines that cannot be used", &wrong) {
         None => Ok(samples),
         Some(problem) => Err(
-            Error::new(Kind::Data, format!("`{}`: {problem}", path.display()))
+            Error::new(Kind::Data, format!("`{}`: {problem}", path.shown()))
                 .hint("a line is `folder frames label`, the number of frames and the label from 0"),
         ),
     }
@@ -119,7 +119,7 @@ fn missing(sample: &Sample, template: &Template) -> Option<String> {
         .into_iter()
         .map(|number| path.join(template.name(number)))
         .find(|picture| !picture.is_file())
-        .map(|picture| picture.display().to_string())
+        .map(|picture| picture.shown().to_string())
 }
 
 #[cfg(test)]

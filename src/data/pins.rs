@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::{Dataset, Progress, Sample, Split};
 use super::hashes::{self, Cache};
 use super::listing::counted;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 const VERSION: u32 = 1;
 
@@ -117,11 +117,11 @@ fn sidecar_text(videos: &Hashes) -> String {
 
 /// Reads a pin file; its SHA-256 comes with it.
 pub fn read(path: &Path) -> Result<(Pins, String)> {
-    let text = files::read_text(path)?;
+    let text = files::read_text(path, limits::LIST)?;
     let pins: Pins = ron::from_str(&text).map_err(|error| {
         Error::new(
             Kind::Data,
-            format!("the pin file `{}`: {error}", path.display()),
+            format!("the pin file `{}`: {error}", path.shown()),
         )
         .hint("take it from git again, or make it with `ffn data pin`")
     })?;
@@ -131,7 +131,7 @@ pub fn read(path: &Path) -> Result<(Pins, String)> {
             Kind::Data,
             format!(
                 "the pin file `{}` has version {other}, this program reads version {VERSION}",
-                path.display()
+                path.shown()
             ),
         )),
     }
@@ -152,12 +152,12 @@ pub fn pinned_hashes(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = files::read_text(&path)?;
+    let text = files::read_text(&path, limits::LIST)?;
     let computed = files::sha256(text.as_bytes());
     let damaged = |what: String| {
         Error::new(
             Kind::Data,
-            format!("the pinned hashes `{}`: {what}", path.display()),
+            format!("the pinned hashes `{}`: {what}", path.shown()),
         )
         .hint("take the file from git again; without it only the roots are compared")
     };
@@ -186,7 +186,7 @@ pub fn compare(path: &Path, pinned: &Pins, computed: &Computed) -> Result<()> {
         Kind::Data,
         format!(
             "the data are not those of the pins `{}`\n{}",
-            path.display(),
+            path.shown(),
             differences.join("\n")
         ),
     )
@@ -231,7 +231,7 @@ pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Ve
         }
         None => differences.push(format!(
             "which videos differ cannot be said without their pinned hashes, `{}`",
-            sidecar(path).display()
+            sidecar(path).shown()
         )),
     }
     Ok(differences)

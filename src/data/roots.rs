@@ -11,7 +11,7 @@ use etcetera::BaseStrategy;
 use serde::Deserialize;
 
 use super::miniature::VERSION;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::spec::{Data, Miniature};
 
 /// Overrides the path of the configuration file.
@@ -77,10 +77,10 @@ fn config_path() -> Option<PathBuf> {
 }
 
 fn read_config(path: &Path) -> Result<Config> {
-    ron::from_str(&files::read_text(path)?).map_err(|error| {
+    ron::from_str(&files::read_text(path, limits::SETTINGS)?).map_err(|error| {
         Error::new(
             Kind::Usage,
-            format!("the configuration file `{}`: {error}", path.display()),
+            format!("the configuration file `{}`: {error}", path.shown()),
         )
         .hint("it looks like this: (data: {\"sthv2\": \"/data/sthv2\"})")
     })
@@ -106,7 +106,7 @@ fn missing_folder(data: &Data, root: &Path) -> Error {
         format!(
             "the folder of the data set `{}` does not exist: `{}`",
             data.root_name(),
-            root.display()
+            root.shown()
         ),
     )
     .hint(how_to_get(data))
@@ -115,7 +115,7 @@ fn missing_folder(data: &Data, root: &Path) -> Error {
 fn no_root(data: &Data, variable: &str, config: Option<&Path>) -> Error {
     let name = data.root_name();
     let config = config.map_or("the configuration file".to_owned(), |path| {
-        format!("`{}`", path.display())
+        format!("`{}`", path.shown())
     });
     Error::new(
         Kind::Data,

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::dataset::Sample;
 use super::listing::{Expected, Listing, counted};
 use super::video::Source;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// Folders below the root that may hold the label files.
 const LABEL_FOLDERS: [&str; 2] = ["", "labels"];
@@ -58,7 +58,7 @@ pub fn read(root: &Path, expected: Expected) -> Result<Listing> {
     };
     listing.check(expected, |sample| {
         let there = present.contains(&OsString::from(file_name(&sample.id)));
-        (!there).then(|| sample.source.path().display().to_string())
+        (!there).then(|| sample.source.path().shown().to_string())
     })?;
     Ok(listing)
 }
@@ -74,7 +74,7 @@ fn find_text(root: &Path, name: &str) -> Result<PathBuf> {
     });
     let places: Vec<PathBuf> = places.collect();
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let tried: Vec<_> = places.iter().map(|path| format!("\n  {}", path.display())).collect();
+        let tried: Vec<_> = places.iter().map(|path| format!("\n  {}", path.shown())).collect();
         Error::new(
             Kind::Data,
             format!("`{name}.json` is missing; it is none of{}", tried.concat()),
@@ -84,8 +84,8 @@ fn find_text(root: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_slice(&files::read(path)?).map_err(|error| {
-        Error::new(Kind::Data, format!("`{}`: {error}", path.display()))
+    serde_json::from_slice(&files::read(path, limits::LIST)?).map_err(|error| {
+        Error::new(Kind::Data, format!("`{}`: {error}", path.shown()))
             .hint("unpack the label files of the distribution again")
     })
 }
@@ -106,7 +106,7 @@ fn read_classes(path: &Path) -> Result<Vec<String>> {
                     Kind::Data,
                     format!(
                         "`{}`: the class `{name}` has the index `{index}`; each of 0 to {} is expected once",
-                        path.display(),
+                        path.shown(),
                         indices.len() - 1
                     ),
                 ));
@@ -153,7 +153,7 @@ fn read_entries(path: &Path, classes: &[String]) -> Result<Vec<(String, usize)>>
         true => Ok(samples),
         false => Err(Error::new(
             Kind::Data,
-            format!("`{}`:\n{}", path.display(), problems.join("\n")),
+            format!("`{}`:\n{}", path.shown(), problems.join("\n")),
         )
         .hint("the label, train and validation files must be of one release; the test split has no labels")),
     }

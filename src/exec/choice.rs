@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cpu::{processor, speed};
 use super::{EngineKind, Numerics};
-use crate::base::files;
+use crate::base::{files, limits};
 
 /// A 16-bit engine has to be so many times as fast as float32 to be taken: less is within what measurements stray.
 const MARGIN: f64 = 1.05;
@@ -113,7 +113,7 @@ fn path() -> Option<PathBuf> {
 
 /// A file that cannot be read is as none.
 fn remembered() -> Option<Measured> {
-    let text = files::read_text(&path()?).ok()?;
+    let text = files::read_text(&path()?, limits::SETTINGS).ok()?;
     serde_json::from_str(&text).ok()
 }
 

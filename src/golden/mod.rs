@@ -27,7 +27,7 @@ pub use raw::{ReferenceError, Source};
 pub use record::{Recipe, Recorded, record};
 pub use tensors::{Tensor, Tensors};
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::exec::Executor;
 
 /// A bundle that was read and understood; nothing has been computed yet.
@@ -44,7 +44,7 @@ pub fn open(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
     for path in paths {
         let found = open_path(path)?;
         if found.is_empty() {
-            let message = format!("`{}` holds no golden bundle", path.display());
+            let message = format!("`{}` holds no golden bundle", path.shown());
             return Err(Error::new(Kind::Data, message).hint(
                 "a bundle is a folder with case.json and expected.safetensors, a folder with cases.json, \
                  or a file state_dict_names.json; book/src/golden.md describes them",
@@ -59,9 +59,8 @@ fn open_path(path: &Path) -> Result<Vec<Bundle>> {
     if let Some(bundle) = open_bundle(path)? {
         return Ok(vec![bundle]);
     }
-    let unreadable = |e: std::io::Error| {
-        Error::new(Kind::Data, format!("cannot read `{}`: {e}", path.display()))
-    };
+    let unreadable =
+        |e: std::io::Error| Error::new(Kind::Data, format!("cannot read `{}`: {e}", path.shown()));
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         entries.push(entry.map_err(unreadable)?.path());

@@ -10,7 +10,7 @@ use super::network::{Bundle, CASE, EXPECTED};
 use super::raw::{Mode, Raw, ReferenceError, Source};
 use super::taps;
 use super::tensors::{self, Tensors};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 use crate::exec::{EngineKind, Executor};
 use crate::graph::Graph;
 use crate::model::StateDict;
@@ -67,7 +67,7 @@ pub fn record(recipe: &Recipe, out: &Path, update: bool) -> Result<Recorded> {
         .map_err(|e| Error::io("write into", parent, &e))?;
     let comparison = write(recipe, draft.path()).map_err(|error| {
         // Nobody has seen the draft: the bundle is what a person asked for.
-        let (draft, out) = (draft.path().display().to_string(), out.display());
+        let (draft, out) = (draft.path().shown().to_string(), out.shown());
         let message = error.message.replace(&draft, &out.to_string());
         Error { message, ..error }
     })?;
@@ -88,10 +88,10 @@ fn check_place(out: &Path, update: bool) -> Result<()> {
     let other = names
         .iter()
         .find(|name| FILES.iter().all(|file| *name != file));
-    let refuse = |what: String| Error::new(Kind::Usage, format!("`{}` {what}", out.display()));
+    let refuse = |what: String| Error::new(Kind::Usage, format!("`{}` {what}", out.shown()));
     match other {
         Some(name) => Err(
-            refuse(format!("has something else in it: `{}`", name.display()))
+            refuse(format!("has something else in it: `{}`", name.shown()))
                 .hint("choose a folder that is not there yet"),
         ),
         None if !names.is_empty() && !update => Err(refuse("holds a bundle already".to_owned())

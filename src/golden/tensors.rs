@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, View, tensor::TensorView};
 use serde::de::DeserializeOwned;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, files};
 
 /// Largest `case.json`, in bytes; a case is a page of text.
 const MAX_JSON: u64 = 1 << 20;
@@ -149,7 +148,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 /// A bundle that cannot be read or understood.
 pub fn damaged(path: &Path, what: &str) -> Error {
-    Error::new(Kind::Data, format!("`{}`: {what}", path.display()))
+    Error::new(Kind::Data, format!("`{}`: {what}", path.shown()))
 }
 
 /// A file of at most `most` bytes.
@@ -157,7 +156,7 @@ fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     let refused = |what: String| damaged(path, &what);
     let unreadable = |e: std::io::Error| refused(format!("cannot read it: {e}"));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
+    let file = files::open(path).map_err(unreadable)?;
     file.take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::{self, Checkpoint};
 use crate::exec::Statistics;
@@ -44,7 +44,7 @@ impl Weights {
         params: &mut [Vec<f32>],
         statistics: &mut Statistics,
     ) -> Result<()> {
-        let what = format!("file of initial weights `{}`", self.path.display());
+        let what = format!("file of initial weights `{}`", self.path.shown());
         let mapping = Mapping::new(&what, graph, &self.checkpoint, Purpose::Initial, &[])?;
         let loaded = mapping.load(false);
         let loaded = loaded.map_err(|error| read::at(&self.path, error))?;
@@ -72,7 +72,7 @@ fn mismatch(path: &Path, expected: &str, computed: &str) -> Error {
         Kind::Data,
         format!(
             "hash mismatch for the initial weights `{}`\n  expected: {expected}\n  computed: {computed}",
-            path.display()
+            path.shown()
         ),
     )
     .hint("this is another file than the experiment was written for; get that one, or pin this one")
@@ -81,7 +81,7 @@ fn mismatch(path: &Path, expected: &str, computed: &str) -> Error {
 fn unpinned(path: &Path, computed: &str) -> Error {
     Error::new(
         Kind::Data,
-        format!("the initial weights `{}` are not pinned", path.display()),
+        format!("the initial weights `{}` are not pinned", path.shown()),
     )
     .hint(format!(
         "write sha256: Some(\"{computed}\") beside the file's name in the experiment"

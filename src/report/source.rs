@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 use crate::data::clip::evaluation_size;
 use crate::data::pins;
 use crate::graph::Graph;
@@ -134,7 +134,7 @@ impl Run {
         match named.next() {
             None => stale(format!(
                 "`{}` has no experiment called `{}` any more",
-                folder.display(),
+                folder.shown(),
                 self.experiment.name
             )),
             Some(now) => {
@@ -171,7 +171,7 @@ impl Run {
                 format!(
                     "the run `{}` is stale: its pins changed since\n  expected {pins_sha256}\n  computed {found} of `{}`",
                     self.name(),
-                    path.display()
+                    path.shown()
                 ),
             )
             .hint("run the experiment on the data as they are pinned now")),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::Mark;
 use super::seal;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 
 pub const MODEL: &str = "model.safetensors";
 pub const MOMENTUM: &str = "momentum.safetensors";
@@ -141,7 +141,7 @@ pub fn hash_mismatch(path: &Path, expected: &str, computed: &str) -> Error {
         Kind::Run,
         format!(
             "hash mismatch for `{}`\n  expected {expected}\n  computed {computed}",
-            path.display()
+            path.shown()
         ),
     )
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::history::{self, History};
 use super::manifest::{FORMAT, Manifest};
 use super::seal;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::spec::{self, Experiment};
 
 pub const EXPERIMENT: &str = "experiment.ron";
@@ -100,7 +100,7 @@ impl Folder {
                 Kind::Run,
                 format!(
                     "another process works on the run `{}`: {}",
-                    self.path.display(),
+                    self.path.shown(),
                     holder(&path)
                 ),
             )
@@ -128,7 +128,7 @@ impl Folder {
                 Kind::Run,
                 format!(
                     "`{}` is not a run folder: it has no {MANIFEST}",
-                    self.path.display()
+                    self.path.shown()
                 ),
             )
             .hint(
@@ -142,7 +142,7 @@ impl Folder {
                 Kind::Run,
                 format!(
                     "`{}` has format {other}, this program reads format {FORMAT}",
-                    self.path.display()
+                    self.path.shown()
                 ),
             )),
         }
@@ -200,8 +200,8 @@ impl Folder {
     /// The class names in label order.
     pub fn classes(&self) -> Result<Vec<String>> {
         let path = self.join(CLASSES);
-        serde_json::from_str(&files::read_text(&path)?)
-            .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+        serde_json::from_str(&files::read_text(&path, limits::DOCUMENT)?)
+            .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.shown())))
     }
 
     pub fn write_classes(&self, classes: &[String]) -> Result<()> {

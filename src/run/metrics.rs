@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// One training step. Numbers are written as the shortest text that reads back as the same value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl Metrics {
 
 /// Fails unless the file begins with what was marked.
 pub fn check(path: &Path, mark: &Mark) -> Result<()> {
-    let mut file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let mut file = files::open(path).map_err(|e| Error::io("open", path, &e))?;
     hash_up_to(&mut file, path, mark).map(drop)
 }
 
@@ -140,7 +140,7 @@ fn hash_up_to(file: &mut File, path: &Path, mark: &Mark) -> Result<Sha256> {
         format!(
             "the first {} bytes of `{}` are not those of the checkpoint\n  expected {}\n  computed {computed} ({bytes} bytes)",
             mark.bytes,
-            path.display(),
+            path.shown(),
             mark.sha256,
         ),
     ))
@@ -148,11 +148,11 @@ fn hash_up_to(file: &mut File, path: &Path, mark: &Mark) -> Result<Sha256> {
 
 /// Every record of a file, which must be the steps from 0 on without a gap.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    let text = files::read_text(path)?;
+    let text = files::read_text(path, limits::DOCUMENT)?;
     let damaged = |line: usize, what: String| {
         Error::new(
             Kind::Run,
-            format!("`{}` line {}: {what}", path.display(), line + 1),
+            format!("`{}` line {}: {what}", path.shown(), line + 1),
         )
     };
     text.lines()
@@ -206,12 +206,12 @@ mod tests {
         metrics.append(&record(0)).unwrap();
         let mark = metrics.mark().unwrap();
         metrics.append(&record(1)).unwrap();
-        let uninterrupted = files::read(&path).unwrap();
+        let uninterrupted = files::read(&path, limits::DOCUMENT).unwrap();
         std::fs::write(&path, [&uninterrupted[..], b"{\"step\":2,\"ep"].concat()).unwrap();
 
         let mut metrics = Metrics::resume(&path, &mark).unwrap();
         metrics.append(&record(1)).unwrap();
-        assert_eq!(files::read(&path).unwrap(), uninterrupted);
+        assert_eq!(files::read(&path, limits::DOCUMENT).unwrap(), uninterrupted);
         assert_eq!(read(&path).unwrap(), [record(0), record(1)]);
         check(&path, &metrics.mark().unwrap()).unwrap();
     }
@@ -223,14 +223,14 @@ mod tests {
         let mut metrics = Metrics::resume(&path, &Mark::start()).unwrap();
         metrics.append(&record(0)).unwrap();
         let mark = metrics.mark().unwrap();
-        let mut bytes = files::read(&path).unwrap();
+        let mut bytes = files::read(&path, limits::DOCUMENT).unwrap();
         bytes[9] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert!(Metrics::resume(&path, &mark).is_err());
         std::fs::write(&path, &bytes[..20]).unwrap();
         assert!(Metrics::resume(&path, &mark).is_err());
         assert_eq!(
-            files::read(&path).unwrap().len(),
+            files::read(&path, limits::DOCUMENT).unwrap().len(),
             20,
             "a refused file is left as it is"
         );

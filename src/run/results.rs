@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::hash_mismatch;
 use crate::base::statistics::percentage;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// How many classes of a clip are kept.
 pub const TOP: usize = 5;
@@ -151,7 +151,7 @@ pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Re
 /// The predictions that belong to a summary in the same folder; fails where they are not those that it was made from.
 pub fn read_predictions(folder: &Path, summary: &Summary) -> Result<Vec<Prediction>> {
     let path = folder.join(format!("{}.predictions.jsonl", summary.frames));
-    let text = files::read_text(&path)?;
+    let text = files::read_text(&path, limits::DOCUMENT)?;
     let computed = files::sha256(text.as_bytes());
     if computed != summary.predictions_sha256 {
         return Err(hash_mismatch(&path, &summary.predictions_sha256, &computed));
@@ -159,7 +159,7 @@ pub fn read_predictions(folder: &Path, summary: &Summary) -> Result<Vec<Predicti
     let lines = text.lines().enumerate();
     let read = lines.map(|(index, line)| {
         serde_json::from_str(line).map_err(|e| {
-            let place = format!("`{}` line {}", path.display(), index + 1);
+            let place = format!("`{}` line {}", path.shown(), index + 1);
             Error::new(Kind::Run, format!("{place}: {e}"))
         })
     });
@@ -188,8 +188,8 @@ pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
 }
 
 fn read(path: &Path) -> Result<Summary> {
-    serde_json::from_str(&files::read_text(path)?)
-        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+    serde_json::from_str(&files::read_text(path, limits::DOCUMENT)?)
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.shown())))
 }
 
 #[cfg(test)]

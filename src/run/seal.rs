@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 const OPENING: &str = "{\n  \"seal\": \"";
 const DIGITS: usize = 64;
@@ -49,7 +49,7 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 fn text(path: &Path) -> Result<String> {
-    let text = String::from_utf8(files::read(path)?)
+    let text = String::from_utf8(files::read(path, limits::DOCUMENT)?)
         .map_err(|_| damaged(path, "it is not UTF-8 text any more"))?;
     match intact(&text) {
         true => Ok(text),
@@ -58,10 +58,7 @@ fn text(path: &Path) -> Result<String> {
 }
 
 fn damaged(path: &Path, what: &str) -> Error {
-    Error::new(
-        Kind::Run,
-        format!("`{}` is damaged: {what}", path.display()),
-    )
+    Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.shown()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exchange::write::{self, Notes};
 use crate::model::StateDict;
 use crate::model::state::{self, Named};
@@ -22,13 +22,9 @@ pub fn encode_floats(tensors: &[Named]) -> Result<Vec<u8>> {
 
 /// What [`encode`] wrote, by name.
 pub fn decode(path: &Path) -> Result<StateDict> {
-    let bytes = files::read(path)?;
-    let damaged = |what: String| {
-        Error::new(
-            Kind::Run,
-            format!("`{}` is damaged: {what}", path.display()),
-        )
-    };
+    let bytes = files::read(path, limits::WEIGHTS)?;
+    let damaged =
+        |what: String| Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.shown()));
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
     let mut state = StateDict {
         floats: Vec::new(),

@@ -7,7 +7,7 @@ use super::finish::is_record;
 use super::folder::{ANALYSIS, Folder, METRICS};
 use super::manifest::Manifest;
 use super::{metrics, seal};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub fn intact(folder: &Folder) -> Result<()> {
         None => Ok(()),
         Some(problem) => Err(problem.hint(format!(
             "`ffn verify {}` lists all that is not as it was written",
-            folder.path().display()
+            folder.path().shown()
         ))),
     }
 }
@@ -139,7 +139,7 @@ fn check_checkpoints(
                 true => Ok(()),
                 false => Err(Error::new(
                     Kind::Run,
-                    format!("`{}` is of another run or step", path.display()),
+                    format!("`{}` is of another run or step", path.shown()),
                 )),
             }
         });
@@ -152,7 +152,7 @@ fn check_hash(path: &Path, expected: &str) -> Result<()> {
     if !path.exists() {
         return Err(Error::new(
             Kind::Run,
-            format!("`{}` is missing", path.display()),
+            format!("`{}` is missing", path.shown()),
         ));
     }
     let computed = files::sha256_of_file(path)?;

@@ -24,7 +24,7 @@ pub use experiment::*;
 pub use schema::{schema, suite_schema};
 pub use suite::{LoadedSuite, Suite};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use decode::Decoder;
 use report::{Mistake, Source};
 
@@ -66,14 +66,14 @@ pub fn load_document(path: &Path) -> Result<Document> {
         )?)));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    suite::parse(&path.display().to_string(), &text, folder).map(Document::Suite)
+    suite::parse(&path.shown().to_string(), &text, folder).map(Document::Suite)
 }
 
 fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
     if text.len() > MOST_BYTES {
         return Err(refuse(path, "it is larger than 64 KiB"));
     }
-    let (experiment, warnings) = parse(&path.display().to_string(), text)?;
+    let (experiment, warnings) = parse(&path.shown().to_string(), text)?;
     Ok(Loaded {
         experiment,
         base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
@@ -82,7 +82,7 @@ fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let bytes = files::read(path)?;
+    let bytes = files::read(path, limits::SUITE)?;
     if bytes.len() > MOST_SUITE_BYTES {
         return Err(refuse(path, "it is larger than 1 MiB"));
     }
@@ -93,7 +93,7 @@ fn read_text(path: &Path) -> Result<String> {
 }
 
 fn refuse(path: &Path, why: &str) -> Error {
-    let message = format!("{} is no experiment: {why}", path.display());
+    let message = format!("{} is no experiment: {why}", path.shown());
     Error::new(Kind::Experiment, message)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::evidence::folders;
 use super::record::{Judged, MemberRun, Record};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::run::folder::LOCK;
 use crate::run::{Folder, checkpoint, seal};
 use crate::spec::{self, Suite};
@@ -56,8 +56,8 @@ pub fn write_verdicts(folder: &Folder, verdicts: &[Judged]) -> Result<()> {
 /// The suite itself, from its canonical form.
 pub fn read(folder: &Folder) -> Result<Suite> {
     let path = folder.join(SUITE);
-    let text = files::read_text(&path)?;
-    let name = path.display().to_string();
+    let text = files::read_text(&path, limits::SUITE)?;
+    let name = path.shown().to_string();
     Ok(spec::suite::parse(&name, &text, folder.path())?.suite)
 }
 
@@ -80,9 +80,9 @@ pub fn read_record(folder: &Folder) -> Result<Record> {
 pub fn read_verdicts(folder: &Folder) -> Result<Vec<Judged>> {
     let path = folder.join(VERDICTS);
     let again = |error: Error| error.hint("`ffn run` with the suite's file judges its claims");
-    let text = files::read_text(&path).map_err(again)?;
+    let text = files::read_text(&path, limits::SUITE).map_err(again)?;
     serde_json::from_str(&text)
-        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.display())))
+        .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.shown())))
         .map_err(again)
 }
 

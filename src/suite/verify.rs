@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::folder;
 use super::judge::judge;
 use super::record::{Judged, MemberRun, Record};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::run::Folder;
 use crate::run::verify::{self, Report};
 use crate::spec::Suite;
@@ -47,7 +47,7 @@ fn runs_once(record: &Record) -> impl Iterator<Item = &MemberRun> {
 
 fn check_run(run: &Folder, member: &MemberRun, report: &mut Report) -> Result<()> {
     if !run.exists() {
-        let (path, name) = (run.path().display(), &member.name);
+        let (path, name) = (run.path().shown(), &member.name);
         let message = format!("the run `{path}` of `{name}` is missing");
         let hint = "`ffn run` with the suite's file makes what is missing of it";
         report.note(Err(Error::new(Kind::Run, message).hint(hint)));

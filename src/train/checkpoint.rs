@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::learner::Learner;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::model::Model;
 use crate::run::checkpoint::{self, MODEL, MOMENTUM, Moment, State};
 use crate::run::{Folder, folder, metrics, tensors};
@@ -73,7 +73,7 @@ fn verified(path: &Path, identity: &str) -> Result<State> {
     if state.identity != identity {
         return Err(Error::new(
             Kind::Run,
-            format!("`{}` is of another experiment", path.display()),
+            format!("`{}` is of another experiment", path.shown()),
         ));
     }
     Ok(state)
@@ -94,10 +94,7 @@ pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
     let (_, path) = all.last().ok_or_else(|| {
         Error::new(
             Kind::Run,
-            format!(
-                "the run `{}` has no checkpoint yet",
-                folder.path().display()
-            ),
+            format!("the run `{}` has no checkpoint yet", folder.path().shown()),
         )
     })?;
     let state = verified(path, &folder.experiment()?.identity())?;
@@ -114,7 +111,7 @@ fn none_is_intact(folder: &Folder, damaged: &[Error]) -> Error {
         Kind::Run,
         format!(
             "no checkpoint of `{}` is intact{}",
-            folder.path().display(),
+            folder.path().shown(),
             reasons.concat()
         ),
     )

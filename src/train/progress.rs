@@ -1,5 +1,6 @@
 //! What a person sees while a run works: a bar on a terminal, a line now and then anywhere else. All on stderr.
 
+use crate::base::terminal;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -60,9 +61,9 @@ impl Screen {
         }
     }
 
-    /// Prints on stdout, above the bars.
+    /// Prints on stdout, above the bars. Runs go on where nobody reads it: the log and the run folder have it.
     pub fn print(&self, text: &str) {
-        self.bars.suspend(|| print!("{text}"));
+        self.bars.suspend(|| terminal::tell(text));
     }
 }
 
@@ -175,7 +176,8 @@ impl Progress {
 
     /// A line of its own, above the bars.
     pub fn say(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("{}{line}", self.label));
+        self.bars
+            .suspend(|| terminal::say(format_args!("{}{line}", self.label)));
     }
 
     /// Nothing is under way any more.
@@ -263,7 +265,7 @@ impl Preparation {
             }
             task.bar.set_position(done as u64);
         } else if task.told.elapsed() >= LINE_EVERY {
-            eprintln!("{name}: {done}/{total}");
+            terminal::say(format_args!("{name}: {done}/{total}"));
             task.told = Instant::now();
         }
         if done >= total {

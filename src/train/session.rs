@@ -14,7 +14,7 @@ use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
 use crate::exec::{Executor, Next};
@@ -240,7 +240,7 @@ impl<'a> Session<'a> {
                 "stopped after step {} of {}: {reason}; everything is saved in `{}`",
                 self.step,
                 self.manifest.steps,
-                self.job.folder.path().display()
+                self.job.folder.path().shown()
             ),
         )
         .hint("the same command goes on from there"))
@@ -365,7 +365,7 @@ impl<'a> Session<'a> {
     }
 
     fn warn(&mut self, sentence: &str) -> Result<()> {
-        eprintln!("warning: {sentence}");
+        terminal::say(format_args!("warning: {sentence}"));
         self.log.say(&format!("warning: {sentence}"))
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::report::{Difference, Outcome, Report, Stage};
 use super::side::Side;
 use super::{Halt, Pair, Walk, declared, replay, samples};
-use crate::base::Result;
+use crate::base::{Result, Shown};
 use crate::exec::Executor;
 use crate::golden::{Case, Comparison, Group, ModelBundle, held_still};
 use crate::graph::Graph;
@@ -17,7 +17,7 @@ use crate::spec::{self, Alteration, Experiment, Method};
 pub fn walk(side: &Side, path: &Path, executor: Executor) -> Result<Report> {
     let bundle = ModelBundle::open(path)?;
     let case = &bundle.case;
-    let name = format!("{} (golden bundle {})", path.display(), case.name);
+    let name = format!("{} (golden bundle {})", path.shown(), case.name);
     let mut walk = Walk::new(Report::new(side.describe(), name));
     let held = Pair::new(
         held_still(side.experiment.clone(), case.size),

@@ -7,7 +7,7 @@ use super::replay::weights;
 use super::report::{Difference, Outcome, Stage};
 use super::side::{Run, Side};
 use super::{Halt, Pair, Walk};
-use crate::base::{Result, files};
+use crate::base::{Result, files, limits};
 use crate::run::checkpoint::{self, MODEL, MOMENTUM};
 use crate::run::folder::{EVAL, METRICS};
 use crate::run::metrics::{self, Record};
@@ -144,7 +144,7 @@ fn predictions(runs: &Pair<&Run>) -> Result<Outcome> {
         if !paths.b.exists() {
             continue;
         }
-        let read = |path: &Path| files::read_text(path);
+        let read = |path: &Path| files::read_text(path, limits::DOCUMENT);
         let Pair { a, b } = paths.as_ref().map(|path| read(path)).both()?;
         let frames = name.trim_end_matches(SUFFIX).to_owned();
         let mut pairs = a.lines().zip(b.lines()).enumerate();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Options, Pair};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::data::dataset::OpenOptions;
 use crate::data::{Dataset, pins};
 use crate::exec::EngineKind;
@@ -35,7 +35,7 @@ impl Side {
             false => {
                 let loaded = spec::load(path)?;
                 Ok(Self {
-                    name: path.display().to_string(),
+                    name: path.shown().to_string(),
                     experiment: loaded.experiment,
                     base: loaded.base,
                     run: None,
@@ -53,7 +53,7 @@ impl Side {
             .last()
             .map(|p| p.experiment_folder.clone());
         Ok(Self {
-            name: path.display().to_string(),
+            name: path.shown().to_string(),
             experiment: folder.experiment()?,
             base: base.unwrap_or_default(),
             run: Some(Run { folder, manifest }),
@@ -90,7 +90,7 @@ impl Side {
         }
         let path = self.pins();
         if !path.exists() {
-            let message = format!("there is no pin file `{}`", path.display());
+            let message = format!("there is no pin file `{}`", path.shown());
             return Err(Error::new(Kind::Data, message));
         }
         let (pins, pins_sha256) = pins::read(&path)?;

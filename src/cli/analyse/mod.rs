@@ -18,7 +18,7 @@ use crate::analysis::{
     Alterations, Confusion, Content, Document, Flips, Gains, Latency, PreciseNorms, Subject,
     Surface,
 };
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::report::source::Suite;
 use crate::run::{Folder, results, verify};
 use crate::suite;
@@ -98,10 +98,10 @@ pub fn run(args: Args) -> Result<()> {
         let analyses = work.analyses(against.as_ref())?;
         match args.json {
             true => all.push(analyses),
-            false => print!(
+            false => terminal::print(format_args!(
                 "{}",
                 tables::describe(&name, &analyses, &trained, args.layers)
-            ),
+            ))?,
         }
     }
     match args.json {
@@ -175,7 +175,7 @@ impl<'a> Work<'a> {
         if !manifest.finished {
             return Err(Error::new(
                 Kind::Run,
-                format!("the run `{}` is not finished", folder.path().display()),
+                format!("the run `{}` is not finished", folder.path().shown()),
             )
             .hint("`ffn run` with its experiment goes on with it"));
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::cli::options::DeviceOptions;
 use crate::cli::{print_json, table};
 use crate::exec::cuda::algorithms::{self, Timed};
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     match args.json {
         true => print_json(&report),
         false => {
-            print!("{}", report.text());
+            terminal::print(format_args!("{}", report.text()))?;
             Ok(())
         }
     }

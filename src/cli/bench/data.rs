@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::count;
-use crate::base::Result;
+use crate::base::{Result, terminal};
 use crate::bench::{Loading, Timing, Work, measure, process};
 use crate::cli::data::Selection;
 use crate::cli::options::thread_count;
@@ -72,12 +72,12 @@ pub fn run(args: &Args) -> Result<()> {
         return print_json(&report);
     }
     let median = report.timing.median();
-    println!(
+    terminal::line(format_args!(
         "loader: {} clips, {} frames of batches, {workers} workers, {median:.2} s: {:.1} clips/s, {:.0} frames/s",
         report.clips,
         report.frames,
         report.clips as f64 / median,
         report.frames as f64 / median
-    );
+    ))?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::options::MachineOptions;
 use super::{print_json, table};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
 use crate::exec::{Device, EngineKind, Executor};
@@ -244,12 +244,12 @@ fn compute<W: Work>(
     if args.json {
         return print_json(&report);
     }
-    print!("{}", report.overview());
+    terminal::print(format_args!("{}", report.overview()))?;
     if args.profile {
-        print!("\n{}", report.profile_table());
+        terminal::print(format_args!("\n{}", report.profile_table()))?;
     }
     if args.steps {
-        print!("\n{}", report.step_table());
+        terminal::print(format_args!("\n{}", report.step_table()))?;
     }
     Ok(())
 }

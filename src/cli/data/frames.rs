@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::files::{sha256, write_atomic};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::video::{Picture, Source, Video, VideoError};
 
 #[derive(Debug, clap::Args)]
@@ -38,14 +38,17 @@ pub fn run(args: Args) -> Result<()> {
     };
     let mut video = Video::open(&source).map_err(explain)?;
     let count = video.frame_count();
-    println!("{name}: {count} frame{}", if count == 1 { "" } else { "s" });
+    terminal::line(format_args!(
+        "{name}: {count} frame{}",
+        if count == 1 { "" } else { "s" }
+    ))?;
     let pictures = video.frames(&args.at).map_err(explain)?;
     for (index, picture) in args.at.iter().zip(pictures) {
         let (width, height) = (picture.width, picture.height);
-        println!(
+        terminal::line(format_args!(
             "{index:5}  {width}x{height}  sha256 {}",
             sha256(&picture.rgb)
-        );
+        ))?;
         if let Some(folder) = &args.out {
             write_png(&folder.join(format!("{name}_{index:05}.png")), &picture)?;
         }
@@ -57,7 +60,7 @@ fn write_png(path: &Path, picture: &Picture) -> Result<()> {
     let png = picture.to_png().map_err(|error| {
         Error::new(
             Kind::Io,
-            format!("cannot write `{}`: {error}", path.display()),
+            format!("cannot write `{}`: {error}", path.shown()),
         )
     })?;
     write_atomic(path, &png)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Selection;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::pins::{self, Computed, Pins};
 
 #[derive(Debug, clap::Args)]
@@ -27,16 +27,19 @@ pub fn run(args: Args) -> Result<()> {
         let differences = pins::differences(&path, &pinned, &computed)?;
         match (differences.is_empty(), args.update) {
             (true, _) => {
-                println!("the pins `{}` are those of the data", path.display());
+                terminal::line(format_args!(
+                    "the pins `{}` are those of the data",
+                    path.shown()
+                ))?;
                 // Where the hashes were not kept in git, they are made again.
                 return pins::write(&path, &computed);
             }
             (false, false) => return Err(refuse(&path, &differences)),
-            (false, true) => println!("{}\n", differences.join("\n")),
+            (false, true) => terminal::line(format_args!("{}\n", differences.join("\n")))?,
         }
     }
     pins::write(&path, &computed)?;
-    print(&path, &computed);
+    print(&path, &computed)?;
     Ok(())
 }
 
@@ -45,7 +48,7 @@ fn refuse(path: &Path, differences: &[String]) -> Error {
         Kind::Data,
         format!(
             "there are pins of other data, `{}`\n{}",
-            path.display(),
+            path.shown(),
             differences.join("\n")
         ),
     )
@@ -54,15 +57,18 @@ fn refuse(path: &Path, differences: &[String]) -> Error {
     )
 }
 
-fn print(path: &Path, computed: &Computed) {
+fn print(path: &Path, computed: &Computed) -> Result<()> {
     let Pins {
         train, validation, ..
     } = &computed.pins;
-    println!("{} training clips, root {}", train.count, train.root);
-    println!(
+    terminal::line(format_args!(
+        "{} training clips, root {}",
+        train.count, train.root
+    ))?;
+    terminal::line(format_args!(
         "{} validation clips, root {}",
         validation.count, validation.root
-    );
-    println!("written: {}", path.display());
-    println!("written: {}", pins::sidecar(path).display());
+    ))?;
+    terminal::line(format_args!("written: {}", path.shown()))?;
+    terminal::line(format_args!("written: {}", pins::sidecar(path).shown()))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Found, Selection};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::data::clip;
 use crate::data::sampling::Draw;
 use crate::data::sheet::{contact_sheet, pictures};
@@ -49,7 +49,7 @@ enum Which {
 }
 
 /// What the network is given of one clip.
-struct Shown {
+struct Sheet {
     size: usize,
     branches: Vec<Branch>,
 }
@@ -76,9 +76,15 @@ pub fn run(args: Args) -> Result<()> {
             Split::Validation => validation(&found, sample),
         }?;
         let name = sample.id.replace(['/', '\\'], "_");
-        println!("{}  {}", sample.id, found.dataset.classes[sample.label]);
+        terminal::line(format_args!(
+            "{}  {}",
+            sample.id, found.dataset.classes[sample.label]
+        ))?;
         for branch in &shown.branches {
-            println!("  {:3} frames  {}", branch.frames, branch.note);
+            terminal::line(format_args!(
+                "  {:3} frames  {}",
+                branch.frames, branch.note
+            ))?;
         }
         write_sheet(&args.out.join(format!("{name}.png")), &shown)?;
         if args.raw {
@@ -104,7 +110,7 @@ fn places(samples: &[Sample], args: &Args) -> Result<Vec<usize>> {
     args.ids.iter().map(place).collect()
 }
 
-fn train(found: &Found, place: usize, epoch: u64) -> Result<Shown> {
+fn train(found: &Found, place: usize, epoch: u64) -> Result<Sheet> {
     let experiment = &found.loaded.experiment;
     let sample = &found.dataset.train[place];
     let draw = Draw {
@@ -131,13 +137,13 @@ fn train(found: &Found, place: usize, epoch: u64) -> Result<Shown> {
             note: format!("{indices:?}{flipped}"),
         })
         .collect();
-    Ok(Shown {
+    Ok(Sheet {
         size: experiment.train.clips.size,
         branches,
     })
 }
 
-fn validation(found: &Found, sample: &Sample) -> Result<Shown> {
+fn validation(found: &Found, sample: &Sample) -> Result<Sheet> {
     let eval = &found.loaded.experiment.eval;
     let all = clip::evaluate(&sample.source, eval, &eval.frames)
         .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
@@ -148,14 +154,14 @@ fn validation(found: &Found, sample: &Sample) -> Result<Shown> {
         pixels,
         note: format!("views: {views}"),
     };
-    Ok(Shown {
+    Ok(Sheet {
         size: clip::evaluation_size(eval),
         branches: all.into_iter().zip(&eval.frames).map(branch).collect(),
     })
 }
 
 /// One row for each view of each branch.
-fn write_sheet(path: &std::path::Path, shown: &Shown) -> Result<()> {
+fn write_sheet(path: &std::path::Path, shown: &Sheet) -> Result<()> {
     let mut rows = Vec::new();
     for branch in &shown.branches {
         let all = pictures(&branch.pixels, shown.size);
@@ -164,17 +170,17 @@ fn write_sheet(path: &std::path::Path, shown: &Shown) -> Result<()> {
     let png = contact_sheet(&rows).to_png().map_err(|error| {
         Error::new(
             Kind::Io,
-            format!("cannot write `{}`: {error}", path.display()),
+            format!("cannot write `{}`: {error}", path.shown()),
         )
     })?;
     files::write_atomic(path, &png)
 }
 
-fn write_raw(path: &std::path::Path, shown: &Shown) -> Result<()> {
+fn write_raw(path: &std::path::Path, shown: &Sheet) -> Result<()> {
     let unwritable = |error: safetensors::SafeTensorError| {
         Error::new(
             Kind::Io,
-            format!("cannot write `{}`: {error}", path.display()),
+            format!("cannot write `{}`: {error}", path.shown()),
         )
     };
     let mut tensors = BTreeMap::new();

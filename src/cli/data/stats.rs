@@ -1,7 +1,7 @@
 //! `ffn data stats`
 
 use super::Selection;
-use crate::base::Result;
+use crate::base::{Result, terminal};
 use crate::cli::{print_json, table};
 use crate::data::stats::{self, FrameStats, SplitStats, Stats};
 
@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.json {
         true => print_json(&stats),
         false => {
-            print!("{}", render(&stats));
+            terminal::print(format_args!("{}", render(&stats)))?;
             Ok(())
         }
     }

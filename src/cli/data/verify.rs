@@ -1,7 +1,7 @@
 //! `ffn data verify`
 
 use super::Selection;
-use crate::base::Result;
+use crate::base::{Result, Shown, terminal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,11 +19,11 @@ pub fn run(args: Args) -> Result<()> {
     let report = |what: &str, done, total| found.tell(what, done, total);
     let mut dataset = found.dataset.clone();
     dataset.verify(&path, args.full, &report)?;
-    println!(
+    terminal::line(format_args!(
         "{} training and {} validation clips are those of the pins `{}`",
         dataset.train.len(),
         dataset.validation.len(),
-        path.display()
-    );
+        path.shown()
+    ))?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::cli::opening;
 use crate::cli::options::thread_count;
 use crate::exec::{EngineKind, Executor};
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
         },
     };
     let recorded = golden::record(&recipe, &args.out, args.update)?;
-    print(&recorded);
+    print(&recorded)?;
     Ok(())
 }
 
@@ -114,9 +114,10 @@ fn read(args: &Args, threads: usize) -> Result<(Experiment, Option<StateDict>)> 
     Ok((experiment, Some(model.state_dict()?)))
 }
 
-fn print(recorded: &Recorded) {
-    println!("{}", recorded.comparison);
+fn print(recorded: &Recorded) -> Result<()> {
+    terminal::line(&recorded.comparison)?;
     for (name, bytes) in &recorded.files {
-        println!("{name:<22} {:>12} bytes", bytes);
+        terminal::line(format_args!("{name:<22} {:>12} bytes", bytes))?;
     }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 use crate::cli::options::{DeviceOptions, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden;
@@ -37,15 +37,15 @@ pub fn run(args: Args) -> Result<()> {
     let (mut groups, mut failures) = (0, 0);
     for bundle in &bundles {
         let comparison = bundle.verify(executor)?;
-        println!("{comparison}");
+        terminal::line(&comparison)?;
         groups += comparison.groups.len();
         failures += comparison.failures();
     }
-    println!(
+    terminal::line(format_args!(
         "bundles: {}, groups: {groups}, failures: {failures}, time: {:.1} s",
         bundles.len(),
         begun.elapsed().as_secs_f64()
-    );
+    ))?;
     match failures {
         0 => Ok(()),
         n => Err(Error::new(

@@ -10,7 +10,7 @@ use serde::Serialize;
 use self::card::{Card, OnCard, Planned};
 use super::options::DeviceOptions;
 use super::print_json;
-use crate::base::Result;
+use crate::base::{Result, terminal};
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::exec::{Device, EngineKind};
@@ -60,10 +60,7 @@ pub fn run(args: Args) -> Result<()> {
             let plan = Plan::of(&loaded.experiment, &target)?;
             match args.json {
                 true => print_json(&plan),
-                false => {
-                    plan.tell(&args);
-                    Ok(())
-                }
+                false => plan.tell(&args),
             }
         }
         Document::Suite(loaded) => {
@@ -73,9 +70,9 @@ pub fn run(args: Args) -> Result<()> {
                 return print_json(&plans);
             }
             for (name, plan) in &plans {
-                println!("{name}:");
-                plan.tell(&args);
-                println!();
+                terminal::line(format_args!("{name}:"))?;
+                plan.tell(&args)?;
+                terminal::line("")?;
             }
             Ok(())
         }
@@ -83,7 +80,9 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn tell_warnings(warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("{warning}\n"));
+    warnings
+        .iter()
+        .for_each(|warning| terminal::say(format_args!("{warning}\n")));
 }
 
 /// Of every member, by name; its seeds cost the same.

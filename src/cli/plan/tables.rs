@@ -1,5 +1,6 @@
 //! A plan as a person reads it.
 
+use crate::base::{Result, terminal};
 use std::fmt::{self, Display, Formatter};
 
 use super::{Args, EvalShape, Forward, Fused, GroupOf, Layer, Memory, Plan};
@@ -22,19 +23,23 @@ impl Display for EvalShape {
 }
 
 impl Plan {
-    pub fn tell(&self, args: &Args) {
-        print!("{}", self.overview());
+    pub fn tell(&self, args: &Args) -> Result<()> {
+        terminal::print(self.overview())?;
         if args.layers {
-            print!("\n{}", self.layer_table());
-            print!("\n{}", step_table("training step", &self.training.steps));
+            terminal::print(format_args!("\n{}", self.layer_table()))?;
+            terminal::print(format_args!(
+                "\n{}",
+                step_table("training step", &self.training.steps)
+            ))?;
             if let Some(largest) = self.evaluation.last() {
                 let title = format!("evaluation, {} frames", largest.batch.frames);
-                print!("\n{}", step_table(&title, &largest.steps));
+                terminal::print(format_args!("\n{}", step_table(&title, &largest.steps)))?;
             }
         }
         if args.groups {
-            print!("\n{}", self.group_table());
+            terminal::print(format_args!("\n{}", self.group_table()))?;
         }
+        Ok(())
     }
 
     fn overview(&self) -> String {

@@ -14,7 +14,7 @@ pub use motion::Motion;
 
 use crate::base::files::write_atomic;
 use crate::base::rng::{Purpose, Stream};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::spec::Miniature;
 
 /// Raised when the same parameters give other clips.
@@ -124,11 +124,11 @@ fn claim(root: &Path, miniature: &Miniature) -> Result<()> {
     let marker = root.join("miniature.json");
     let expected = json(&parameters)?;
     let occupied = |what: String| {
-        Error::new(Kind::Data, format!("`{}` {what}", root.display()))
+        Error::new(Kind::Data, format!("`{}` {what}", root.shown()))
             .hint("give the miniature a folder of its own, or delete this one")
     };
     match marker.exists() {
-        true => match files::read_text(&marker)? {
+        true => match files::read_text(&marker, limits::SETTINGS)? {
             found if found == expected => Ok(()),
             found => Err(occupied(format!(
                 "holds another miniature\nexpected: {}\nfound:    {}",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::base::{Error, Kind};
+use crate::base::{Error, Kind, Shown};
 
 /// Why a video or one of its frames cannot be had. Frames count from 0, bytes from the file's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl VideoError {
         let hint = self.advice();
         Error::new(
             Kind::Data,
-            format!("video `{id}` (`{}`): {self}", path.display()),
+            format!("video `{id}` (`{}`): {self}", path.shown()),
         )
         .hint(hint)
     }

@@ -10,7 +10,7 @@ mod vp9;
 mod webm;
 mod yuv;
 
-use std::fs::File;
+use crate::base::files;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Video {
 fn read_start(path: &Path) -> Result<Vec<u8>, VideoError> {
     const LONGEST: u64 = 189;
     let mut start = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
+    let file = files::open(path).map_err(unreadable)?;
     file.take(LONGEST)
         .read_to_end(&mut start)
         .map_err(unreadable)?;
@@ -149,7 +149,7 @@ fn read_start(path: &Path) -> Result<Vec<u8>, VideoError> {
 
 /// Reads a file up to [`MAX_BYTES`].
 fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
-    let file = File::open(path).map_err(unreadable)?;
+    let file = files::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes > MAX_BYTES {
         return Err(VideoError::FileTooLarge { bytes });

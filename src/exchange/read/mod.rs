@@ -12,13 +12,12 @@ mod strided;
 mod tensor;
 mod zip;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 pub use tensor::{Dtype, Floats, Tensor};
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown, files};
 
 /// No checkpoint of a network that this program knows comes near it.
 const MAX_FILE: u64 = 8 << 30;
@@ -72,7 +71,7 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
 /// The bytes of a file, if it is one and not too large.
 pub fn bytes(path: &Path) -> Result<Vec<u8>> {
     let io = |error| Error::io("read", path, &error);
-    let file = File::open(path).map_err(io)?;
+    let file = files::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
         return Err(at(path, fault("not a file")));
@@ -103,7 +102,7 @@ pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
 
 /// The error with the file's path before it.
 pub fn at(path: &Path, error: Error) -> Error {
-    let message = format!("`{}`: {}", path.display(), error.message);
+    let message = format!("`{}`: {}", path.shown(), error.message);
     Error { message, ..error }
 }
 

@@ -10,7 +10,7 @@ use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCA
 
 use super::gpu::{Gpu, failed};
 use super::weights::Weights;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, terminal};
 
 /// How a pass is queued again.
 #[derive(Default)]
@@ -43,10 +43,10 @@ impl Replay {
                         weights: own.places(),
                     },
                     Err(error) => {
-                        eprintln!(
+                        terminal::say(format_args!(
                             "warning: {}; passes run step by step, slower",
                             error.message
-                        );
+                        ));
                         Self::Impossible
                     }
                 };

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::expand::Expander;
 use super::functions::argument;
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, files, limits};
 use crate::report::{escape, table};
 
 /// Where a file's page is, below the book's source folder.
@@ -26,7 +26,7 @@ impl Expander<'_> {
             let message = format!("expected a path below the book's parent folder, found `{name}`");
             return Err(Error::new(Kind::Usage, message));
         }
-        let text = files::read_text(&self.root.join(name))?;
+        let text = files::read_text(&self.root.join(name), limits::DOCUMENT)?;
         self.files.insert(name.to_owned(), text.clone());
         Ok(text)
     }

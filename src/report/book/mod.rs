@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use catalogue::Catalogue;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::run::Folder;
 use expand::{Expander, Page};
 use pages::Generated;
@@ -81,7 +81,7 @@ pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
         let bytes = match path.ends_with(".md") {
             false => bytes,
             true => {
-                let shown = source.book.join("src").join(&path).display().to_string();
+                let shown = source.book.join("src").join(&path).shown().to_string();
                 let text = String::from_utf8(bytes)
                     .map_err(|_| Error::new(Kind::Usage, format!("`{shown}` is not UTF-8 text")))?;
                 let page = Page {

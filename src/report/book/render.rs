@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mdbook_driver::MDBook;
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// Every file below a folder by its path with `/`.
 pub fn read(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
@@ -21,7 +21,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) -
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         match entry.file_type().map_err(fail)?.is_dir() {
             true => collect(&entry.path(), &format!("{name}/"), found)?,
-            false => drop(found.insert(name, files::read(&entry.path())?)),
+            false => drop(found.insert(name, files::read(&entry.path(), limits::DOCUMENT)?)),
         }
     }
     Ok(())
@@ -35,7 +35,7 @@ pub fn prepare(out: &Path) -> Result<()> {
     let foreign = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
         && !out.join(MARK).exists();
     if foreign {
-        let message = format!("`{}` holds something else than a built book", out.display());
+        let message = format!("`{}` holds something else than a built book", out.shown());
         return Err(Error::new(Kind::Usage, message).hint("--out names another folder"));
     }
     write_file(&out.join(MARK), b"")
@@ -67,7 +67,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Renders a plain mdBook into its folder `html`.
 pub fn render(out: &Path) -> Result<PathBuf> {
     let fail = |e: mdbook_driver::errors::Error| {
-        let message = format!("mdBook cannot render `{}`: {e:#}", out.display());
+        let message = format!("mdBook cannot render `{}`: {e:#}", out.shown());
         Error::new(Kind::Usage, message)
     };
     let mut book = MDBook::load(out).map_err(fail)?;

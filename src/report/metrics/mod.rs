@@ -19,7 +19,7 @@ mod tensorboard;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use series::Series;
 
 /// What is written.
@@ -56,8 +56,8 @@ pub fn write(files: &Files, out: &Path, update: bool) -> Result<()> {
     let mut changed = Vec::new();
     for (name, bytes) in files {
         let path = out.join(name);
-        if path.exists() && files::read(&path)? != *bytes {
-            changed.push(path.display().to_string());
+        if path.exists() && files::read(&path, limits::DOCUMENT)? != *bytes {
+            changed.push(path.shown().to_string());
         }
     }
     if !changed.is_empty() && !update {
@@ -67,7 +67,7 @@ pub fn write(files: &Files, out: &Path, update: bool) -> Result<()> {
     }
     for (name, bytes) in files {
         let path = out.join(name);
-        if !path.exists() || changed.contains(&path.display().to_string()) {
+        if !path.exists() || changed.contains(&path.shown().to_string()) {
             files::write_atomic(&path, bytes)?;
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::base::{Result, files};
+use crate::base::{Result, files, limits};
 use crate::report::source::unix_seconds;
 use crate::run::folder::{EVAL, METRICS, TIMING};
 use crate::run::history::{History, Process};
@@ -157,7 +157,7 @@ fn documents(folder: &Folder) -> Result<BTreeMap<String, Vec<u8>>> {
     let names = folder.files()?.into_iter().filter(kept);
     names
         .map(|name| {
-            let bytes = files::read(&folder.join(&name))?;
+            let bytes = files::read(&folder.join(&name), limits::DOCUMENT)?;
             Ok((name, bytes))
         })
         .collect()
@@ -181,7 +181,7 @@ impl Clock {
     fn read(folder: &Folder, history: &History) -> Result<Self> {
         let path = folder.join(TIMING);
         let text = match path.exists() {
-            true => files::read_text(&path)?,
+            true => files::read_text(&path, limits::DOCUMENT)?,
             false => String::new(),
         };
         let starts = history.processes.iter();

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::analysis::interval::wilson;
 use crate::analysis::{Alterations, Confusion, Content, Document, PreciseNorms, Surface, drift};
-use crate::base::Result;
 use crate::base::statistics::percentage;
+use crate::base::{Result, Shown};
 use crate::report::source::Run;
 use crate::run::folder::METRICS;
 use crate::run::metrics;
@@ -385,7 +385,7 @@ impl Gathered {
     fn read<T: Content>(&mut self, run: &Run) -> Result<Option<Document<T>>> {
         let document = Document::read(&run.folder)?;
         if document.is_none() {
-            let (name, path) = (T::NAME, run.folder.path().display());
+            let (name, path) = (T::NAME, run.folder.path().shown());
             self.missing.push(format!(
                 "no {name} of `{}`: `ffn analyse {path}` computes it",
                 run.name()

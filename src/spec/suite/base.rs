@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::overlay;
-use crate::base::files;
+use crate::base::{Shown, files, limits};
 use crate::spec::report::Mistake;
 use crate::spec::syntax::{Node, Span};
 use crate::spec::{self, parser};
@@ -75,9 +75,9 @@ impl<'a> Bases<'a> {
 
     fn load(&mut self, path: &str) -> Result<Base, Broken> {
         let whole = self.folder.join(path);
-        let text =
-            files::read_text(&whole).map_err(|error| Broken::Unreadable(error.message.clone()))?;
-        let name = whole.display().to_string();
+        let text = files::read_text(&whole, limits::EXPERIMENT)
+            .map_err(|error| Broken::Unreadable(error.message.clone()))?;
+        let name = whole.shown().to_string();
         let (_, warnings) = spec::parse(&name, &text).map_err(|error| {
             self.reports.push(error.message);
             Broken::Reported

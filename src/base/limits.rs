@@ -1,0 +1,159 @@
+//! Bounds on what comes from outside: files, lists, flags.
+//!
+//! Each is far above anything that a person works with, and far below what a machine falls over. A size is held against
+//! its bound before anything is reserved or computed from it. The book's table of bounds is written from [`ALL`].
+
+use super::{Error, Kind, Result};
+
+/// The most that is taken of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// What is bounded, as a sentence's subject: `an experiment file`.
+    pub what: &'static str,
+    pub most: u64,
+    pub unit: Unit,
+    /// What the largest that people have needs.
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Bytes,
+    /// Things, by their name in the plural.
+    Of(&'static str),
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+pub const EXPERIMENT: Bound = Bound {
+    what: "an experiment file",
+    most: 64 * KIB,
+    unit: Unit::Bytes,
+    reason: "an experiment is a page of text",
+};
+
+pub const SUITE: Bound = Bound {
+    what: "a suite file",
+    most: MIB,
+    unit: Unit::Bytes,
+    reason: "a suite in its canonical form spells out each member",
+};
+
+pub const SETTINGS: Bound = Bound {
+    what: "a small settings, cache or pin file",
+    most: MIB,
+    unit: Unit::Bytes,
+    reason: "a page of text, or a name for each of some hundred classes",
+};
+
+pub const LIST: Bound = Bound {
+    what: "a list of a data set",
+    most: GIB,
+    unit: Unit::Bytes,
+    reason: "the lists of Kinetics-700 have 60 MB",
+};
+
+pub const DOCUMENT: Bound = Bound {
+    what: "a document of a run folder",
+    most: GIB,
+    unit: Unit::Bytes,
+    reason: "a line of metrics for each of a million steps",
+};
+
+pub const WEIGHTS: Bound = Bound {
+    what: "a file of weights",
+    most: 8 * GIB,
+    unit: Unit::Bytes,
+    reason: "a ResNet-50 with its momentum has 200 MB",
+};
+
+/// All bounds, in the order of the pipeline.
+pub const ALL: &[Bound] = &[EXPERIMENT, SUITE, SETTINGS, LIST, DOCUMENT, WEIGHTS];
+
+impl Bound {
+    /// Refuses what is above the bound. `subject` says of what: a path, an id.
+    pub fn check(&self, kind: Kind, subject: &str, found: u64) -> Result<()> {
+        match found <= self.most {
+            true => Ok(()),
+            false => Err(Error::new(
+                kind,
+                format!(
+                    "{subject}: {found} {} are more than the {} that {} may have",
+                    self.unit.plural(),
+                    self.describe(),
+                    self.what
+                ),
+            )),
+        }
+    }
+
+    /// The bound in words: `64 KiB`, `1000000 images`.
+    pub fn describe(&self) -> String {
+        match self.unit {
+            Unit::Of(things) => format!("{} {things}", self.most),
+            Unit::Bytes => [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")]
+                .into_iter()
+                .find(|(unit, _)| self.most.is_multiple_of(*unit))
+                .map_or_else(
+                    || format!("{} bytes", self.most),
+                    |(unit, name)| format!("{} {name}", self.most / unit),
+                ),
+        }
+    }
+}
+
+impl Unit {
+    fn plural(&self) -> &'static str {
+        match self {
+            Unit::Bytes => "bytes",
+            Unit::Of(things) => things,
+        }
+    }
+}
+
+/// Memory for `count` values, or an error where the machine has not so much. For sizes that come from a file or a flag.
+pub fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    match values.try_reserve_exact(count) {
+        Ok(()) => Ok(values),
+        Err(_) => Err(out_of_memory(
+            what,
+            count as u128 * size_of::<T>().max(1) as u128,
+        )),
+    }
+}
+
+/// What is said where memory does not suffice.
+pub fn out_of_memory(what: &str, bytes: u128) -> Error {
+    Error::new(
+        Kind::Device,
+        format!("no memory for {what}: {bytes} bytes are needed"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_told_in_words() {
+        assert_eq!(EXPERIMENT.describe(), "64 KiB");
+        EXPERIMENT
+            .check(Kind::Experiment, "`e.ron`", 65536)
+            .unwrap();
+        let error = EXPERIMENT.check(Kind::Experiment, "`e.ron`", 65537);
+        assert_eq!(
+            error.unwrap_err().message,
+            "`e.ron`: 65537 bytes are more than the 64 KiB that an experiment file may have"
+        );
+    }
+
+    #[test]
+    fn memory_that_no_machine_has_is_an_error() {
+        let error = reserved::<u64>(usize::MAX / 16, "a test").unwrap_err();
+        assert_eq!(error.kind, Kind::Device);
+        assert_eq!(reserved::<u8>(7, "a test").unwrap().capacity(), 7);
+    }
+}
