@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Error, Kind, Result, Shown, files};
 use crate::run::folder::ANALYSIS;
-use crate::run::{Folder, seal};
+use crate::run::{Folder, Working, seal};
 
 /// An analysis and what it was computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,11 +94,14 @@ impl Origin {
 
 /// `analysis/<name>.json`, or `analysis/<name>.<other run>.json` for a comparison.
 pub fn path(folder: &Folder, name: &str, against: Option<&str>) -> PathBuf {
-    let name = match against {
+    folder.join(ANALYSIS).join(file_name(name, against))
+}
+
+fn file_name(name: &str, against: Option<&str>) -> String {
+    match against {
         None => format!("{name}.json"),
         Some(other) => format!("{name}.{other}.json"),
-    };
-    folder.join(ANALYSIS).join(name)
+    }
 }
 
 impl<T: Content> Document<T> {
@@ -111,9 +114,10 @@ impl<T: Content> Document<T> {
     }
 
     /// Writes it into the run that it is about.
-    pub fn write(&self, folder: &Folder) -> Result<()> {
+    pub fn write(&self, folder: &Working) -> Result<()> {
         let against = self.against.as_ref().map(|other| other.run.as_str());
-        seal::write(&path(folder, T::NAME, against), self)
+        let analyses = folder.dir().folder(ANALYSIS)?;
+        seal::write(&analyses, &file_name(T::NAME, against), self)
     }
 
     /// The analysis of a run; `None` where there is none. Fails where it is damaged or stale.

@@ -8,6 +8,7 @@ use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
 use super::limits::{self, Bound};
+use super::temporary::{Temporary, folder_of};
 use super::{Error, Kind, Result, Shown};
 
 /// How the names of files begin that are not finished.
@@ -41,34 +42,16 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let attempt = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
-        let mut temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(folder)?;
-        write(temporary.as_file_mut())?;
-        temporary.as_file().sync_all()?;
-        set_usual_permissions(temporary.as_file())?;
-        temporary.persist(path).map_err(|e| e.error)?;
+        let mut temporary = Temporary::of(path)?;
+        write(temporary.file())?;
+        temporary.file().sync_all()?;
+        temporary.persist(path)?;
         sync_folder(folder)
     };
     attempt().map_err(|e| Error::io("write", path, &e))
-}
-
-/// Temporary files are made for their owner alone; what people keep has the usual permissions.
-#[cfg(unix)]
-fn set_usual_permissions(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// Syncs a folder: a rename is only durable once its folder is.

@@ -41,6 +41,69 @@ pub const SUITE: Bound = Bound {
     reason: "a suite in its canonical form spells out each member",
 };
 
+pub const NAME: Bound = Bound {
+    what: "a name or a number in an experiment or a suite",
+    most: 512,
+    unit: Unit::Bytes,
+    reason: "the smallest number, spelled out, has 330 digits",
+};
+
+pub const TEXT: Bound = Bound {
+    what: "a text in an experiment or a suite",
+    most: 4 * KIB,
+    unit: Unit::Bytes,
+    reason: "the longest path of Linux",
+};
+
+pub const MEMBERS: Bound = Bound {
+    what: "a suite, with its grids",
+    most: 4096,
+    unit: Unit::Of("members"),
+    reason: "a grid of four fields with eight alternatives each",
+};
+
+pub const SEEDS: Bound = Bound {
+    what: "a member of a suite",
+    most: 1000,
+    unit: Unit::Of("seeds"),
+    reason: "papers have three to ten",
+};
+
+pub const FRAMES: Bound = Bound {
+    what: "a clip",
+    most: 1024,
+    unit: Unit::Of("frames"),
+    reason: "the paper's clips have 16, the longest of the field 128",
+};
+
+pub const BATCH: Bound = Bound {
+    what: "a batch",
+    most: 65_536,
+    unit: Unit::Of("clips"),
+    reason: "the largest batches of ImageNet",
+};
+
+pub const PIXELS: Bound = Bound {
+    what: "a side of an image",
+    most: 4096,
+    unit: Unit::Of("pixels"),
+    reason: "networks see 224 to 448",
+};
+
+pub const THREADS: Bound = Bound {
+    what: "a process",
+    most: 1024,
+    unit: Unit::Of("threads"),
+    reason: "the largest servers have some 500 cores",
+};
+
+pub const COUNT: Bound = Bound {
+    what: "a flag that counts",
+    most: 1_000_000,
+    unit: Unit::Of("times"),
+    reason: "a whole training has fewer steps",
+};
+
 pub const SETTINGS: Bound = Bound {
     what: "a small settings, cache or pin file",
     most: MIB,
@@ -70,7 +133,10 @@ pub const WEIGHTS: Bound = Bound {
 };
 
 /// All bounds, in the order of the pipeline.
-pub const ALL: &[Bound] = &[EXPERIMENT, SUITE, SETTINGS, LIST, DOCUMENT, WEIGHTS];
+pub const ALL: &[Bound] = &[
+    EXPERIMENT, SUITE, NAME, TEXT, MEMBERS, SEEDS, FRAMES, BATCH, PIXELS, THREADS, COUNT, SETTINGS,
+    LIST, DOCUMENT, WEIGHTS,
+];
 
 impl Bound {
     /// Refuses what is above the bound. `subject` says of what: a path, an id.

@@ -3,12 +3,16 @@
 
 pub mod error;
 pub mod files;
+mod held;
 pub mod limits;
 mod mistakes;
 pub mod rng;
+pub mod signals;
 pub mod statistics;
+pub mod temporary;
 pub mod terminal;
 
 pub use error::{Error, Kind, Result};
+pub use held::Held;
 pub use mistakes::Mistakes;
 pub use terminal::Shown;

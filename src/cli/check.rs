@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::plan;
 use crate::base::{Error, Kind, Result, terminal};
 use crate::spec::{self, Document, Experiment, Suite};
 
@@ -19,12 +20,28 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let mut failures = Vec::new();
     for file in &args.files {
-        match spec::load_document(file) {
+        match spec::load_document(file).and_then(fits) {
             Ok(document) => show(&document, args.resolved)?,
             Err(error) => failures.push(error),
         }
     }
     conclude(failures, args.files.len())
+}
+
+/// Refuses what is larger than any program can be.
+fn fits(document: Document) -> Result<Document> {
+    match &document {
+        Document::Experiment(loaded) => plan::fits(&loaded.experiment)?,
+        Document::Suite(loaded) => {
+            for member in &loaded.suite.members {
+                plan::fits(&member.experiment).map_err(|error| {
+                    let message = format!("member `{}`: {}", member.name, error.message);
+                    Error { message, ..error }
+                })?;
+            }
+        }
+    }
+    Ok(document)
 }
 
 fn show(document: &Document, resolved: bool) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::data::Dataset;
 use crate::exchange::read;
 use crate::exec::EngineKind;
 use crate::model::Model;
+use crate::run::folder::EVAL;
 use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
 use crate::spec::{self, Experiment, Init};
@@ -95,7 +96,7 @@ fn run_surface(args: &Args) -> Result<()> {
     check_save(args, &folder)?;
     let experiment = folder.experiment()?;
     let frames = frame_counts(&args.frames, &experiment);
-    let _lock = args.save.then(|| folder.lock()).transpose()?;
+    let working = args.save.then(|| folder.lock()).transpose()?;
     let mut subject = Opening {
         experiments: args.experiments.as_deref(),
         data: &args.data,
@@ -103,9 +104,9 @@ fn run_surface(args: &Args) -> Result<()> {
     }
     .open(folder)?;
     let (surface, latency) = surface::compute(&mut subject, &frames)?;
-    if args.save {
-        surface.write(&subject.folder)?;
-        latency.write(&subject.folder)?;
+    if let Some(working) = &working {
+        surface.write(working)?;
+        latency.write(working)?;
     }
     if args.json {
         return super::print_json(&(surface, latency));
@@ -208,12 +209,13 @@ pub fn frame_counts(asked: &[FrameCounts], experiment: &Experiment) -> Vec<usize
 }
 
 fn save(folder: &Folder, evaluated: &[Evaluated]) -> Result<()> {
-    let _lock = folder.lock()?;
+    let folder = folder.lock()?;
     // The hashes are written anew: nothing that was changed since may come under them.
-    verify::intact(folder)?;
+    verify::intact(&folder)?;
+    let place = folder.dir().folder(EVAL)?;
     for result in evaluated {
-        write(&folder.eval(), &result.summary, &result.predictions)?;
+        write(&place, &result.summary, &result.predictions)?;
     }
-    finish::list_results(folder, &mut folder.manifest()?)?;
-    finish::list_records(folder, &mut folder.history()?)
+    finish::list_results(&folder, &mut folder.manifest()?)?;
+    finish::list_records(&folder, &mut folder.history()?)
 }

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::base::{Error, Kind, Result, terminal};
+use crate::base::{Error, Kind, Result, signals, terminal};
 
 /// A declarative experiment language and reproducibility harness for video recognition.
 #[derive(Debug, Parser)]
@@ -94,6 +94,7 @@ enum Command {
 /// The program: parses the command line, runs the subcommand, prints its error, chooses the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    signals::hear();
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

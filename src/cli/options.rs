@@ -4,13 +4,50 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, limits};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
 use crate::exec::{Device, EngineKind, Executor};
 
-/// More frames than this in a clip is a slip of the finger.
-const MAX_FRAMES: usize = 1024;
+/// Frames of a clip.
+const MAX_FRAMES: usize = limits::FRAMES.most as usize;
+
+/// `--threads` and `--workers`.
+pub fn threads(text: &str) -> Result<usize, String> {
+    number(text, 0..=limits::THREADS.most)
+}
+
+/// `--batch`.
+pub fn batch(text: &str) -> Result<usize, String> {
+    number(text, 1..=limits::BATCH.most)
+}
+
+/// `--size`.
+pub fn pixels(text: &str) -> Result<usize, String> {
+    number(text, 16..=limits::PIXELS.most)
+}
+
+/// How often something is done: steps, repeats, clips, classes.
+pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    number(text, 1..=limits::COUNT.most)
+}
+
+/// Where something begins: epochs, numbers of frames, steps.
+pub fn start<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    number(text, 0..=limits::COUNT.most)
+}
+
+fn number<T: TryFrom<u64>>(text: &str, legal: RangeInclusive<u64>) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| legal.contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| {
+        format!(
+            "expected a number from {} to {}",
+            legal.start(),
+            legal.end()
+        )
+    })
+}
 
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,11 +73,11 @@ pub struct MachineOptions {
     pub engine: Option<EngineKind>,
 
     /// Threads of the compiled engine on the CPU; 0: one for each core.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = threads)]
     pub threads: usize,
 
     /// Threads that decode and transform videos; 0: one for each core.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = threads)]
     pub workers: usize,
 }
 

@@ -31,7 +31,7 @@ pub struct Args {
     frames: Option<usize>,
 
     /// How many classes are printed.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = options::count::<usize>)]
     top: usize,
 
     /// Print JSON.

@@ -12,7 +12,7 @@ use crate::data::Dataset;
 use crate::exec::choice::Measured;
 use crate::exec::{Device, EngineKind, Executor, cpu};
 use crate::run::results::{Summary, read_all};
-use crate::run::{Folder, verify};
+use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Loaded, Suite};
 use crate::train::progress::{Progress, Screen};
 use crate::train::stop::Stop;
@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Result<()> {
     let documents = load_all(&args)?;
     let suites: Vec<&Suite> = documents.iter().filter_map(suite_of).collect();
     let tasks = tasks(&args, &documents);
-    let _locks = suites::lock_all(&suites, &args.out)?;
+    let folders = suites::lock_all(&suites, &args.out)?;
     let mut prepared = Vec::new();
     for task in &tasks {
         prepared.push(prepare(&args, task)?);
@@ -87,6 +87,7 @@ pub fn run(args: Args) -> Result<()> {
     let outcomes = jobs::run(&prepared, context.jobs, |index, prepared| {
         context.work(index, prepared)
     });
+    let suites: Vec<_> = suites.into_iter().zip(&folders).collect();
     conclude(&args, &tasks, outcomes, &suites)
 }
 
@@ -252,7 +253,7 @@ impl Context<'_> {
             Job {
                 loaded: &task.loaded,
                 dataset: dataset.clone(),
-                folder: task.folder.clone(),
+                folder: task.folder.lock()?,
                 executor: Executor {
                     threads: share(executor.threads),
                     ..executor
@@ -267,19 +268,18 @@ impl Context<'_> {
     }
 
     fn execute(&self, job: Job<'_>, label: &str) -> Result<Vec<Summary>> {
-        let lock = job.folder.lock()?;
-        if !lock.held {
+        if !job.folder.is_locked {
             terminal::say(
                 "warning: this file system has no locks; never run one experiment twice at a time",
             );
         }
-        let (folder, executor, workers) = (job.folder.clone(), job.executor, job.workers);
+        let (folder, executor, workers) = (job.folder.path().to_owned(), job.executor, job.workers);
         let session = Session::open(job)?;
         let (engine, threads) = (executor.name(), executor.threads);
         self.screen.print(&format!(
             "{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
             describe(&session),
-            folder.path().shown()
+            folder.shown()
         ));
         let label = match self.jobs {
             1 => String::new(),
@@ -297,7 +297,7 @@ fn conclude(
     args: &Args,
     tasks: &[Task],
     outcomes: Vec<Result<Vec<Summary>>>,
-    suites: &[&Suite],
+    suites: &[(&Suite, &Working)],
 ) -> Result<()> {
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
     for (task, outcome) in tasks.iter().zip(outcomes) {
@@ -318,8 +318,8 @@ fn conclude(
         terminal::tell(format_args!("\n{}", results::table(&rows)));
     }
     let mut verdicts = Vec::new();
-    for suite in suites {
-        verdicts.push(suites::conclude(suite, &args.out)?);
+    for (suite, folder) in suites {
+        verdicts.push(suites::conclude(suite, folder, &args.out)?);
     }
     match errors.is_empty() {
         true => verdicts.into_iter().collect(),

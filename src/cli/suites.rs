@@ -5,27 +5,26 @@ use std::path::Path;
 use super::table;
 use crate::base::{Result, Shown, terminal};
 use crate::report::verdicts;
-use crate::run::folder::Lock;
+use crate::run::Working;
 use crate::spec::Suite;
 use crate::suite::evidence::Evidence;
 use crate::suite::{self, Judged, folder};
 
 /// Locks the folders of all suites and writes what they consist of.
-pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Lock>> {
+pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Working>> {
     let lock = |suite: &&Suite| {
-        let folder = folder::of(runs, suite);
-        let lock = folder.lock()?;
+        let folder = folder::of(runs, suite).lock()?;
         folder::begin(&folder, suite, runs)?;
-        Ok(lock)
+        Ok(folder)
     };
     suites.iter().map(lock).collect()
 }
 
 /// Judges a suite's claims, writes and prints the verdicts. The inner result says whether all of them pass.
-pub fn conclude(suite: &Suite, runs: &Path) -> Result<Result<()>> {
-    let folder = folder::of(runs, suite);
+pub fn conclude(suite: &Suite, folder: &Working, runs: &Path) -> Result<Result<()>> {
     let judged = suite::judge(suite, runs)?;
-    folder::write_verdicts(&folder, &judged)?;
+    folder.check_in_place()?;
+    folder::write_verdicts(folder, &judged)?;
     let (members, claims) = (members(suite, runs)?, claims(&judged));
     let place = folder.join(folder::VERDICTS);
     terminal::tell(format_args!("\n{members}\n{claims}\n{}\n", place.shown()));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::options::{Chosen, CudaOptions, thread_count};
+use super::options::{self, Chosen, CudaOptions, thread_count};
 use crate::base::{Error, Kind, Result, terminal};
 use crate::exec::{EngineKind, Executor};
 use crate::golden::CASE;
@@ -21,7 +21,7 @@ pub struct Args {
     b: PathBuf,
 
     /// Training steps that are computed again. 0: only what they begin with, for networks too large for this machine.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = options::start::<u64>)]
     steps: u64,
 
     /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
@@ -57,7 +57,7 @@ pub struct Args {
     cuda: CudaOptions,
 
     /// Threads of the engine on the CPU; 0: one for each core.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::threads)]
     threads: usize,
 
     /// Print JSON.

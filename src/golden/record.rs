@@ -10,6 +10,7 @@ use super::network::{Bundle, CASE, EXPECTED};
 use super::raw::{Mode, Raw, ReferenceError, Source};
 use super::taps;
 use super::tensors::{self, Tensors};
+use crate::base::temporary::{Draft, folder_of};
 use crate::base::{Error, Kind, Result, Shown, files};
 use crate::exec::{EngineKind, Executor};
 use crate::graph::Graph;
@@ -56,15 +57,9 @@ pub struct Recorded {
 /// Records into `out`, all of it or nothing. With `update` a bundle that is there is replaced.
 pub fn record(recipe: &Recipe, out: &Path, update: bool) -> Result<Recorded> {
     check_place(out, update)?;
-    let parent = match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = folder_of(out);
     fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, &e))?;
-    let draft = tempfile::Builder::new()
-        .prefix(files::TEMPORARY)
-        .tempdir_in(parent)
-        .map_err(|e| Error::io("write into", parent, &e))?;
+    let draft = Draft::of(out).map_err(|e| Error::io("write into", parent, &e))?;
     let comparison = write(recipe, draft.path()).map_err(|error| {
         // Nobody has seen the draft: the bundle is what a person asked for.
         let (draft, out) = (draft.path().shown().to_string(), out.shown());

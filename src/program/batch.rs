@@ -107,6 +107,12 @@ impl Batch {
         Self::new(graph, segments, options.norm_clips, period)
     }
 
+    /// Refuses segments that are more than any program can have.
+    pub fn check(graph: &Graph, segments: &[Segment]) -> Result<()> {
+        let frames = segments.iter().map(|s| s.clips.saturating_mul(s.frames));
+        graph.check_size(frames.fold(0, usize::saturating_add))
+    }
+
     pub fn eval(graph: &Graph, segments: &[Segment]) -> Result<Self> {
         Self::new(graph, segments, None, |segment| segment.frames)
     }
@@ -117,8 +123,7 @@ impl Batch {
         norm_clips: Option<usize>,
         period: impl Fn(&Segment) -> usize,
     ) -> Result<Self> {
-        let frames = segments.iter().map(|s| s.clips.saturating_mul(s.frames));
-        graph.check_size(frames.fold(0, usize::saturating_add))?;
+        Self::check(graph, segments)?;
         let mut batch = Self {
             segments: segments.to_vec(),
             frames: 0,

@@ -333,11 +333,11 @@ pub fn prepare_weights(program: &mut Program) {
 /// activations, as long as what they come from is kept anyway. Their forward copies die early, so that the arena
 /// holds about half as much; each costs one more pass over memory.
 pub fn recompute_cheap_values(program: &mut Program) {
-    let kept = |program: &Program, id: BufferId| {
-        id == program.input || program.backward.iter().any(|s| s.op.reads().contains(&id))
-    };
-    let mut recomputed = Vec::new();
-    for step in program.forward.clone() {
+    let readers = readers(program.buffers.len(), &program.backward);
+    let mut recomputed = vec![false; program.buffers.len()];
+    let mut again = Vec::new();
+    for index in 0..program.forward.len() {
+        let step = &program.forward[index];
         let (Op::Normalize {
             residual: None, y, ..
         }
@@ -345,63 +345,107 @@ pub fn recompute_cheap_values(program: &mut Program) {
         else {
             continue;
         };
-        let readers = |s: &Step| s.op.reads().contains(&y);
-        let Some(first) = program.backward.iter().position(readers) else {
+        let kept = |id: &BufferId| {
+            let read = *id == program.input || !readers[*id].is_empty();
+            read && !recomputed[*id]
+        };
+        let Some(&first) = readers[y].first() else {
             continue;
         };
-        let reads = step.op.reads();
-        if !reads
-            .iter()
-            .all(|&id| kept(program, id) && !recomputed.contains(&id))
-        {
-            continue;
+        if step.op.reads().iter().all(kept) {
+            recomputed[y] = true;
+            let step = step.clone();
+            again.push((first, compute_again(program, step, y, &readers[y])));
         }
-        recomputed.push(y);
-        let again = program.buffer_like(format!("{}.again", program.buffers[y].name), y);
-        for reader in &mut program.backward[first..] {
-            reader.op.replace_read(y, again);
-        }
-        let mut step = step;
-        step.op.visit(&mut |access, id| {
-            if access == Access::Write && *id == y {
-                *id = again;
-            }
-        });
-        program.backward.insert(first, step);
     }
+    program.backward = inserted(std::mem::take(&mut program.backward), again);
+}
+
+/// A step that writes `y` once more, into a buffer of its own, which `readers` in the backward pass read from now on.
+fn compute_again(program: &mut Program, mut step: Step, y: BufferId, readers: &[usize]) -> Step {
+    let again = program.buffer_like(format!("{}.again", program.buffers[y].name), y);
+    for &reader in readers {
+        program.backward[reader].op.replace_read(y, again);
+    }
+    step.op.visit(&mut |access, id| {
+        if access == Access::Write && *id == y {
+            *id = again;
+        }
+    });
+    step
+}
+
+/// The steps with new ones, each before the index that is given with it; of several at one index in their order.
+fn inserted(steps: Vec<Step>, mut new: Vec<(usize, Step)>) -> Vec<Step> {
+    new.sort_by_key(|(index, _)| *index);
+    let mut new = new.into_iter().peekable();
+    let mut all = Vec::with_capacity(steps.len() + new.len());
+    for (index, step) in steps.into_iter().enumerate() {
+        while let Some((_, before)) = new.next_if(|(at, _)| *at <= index) {
+            all.push(before);
+        }
+        all.push(step);
+    }
+    all
+}
+
+/// For each buffer the steps that read it, ascending.
+fn readers(buffers: usize, steps: &[Step]) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); buffers];
+    for (index, step) in steps.iter().enumerate() {
+        for id in step.op.reads() {
+            if readers[id].last() != Some(&index) {
+                readers[id].push(index);
+            }
+        }
+    }
+    readers
 }
 
 /// Offers every pair of a step and the only reader of its output to `fuse`, which may turn the first into one step
 /// that does both; that step then stands where the second stood.
 fn rewrite_pairs(program: &mut Program, mut fuse: impl FnMut(&mut Op, &Op) -> bool) {
-    let mut first = 0;
-    while first < program.forward.len() {
-        let fused = only_reader(program, first).is_some_and(|second| {
-            let mut op = program.forward[first].op.clone();
-            let fused = fuse(&mut op, &program.forward[second].op);
-            if fused {
-                program.forward[second].op = op;
-            }
-            fused
-        });
-        if fused {
-            program.forward.remove(first);
-        } else {
-            first += 1;
+    let mut readers = readers(program.buffers.len(), &program.forward);
+    let mut gone = vec![false; program.forward.len()];
+    for first in 0..program.forward.len() {
+        let Some(second) = only_reader(program, first, &readers) else {
+            continue;
+        };
+        let mut op = program.forward[first].op.clone();
+        if !fuse(&mut op, &program.forward[second].op) {
+            continue;
         }
+        for (index, reads) in [
+            (first, program.forward[first].op.reads()),
+            (second, program.forward[second].op.reads()),
+        ] {
+            reads
+                .iter()
+                .for_each(|&id| readers[id].retain(|&reader| reader != index));
+        }
+        for id in op.reads() {
+            if !readers[id].contains(&second) {
+                readers[id].push(second);
+            }
+        }
+        program.forward[second].op = op;
+        gone[first] = true;
     }
+    let mut index = 0;
+    program.forward.retain(|_| {
+        index += 1;
+        !gone[index - 1]
+    });
 }
 
 /// The only step that reads the output of step `writer`.
-fn only_reader(program: &Program, writer: usize) -> Option<usize> {
+fn only_reader(program: &Program, writer: usize, readers: &[Vec<usize>]) -> Option<usize> {
     let y = match program.forward[writer].op {
         Op::Conv { y, .. } | Op::Normalize { y, .. } | Op::ShiftAlter { y, .. } => y,
         _ => return None,
     };
-    let mut readers = (0..program.forward.len())
-        .filter(|&reader| program.forward[reader].op.reads().contains(&y));
-    match (readers.next(), readers.next()) {
-        (Some(reader), None) if !program.is_output(y) => Some(reader),
+    match readers[y].as_slice() {
+        &[reader] if !program.is_output(y) => Some(reader),
         _ => None,
     }
 }

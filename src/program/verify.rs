@@ -7,6 +7,8 @@
 //!
 //! A program that breaks a rule is a mistake of a pass, not of a person.
 
+use std::collections::BTreeSet;
+
 use super::{Program, arena};
 use crate::base::{Error, Kind, Result};
 
@@ -38,37 +40,48 @@ impl Program {
         }
     }
 
-    /// Within each step's live buffers, sorted by offset, each must end before the next begins.
+    /// Those that are alive at a step, by offset: a buffer that comes must lie between its neighbours.
     fn verify_places(&self) -> Result<()> {
         let lifetimes = arena::lifetimes(self);
-        let mut order: Vec<usize> = (0..self.buffers.len()).collect();
-        order.retain(|&id| lifetimes[id].is_some());
-        order.sort_by_key(|&id| self.buffers[id].offset);
-        for step in 0..self.steps().count() {
-            let alive = |id: &usize| lifetimes[*id].as_ref().is_some_and(|l| l.contains(&step));
-            let mut end = 0;
-            for id in order.iter().copied().filter(alive) {
-                let buffer = &self.buffers[id];
-                if buffer.offset < end {
-                    return Err(self.illegal("arena", id, "overlaps another buffer"));
-                }
-                end = buffer.offset + buffer.words();
+        let steps = self.steps().count();
+        let (mut begins, mut ends) = (vec![Vec::new(); steps], vec![Vec::new(); steps]);
+        for (id, life) in lifetimes.iter().enumerate() {
+            if let Some(life) = life {
+                begins[*life.start()].push(id);
+                ends[*life.end()].push(id);
             }
-            if end > self.arena {
-                return Err(Error::new(
-                    Kind::Device,
-                    format!(
-                        "illegal program: step {step} needs {end} words of {}",
-                        self.arena
-                    ),
-                ));
+        }
+        let mut alive = BTreeSet::new();
+        for (begin, end) in begins.iter().zip(&ends) {
+            for &id in begin {
+                self.verify_place(id, &alive)?;
+                alive.insert((self.buffers[id].offset, id));
+            }
+            for &id in end {
+                alive.remove(&(self.buffers[id].offset, id));
             }
         }
         Ok(())
     }
 
+    fn verify_place(&self, id: usize, alive: &BTreeSet<(usize, usize)>) -> Result<()> {
+        let end = |id: usize| self.buffers[id].offset + self.buffers[id].words();
+        let offset = self.buffers[id].offset;
+        let before = alive.range(..(offset, id)).next_back();
+        let after = alive.range((offset, id)..).next();
+        if before.is_some_and(|&(_, other)| end(other) > offset)
+            || after.is_some_and(|&(next, _)| end(id) > next)
+        {
+            return Err(self.illegal("arena", id, "overlaps another buffer"));
+        }
+        match end(id) <= self.arena {
+            true => Ok(()),
+            false => Err(self.illegal("arena", id, "reaches beyond its end")),
+        }
+    }
+
     fn verify_gradients(&self) -> Result<()> {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for step in &self.backward {
             for param in step.op.gradients() {
                 if !seen.insert(param) {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::Mark;
 use super::seal;
-use crate::base::{Error, Kind, Result, Shown, files};
+use crate::base::{Error, Held, Kind, Result, Shown, files};
 
 pub const MODEL: &str = "model.safetensors";
 pub const MOMENTUM: &str = "momentum.safetensors";
@@ -57,21 +57,25 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry
-            .map_err(|e| Error::io("read", checkpoints, &e))?
-            .path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(step) = name.and_then(|name| name.strip_prefix(PREFIX)?.parse().ok()) {
-            found.push((step, path));
+        let entry = entry.map_err(|e| Error::io("read", checkpoints, &e))?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let step = step_of(&entry.file_name().to_string_lossy());
+        if let Some(step) = step.filter(|_| is_folder) {
+            found.push((step, entry.path()));
         }
     }
     found.sort();
     Ok(found)
 }
 
+/// The step of a checkpoint by the name of its folder.
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
 /// Writes a checkpoint: all of it or, as far as anybody can see, nothing.
-pub fn write(checkpoints: &Path, moment: Moment, model: &[u8], momentum: &[u8]) -> Result<PathBuf> {
-    let place = checkpoints.join(format!("{PREFIX}{:08}", moment.step));
+pub fn write(checkpoints: &Held, moment: Moment, model: &[u8], momentum: &[u8]) -> Result<PathBuf> {
+    let name = format!("{PREFIX}{:08}", moment.step);
     let state = State {
         identity: moment.identity,
         step: moment.step,
@@ -82,49 +86,60 @@ pub fn write(checkpoints: &Path, moment: Moment, model: &[u8], momentum: &[u8]) 
             (MOMENTUM.to_owned(), files::sha256(momentum)),
         ]),
     };
-    fs::create_dir_all(checkpoints).map_err(|e| Error::io("make", checkpoints, &e))?;
-    let unfinished = tempfile::Builder::new()
-        .prefix(files::TEMPORARY)
-        .tempdir_in(checkpoints)
-        .map_err(|e| Error::io("write into", checkpoints, &e))?;
-    files::write_atomic(&unfinished.path().join(MODEL), model)?;
-    files::write_atomic(&unfinished.path().join(MOMENTUM), momentum)?;
-    seal::write(&unfinished.path().join(STATE), &state)?;
-    set_usual_permissions(unfinished.path())?;
-    remove(&place)?;
-    fs::rename(unfinished.path(), &place).map_err(|e| Error::io("write", &place, &e))?;
-    // It has its name now: nothing is left to remove.
-    let _ = unfinished.keep();
-    files::sync_folder(checkpoints).map_err(|e| Error::io("sync", checkpoints, &e))?;
-    Ok(place)
+    let (temporary, unfinished) = checkpoints.unfinished()?;
+    let write = || {
+        unfinished.write_atomic(MODEL, model)?;
+        unfinished.write_atomic(MOMENTUM, momentum)?;
+        seal::write(&unfinished, STATE, &state)?;
+        remove(checkpoints, &name)?;
+        checkpoints.rename(&temporary, &name)
+    };
+    write().inspect_err(|_| {
+        // What a full disk left unfinished; the error is told already.
+        let _ = checkpoints.remove(&temporary);
+    })?;
+    Ok(checkpoints.path().join(name))
 }
 
 /// Removes all but the last `kept` checkpoints, and what a killed process left unfinished.
-pub fn prune(checkpoints: &Path, kept: usize) -> Result<()> {
-    let all = list(checkpoints)?;
-    for (_, path) in all.iter().take(all.len().saturating_sub(kept)) {
-        remove(path)?;
+pub fn prune(checkpoints: &Held, kept: usize) -> Result<()> {
+    let names = checkpoints.names()?;
+    let mut all: Vec<_> = names
+        .iter()
+        .filter_map(|n| Some((step_of(n)?, n)))
+        .collect();
+    all.sort();
+    for (_, name) in all.iter().take(all.len().saturating_sub(kept)) {
+        remove(checkpoints, name)?;
     }
-    for entry in fs::read_dir(checkpoints).into_iter().flatten().flatten() {
-        if files::is_temporary(&entry.file_name().to_string_lossy()) {
-            remove(&entry.path())?;
-        }
+    for name in names.iter().filter(|name| files::is_temporary(name)) {
+        checkpoints.remove(name)?;
     }
     Ok(())
 }
 
 /// Removes a checkpoint. Its state goes first, so that a removal that is cut short leaves no half of a checkpoint that looks whole.
-pub fn remove(checkpoint: &Path) -> Result<()> {
-    if !checkpoint.exists() {
-        return Ok(());
+pub fn remove(checkpoints: &Held, name: &str) -> Result<()> {
+    if checkpoints.has(name)? {
+        checkpoints.folder(name)?.remove(STATE)?;
     }
-    let _ = fs::remove_file(checkpoint.join(STATE));
-    fs::remove_dir_all(checkpoint).map_err(|e| Error::io("remove", checkpoint, &e))
+    checkpoints.remove(name)
 }
 
-/// The state of a checkpoint whose files are as they were written.
+/// The state of a checkpoint whose files are as they were written, and which has the name that it was written under.
 pub fn verify(checkpoint: &Path) -> Result<State> {
     let state: State = seal::read(&checkpoint.join(STATE))?;
+    let name = checkpoint.file_name().unwrap_or_default();
+    if step_of(&name.to_string_lossy()) != Some(state.step) {
+        return Err(Error::new(
+            Kind::Run,
+            format!(
+                "`{}` is the checkpoint of step {} under another name",
+                checkpoint.shown(),
+                state.step
+            ),
+        ));
+    }
     for (name, expected) in &state.files {
         let path = checkpoint.join(name);
         let computed = files::sha256_of_file(&path)?;
@@ -146,19 +161,6 @@ pub fn hash_mismatch(path: &Path, expected: &str, computed: &str) -> Error {
     )
 }
 
-/// Temporary folders are made for their owner alone; what people keep has the usual permissions.
-#[cfg(unix)]
-fn set_usual_permissions(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-        .map_err(|e| Error::io("change permissions of", folder, &e))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_: &Path) -> Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,11 +179,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("checkpoints");
         assert_eq!(list(&place).unwrap(), []);
+        let held = Held::open(&place).unwrap();
         for step in [8, 9, 10] {
-            write(&place, moment(step), b"model", b"momentum").unwrap();
+            write(&held, moment(step), b"model", b"momentum").unwrap();
         }
         fs::create_dir(place.join(".tmp-killed")).unwrap();
-        prune(&place, KEPT).unwrap();
+        prune(&held, KEPT).unwrap();
         let steps: Vec<u64> = list(&place).unwrap().iter().map(|c| c.0).collect();
         assert_eq!(steps, [9, 10]);
         assert_eq!(fs::read_dir(&place).unwrap().count(), 2);
@@ -191,17 +194,33 @@ mod tests {
     #[test]
     fn the_same_step_can_be_written_again() {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), moment(1), b"a", b"b").unwrap();
-        let path = write(folder.path(), moment(1), b"c", b"d").unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        write(&held, moment(1), b"a", b"b").unwrap();
+        let path = write(&held, moment(1), b"c", b"d").unwrap();
         assert_eq!(fs::read(path.join(MODEL)).unwrap(), b"c");
         verify(&path).unwrap();
     }
 
     #[test]
+    fn a_checkpoint_under_another_name_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        let path = write(&held, moment(8), b"a", b"b").unwrap();
+        let other = folder.path().join("step-00000090");
+        fs::rename(path, &other).unwrap();
+        let error = verify(&other).unwrap_err();
+        assert!(
+            error.message.contains("of step 8 under another name"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_flipped_bit_or_a_missing_end_in_any_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
+        let held = Held::open(folder.path()).unwrap();
         for name in [MODEL, MOMENTUM, STATE] {
-            let path = write(folder.path(), moment(1), b"model", b"momentum").unwrap();
+            let path = write(&held, moment(1), b"model", b"momentum").unwrap();
             let file = path.join(name);
             let mut bytes = fs::read(&file).unwrap();
             let middle = bytes.len() / 2;

@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 
 use super::folder::{
     CHECKPOINTS, CLASSES, EVAL, EXPERIMENT, Folder, HISTORY, LOCK, LOG, MANIFEST, METRICS, TIMING,
+    Working,
 };
 use super::history::History;
 use super::manifest::Manifest;
 use crate::base::{Result, files};
 
+/// Hashes of the documents that a run begins with.
+pub fn beginning(folder: &Folder) -> Result<BTreeMap<String, String>> {
+    hashes(folder, [EXPERIMENT, CLASSES].into_iter().map(str::to_owned))
+}
+
 /// Lists every file that holds a result in the manifest and writes it: the run is finished.
-pub fn list_results(folder: &Folder, manifest: &mut Manifest) -> Result<()> {
+pub fn list_results(folder: &Working, manifest: &mut Manifest) -> Result<()> {
     manifest.finished = true;
     let names = folder.files()?.into_iter();
     manifest.files = hashes(folder, names.filter(|name| holds_result(name)))?;
@@ -18,7 +24,7 @@ pub fn list_results(folder: &Folder, manifest: &mut Manifest) -> Result<()> {
 }
 
 /// Lists the manifest, the log and the timings in the history and writes it.
-pub fn list_records(folder: &Folder, history: &mut History) -> Result<()> {
+pub fn list_records(folder: &Working, history: &mut History) -> Result<()> {
     let names = [MANIFEST, LOG, TIMING].into_iter();
     history.files = hashes(folder, names.map(str::to_owned))?;
     folder.write_history(history)

@@ -1,13 +1,16 @@
 //! A run folder on disk: its paths, its lock, its documents.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Write;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+
+use cap_std::fs::OpenOptions;
 
 use super::history::{self, History};
 use super::manifest::{FORMAT, Manifest};
 use super::seal;
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Held, Kind, Result, Shown, files, limits};
 use crate::spec::{self, Experiment};
 
 pub const EXPERIMENT: &str = "experiment.ron";
@@ -28,12 +31,16 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// Held while a process writes a run; the operating system lets it go when the process ends, however it ends.
+/// A run folder that this process alone writes: the operating system lets the lock go when the process ends, however it
+/// ends. What is written goes into the folder that was opened, wherever it is moved.
 #[derive(Debug)]
-pub struct Lock {
+pub struct Working {
+    folder: Folder,
+    dir: Held,
+    /// Locked.
     _file: File,
     /// False on a file system that has no locks.
-    pub held: bool,
+    pub is_locked: bool,
 }
 
 impl Folder {
@@ -75,49 +82,49 @@ impl Folder {
         self.join(MANIFEST).exists()
     }
 
-    /// Makes the folder where it is missing and locks it.
-    pub fn lock(&self) -> Result<Lock> {
-        std::fs::create_dir_all(&self.path).map_err(|e| Error::io("make", &self.path, &e))?;
+    /// Makes the folder where it is missing, locks it and holds it open; removes what a killed process left half written. Links in it are refused: what is written or
+    /// removed is the run's own.
+    pub fn lock(&self) -> Result<Working> {
+        let dir = Held::open(&self.path)?;
+        refuse_foreign(&dir)?;
         let path = self.join(LOCK);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| Error::io("write", &path, &e))?;
-        match file.try_lock() {
+        let mut file = dir.file(LOCK, OpenOptions::new().create(true).write(true))?;
+        let is_locked = match file.try_lock() {
             Ok(()) => {
                 let holder = format!("process {} since {}", std::process::id(), history::now());
                 file.set_len(0)
                     .and_then(|()| file.write_all(holder.as_bytes()))
                     .map_err(|e| Error::io("write", &path, &e))?;
-                Ok(Lock {
-                    _file: file,
-                    held: true,
-                })
+                true
             }
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                Kind::Run,
-                format!(
-                    "another process works on the run `{}`: {}",
-                    self.path.shown(),
-                    holder(&path)
-                ),
-            )
-            .hint("wait until it ends, or stop it; it saves everything on Ctrl-C and SIGTERM")),
-            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
-                Ok(Lock {
-                    _file: file,
-                    held: false,
-                })
-            }
-            Err(TryLockError::Error(e)) => Err(Error::io("lock", &path, &e)),
-        }
+            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => false,
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, &e)),
+        };
+        remove_unfinished(&dir)?;
+        Ok(Working {
+            folder: self.clone(),
+            dir,
+            _file: file,
+            is_locked,
+        })
+    }
+
+    fn in_use(&self) -> Error {
+        Error::new(
+            Kind::Run,
+            format!(
+                "another process works on the run `{}`: {}",
+                self.path.shown(),
+                holder(&self.join(LOCK))
+            ),
+        )
+        .hint("wait until it ends, or stop it; it saves everything on Ctrl-C and SIGTERM")
     }
 
     /// Whether a process works on the run now, as far as one can see without disturbing it.
     pub fn is_locked(&self) -> bool {
-        let file = File::open(self.join(LOCK));
+        let file = files::open(&self.join(LOCK));
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
@@ -148,10 +155,6 @@ impl Folder {
         }
     }
 
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        seal::write(&self.join(MANIFEST), manifest)
-    }
-
     /// What processes did; empty for a run that has not begun.
     pub fn history(&self) -> Result<History> {
         let path = self.join(HISTORY);
@@ -159,10 +162,6 @@ impl Folder {
             true => seal::read(&path),
             false => Ok(History::default()),
         }
-    }
-
-    pub fn write_history(&self, history: &History) -> Result<()> {
-        seal::write(&self.join(HISTORY), history)
     }
 
     /// The run's experiment, which must have the identity that the manifest names.
@@ -186,38 +185,103 @@ impl Folder {
         Ok(names)
     }
 
-    /// Removes what a killed process left half written. Only for who holds the lock.
-    pub fn remove_unfinished(&self) -> Result<()> {
-        for name in self.files()? {
-            if name.rsplit('/').next().is_some_and(files::is_temporary) {
-                let path = self.join(&name);
-                std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
-            }
-        }
-        Ok(())
-    }
-
     /// The class names in label order.
     pub fn classes(&self) -> Result<Vec<String>> {
         let path = self.join(CLASSES);
         serde_json::from_str(&files::read_text(&path, limits::DOCUMENT)?)
             .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.shown())))
     }
+}
+
+impl Deref for Working {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+impl Working {
+    /// By its handle: for everything that is written.
+    pub fn dir(&self) -> &Held {
+        &self.dir
+    }
+
+    /// Fails where the folder's path leads somewhere else by now, or nowhere.
+    pub fn check_in_place(&self) -> Result<()> {
+        if self.dir.is_in_place() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Run,
+            format!(
+                "the run folder `{}` was moved, removed or replaced while the run worked in it",
+                self.path.shown()
+            ),
+        )
+        .hint(
+            "where it was moved, all that was done is saved in it: move it back, and the same command goes on from there",
+        ))
+    }
+
+    pub fn write_experiment(&self, experiment: &Experiment) -> Result<()> {
+        self.dir
+            .write_atomic(EXPERIMENT, experiment.canonical().as_bytes())
+    }
 
     pub fn write_classes(&self, classes: &[String]) -> Result<()> {
         let mut text = serde_json::to_string_pretty(classes)
             .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
         text.push('\n');
-        files::write_atomic(&self.join(CLASSES), text.as_bytes())
+        self.dir.write_atomic(CLASSES, text.as_bytes())
     }
+
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        seal::write(&self.dir, MANIFEST, manifest)
+    }
+
+    pub fn write_history(&self, history: &History) -> Result<()> {
+        seal::write(&self.dir, HISTORY, history)
+    }
+}
+
+/// Removes what a killed process left half written.
+fn remove_unfinished(dir: &Held) -> Result<()> {
+    for name in dir.names()? {
+        match dir.is_folder(&name)? {
+            _ if files::is_temporary(&name) => dir.remove(&name)?,
+            true => remove_unfinished(&dir.folder(&name)?)?,
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a process writes or removes in a run folder must be the run's own.
+fn refuse_foreign(dir: &Held) -> Result<()> {
+    let foreign = dir.foreign()?;
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let lines = foreign
+        .iter()
+        .map(|(name, what)| format!("\n  `{}` is {what}", name.shown()));
+    Err(Error::new(
+        Kind::Run,
+        format!(
+            "the run folder `{}` holds what is no file or folder of its own:{}",
+            dir.path().shown(),
+            lines.collect::<String>()
+        ),
+    )
+    .hint("take it out; a run on another disk: `--out`, or a link to the whole run folder"))
 }
 
 /// Who holds a lock, as far as its file says.
 fn holder(lock: &Path) -> String {
-    let text = std::fs::read_to_string(lock).unwrap_or_default();
-    match text.is_empty() {
-        true => "one that did not say which".to_owned(),
-        false => text,
+    match files::read_text(lock, limits::SETTINGS) {
+        Ok(text) if !text.is_empty() => text.shown(),
+        _ => "one that did not say which".to_owned(),
     }
 }
 
@@ -245,7 +309,7 @@ mod tests {
         let folder = Folder::at(place.path().join("run"));
         assert!(!folder.is_locked());
         let lock = folder.lock().unwrap();
-        assert!(lock.held && folder.is_locked());
+        assert!(lock.is_locked && folder.is_locked());
         assert_eq!(folder.lock().unwrap_err().kind, Kind::Run);
         drop(lock);
         assert!(!folder.is_locked());

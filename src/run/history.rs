@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,28 @@ pub enum Outcome {
     Finished,
 }
 
-/// The time now, in UTC, to the second.
+/// The time now, in UTC, to the second. A clock before 1970 or after 9999 is told as the nearest of these.
 pub fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    written(SystemTime::now())
+}
+
+fn written(time: SystemTime) -> String {
+    /// The last second of the year 9999.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(LAST)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_clock_has_a_time() {
+        let second = Duration::from_secs(1);
+        let far = Duration::from_secs(1 << 40);
+        assert_eq!(written(UNIX_EPOCH - far), "1970-01-01T00:00:00Z");
+        assert_eq!(written(UNIX_EPOCH + second), "1970-01-01T00:00:01Z");
+        assert_eq!(written(UNIX_EPOCH + far), "9999-12-31T23:59:59Z");
+    }
 }

@@ -1,13 +1,13 @@
 //! `log.txt` and `timing.jsonl`: what happened and how long it took. They only grow.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::history;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Held, Kind, Result};
 
 /// A text file to which lines are appended.
 pub struct Lines {
@@ -27,11 +27,10 @@ pub struct Timing {
 }
 
 impl Lines {
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
+    pub fn open(folder: &Held, name: &str) -> Result<Self> {
         Ok(Self {
-            path: path.to_owned(),
-            file: file.map_err(|e| Error::io("write", path, &e))?,
+            path: folder.path().join(name),
+            file: folder.append(name)?,
         })
     }
 

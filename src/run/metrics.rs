@@ -4,14 +4,15 @@
 //! [`Mark`] and goes on, so that the finished file has the bytes of a run that was never killed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use cap_std::fs::OpenOptions;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Held, Kind, Result, Shown, files, limits};
 
 /// One training step. Numbers are written as the shortest text that reads back as the same value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,16 +64,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// Opens the file at a mark and cuts what is behind it; fails when what is before it is not what was marked.
-    pub fn resume(path: &Path, mark: &Mark) -> Result<Self> {
-        let open = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-        };
-        let mut file = open().map_err(|e| Error::io("open", path, &e))?;
+    pub fn resume(folder: &Held, name: &str, mark: &Mark) -> Result<Self> {
+        let path = &folder.path().join(name);
+        let mut options = OpenOptions::new();
+        let mut file = folder.file(name, options.read(true).write(true).create(true))?;
         let hasher = hash_up_to(&mut file, path, mark)?;
         let cut = file
             .set_len(mark.bytes)
@@ -202,14 +197,15 @@ mod tests {
     fn resuming_cuts_what_no_checkpoint_covers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut metrics = Metrics::resume(&path, &Mark::start()).unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        let mut metrics = Metrics::resume(&held, "metrics.jsonl", &Mark::start()).unwrap();
         metrics.append(&record(0)).unwrap();
         let mark = metrics.mark().unwrap();
         metrics.append(&record(1)).unwrap();
         let uninterrupted = files::read(&path, limits::DOCUMENT).unwrap();
         std::fs::write(&path, [&uninterrupted[..], b"{\"step\":2,\"ep"].concat()).unwrap();
 
-        let mut metrics = Metrics::resume(&path, &mark).unwrap();
+        let mut metrics = Metrics::resume(&held, "metrics.jsonl", &mark).unwrap();
         metrics.append(&record(1)).unwrap();
         assert_eq!(files::read(&path, limits::DOCUMENT).unwrap(), uninterrupted);
         assert_eq!(read(&path).unwrap(), [record(0), record(1)]);
@@ -220,15 +216,16 @@ mod tests {
     fn resuming_refuses_another_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut metrics = Metrics::resume(&path, &Mark::start()).unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        let mut metrics = Metrics::resume(&held, "metrics.jsonl", &Mark::start()).unwrap();
         metrics.append(&record(0)).unwrap();
         let mark = metrics.mark().unwrap();
         let mut bytes = files::read(&path, limits::DOCUMENT).unwrap();
         bytes[9] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert!(Metrics::resume(&path, &mark).is_err());
+        assert!(Metrics::resume(&held, "metrics.jsonl", &mark).is_err());
         std::fs::write(&path, &bytes[..20]).unwrap();
-        assert!(Metrics::resume(&path, &mark).is_err());
+        assert!(Metrics::resume(&held, "metrics.jsonl", &mark).is_err());
         assert_eq!(
             files::read(&path, limits::DOCUMENT).unwrap().len(),
             20,
@@ -240,7 +237,8 @@ mod tests {
     fn a_gap_is_a_mistake() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut metrics = Metrics::resume(&path, &Mark::start()).unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        let mut metrics = Metrics::resume(&held, "metrics.jsonl", &Mark::start()).unwrap();
         metrics.append(&record(0)).unwrap();
         metrics.append(&record(2)).unwrap();
         let error = read(&path).unwrap_err().message;

@@ -37,4 +37,4 @@ pub mod seal;
 pub mod tensors;
 pub mod verify;
 
-pub use folder::Folder;
+pub use folder::{Folder, Working};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::hash_mismatch;
 use crate::base::statistics::percentage;
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Held, Kind, Result, Shown, files, limits};
 
 /// How many classes of a clip are kept.
 pub const TOP: usize = 5;
@@ -136,16 +136,16 @@ pub fn lines(predictions: &[Prediction]) -> Result<String> {
 }
 
 /// Writes `<T>.predictions.jsonl`, then `<T>.json`: a summary that is there has its predictions.
-pub fn write(folder: &Path, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
+pub fn write(folder: &Held, summary: &Summary, predictions: &[Prediction]) -> Result<()> {
     let name = summary.frames;
-    files::write_atomic(
-        &folder.join(format!("{name}.predictions.jsonl")),
+    folder.write_atomic(
+        &format!("{name}.predictions.jsonl"),
         lines(predictions)?.as_bytes(),
     )?;
     let mut text = serde_json::to_string_pretty(summary)
         .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
     text.push('\n');
-    files::write_atomic(&folder.join(format!("{name}.json")), text.as_bytes())
+    folder.write_atomic(&format!("{name}.json"), text.as_bytes())
 }
 
 /// The predictions that belong to a summary in the same folder; fails where they are not those that it was made from.

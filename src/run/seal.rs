@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Held, Kind, Result, Shown, files, limits};
 
 const OPENING: &str = "{\n  \"seal\": \"";
 const DIGITS: usize = 64;
@@ -33,9 +33,9 @@ fn intact(text: &str) -> bool {
     }
 }
 
-/// Writes a sealed document, atomically.
-pub fn write(path: &Path, document: &impl Serialize) -> Result<()> {
-    files::write_atomic(path, seal(document)?.as_bytes())
+/// Writes a sealed document into a folder, atomically.
+pub fn write(folder: &Held, name: &str, document: &impl Serialize) -> Result<()> {
+    folder.write_atomic(name, seal(document)?.as_bytes())
 }
 
 /// Reads a sealed document and refuses one that was changed.
@@ -83,7 +83,7 @@ mod tests {
     fn a_sealed_document_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note.json");
-        write(&path, &note()).unwrap();
+        write(&Held::open(folder.path()).unwrap(), "note.json", &note()).unwrap();
         assert_eq!(read::<Note>(&path).unwrap(), note());
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::checkpoint;
 use super::finish::is_record;
-use super::folder::{ANALYSIS, Folder, METRICS};
+use super::folder::{ANALYSIS, CLASSES, EXPERIMENT, Folder, METRICS};
 use super::manifest::Manifest;
 use super::{metrics, seal};
 use crate::base::{Error, Kind, Result, Shown, files};
@@ -48,6 +48,18 @@ pub fn intact(folder: &Folder) -> Result<()> {
             folder.path().shown()
         ))),
     }
+}
+
+/// Refuses a run that is not finished whose documents are not those that it began with.
+pub fn beginning(folder: &Folder, manifest: &Manifest) -> Result<()> {
+    folder.experiment()?;
+    let documents = [EXPERIMENT, CLASSES].map(|name| Some((name, manifest.files.get(name)?)));
+    for (name, expected) in documents.into_iter().flatten() {
+        check_hash(&folder.join(name), expected).map_err(|error| {
+            error.hint("bring the file back from a copy, or move the folder away: the run then starts from the beginning")
+        })?;
+    }
+    Ok(())
 }
 
 /// Checks seals, the experiment's identity, every listed file, the inner hashes of checkpoints and the continuity of

@@ -1,8 +1,10 @@
 //! RON text → tokens. A text in quotes ends with its line, so that a forgotten quote is reported where it is
 //! and not at the next one.
 
-use super::report::Mistake;
+use super::report::{Keep, Mistake};
 use super::syntax::Span;
+use crate::base::limits;
+use crate::base::terminal::is_hidden;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
@@ -50,6 +52,7 @@ pub fn tokens(text: &str) -> (Vec<Token>, Vec<Mistake>) {
         };
         if let Some(kind) = lexer.token(first) {
             let span = start..lexer.at;
+            let kind = lexer.bounded(kind, &span);
             tokens.push(Token { kind, span });
         }
     }
@@ -86,7 +89,31 @@ impl<'a> Lexer<'a> {
     }
 
     fn report(&mut self, message: impl Into<String>, span: Span, label: &str) {
-        self.mistakes.push(Mistake::new(message).label(span, label));
+        self.mistakes.keep(Mistake::new(message).label(span, label));
+    }
+
+    /// The token without what no name, number or text of an experiment has. They go into messages, file names and pages,
+    /// so that what cannot be seen there is refused here.
+    fn bounded(&mut self, mut kind: TokenKind, span: &Span) -> TokenKind {
+        let (what, bound, value) = match &mut kind {
+            TokenKind::Name(value) => ("name", limits::NAME, value),
+            TokenKind::Number(value) => ("number", limits::NAME, value),
+            TokenKind::Text(value) => ("text", limits::TEXT, value),
+            TokenKind::Foreign(_) | TokenKind::Punct(_) => return kind,
+        };
+        let most = bound.most as usize;
+        if value.len() > most {
+            let message = format!("a {what} of {} bytes", value.len());
+            self.report(message, span.clone(), &format!("at most {most}"));
+            value.truncate(value.floor_char_boundary(most));
+        }
+        if let Some(hidden) = value.chars().find(|&sign| is_hidden(sign)) {
+            let message = format!("a {what} with a character that cannot be seen");
+            let label = format!("it has {}", hidden.escape_unicode());
+            self.report(message, span.clone(), &label);
+            *value = value.replace(is_hidden, "");
+        }
+        kind
     }
 
     /// Spaces and comments.

@@ -4,6 +4,7 @@
 
 mod decode;
 mod diff;
+mod excerpt;
 pub mod experiment;
 mod lexer;
 mod parser;
@@ -45,12 +46,6 @@ pub enum Document {
     Suite(LoadedSuite),
 }
 
-/// An experiment is a page of text; a file much larger is something else.
-const MOST_BYTES: usize = 1 << 16;
-
-/// A suite in its canonical form spells out each experiment.
-const MOST_SUITE_BYTES: usize = 1 << 20;
-
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
 pub fn load(path: &Path) -> Result<Loaded> {
     load_experiment(path, &read_text(path)?)
@@ -70,9 +65,8 @@ pub fn load_document(path: &Path) -> Result<Document> {
 }
 
 fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
-    if text.len() > MOST_BYTES {
-        return Err(refuse(path, "it is larger than 64 KiB"));
-    }
+    let size = text.len() as u64;
+    limits::EXPERIMENT.check(Kind::Experiment, &format!("`{}`", path.shown()), size)?;
     let (experiment, warnings) = parse(&path.shown().to_string(), text)?;
     Ok(Loaded {
         experiment,
@@ -83,9 +77,6 @@ fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
 
 fn read_text(path: &Path) -> Result<String> {
     let bytes = files::read(path, limits::SUITE)?;
-    if bytes.len() > MOST_SUITE_BYTES {
-        return Err(refuse(path, "it is larger than 1 MiB"));
-    }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         refuse(path, &format!("it is not UTF-8 text from byte {at} on"))

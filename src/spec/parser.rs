@@ -2,7 +2,7 @@
 //! limited, so that no text exhausts the stack.
 
 use super::lexer::{self, Token, TokenKind};
-use super::report::Mistake;
+use super::report::{Keep, Mistake};
 use super::syntax::{Body, Field, Kind, Name, Node, Span};
 
 /// An experiment nests about six deep.
@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> (Node, Vec<Mistake>) {
         let found = Mistake::new("the file holds no experiment").label(0..0, "nothing here");
         parser
             .mistakes
-            .push(found.hint("an experiment starts with `Experiment(`"));
+            .keep(found.hint("an experiment starts with `Experiment(`"));
         return (parser.broken(0..0), parser.mistakes);
     }
     let node = parser.value();
@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> (Node, Vec<Mistake>) {
             Mistake::new("text after the end of the experiment").label(span, "not part of it");
         parser
             .mistakes
-            .push(found.hint("is a bracket closed too early?"));
+            .keep(found.hint("is a bracket closed too early?"));
     }
     (node, parser.mistakes)
 }
@@ -103,7 +103,7 @@ impl Parser {
     fn no_value(&mut self, found: &str, span: Span) -> Node {
         let message = format!("expected a value, found {found}");
         self.mistakes
-            .push(Mistake::new(message).label(span.clone(), "a value is missing"));
+            .keep(Mistake::new(message).label(span.clone(), "a value is missing"));
         self.broken(span)
     }
 
@@ -156,7 +156,7 @@ impl Parser {
         for value in values.iter().filter(|value| value.kind != Kind::Broken) {
             let mistake = Mistake::new("a value among fields has no name");
             self.mistakes
-                .push(mistake.label(value.span.clone(), "which field?"));
+                .keep(mistake.label(value.span.clone(), "which field?"));
         }
         Body::Fields(fields)
     }
@@ -180,7 +180,7 @@ impl Parser {
                 let end = token.span.end;
                 let message = format!("missing `:` after `{}`", name.text);
                 self.mistakes
-                    .push(Mistake::new(message).label(end..end, "`:` belongs here"));
+                    .keep(Mistake::new(message).label(end..end, "`:` belongs here"));
             }
         }
         Some(name)
@@ -197,7 +197,7 @@ impl Parser {
         if self.closing.len() == DEEPEST {
             let mistake = Mistake::new(format!("nested deeper than {DEEPEST} brackets"));
             self.mistakes
-                .push(mistake.label(open.clone(), "one too many"));
+                .keep(mistake.label(open.clone(), "one too many"));
             return self.skip(open);
         }
         self.closing.push(close);
@@ -227,7 +227,7 @@ impl Parser {
                 let message = format!("missing comma before {}", token.kind.describe());
                 let end = self.last_end();
                 self.mistakes
-                    .push(Mistake::new(message).label(end..end, "`,` belongs here"));
+                    .keep(Mistake::new(message).label(end..end, "`,` belongs here"));
             }
         }
     }
@@ -236,7 +236,7 @@ impl Parser {
         let span = self.peek().map_or(0..0, |token| token.span.clone());
         self.at += 1;
         self.mistakes
-            .push(Mistake::new(format!("unexpected `{c}`")).label(span, "nothing before it"));
+            .keep(Mistake::new(format!("unexpected `{c}`")).label(span, "nothing before it"));
     }
 
     fn close(&mut self, found: char, expected: char, open: Span) {
@@ -244,7 +244,7 @@ impl Parser {
         if found != expected {
             let mistake = Mistake::new(format!("expected `{expected}`, found `{found}`"));
             let mistake = mistake.label(span, format!("`{expected}` belongs here"));
-            self.mistakes.push(mistake.label(open, "opened here"));
+            self.mistakes.keep(mistake.label(open, "opened here"));
         }
         // A bracket that ends what is around this one was not meant for this one.
         let outer = &self.closing[..self.closing.len().saturating_sub(1)];
@@ -256,7 +256,7 @@ impl Parser {
             self.open_reported = true;
             let mistake = Mistake::new("a bracket is never closed").label(open, "opened here");
             self.mistakes
-                .push(mistake.hint("it, or one inside it, lacks its end"));
+                .keep(mistake.hint("it, or one inside it, lacks its end"));
         }
     }
 

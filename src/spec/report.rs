@@ -1,15 +1,21 @@
 //! Mistakes and warnings, and how a person sees them: file, line, column, the text underlined, what to do.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::IsTerminal;
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Severity,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Severity,
+    SourceCode,
 };
 
+use super::excerpt::Excerpt;
 use super::syntax::Span;
 
 /// More than these in one file help nobody.
 const MOST_SHOWN: usize = 50;
+
+/// Mistakes of one kind of work that are kept. Whoever finds more goes on, to say nothing.
+pub const MOST_KEPT: usize = 1000;
 
 /// Columns of a report, fixed so that it reads the same everywhere.
 const WIDTH: usize = 100;
@@ -40,6 +46,20 @@ impl Mistake {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+/// Mistakes as they are found.
+pub trait Keep {
+    /// Adds a mistake, unless there are [`MOST_KEPT`].
+    fn keep(&mut self, mistake: Mistake);
+}
+
+impl Keep for Vec<Mistake> {
+    fn keep(&mut self, mistake: Mistake) {
+        if self.len() < MOST_KEPT {
+            self.push(mistake);
+        }
     }
 }
 
@@ -77,8 +97,14 @@ impl Source<'_> {
     }
 
     fn render(&self, mistake: &Mistake, severity: Severity) -> String {
-        let labels = mistake.labels.iter().enumerate().map(|(i, (span, text))| {
-            let (text, span) = (Some(text.clone()), self.first_line(span));
+        let spans: Vec<Span> = mistake
+            .labels
+            .iter()
+            .map(|l| self.first_line(&l.0))
+            .collect();
+        let excerpt = Excerpt::new(self.name, self.text, &spans);
+        let labels = mistake.labels.iter().enumerate().map(|(i, (_, text))| {
+            let (text, span) = (Some(text.clone()), excerpt.span(&spans[i]));
             match i {
                 0 => LabeledSpan::new_primary_with_span(text, span),
                 _ => LabeledSpan::new_with_span(text, span),
@@ -88,20 +114,57 @@ impl Source<'_> {
             .with_severity(severity)
             .with_labels(labels);
         diagnostic.help = mistake.hint.clone();
-        let source = NamedSource::new(self.name, self.text.to_string());
-        let report = miette::Report::new(diagnostic).with_source_code(source);
         let mut text = String::new();
         let rendered = GraphicalReportHandler::new_themed(theme())
             .with_width(WIDTH)
             .with_links(false)
             .without_syntax_highlighting()
-            .render_report(&mut text, report.as_ref());
+            .render_report(
+                &mut text,
+                &Placed {
+                    diagnostic,
+                    excerpt,
+                },
+            );
         match rendered {
             Ok(()) => text.trim_end().to_string(),
             Err(_) => mistake.message.clone(),
         }
     }
 }
+
+/// A mistake with the text in which it is.
+#[derive(Debug)]
+struct Placed<'a> {
+    diagnostic: MietteDiagnostic,
+    excerpt: Excerpt<'a>,
+}
+
+impl Diagnostic for Placed<'_> {
+    fn severity(&self) -> Option<Severity> {
+        self.diagnostic.severity()
+    }
+
+    fn help<'b>(&'b self) -> Option<Box<dyn Display + 'b>> {
+        self.diagnostic.help()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.diagnostic.labels()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.excerpt)
+    }
+}
+
+impl Display for Placed<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.diagnostic.fmt(f)
+    }
+}
+
+impl std::error::Error for Placed<'_> {}
 
 /// Colours only for a person at a terminal who did not ask for none.
 fn theme() -> GraphicalTheme {

@@ -6,7 +6,7 @@ use super::evidence::folders;
 use super::record::{Judged, MemberRun, Record};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::run::folder::LOCK;
-use crate::run::{Folder, checkpoint, seal};
+use crate::run::{Folder, Working, checkpoint, seal};
 use crate::spec::{self, Suite};
 
 pub const SUITE: &str = "suite.ron";
@@ -41,16 +41,19 @@ pub fn runs_of(folder: &Folder) -> PathBuf {
 }
 
 /// Writes `suite.ron` and `suite.json`. Only for who holds the lock.
-pub fn begin(folder: &Folder, suite: &Suite, runs: &Path) -> Result<()> {
-    folder.remove_unfinished()?;
-    files::write_atomic(&folder.join(SUITE), suite.canonical().as_bytes())?;
-    seal::write(&folder.join(RECORD), &record(suite, runs))
+pub fn begin(folder: &Working, suite: &Suite, runs: &Path) -> Result<()> {
+    folder
+        .dir()
+        .write_atomic(SUITE, suite.canonical().as_bytes())?;
+    seal::write(folder.dir(), RECORD, &record(suite, runs))
 }
 
-pub fn write_verdicts(folder: &Folder, verdicts: &[Judged]) -> Result<()> {
+pub fn write_verdicts(folder: &Working, verdicts: &[Judged]) -> Result<()> {
     let text = serde_json::to_string_pretty(&verdicts)
         .map_err(|e| Error::new(Kind::Run, format!("cannot write as JSON: {e}")))?;
-    files::write_atomic(&folder.join(VERDICTS), (text + "\n").as_bytes())
+    folder
+        .dir()
+        .write_atomic(VERDICTS, (text + "\n").as_bytes())
 }
 
 /// The suite itself, from its canonical form.

@@ -6,11 +6,11 @@ use super::learner::Learner;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::model::Model;
 use crate::run::checkpoint::{self, MODEL, MOMENTUM, Moment, State};
-use crate::run::{Folder, folder, metrics, tensors};
+use crate::run::{Folder, Working, folder, metrics, tensors};
 
 /// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
 /// last good checkpoint.
-pub fn save(folder: &Folder, learner: &Learner, moment: Moment) -> Result<()> {
+pub fn save(folder: &Working, learner: &Learner, moment: Moment) -> Result<()> {
     let state = learner.model.state_dict()?;
     let broken = |values: &[f32]| values.iter().any(|value| !value.is_finite());
     if let Some((name, ..)) = state.floats.iter().find(|tensor| broken(&tensor.2)) {
@@ -24,8 +24,9 @@ pub fn save(folder: &Folder, learner: &Learner, moment: Moment) -> Result<()> {
     }
     let model = tensors::encode(&state)?;
     let momentum = tensors::encode_floats(&learner.optimizer.state()?)?;
-    checkpoint::write(&folder.checkpoints(), moment, &model, &momentum)?;
-    checkpoint::prune(&folder.checkpoints(), checkpoint::KEPT)
+    let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
+    checkpoint::write(&checkpoints, moment, &model, &momentum)?;
+    checkpoint::prune(&checkpoints, checkpoint::KEPT)
 }
 
 /// What a run goes on from.
@@ -37,7 +38,7 @@ pub struct Found {
 
 /// Loads the last checkpoint that is intact and whose metrics are; `None` for a run that has none yet. Later ones,
 /// which are damaged, are removed: the run makes them again. Where all are damaged nothing is touched.
-pub fn restore(folder: &Folder, identity: &str, learner: &mut Learner) -> Result<Option<Found>> {
+pub fn restore(folder: &Working, identity: &str, learner: &mut Learner) -> Result<Option<Found>> {
     let mut damaged = Vec::new();
     let mut passed = Vec::new();
     for (_, path) in checkpoint::list(&folder.checkpoints())?.into_iter().rev() {
@@ -48,8 +49,10 @@ pub fn restore(folder: &Folder, identity: &str, learner: &mut Learner) -> Result
             }
             Ok(state) => {
                 load(&path, learner)?;
+                let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
                 for path in passed {
-                    checkpoint::remove(&path)?;
+                    let name = path.file_name().unwrap_or_default();
+                    checkpoint::remove(&checkpoints, &name.to_string_lossy())?;
                 }
                 return Ok(Some(Found { state, damaged }));
             }

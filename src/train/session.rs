@@ -4,7 +4,6 @@
 //! of checkpoints leave no trace in a result.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
-use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::base::{Error, Held, Kind, Result, Shown, terminal};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
 use crate::exec::{Executor, Next};
@@ -26,15 +25,14 @@ use crate::run::manifest::{DataIdentity, FORMAT, Manifest, PrecisionUsed};
 use crate::run::metrics::{Mark, Metrics, Record};
 use crate::run::provenance::{Build, Machine};
 use crate::run::results::{self, Summary};
-use crate::run::{Folder, finish, folder, tensors};
+use crate::run::{Working, finish, folder, tensors, verify};
 use crate::spec::Loaded;
 
 /// What is to be done, on what, with what.
 pub struct Job<'a> {
     pub loaded: &'a Loaded,
     pub dataset: Arc<Dataset>,
-    /// Locked by the caller.
-    pub folder: Folder,
+    pub folder: Working,
     pub executor: Executor,
     pub workers: usize,
     /// Time between checkpoints, besides those at the ends of epochs.
@@ -70,11 +68,11 @@ impl<'a> Session<'a> {
         let identity = experiment.identity();
         let model = Model::new(experiment, &job.loaded.base, job.executor)?;
         let mut learner = Learner::new(model, experiment)?;
-        job.folder.remove_unfinished()?;
         let manifest = match job.folder.exists() {
             true => job.folder.manifest()?,
             false => begin(&job, &identity, &learner.model)?,
         };
+        check_beginning(&job, &manifest)?;
         manifest.check_engine(Some(job.executor.engine))?;
         manifest.check_data(&DataIdentity::of(&job.dataset))?;
         let found = checkpoint::restore(&job.folder, &identity, &mut learner)?;
@@ -87,9 +85,9 @@ impl<'a> Session<'a> {
             learner,
             manifest,
             history: job.folder.history()?,
-            metrics: Metrics::resume(&job.folder.join(folder::METRICS), &mark)?,
-            log: Lines::open(&job.folder.join(folder::LOG))?,
-            timing: Lines::open(&job.folder.join(folder::TIMING))?,
+            metrics: Metrics::resume(job.folder.dir(), folder::METRICS, &mark)?,
+            log: Lines::open(job.folder.dir(), folder::LOG)?,
+            timing: Lines::open(job.folder.dir(), folder::TIMING)?,
             step,
             saved: (found.as_ref().map(|_| step), Instant::now()),
             first_step,
@@ -117,10 +115,12 @@ impl<'a> Session<'a> {
 
     /// Trains what is left and evaluates. However it ends, the history says so.
     pub fn run(mut self, progress: &mut Progress) -> Result<Vec<Summary>> {
-        let result = self
-            .rehearse()
-            .and_then(|()| self.train(progress))
-            .and_then(|()| self.final_results(progress));
+        let result = self.rehearse().and_then(|()| {
+            let _saving = self.job.stop.saving();
+            self.stop_if_asked()?;
+            self.train(progress)?;
+            self.final_results(progress)
+        });
         let closed = self.close(&result);
         let summaries = result?;
         closed?;
@@ -207,7 +207,14 @@ impl<'a> Session<'a> {
             .is_multiple_of(self.manifest.steps_per_epoch.max(1))
     }
 
+    /// Writes a checkpoint into the folder that was opened; an error where that is not in its place any more.
     fn save(&mut self) -> Result<()> {
+        let saved = self.write_checkpoint();
+        self.job.folder.check_in_place()?;
+        saved
+    }
+
+    fn write_checkpoint(&mut self) -> Result<()> {
         let moment = Moment {
             identity: self.identity.clone(),
             step: self.step,
@@ -253,13 +260,10 @@ impl<'a> Session<'a> {
         if every == 0 || !due || !self.epoch().is_multiple_of(every) {
             return Ok(());
         }
-        let place = self
-            .job
-            .folder
-            .eval()
-            .join(format!("epoch-{:04}", self.epoch()));
+        let place = self.job.folder.dir().folder(folder::EVAL)?;
+        let place = place.folder(&format!("epoch-{:04}", self.epoch()))?;
         let frames = &self.job.loaded.experiment.eval.frames;
-        if results::read_all(&place)?.len() == frames.len() {
+        if results::read_all(place.path())?.len() == frames.len() {
             return Ok(());
         }
         self.evaluate(&place, progress).map(drop)
@@ -269,13 +273,16 @@ impl<'a> Session<'a> {
     fn final_results(&mut self, progress: &mut Progress) -> Result<Vec<Summary>> {
         self.save_if_new()?;
         self.stop_if_asked()?;
-        let summaries = self.evaluate(&self.job.folder.eval(), progress)?;
-        crate::run::checkpoint::prune(&self.job.folder.checkpoints(), 1)?;
+        let dir = self.job.folder.dir().clone();
+        let summaries = self.evaluate(&dir.folder(folder::EVAL)?, progress)?;
+        self.job.folder.check_in_place()?;
+        check_beginning(&self.job, &self.manifest)?;
+        crate::run::checkpoint::prune(&dir.folder(folder::CHECKPOINTS)?, 1)?;
         finish::list_results(&self.job.folder, &mut self.manifest)?;
         Ok(summaries)
     }
 
-    fn evaluate(&mut self, place: &Path, progress: &mut Progress) -> Result<Vec<Summary>> {
+    fn evaluate(&mut self, place: &Held, progress: &mut Progress) -> Result<Vec<Summary>> {
         let stop = self.job.stop;
         let evaluation = evaluation(&self.job, self.step);
         progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
@@ -396,6 +403,8 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         ));
     }
     let weights = tensors::encode(&model.state_dict()?)?;
+    job.folder.write_experiment(experiment)?;
+    job.folder.write_classes(&job.dataset.classes)?;
     let manifest = Manifest {
         format: FORMAT,
         name: experiment.name.clone(),
@@ -409,13 +418,27 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         builds: Vec::new(),
         machines: Vec::new(),
         finished: false,
-        files: Default::default(),
+        files: finish::beginning(&job.folder)?,
     };
-    let text = experiment.canonical();
-    crate::base::files::write_atomic(&job.folder.join(folder::EXPERIMENT), text.as_bytes())?;
-    job.folder.write_classes(&job.dataset.classes)?;
     job.folder.write_manifest(&manifest)?;
     Ok(manifest)
+}
+
+/// Refuses a run whose documents are not those that it began with: they would be sealed as true.
+fn check_beginning(job: &Job<'_>, manifest: &Manifest) -> Result<()> {
+    verify::beginning(&job.folder, manifest)?;
+    let classes = job.folder.classes()?;
+    match classes == job.dataset.classes {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Run,
+            format!(
+                "the class names in `{}` are not those of the data",
+                job.folder.join(folder::CLASSES).shown()
+            ),
+        )
+        .hint("bring the file back from a copy, or move the folder away: the run then starts from the beginning")),
+    }
 }
 
 /// One frame count's result in a line.

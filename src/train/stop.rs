@@ -1,34 +1,67 @@
 //! Requests to stop: Ctrl-C, SIGTERM, a time limit. The step that is under way is finished and everything is saved.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::consts::SIGINT;
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, signals, terminal};
 
 /// What a shell reports of a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
+/// The exit code of [`Kind::Stopped`].
+const STOPPED: i32 = 75;
+
 #[derive(Debug, Clone)]
 pub struct Stop {
     signalled: Arc<AtomicBool>,
+    /// Works of this process that save when they stop.
+    saving: Arc<AtomicUsize>,
     deadline: Option<Instant>,
     minutes: f64,
 }
 
+/// A work that saves when it is asked to stop.
+pub struct Saving(Arc<AtomicUsize>);
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Stop {
-    /// Catches signals from now on. A second Ctrl-C ends the process at once.
+    /// Catches signals from now on: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends. Where nothing is there to
+    /// be saved, while data are verified or a model is built, the process ends at once; else it is asked to stop, and a
+    /// second Ctrl-C ends it at once.
     pub fn install(started: Instant, max_minutes: Option<f64>) -> Result<Self> {
         let stop = Self::within(started, max_minutes)?;
-        let flags = &stop.signalled;
-        flag::register_conditional_shutdown(SIGINT, INTERRUPTED, flags.clone())
-            .and_then(|_| flag::register(SIGINT, flags.clone()))
-            .and_then(|_| flag::register(SIGTERM, flags.clone()))
-            .map_err(|e| Error::new(Kind::Io, format!("cannot catch signals: {e}")))?;
+        let heard = stop.clone();
+        signals::on_request(move |signal| heard.hear(signal));
         Ok(stop)
+    }
+
+    fn hear(&self, signal: i32) {
+        let again = self.signalled.swap(true, Ordering::SeqCst);
+        if self.saving.load(Ordering::SeqCst) == 0 {
+            let error = Error::new(Kind::Stopped, "stopped before anything was to be saved");
+            terminal::say(format_args!(
+                "error: {}",
+                error.hint("the same command begins again")
+            ));
+            signals::exit(STOPPED);
+        }
+        if again && signal == SIGINT {
+            signals::exit(INTERRUPTED);
+        }
+    }
+
+    /// While what is returned lives, the work asks for [`requested`](Self::requested) often, and saves when it stops.
+    pub fn saving(&self) -> Saving {
+        self.saving.fetch_add(1, Ordering::SeqCst);
+        Saving(self.saving.clone())
     }
 
     /// A time limit alone.
@@ -47,7 +80,8 @@ impl Stop {
             ));
         }
         Ok(Self {
-            signalled: Arc::new(AtomicBool::new(false)),
+            signalled: Arc::default(),
+            saving: Arc::default(),
             deadline,
             minutes: max_minutes.unwrap_or_default(),
         })

@@ -145,7 +145,10 @@ fn files_that_are_no_text_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let cases: [(&str, Vec<u8>); 2] = [
         ("is not UTF-8 text from byte 3 on", b"abc\xff\xfe".to_vec()),
-        ("is larger than 64 KiB", vec![b' '; (1 << 16) + 1]),
+        (
+            "65537 bytes are more than the 64 KiB that an experiment file may have",
+            vec![b' '; (1 << 16) + 1],
+        ),
     ];
     for (expected, bytes) in cases {
         let file = folder.path().join("experiment.ron");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::opening::Opening;
-use super::options::{DataOptions, FrameCounts, MachineOptions};
+use super::options::{self, DataOptions, FrameCounts, MachineOptions};
 use super::{eval, surface};
 use crate::analysis::document;
 use crate::analysis::drift::Drift;
@@ -20,7 +20,7 @@ use crate::analysis::{
 };
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::report::source::Suite;
-use crate::run::{Folder, results, verify};
+use crate::run::{Folder, Working, results, verify};
 use crate::suite;
 use crate::train::progress::Progress;
 
@@ -40,7 +40,7 @@ pub struct Args {
     frames: Vec<FrameCounts>,
 
     /// Training clips that norm statistics are estimated from; else as many as before, or 2048 where there are so many.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::count::<usize>)]
     clips: Option<usize>,
 
     /// Tell the distance of every norm.
@@ -98,10 +98,8 @@ pub fn run(args: Args) -> Result<()> {
         let analyses = work.analyses(against.as_ref())?;
         match args.json {
             true => all.push(analyses),
-            false => terminal::print(format_args!(
-                "{}",
-                tables::describe(&name, &analyses, &trained, args.layers)
-            ))?,
+            // The other runs are analysed even where nobody reads this.
+            false => terminal::tell(tables::describe(&name, &analyses, &trained, args.layers)),
         }
     }
     match args.json {
@@ -163,7 +161,7 @@ struct What<'a> {
 /// One run while it is analysed.
 struct Work<'a> {
     what: &'a What<'a>,
-    folder: Folder,
+    folder: Working,
     /// Opened when the first analysis asks for it: with fresh ones no data are read.
     subject: Option<Subject>,
 }
@@ -181,6 +179,7 @@ impl<'a> Work<'a> {
         }
         manifest.check_engine(what.opening.machine.engine)?;
         verify::intact(&folder)?;
+        let folder = folder.lock()?;
         Ok(Self {
             what,
             folder,
@@ -189,9 +188,6 @@ impl<'a> Work<'a> {
     }
 
     fn analyses(mut self, against: Option<&Folder>) -> Result<Analyses> {
-        let folder = self.folder.clone();
-        let _lock = folder.lock()?;
-        folder.remove_unfinished()?;
         let (surface, latency) = self.surface()?;
         let (drift, precise_bn) = self.statistics()?;
         let alteration = self.alteration()?;
@@ -211,7 +207,7 @@ impl<'a> Work<'a> {
 
     fn subject(&mut self) -> Result<&mut Subject> {
         if self.subject.is_none() {
-            self.subject = Some(self.what.opening.open(self.folder.clone())?);
+            self.subject = Some(self.what.opening.open(Folder::clone(&self.folder))?);
         }
         self.subject
             .as_mut()

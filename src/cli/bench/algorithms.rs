@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::cli::options::DeviceOptions;
+use crate::cli::options::{self, DeviceOptions};
 use crate::cli::{print_json, table};
 use crate::exec::cuda::algorithms::{self, Timed};
 use crate::exec::cuda::{Gpu, probe::Card};
@@ -23,7 +23,7 @@ pub struct Args {
     file: PathBuf,
 
     /// Clips in a batch, instead of the experiment's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::batch)]
     batch: Option<usize>,
 
     /// What would compute the model, instead of the engine that fits `precision`.

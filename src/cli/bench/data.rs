@@ -8,7 +8,7 @@ use super::count;
 use crate::base::{Result, terminal};
 use crate::bench::{Loading, Timing, Work, measure, process};
 use crate::cli::data::Selection;
-use crate::cli::options::thread_count;
+use crate::cli::options::{self, thread_count};
 use crate::cli::print_json;
 use crate::run::provenance::{Build, Machine};
 
@@ -18,15 +18,15 @@ pub struct Args {
     selection: Selection,
 
     /// Training batches to prepare.
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = options::count::<usize>)]
     steps: usize,
 
     /// Measured runs over these batches, after one that warms up.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = options::count::<usize>)]
     repeats: usize,
 
     /// Threads that decode and transform videos; 0: one for each core.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::threads)]
     workers: usize,
 
     /// As JSON.

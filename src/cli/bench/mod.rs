@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::options::MachineOptions;
+use super::options::{self, MachineOptions};
 use super::{print_json, table};
 use crate::base::{Error, Kind, Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
@@ -45,11 +45,11 @@ struct ComputeArgs {
     file: PathBuf,
 
     /// Clips in a batch, instead of the experiment's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::batch)]
     batch: Option<usize>,
 
     /// Measured runs, after one that warms up.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = options::count::<usize>)]
     repeats: usize,
 
     /// Time of each kind of step beside its floor: what the machine's multiply-adds and its memory allow.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::files::{sha256, write_atomic};
 use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::cli::options;
 use crate::data::video::{Picture, Source, Video, VideoError};
 
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub struct Args {
     template: String,
 
     /// Number of a folder's first picture.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = options::start::<usize>)]
     first: usize,
 }
 

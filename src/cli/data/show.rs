@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Found, Selection};
 use crate::base::{Error, Kind, Result, Shown, files, terminal};
+use crate::cli::options;
 use crate::data::clip;
 use crate::data::sampling::Draw;
 use crate::data::sheet::{contact_sheet, pictures};
@@ -26,11 +27,11 @@ pub struct Args {
     ids: Vec<String>,
 
     /// How many clips, where no ids are given.
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = options::count::<usize>)]
     clips: usize,
 
     /// The epoch whose draws are shown, from 0.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = options::start::<u64>)]
     epoch: u64,
 
     /// Write each clip's bytes too, as safetensors: `frames.T` of (views, T, height, width, 3).

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result, terminal};
 use crate::cli::opening;
-use crate::cli::options::thread_count;
+use crate::cli::options::{self, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden::{self, Recipe, Recorded};
 use crate::model::StateDict;
@@ -30,11 +30,11 @@ pub struct Args {
     mode: Mode,
 
     /// Training steps [default: 1].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::count::<u64>)]
     steps: Option<u64>,
 
     /// Clips [default: 2, or the fewest that the experiment's norms and shift can share out].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = options::batch)]
     batch: Option<usize>,
 
     /// Frame counts of the evaluation [default: those of the experiment].
@@ -42,7 +42,7 @@ pub struct Args {
     frames: Vec<usize>,
 
     /// Height and width of the pictures [default: 64, or the experiment's if smaller].
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = options::pixels)]
     size: Option<usize>,
 
     /// Replace the bundle that is there.
@@ -54,7 +54,7 @@ pub struct Args {
     engine: EngineKind,
 
     /// Threads of the compiled engine; 0: one for each core. No result depends on it.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::threads)]
     threads: usize,
 }
 

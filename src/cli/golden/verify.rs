@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::cli::options::{DeviceOptions, thread_count};
+use crate::cli::options::{self, DeviceOptions, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden;
 
@@ -22,7 +22,7 @@ pub struct Args {
     device: DeviceOptions,
 
     /// Threads of the compiled engine on the CPU; 0: one for each core. No result depends on it.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::threads)]
     threads: usize,
 }
 

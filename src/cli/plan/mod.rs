@@ -15,7 +15,7 @@ use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::exec::{Device, EngineKind};
 use crate::graph::{Graph, ParamKind};
-use crate::program::batch::{Segment, every_branch, served};
+use crate::program::batch::{Batch, Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Numerics, Program, Step, TrainOptions, compile_eval, compile_train};
 use crate::spec::{self, Data, Document, Experiment, Suite};
@@ -203,9 +203,8 @@ impl Plan {
         let own = || EngineKind::of(experiment.train.precision, target.device);
         let engine = target.engine.unwrap_or_else(own);
         let numerics = engine.numerics();
-        let side = |size: usize| Graph::build(experiment, (size, size));
-        let graph = side(experiment.train.clips.size)?;
-        let evaluation_graph = side(evaluation_size(&experiment.eval))?;
+        let graph = Graph::build(experiment, square(experiment.train.clips.size))?;
+        let evaluation_graph = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
         let on_card = |card| {
             OnCard::of(&Planned {
                 card,
@@ -233,6 +232,23 @@ impl Plan {
             groups: groups(experiment, &graph),
         })
     }
+}
+
+/// Whether the programs of an experiment can be planned, found without planning them.
+pub fn fits(experiment: &Experiment) -> Result<()> {
+    let training = Graph::build(experiment, square(experiment.train.clips.size))?;
+    let segments = every_branch(&training, experiment.train.batch);
+    Batch::check(&training, &segments)?;
+    let evaluation = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
+    for frames in &experiment.eval.frames {
+        let whole = EvalShape::whole(experiment, *frames);
+        Batch::check(&evaluation, &[whole.segment(&evaluation)])?;
+    }
+    Ok(())
+}
+
+fn square(size: usize) -> (usize, usize) {
+    (size, size)
 }
 
 fn parameters(graph: &Graph) -> Vec<ParametersOfKind> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Decode, Decoder};
-use crate::spec::report::Mistake;
+use crate::spec::report::{Keep, Mistake};
 use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
 
 /// The fields of a struct in the file, while they are taken one by one.
@@ -28,7 +28,7 @@ impl<'a> Fields<'a> {
             let mistake = Mistake::new(format!("expected `{owner}`, found `{}`", name.text));
             decoder
                 .mistakes
-                .push(mistake.label(name.span.clone(), format!("should be `{owner}`")));
+                .keep(mistake.label(name.span.clone(), format!("should be `{owner}`")));
         }
         let fields = match body {
             Body::Fields(fields) => fields.as_slice(),
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
             let mistake = Mistake::new(message).label(name.span.clone(), label);
             decoder
                 .mistakes
-                .push(mistake.hint(format!("known fields: {}", list(known))));
+                .keep(mistake.hint(format!("known fields: {}", list(known))));
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
                 let mistake = Mistake::new(format!("field `{}` is given twice", name.text))
                     .label(name.span.clone(), "given again")
                     .label(first.clone(), "first given here");
-                decoder.mistakes.push(mistake);
+                decoder.mistakes.keep(mistake);
             }
         }
     }
@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
                 let message = format!("missing field `{name}` of `{}`", self.owner);
                 let label = format!("`{name}` is not given");
                 let mistake = Mistake::new(message).label(self.span.clone(), label);
-                decoder.mistakes.push(mistake);
+                decoder.mistakes.keep(mistake);
             }
         });
         T::placeholder()
@@ -143,7 +143,7 @@ impl Variant {
             let label = format!("write `{}` alone", self.name.text);
             decoder
                 .mistakes
-                .push(Mistake::new(message).label(self.name.span.clone(), label));
+                .keep(Mistake::new(message).label(self.name.span.clone(), label));
         }
     }
 }
@@ -183,12 +183,21 @@ pub fn unknown_variant<T: Decode>(
     decoder.fail(mistake.hint(format!("known: {}", list(known))))
 }
 
-/// The known name that was probably meant: at most a third of it is wrong.
+/// The known name that was probably meant: at most a third of it is wrong. Among hundreds of names, and for what is as
+/// long as a sentence, it is not looked for.
 pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    const LONGEST: usize = 100;
+    const MOST: usize = 500;
+    if given.len() > LONGEST || known.len() > MOST {
+        return None;
+    }
     let given = given.to_lowercase();
+    let wrong = |name: &str| (name.len() / 3).max(1);
+    let near = |name: &&&str| name.len().abs_diff(given.len()) <= wrong(name) + 2;
     let distance = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
-    let (distance, name) = known.iter().map(|name| (distance(name), *name)).min()?;
-    (distance <= (name.len() / 3).max(1)).then_some(name)
+    let near = known.iter().filter(near);
+    let (distance, name) = near.map(|name| (distance(name), *name)).min()?;
+    (distance <= wrong(name)).then_some(name)
 }
 
 fn list(names: &[&str]) -> String {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use fields::{Fields, Variant, nearest, unknown_variant};
 pub(super) use macros::{fields, raw, variants};
 
-use super::report::Mistake;
+use super::report::{Keep, Mistake};
 use super::syntax::{Body, Kind, Node, Span};
 
 /// A type of the language.
@@ -122,7 +122,7 @@ impl Decoder {
     /// Records a mistake of the value that is being decoded and gives its placeholder.
     pub fn fail<T: Decode>(&mut self, mistake: Mistake) -> T {
         self.failed.insert(self.path());
-        self.mistakes.push(mistake);
+        self.mistakes.keep(mistake);
         T::placeholder()
     }
 

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use super::model::FRAMES;
-use super::train::{PIXELS, crop_fits, dense, normalize};
+use super::train::{BATCH, PIXELS, crop_fits, dense, normalize};
 use crate::spec::experiment::*;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
@@ -20,7 +20,7 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
         );
         findings.whole("eval.sampling.clips", clips, 1..=1000);
     }
-    findings.whole("eval.batch", eval.batch, 1..=65_536);
+    findings.whole("eval.batch", eval.batch, BATCH);
     findings.whole("eval.every", eval.every, 0..=100_000);
 }
 

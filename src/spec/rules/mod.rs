@@ -10,6 +10,7 @@ mod train;
 use std::ops::{Bound, RangeBounds};
 
 use super::experiment::Experiment;
+use super::report::MOST_KEPT;
 
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,11 @@ pub fn name(name: &str, findings: &mut Findings) {
 }
 
 impl Findings {
+    /// Whether there are so many mistakes that no more need be looked for.
+    pub fn full(&self) -> bool {
+        self.mistakes.len() >= MOST_KEPT
+    }
+
     pub fn mistake(&mut self, message: impl Into<String>) -> &mut Finding {
         add(&mut self.mistakes, message.into())
     }
@@ -130,7 +136,11 @@ impl Findings {
     }
 }
 
+/// A new finding. When there are as many as anybody reads, it takes the place of the last.
 fn add(findings: &mut Vec<Finding>, message: String) -> &mut Finding {
+    if findings.len() >= MOST_KEPT {
+        findings.pop();
+    }
     let last = findings.len();
     findings.push(Finding {
         message,

@@ -1,10 +1,14 @@
 //! Rules of the model and the method.
 
 use super::Findings;
+use crate::base::limits;
 use crate::spec::experiment::*;
 
 /// Frames of one clip: more is a mistake of the pen.
-pub const FRAMES: std::ops::RangeInclusive<usize> = 1..=1024;
+pub const FRAMES: std::ops::RangeInclusive<usize> = 1..=limits::FRAMES.most as usize;
+
+/// Channels of the first stage.
+const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     let model = &experiment.model;
@@ -25,7 +29,7 @@ fn backbone(backbone: &Backbone, findings: &mut Findings) {
     let Backbone::ResNet(resnet) = backbone else {
         return;
     };
-    findings.whole("model.backbone.width", resnet.width, 1..=1024);
+    findings.whole("model.backbone.width", resnet.width, WIDTHS);
     if !(1..=6).contains(&resnet.blocks.len()) {
         findings
             .mistake(format!(
@@ -42,11 +46,12 @@ fn backbone(backbone: &Backbone, findings: &mut Findings) {
 /// Every width that the shift acts on is a multiple of the first stage's.
 fn shift(model: &Model, findings: &mut Findings) {
     let Shift { div, place } = model.shift;
-    if place == ShiftPlace::Nowhere {
+    let width = model.backbone.layout().width;
+    // Of a width that is refused nothing more is said.
+    if place == ShiftPlace::Nowhere || !WIDTHS.contains(&width) {
         return;
     }
     let path = "model.shift.div";
-    let width = model.backbone.layout().width;
     if div < 2 {
         findings
             .mistake(format!("`div` must be 2 or more, found {div}"))

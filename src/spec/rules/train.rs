@@ -1,15 +1,19 @@
 //! Rules of training: clips, optimizer, schedule.
 
 use super::{Findings, above_zero};
+use crate::base::limits;
 use crate::spec::experiment::*;
 
 /// Heights and widths of pictures in pixels.
-pub const PIXELS: std::ops::RangeInclusive<usize> = 16..=4096;
+pub const PIXELS: std::ops::RangeInclusive<usize> = 16..=limits::PIXELS.most as usize;
+
+/// Clips of a batch.
+pub const BATCH: std::ops::RangeInclusive<usize> = 1..=limits::BATCH.most as usize;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     let train = &experiment.train;
     findings.whole("train.epochs", train.epochs, 1..=100_000);
-    findings.whole("train.batch", train.batch, 1..=65_536);
+    findings.whole("train.batch", train.batch, BATCH);
     norm_clips(train, findings);
     clips(&train.clips, experiment.method.frames(), findings);
     optimizer(&experiment.optimizer, findings);
@@ -21,7 +25,7 @@ fn norm_clips(train: &Train, findings: &mut Findings) {
     let Some(clips) = train.norm_clips else {
         return;
     };
-    findings.whole(path, clips, 1..=65_536);
+    findings.whole(path, clips, BATCH);
     if clips > 0 && !batch.is_multiple_of(clips) {
         findings
             .mistake(format!(

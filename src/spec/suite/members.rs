@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::base::{self, Base, Bases, Broken};
 use super::overlay::{self, Choice};
 use super::{Member, raw};
+use crate::base::limits;
 use crate::spec::decode::Decoder;
 use crate::spec::experiment::Experiment;
-use crate::spec::report::Mistake;
+use crate::spec::report::{MOST_KEPT, Mistake};
 use crate::spec::syntax::{Node, Span};
 use crate::spec::{place, raw as experiment, resolve, rules};
 
@@ -53,7 +54,7 @@ pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -
         }
         let work = Work {
             raw: member,
-            seeds: member.seeds.clone().given().or(raw.seeds.clone().given()),
+            seeds: seeds(member, raw),
             text,
             folder,
             name: place("name"),
@@ -72,6 +73,15 @@ pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -
     resolved.reports = bases.reports;
     resolved.file_warnings = bases.warnings;
     resolved
+}
+
+/// A member's own seeds, else the suite's; no more than it takes to see that there are too many.
+fn seeds(member: &raw::Member, suite: &raw::Suite) -> Option<Vec<u64>> {
+    let most = limits::SEEDS.most as usize + 1;
+    let given = [&member.seeds, &suite.seeds].map(|seeds| seeds.clone().given());
+    let mut seeds = given.into_iter().flatten().next()?;
+    seeds.truncate(most);
+    Some(seeds)
 }
 
 /// One member of the file, under work.
@@ -118,9 +128,10 @@ impl Work<'_> {
                 }
             },
         };
+        let room = (limits::MEMBERS.most as usize).saturating_sub(resolved.members.len());
         let choices = match self.raw.grid.clone().given() {
             None => Ok(vec![Choice::default()]),
-            Some(grid) => overlay::combinations(&grid.0),
+            Some(grid) => overlay::combinations(&grid.0, room),
         };
         match choices {
             Ok(choices) => {
@@ -147,6 +158,9 @@ impl Work<'_> {
                 "no seed",
             ),
             n if n > distinct.len() => ("a seed is given twice", "it would be the same run"),
+            n if n > limits::SEEDS.most as usize => {
+                ("a member with more seeds than anybody runs", "at most 1000")
+            }
             _ => return None,
         };
         Some(Mistake::new(message).label(place, label))
@@ -215,7 +229,7 @@ impl Work<'_> {
 /// The combinations of a grid share most of their mistakes: each is told once.
 fn add_new(known: &mut Vec<Mistake>, found: impl Iterator<Item = Mistake>) {
     for mistake in found {
-        if !known.contains(&mistake) {
+        if known.len() < MOST_KEPT && !known.contains(&mistake) {
             known.push(mistake);
         }
     }

@@ -1,5 +1,6 @@
 //! Trees laid over trees, and the combinations of a grid.
 
+use crate::base::limits;
 use crate::spec::report::Mistake;
 use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
 
@@ -84,11 +85,16 @@ pub struct Choice {
     pub axes: Vec<(String, Node)>,
 }
 
-/// Every combination of a grid's alternatives, the last axis fastest; or what is wrong with it.
-pub fn combinations(grid: &Node) -> Result<Vec<Choice>, Vec<Mistake>> {
+/// Every combination of a grid's alternatives, the last axis fastest; or what is wrong with it: more than `most`, too.
+pub fn combinations(grid: &Node, most: usize) -> Result<Vec<Choice>, Vec<Mistake>> {
     let mut axes = Vec::new();
     let mut mistakes = Vec::new();
     collect(grid, &mut Vec::new(), &mut axes, &mut mistakes);
+    let count = axes.iter().map(|axis| axis.values.len());
+    let count = count.fold(1, usize::saturating_mul);
+    if count > most {
+        mistakes.push(too_many(grid, count));
+    }
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -105,6 +111,15 @@ pub fn combinations(grid: &Node) -> Result<Vec<Choice>, Vec<Mistake>> {
         });
         each.collect()
     }))
+}
+
+fn too_many(grid: &Node, count: usize) -> Mistake {
+    let most = limits::MEMBERS.describe();
+    Mistake::new(format!(
+        "a grid of {count} combinations in a suite that has at most {most}"
+    ))
+    .label(grid.span.clone(), "each combination is a member")
+    .hint("fewer alternatives, or several suites")
 }
 
 /// A field of a grid with its alternatives.

@@ -28,6 +28,9 @@ pub fn verify(suite: &Suite, origins: &[usize], broken: &BTreeSet<String>) -> Fi
             path,
         };
         checked.claim(claim, &mut findings);
+        if findings.full() {
+            break;
+        }
     }
     findings
 }
