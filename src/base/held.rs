@@ -173,7 +173,8 @@ impl Held {
     /// A rename is only durable once its folder is.
     fn sync(&self) -> std::io::Result<()> {
         match cfg!(unix) {
-            true => self.dir.try_clone()?.into_std_file().sync_all(),
+            // The handle itself may be one by which nothing can be read or synced.
+            true => self.dir.open(".")?.sync_all(),
             false => Ok(()),
         }
     }

@@ -9,11 +9,16 @@ use std::path::Path;
 
 use super::{Error, Kind, Result};
 
-/// Writes on stdout. A reader that went away is [`Kind::Unread`], which ends a command quietly; anything else, a full disk
-/// say, is an error with its reason.
+/// Writes on stdout, with hidden characters spelled out. A reader that went away is [`Kind::Unread`], which ends a command
+/// quietly; anything else, a full disk say, is an error with its reason.
 pub fn print(text: impl Display) -> Result<()> {
+    print_exactly(&in_lines(&text.to_string()))
+}
+
+/// As [`print`], to the byte: for JSON and other formats with escapes of their own.
+pub fn print_exactly(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.to_string().as_bytes());
+    let written = stdout.write_all(text.as_bytes());
     written
         .and_then(|()| stdout.flush())
         .map_err(|e| match e.kind() {
@@ -32,8 +37,13 @@ pub fn tell(text: impl Display) {
     let _ = print(text);
 }
 
-/// A line on stderr. Where nobody can read it, it is lost, and nothing else.
+/// A line on stderr, with hidden characters spelled out. Where nobody can read it, it is lost, and nothing else.
 pub fn say(line: impl Display) {
+    say_exactly(&in_lines(&line.to_string()));
+}
+
+/// As [`say`], for reports, which have colours of ours and show foreign text as they should.
+pub fn say_exactly(line: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr.write_all(format!("{line}\n").as_bytes());
 }
@@ -47,7 +57,7 @@ pub trait Shown {
 
 impl Shown for str {
     fn shown(&self) -> String {
-        escaped(self).into_owned()
+        spelled(self, is_hidden).into_owned()
     }
 }
 
@@ -63,13 +73,18 @@ impl Shown for std::ffi::OsStr {
     }
 }
 
-fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
+/// With hidden characters spelled out that neither end a line nor are a tab.
+fn in_lines(text: &str) -> Cow<'_, str> {
+    spelled(text, |sign| is_hidden(sign) && !matches!(sign, '\n' | '\t'))
+}
+
+fn spelled(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for sign in text.chars() {
-        match is_hidden(sign) {
+        match hidden(sign) {
             // Writing to a String cannot fail.
             true => drop(write!(out, "{}", sign.escape_default())),
             false => out.push(sign),
@@ -96,6 +111,7 @@ mod tests {
             "7\u{1b}]0;title\u{7}\nerror: forged".shown(),
             "7\\u{1b}]0;title\\u{7}\\nerror: forged"
         );
+        assert_eq!(in_lines("a\u{1b}[2J\n\tb\r"), "a\\u{1b}[2J\n\tb\\r");
         assert_eq!(Path::new("a\tb\u{202e}c").shown(), "a\\tb\\u{202e}c");
     }
 }

@@ -53,7 +53,7 @@ fn show(document: &Document, resolved: bool) -> Result<()> {
     };
     terminal::print(text)?;
     for warning in warnings {
-        terminal::say(format_args!("{warning}\n"));
+        terminal::say_exactly(&format!("{warning}\n"));
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ fn conclude(mut failures: Vec<Error>, files: usize) -> Result<()> {
         return failures.pop().map_or(Ok(()), Err);
     }
     for failure in &failures {
-        terminal::say(format_args!("error: {failure}\n"));
+        terminal::say_exactly(&format!("error: {failure}\n"));
     }
     let message = format!("{} of {files} files have mistakes", failures.len());
     Err(Error::new(Kind::Experiment, message))

@@ -98,19 +98,14 @@ pub fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if error.kind != Kind::Unread {
-                terminal::say(told(&error));
+            match error.kind {
+                Kind::Unread => {}
+                // A report has colours.
+                Kind::Experiment => terminal::say_exactly(&error.to_string()),
+                _ => terminal::say(format_args!("error: {error}")),
             }
             ExitCode::from(exit_codes::of(error.kind))
         }
-    }
-}
-
-/// An experiment's mistakes are a whole report of their own; anything else is a sentence.
-fn told(error: &Error) -> String {
-    match error.kind {
-        Kind::Experiment => error.to_string(),
-        _ => format!("error: {error}"),
     }
 }
 
@@ -118,8 +113,7 @@ fn told(error: &Error) -> String {
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::new(Kind::Io, format!("cannot write as JSON: {e}")))?;
-    terminal::line(text)?;
-    Ok(())
+    terminal::print_exactly(&(text + "\n"))
 }
 
 fn dispatch(command: Command) -> Result<()> {

@@ -122,7 +122,9 @@ fn load_all(args: &Args) -> Result<Vec<Document>> {
             Document::Experiment(loaded) => &loaded.warnings,
             Document::Suite(loaded) => &loaded.warnings,
         };
-        warnings.iter().for_each(terminal::say);
+        warnings
+            .iter()
+            .for_each(|warning| terminal::say_exactly(warning));
     }
     if !reports.is_empty() {
         return Err(Error::new(Kind::Experiment, reports.join("\n")));

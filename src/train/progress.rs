@@ -63,7 +63,9 @@ impl Screen {
 
     /// Prints on stdout, above the bars. Runs go on where nobody reads it: the log and the run folder have it.
     pub fn print(&self, text: &str) {
-        self.bars.suspend(|| terminal::tell(text));
+        // `suspend` would panic where the terminal is gone.
+        let _ = self.bars.clear();
+        terminal::tell(text);
     }
 }
 
@@ -176,8 +178,11 @@ impl Progress {
 
     /// A line of its own, above the bars.
     pub fn say(&self, line: &str) {
-        self.bars
-            .suspend(|| terminal::say(format_args!("{}{line}", self.label)));
+        let line = format!("{}{line}", self.label);
+        match self.terminal {
+            true => drop(self.bars.println(line)),
+            false => terminal::say(line),
+        }
     }
 
     /// Nothing is under way any more.

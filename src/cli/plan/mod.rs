@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
 fn tell_warnings(warnings: &[String]) {
     warnings
         .iter()
-        .for_each(|warning| terminal::say(format_args!("{warning}\n")));
+        .for_each(|warning| terminal::say_exactly(&format!("{warning}\n")));
 }
 
 /// Of every member, by name; its seeds cost the same.

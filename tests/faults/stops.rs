@@ -1,0 +1,149 @@
+//! Signals, killed commands, and clocks.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+fn kill(child: &std::process::Child, signal: &str) {
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn a_signal_is_heard_while_a_model_is_built() {
+    let place = Place::new();
+    let wide = place.experiment("wide.ron", |text| {
+        text.replace("width: 8", "width: 96")
+            .replace("[1, 1]", "[3, 4, 6, 3]")
+            .replace("Basic", "Bottleneck")
+    });
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let mut child = limited(&["run", &wide, "--out", &place.text("r")])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        let begun = Instant::now();
+        kill(&child, signal);
+        let status = child.wait().unwrap();
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{signal}: {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(status.code(), Some(75), "{signal}");
+    }
+}
+
+fn temporaries(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.starts_with(".tmp-") {
+            found.push(name);
+        } else if path.is_dir() {
+            found.extend(temporaries(&path));
+        }
+    }
+    found
+}
+
+#[test]
+fn killed_commands_leave_nothing_that_the_next_does_not_clear() {
+    let place = Place::new();
+    let run_folder = place.finished("r");
+    let folder = run_folder.to_str().unwrap();
+    let (model, metrics) = (place.text("x/m.pth"), place.text("met"));
+    let commands = [
+        vec![
+            "export", folder, "--format", "pth", "--out", &model, "--force",
+        ],
+        vec![
+            "export-metrics",
+            folder,
+            "--to",
+            "mlflow",
+            "--out",
+            &metrics,
+        ],
+        vec!["plot", folder, "--out", &metrics],
+    ];
+    for signal in ["-TERM", "-KILL"] {
+        for attempt in 0..15 {
+            for arguments in &commands {
+                let mut child = limited(arguments).spawn().unwrap();
+                std::thread::sleep(Duration::from_millis(4 + attempt));
+                kill(&child, signal);
+                child.wait().unwrap();
+            }
+        }
+        for arguments in &commands {
+            expect(&run(arguments), 0);
+        }
+        let left = [
+            temporaries(&place.path("x")),
+            temporaries(&place.path("met")),
+        ]
+        .concat();
+        assert_eq!(left, [""; 0], "{signal}");
+    }
+}
+
+/// A library that tells another time.
+const CLOCK: &str = "
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *t) {
+    static int (*own)(clockid_t, struct timespec *);
+    if (!own) own = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, \"clock_gettime\");
+    int code = own(id, t);
+    const char *shift = getenv(\"CLOCK_SHIFT\");
+    if (id == CLOCK_REALTIME && shift) t->tv_sec = atoll(shift);
+    return code;
+}
+";
+
+#[test]
+fn any_clock_will_do() {
+    let place = Place::new();
+    let (source, library) = (place.write("clock.c", CLOCK), place.text("clock.so"));
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", &library, &source, "-ldl"])
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: no C compiler for a clock that is wrong");
+    }
+    for seconds in [
+        "-1000000000",
+        "-9000000000000000",
+        "300000000000",
+        "9000000000000000",
+        "0",
+    ] {
+        let out = place.text(&format!("r{seconds}"));
+        let mut command = limited(&["run", TINY, "--out", &out]);
+        command
+            .env("LD_PRELOAD", &library)
+            .env("CLOCK_SHIFT", seconds);
+        expect(&within(Duration::from_secs(60), command), 0);
+        let folder = place.only_run(&format!("r{seconds}"));
+        for command in ["verify", "plot"] {
+            let mut command = limited(&[command, folder.to_str().unwrap()]);
+            command
+                .env("LD_PRELOAD", &library)
+                .env("CLOCK_SHIFT", seconds);
+            expect(&within(Duration::from_secs(60), command), 0);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A place to work in, and programs under limits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub use crate::program::*;
+
+pub const TINY: &str = "fixtures/experiments/tiny.ron";
+
+/// Of address space, in KiB: what an ordinary laptop has left.
+const MEMORY: u64 = 4_000_000;
+
+/// Above what any of the cases takes on a busy machine of two cores.
+const TIME: Duration = Duration::from_secs(60);
+
+pub struct Place(tempfile::TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The path as an argument.
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), content).unwrap();
+        self.text(name)
+    }
+
+    /// The tiny experiment with its pins, changed by `edit`; the path of its file.
+    pub fn experiment(&self, name: &str, edit: impl Fn(String) -> String) -> String {
+        copy(Path::new("fixtures/experiments/pins"), &self.path("pins"));
+        self.write(name, edit(fs::read_to_string(TINY).unwrap()))
+    }
+
+    /// A finished run of the tiny experiment; its folder.
+    pub fn finished(&self, out: &str) -> PathBuf {
+        expect(&run(&["run", TINY, "--out", &self.text(out)]), 0);
+        self.only_run(out)
+    }
+
+    /// A run of the tiny experiment that was stopped after its first step; its folder.
+    pub fn begun(&self, out: &str) -> PathBuf {
+        let out_path = self.text(out);
+        let output = run(&["run", TINY, "--out", &out_path, "--max-minutes", "0"]);
+        expect(&output, 75);
+        self.only_run(out)
+    }
+
+    pub fn only_run(&self, out: &str) -> PathBuf {
+        let mut folders = fs::read_dir(self.path(out)).unwrap();
+        let folder = folders.next().unwrap().unwrap().path();
+        assert!(folders.next().is_none(), "more than one run");
+        folder
+    }
+}
+
+/// The program with limits of memory: a shell sets them.
+pub fn limited(arguments: &[&str]) -> Command {
+    let command = command(&[]);
+    let program = command.get_program().to_owned();
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-c", "ulimit -v $0; exec \"$@\""])
+        .arg(MEMORY.to_string())
+        .arg(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    shell
+}
+
+/// Runs the program under the limits; fails where it takes longer, or ends by a panic or an abort.
+#[track_caller]
+pub fn run(arguments: &[&str]) -> Output {
+    within(TIME, limited(arguments))
+}
+
+#[track_caller]
+pub fn within(time: Duration, mut command: Command) -> Output {
+    let mut child = command.spawn().unwrap();
+    let limit = Instant::now() + time;
+    let id = child.id().to_string();
+    let late = std::thread::spawn(move || {
+        while Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(20));
+            if !Path::new("/proc").join(&id).exists() && Path::new("/proc/self").exists() {
+                return false;
+            }
+        }
+        Command::new("kill").args(["-KILL", &id]).status().is_ok()
+    });
+    let stdout = child.stdout.take().map(read_all);
+    let stderr = child.stderr.take().map(read_all);
+    let status = child.wait().unwrap();
+    let bytes = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
+        reader.map_or(Vec::new(), |reader| reader.join().unwrap())
+    };
+    let output = Output {
+        status,
+        stdout: bytes(stdout),
+        stderr: bytes(stderr),
+    };
+    assert!(!late.join().unwrap(), "took longer than {time:?}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!message.contains("panicked"), "{message}");
+    assert_ne!(output.status.code(), Some(101), "{message}");
+    assert_ne!(output.status.code(), Some(134), "{message}");
+    output
+}
+
+fn read_all(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Changes a sealed document and seals it again, as somebody would who knows how.
+pub fn reseal(path: &Path, edit: impl Fn(&str) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let (opening, rest) = text.split_at("{\n  \"seal\": \"".len());
+    let body = edit(&rest[64..]);
+    let zeroed = format!("{opening}{}{body}", "0".repeat(64));
+    let seal = ffn::base::files::sha256(zeroed.as_bytes());
+    fs::write(path, format!("{opening}{seal}{body}")).unwrap();
+}
