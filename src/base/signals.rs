@@ -3,13 +3,18 @@
 //! A command ends at once, after it removed what it had under work. One that saves what it has says so with
 //! [`on_request`].
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::temporary;
+
+/// The exit code of [`super::Kind::Device`].
+const NO_MEMORY: i32 = 7;
 
 type Handler = Box<dyn FnMut(i32) + Send>;
 
@@ -19,6 +24,9 @@ static HANDLER: Mutex<Option<Handler>> = Mutex::new(None);
 pub fn hear() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        // Where an allocation fails that nobody checks, Rust says so and aborts: that is the code of memory.
+        let always = Arc::new(AtomicBool::new(true));
+        let _ = flag::register_conditional_shutdown(SIGABRT, NO_MEMORY, always);
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
             std::thread::spawn(move || signals.forever().for_each(act));
         }

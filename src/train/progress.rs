@@ -149,8 +149,7 @@ impl Progress {
     /// An evaluation of so many clips begins.
     pub fn evaluate(&mut self, clips: usize, frames: &[usize]) {
         self.evaluation_began = Instant::now();
-        let counts: Vec<String> = frames.iter().map(usize::to_string).collect();
-        let what = format!("clips evaluated at {} frames", counts.join(", "));
+        let what = format!("clips evaluated at {} frames", in_ranges(frames));
         self.prepare(&what, clips);
     }
 
@@ -225,6 +224,16 @@ impl Means {
         let (terms, accuracy): (Vec<_>, Vec<_>) = (terms.collect(), accuracy.collect());
         format!("{} · accuracy {}", terms.join(" "), accuracy.join(" "))
     }
+}
+
+/// Ascending numbers in words; more than four that follow one another as `2 to 24`.
+fn in_ranges(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let words = runs.flat_map(|run| match run {
+        [first, .., last] if run.len() > 4 => vec![format!("{first} to {last}")],
+        few => few.iter().map(usize::to_string).collect(),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The progress of preparing data: several tasks, one after the other, told from several threads.
@@ -306,6 +315,13 @@ mod tests {
             accuracy: BTreeMap::from([(4, 0.25), (16, 0.5)]),
             skipped: Vec::new(),
         }
+    }
+
+    #[test]
+    fn many_frame_counts_are_told_as_ranges() {
+        assert_eq!(in_ranges(&[4, 8, 16]), "4, 8, 16");
+        assert_eq!(in_ranges(&[2, 3, 4, 5]), "2, 3, 4, 5");
+        assert_eq!(in_ranges(&[1, 4, 5, 6, 7, 8, 12]), "1, 4 to 8, 12");
     }
 
     #[test]

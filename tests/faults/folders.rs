@@ -138,7 +138,7 @@ fn what_a_run_began_with_is_not_changed_under_it() {
 }
 
 /// Starts a long run, does something to its folder after its first step, and waits for its end.
-fn disturbed(place: &Place, disturb: impl Fn(&Path)) -> Output {
+fn disturbed(place: &Place, disturb: impl Fn(&Path) + Sync) -> Output {
     let long = place.experiment("long.ron", |text| text.replace("epochs: 4", "epochs: 3000"));
     let out = place.text("r");
     let command = limited(&["run", &long, "--out", &out, "--checkpoint-minutes", "0"]);
