@@ -32,7 +32,7 @@ pub fn run(args: Args) -> Result<()> {
         metrics::write(&files, &args.out, args.update)?;
         terminal::line(format_args!(
             "{}: {} values in {} of `{}`",
-            series.run,
+            series.run.shown(),
             series.points.len(),
             match files.len() {
                 1 => "a file".to_owned(),

@@ -34,7 +34,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let gathered = plot::figures(&subjects)?;
     for figure in &gathered.figures {
-        let path = args.out.join(format!("{}.svg", figure.name));
+        let path = args.out.join(figure.file());
         files::write_atomic(&path, figure.svg.as_bytes())?;
         terminal::line(format_args!("{}", path.shown()))?;
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::expand::Expander;
 use super::functions::argument;
 use crate::base::{Error, Kind, Result};
-use crate::report::{escape, table};
+use crate::report::table;
 use crate::spec;
 
 /// Every type of an experiment, or what a suite has beside: the file's own type first, then the others by name.
@@ -49,7 +49,7 @@ fn section(name: &str, schema: &Value) -> String {
     let mut text = format!("## {name}\n\n");
     if let Some(description) = description(schema) {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{}\n\n", escape::markdown_text(description));
+        let _ = write!(text, "{}\n\n", in_a_cell(description));
     }
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         text += &fields(schema, properties);
@@ -71,14 +71,14 @@ fn fields(schema: &Value, properties: &Map<String, Value>) -> String {
         let (doc, default) = split_default(description(property).unwrap_or_default());
         let default = match (is_required(name), default) {
             (true, _) => "required".to_owned(),
-            (false, Some(default)) => escape::markdown_text(default),
+            (false, Some(default)) => in_a_cell(default),
             (false, None) => "those of its type".to_owned(),
         };
         vec![
             format!("`{name}`"),
             type_of(property),
             default,
-            escape::markdown_text(doc),
+            in_a_cell(doc),
         ]
     };
     // What must be there comes first.
@@ -93,7 +93,7 @@ fn fields(schema: &Value, properties: &Map<String, Value>) -> String {
 fn variant_table(variants: &[Value]) -> String {
     let mut rows = Vec::new();
     for variant in variants {
-        let doc = escape::markdown_text(description(variant).unwrap_or_default());
+        let doc = in_a_cell(description(variant).unwrap_or_default());
         rows.extend(
             written(variant)
                 .into_iter()
@@ -176,6 +176,12 @@ fn simple(name: &str, schema: &Value) -> String {
 
 fn description(schema: &Value) -> Option<&str> {
     schema.get("description").and_then(Value::as_str)
+}
+
+/// A doc comment of ours: its code stays code, only what would end the cell is escaped.
+fn in_a_cell(doc: &str) -> String {
+    let in_one_line = doc.replace('\n', " ");
+    in_one_line.replace('|', "\\|").replace('<', "&lt;")
 }
 
 /// A field's doc and the default that it ends with.

@@ -2,6 +2,7 @@
 
 use super::series::Series;
 use crate::base::{Error, Kind, Result};
+use crate::report::escape;
 
 /// `run,tag,step,wall_time,value`
 pub fn table(series: &Series) -> Result<Vec<u8>> {
@@ -10,8 +11,8 @@ pub fn table(series: &Series) -> Result<Vec<u8>> {
     let mut rows = vec![["run", "tag", "step", "wall_time", "value"].map(str::to_owned)];
     rows.extend(series.points.iter().map(|point| {
         [
-            series.run.clone(),
-            point.tag.clone(),
+            escape::cell(&series.run),
+            escape::cell(&point.tag),
             point.step.to_string(),
             point.wall_time.to_string(),
             point.value.to_string(),

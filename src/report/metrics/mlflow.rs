@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use super::Files;
 use super::series::Series;
 use crate::base::{Error, Result, files as base_files};
+use crate::report::escape;
 
 /// MLflow refuses longer values of parameters.
 const LONGEST_PARAMETER: usize = 6000;
@@ -49,7 +50,7 @@ pub fn files(series: &Series, out: &Path) -> Result<Files> {
     files.insert(run.join("meta.yaml"), of_run.into_bytes());
     for point in &series.points {
         let file = files
-            .entry(run.join("metrics").join(&point.tag))
+            .entry(run.join("metrics").join(plain(&point.tag)))
             .or_default();
         let line = format!(
             "{} {} {}\n",
@@ -73,6 +74,11 @@ pub fn files(series: &Series, out: &Path) -> Result<Files> {
     Ok(files)
 }
 
+/// The path of a metric's file, from a tag whose last parts are names of the run's own.
+fn plain(tag: &str) -> PathBuf {
+    tag.split('/').map(escape::file_name).collect()
+}
+
 /// As MLflow's own: a number of 18 digits.
 fn experiment_id(name: &str) -> String {
     let digits = base_files::sha256(name.as_bytes());
@@ -87,12 +93,12 @@ fn experiment_id(name: &str) -> String {
 
 fn experiment_meta(series: &Series, id: &str, location: &str) -> String {
     yaml(&[
-        ("artifact_location", quoted(location)),
+        ("artifact_location", escape::yaml(location)),
         ("creation_time", milliseconds(series.started).to_string()),
-        ("experiment_id", quoted(id)),
+        ("experiment_id", escape::yaml(id)),
         ("last_update_time", milliseconds(series.started).to_string()),
         ("lifecycle_stage", "active".to_owned()),
-        ("name", quoted(&series.experiment)),
+        ("name", escape::yaml(&series.experiment)),
     ])
 }
 
@@ -100,20 +106,20 @@ fn run_meta(series: &Series, experiment_id: &str, run_id: &str, artifacts: &str)
     let ended = series.ended.map(|time| milliseconds(time).to_string());
     let status = if series.finished { FINISHED } else { RUNNING };
     yaml(&[
-        ("artifact_uri", quoted(artifacts)),
+        ("artifact_uri", escape::yaml(artifacts)),
         ("end_time", ended.unwrap_or("null".to_owned())),
-        ("entry_point_name", quoted("")),
-        ("experiment_id", quoted(experiment_id)),
+        ("entry_point_name", escape::yaml("")),
+        ("experiment_id", escape::yaml(experiment_id)),
         ("lifecycle_stage", "active".to_owned()),
-        ("run_id", quoted(run_id)),
-        ("run_name", quoted(&series.run)),
-        ("source_name", quoted("")),
+        ("run_id", escape::yaml(run_id)),
+        ("run_name", escape::yaml(&series.run)),
+        ("source_name", escape::yaml("")),
         ("source_type", "4".to_owned()),
-        ("source_version", quoted("")),
+        ("source_version", escape::yaml("")),
         ("start_time", milliseconds(series.started).to_string()),
         ("status", status.to_string()),
         ("tags", "[]".to_owned()),
-        ("user_id", quoted("ffn")),
+        ("user_id", escape::yaml("ffn")),
     ])
 }
 
@@ -125,11 +131,6 @@ fn yaml(fields: &[(&str, String)]) -> String {
             let _ = writeln!(text, "{name}: {value}");
             text
         })
-}
-
-/// A YAML text between single quotes.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn milliseconds(seconds: f64) -> i64 {

@@ -19,6 +19,7 @@ mod tensorboard;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::escape;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use series::Series;
 
@@ -40,7 +41,7 @@ pub type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The files of a run's series.
 pub fn files(series: &Series, format: Format, out: &Path) -> Result<Files> {
-    let name = &series.run;
+    let name = escape::file_name(&series.run);
     Ok(match format {
         Format::Tensorboard => tensorboard::files(series),
         Format::Csv => Files::from([(format!("{name}.csv").into(), csv::table(series)?)]),

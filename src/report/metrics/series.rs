@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::base::{Result, files, limits};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::report::source::unix_seconds;
 use crate::run::folder::{EVAL, METRICS, TIMING};
 use crate::run::history::{History, Process};
@@ -157,7 +157,13 @@ fn documents(folder: &Folder) -> Result<BTreeMap<String, Vec<u8>>> {
     let names = folder.files()?.into_iter().filter(kept);
     names
         .map(|name| {
-            let bytes = files::read(&folder.join(&name), limits::DOCUMENT)?;
+            let path = folder.join(&name);
+            // What it leads to would be handed on with the run.
+            if path.is_symlink() {
+                let message = format!("`{}` is a link, not a file of the run", path.shown());
+                return Err(Error::new(Kind::Run, message));
+            }
+            let bytes = files::read(&path, limits::DOCUMENT)?;
             Ok((name, bytes))
         })
         .collect()

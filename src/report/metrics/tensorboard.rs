@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::Files;
 use super::series::{Point, Series};
+use crate::report::escape;
 
 /// One event file in a folder of the run's name, which TensorBoard shows as the run.
 pub fn files(series: &Series) -> Files {
@@ -27,7 +28,10 @@ pub fn files(series: &Series) -> Files {
         bytes.extend(record(&event(point, first)));
     }
     let start = series.started as u64;
-    let name = format!("{}/events.out.tfevents.{start:010}.ffn", series.run);
+    let name = format!(
+        "{}/events.out.tfevents.{start:010}.ffn",
+        escape::file_name(&series.run)
+    );
     Files::from([(name.into(), bytes)])
 }
 

@@ -129,7 +129,7 @@ impl Frame {
                 &[("id", Value::Text(&description))],
                 &self.description,
             );
-            svg.text("style", &[], &style::sheet(&self.id));
+            svg.raw(&style::sheet(&self.id));
             let paper = [
                 ("width", WIDTH.into()),
                 ("height", height.into()),

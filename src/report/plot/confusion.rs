@@ -13,13 +13,9 @@ const LEFT: f64 = 70.0;
 
 /// Rows are the true classes, columns what was said; a cell's shade is its share of the row.
 pub fn confusion_matrix(id: &str, classes: &[String], matrix: &Matrix) -> String {
-    let clips: usize = matrix.counts.iter().flatten().sum();
-    let right: usize = matrix
-        .counts
-        .iter()
-        .enumerate()
-        .filter_map(|(label, row)| row.get(label))
-        .sum();
+    let clips = sum(matrix.counts.iter().flatten());
+    let rows = matrix.counts.iter().enumerate();
+    let right = sum(rows.filter_map(|(label, row)| row.get(label)));
     let share = percentage(right, clips);
     let frame = Frame {
         id: id.to_owned(),
@@ -44,12 +40,17 @@ pub fn confusion_matrix(id: &str, classes: &[String], matrix: &Matrix) -> String
     })
 }
 
+/// Counts come from a file, which may say anything.
+fn sum<'a>(counts: impl IntoIterator<Item = &'a usize>) -> usize {
+    counts.into_iter().copied().fold(0, usize::saturating_add)
+}
+
 fn cells(svg: &mut Svg, top: f64, matrix: &Matrix) -> f64 {
     let count = matrix.counts.len().max(1);
     let side = SIDE / count as f64;
     let small = count <= SMALL;
     for (label, row) in matrix.counts.iter().enumerate() {
-        let total = row.iter().sum::<usize>().max(1) as f64;
+        let total = sum(row).max(1) as f64;
         let y = top + side * label as f64;
         if small {
             svg.label(

@@ -10,6 +10,7 @@ use crate::analysis::interval::wilson;
 use crate::analysis::{Alterations, Confusion, Content, Document, PreciseNorms, Surface, drift};
 use crate::base::statistics::percentage;
 use crate::base::{Result, Shown};
+use crate::report::escape;
 use crate::report::source::Run;
 use crate::run::folder::METRICS;
 use crate::run::metrics;
@@ -18,9 +19,16 @@ use crate::spec::{Experiment, Method};
 /// A figure under the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Without `.svg`.
+    /// With the names of the runs that it is of alone.
     pub name: String,
     pub svg: String,
+}
+
+impl Figure {
+    /// The name of its file.
+    pub fn file(&self) -> String {
+        format!("{}.svg", escape::file_name(&self.name))
+    }
 }
 
 /// What some runs give.
@@ -388,7 +396,7 @@ impl Gathered {
             let (name, path) = (T::NAME, run.folder.path().shown());
             self.missing.push(format!(
                 "no {name} of `{}`: `ffn analyse {path}` computes it",
-                run.name()
+                run.name().shown()
             ));
         }
         Ok(document)

@@ -59,11 +59,11 @@ pub fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * LETTER
 }
 
-/// The figure's own style sheet. In a page of mdBook `--fg` and `--bg` are the theme's; elsewhere the reader's system
-/// says whether it is dark.
+/// The figure's own style sheet, as an element. `id`: letters, digits, `-`. In a page of mdBook `--fg` and `--bg` are the
+/// theme's; elsewhere the reader's system says whether it is dark.
 pub fn sheet(id: &str) -> String {
     format!(
-        "#{id} {{ --ink: var(--fg, #1a1a1a); --paper: var(--bg, #ffffff); width: 100%; max-width: 528px; height: auto; }}\n\
+        "<style>\n#{id} {{ --ink: var(--fg, #1a1a1a); --paper: var(--bg, #ffffff); width: 100%; max-width: 528px; height: auto; }}\n\
          @media (prefers-color-scheme: dark) {{ #{id} {{ --ink: var(--fg, #e4e4e4); --paper: var(--bg, #16181c); }} }}\n\
          #{id} .paper {{ fill: var(--paper); }}\n\
          #{id} text {{ fill: var(--ink); font: 13px system-ui, sans-serif; }}\n\
@@ -72,6 +72,6 @@ pub fn sheet(id: &str) -> String {
          #{id} text.cell {{ font-size: 11px; }}\n\
          #{id} text.on {{ fill: #ffffff; }}\n\
          #{id} .axis {{ stroke: var(--ink); stroke-width: 1; }}\n\
-         #{id} .grid {{ stroke: var(--ink); stroke-width: 0.5; stroke-opacity: 0.2; }}\n"
+         #{id} .grid {{ stroke: var(--ink); stroke-width: 0.5; stroke-opacity: 0.2; }}\n</style>\n"
     )
 }
