@@ -32,6 +32,11 @@ pub struct Args {
     #[arg(long, default_value = "target/book", value_name = "DIR")]
     out: PathBuf,
 
+    /// A preprocessor or renderer that `book.toml` names and that may run: a program of somebody else, or mdBook's own
+    /// `links`, with which pages include any file of this machine. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    allow: Vec<String>,
+
     #[command(flatten)]
     data: DataOptions,
 
@@ -49,6 +54,7 @@ pub fn run(args: Args) -> Result<()> {
         book: &args.book,
         catalogue: &catalogue,
         commands: &commands,
+        allowed: &args.allow,
         analyse: &|folder| analyse::complete(folder, &args.data, &args.machine),
     };
     let built = book::build(&source, &args.out)?;
@@ -63,11 +69,17 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Every subcommand, nested ones too, with its whole help.
 fn commands() -> Vec<(String, String)> {
-    let mut command = Cli::command().term_width(100);
+    let mut command = without_values(Cli::command().term_width(100));
     command.build();
     let mut found = Vec::new();
     collect("", &mut command, &mut found);
     found
+}
+
+/// The help names variables of the environment; what they hold on this machine does not belong into a book.
+fn without_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| arg.hide_env_values(true));
+    command.mut_subcommands(without_values)
 }
 
 fn collect(prefix: &str, command: &mut clap::Command, found: &mut Vec<(String, String)>) {

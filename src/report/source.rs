@@ -36,7 +36,7 @@ impl Run {
         if !manifest.finished {
             return Err(Error::new(
                 Kind::Run,
-                format!("the run `{}` is not finished", folder.name()),
+                format!("the run `{}` is not finished", folder.name().shown()),
             )
             .hint("`ffn run` with its experiment goes on where it stopped"));
         }
@@ -75,7 +75,7 @@ impl Run {
                 Kind::Run,
                 format!(
                     "the run `{}` was evaluated at {} frames, not at {frames}",
-                    self.name(),
+                    self.name().shown(),
                     known.join(", ")
                 ),
             )
@@ -123,7 +123,7 @@ impl Run {
     pub fn check_experiment(&self) -> Result<()> {
         let folder = self.experiment_folder();
         let stale = |why: String| {
-            let message = format!("the run `{}` is stale: {why}", self.name());
+            let message = format!("the run `{}` is stale: {why}", self.name().shown());
             Err(Error::new(Kind::Run, message).hint("run the experiment as it is now"))
         };
         let known = experiments(&folder)?;
@@ -139,7 +139,8 @@ impl Run {
             )),
             Some(now) => {
                 let differences = spec::diff(&self.experiment, now);
-                let lines = differences.iter().map(|d| format!("\n  {d}"));
+                let lines = differences.iter();
+                let lines = lines.map(|d| format!("\n  {}", d.to_string().shown()));
                 stale(format!(
                     "its experiment file changed since:{}",
                     lines.collect::<String>()
@@ -170,7 +171,7 @@ impl Run {
                 Kind::Run,
                 format!(
                     "the run `{}` is stale: its pins changed since\n  expected {pins_sha256}\n  computed {found} of `{}`",
-                    self.name(),
+                    self.name().shown(),
                     path.shown()
                 ),
             )
@@ -194,7 +195,10 @@ pub fn frame_counts<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<usize> {
 /// Seconds since 1970 of a time in the history.
 pub fn unix_seconds(time: &str) -> Result<f64> {
     let damaged = || {
-        let message = format!("expected a time such as 2026-01-31T12:00:00Z, found `{time}`");
+        let message = format!(
+            "expected a time such as 2026-01-31T12:00:00Z, found `{}`",
+            time.shown()
+        );
         Error::new(Kind::Run, message)
     };
     let parsed = humantime::parse_rfc3339(time).map_err(|_| damaged())?;
@@ -285,7 +289,7 @@ impl Suite {
         }
         let message = format!(
             "the suite `{}` is stale: no suite file beside its experiments says it any more",
-            self.name()
+            self.name().shown()
         );
         Err(Error::new(Kind::Run, message).hint("run the suite as it is now"))
     }

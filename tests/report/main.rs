@@ -6,6 +6,7 @@ mod program;
 mod python;
 
 mod browser;
+mod injection;
 mod links;
 mod metrics;
 mod mistakes;

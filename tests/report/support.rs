@@ -85,9 +85,15 @@ impl Project {
 
     /// `ffn book`
     pub fn build(&self) -> Output {
+        self.build_with(&[])
+    }
+
+    /// `ffn book` with flags.
+    pub fn build_with(&self, flags: &[&str]) -> Output {
         let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let (book, runs, out) = (path("book"), path("runs"), path("out"));
-        ffn(&["book", "--book", &book, "--runs", &runs, "--out", &out])
+        let arguments = ["book", "--book", &book, "--runs", &runs, "--out", &out];
+        ffn(&[&arguments, flags].concat())
     }
 
     /// The mistakes of the book, with paths that are the same on every machine.

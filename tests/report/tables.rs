@@ -19,7 +19,7 @@ fn a_table_in_every_format() {
 }
 
 /// The folder of the small suite as if it had been run, with a verdict of each kind.
-fn suite(project: &Project) -> std::path::PathBuf {
+pub fn suite(project: &Project) -> std::path::PathBuf {
     project.set_results(&[(2, 3), (3, 5), (4, 6)]);
     let folder = project.path("runs/small-12345678");
     std::fs::create_dir_all(&folder).unwrap();

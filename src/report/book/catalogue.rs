@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::report::source::{Run, Suite};
 use crate::run::Folder;
 use crate::suite;
@@ -108,8 +108,10 @@ impl Catalogue {
                 .rsplit_once('-')
                 .is_some_and(|(known, _)| known == name)
         };
-        let mut suites = self.suites.iter();
-        let suite = suites.find(|(folder, _)| folder == name || named(folder));
+        let suites = self.suites.iter();
+        let suites = suites.filter(|(folder, _)| folder == name || named(folder));
+        // Of several under one name, one that is current comes before one that an older file made.
+        let suite = suites.min_by_key(|(folder, suite)| (folder != name, suite.is_err()));
         suite.map(|(_, suite)| suite)
     }
 
@@ -124,13 +126,11 @@ impl Catalogue {
     }
 
     fn matches(&self, name: &str) -> Vec<&Entry> {
-        let folder = self
-            .entries
-            .iter()
-            .find(|entry| entry.folder.name() == name);
-        match folder {
-            Some(entry) => vec![entry],
-            None => {
+        let folders = |entry: &&Entry| entry.folder.name() == name;
+        let folders: Vec<&Entry> = self.entries.iter().filter(folders).collect();
+        match folders.is_empty() {
+            false => folders,
+            true => {
                 let named = |entry: &&Entry| entry.name.as_deref() == Some(name);
                 self.entries.iter().filter(named).collect()
             }
@@ -138,7 +138,8 @@ impl Catalogue {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let names: Vec<String> = self.entries.iter().map(|e| e.folder.name()).collect();
+        let names = self.entries.iter();
+        let names: Vec<String> = names.map(|entry| entry.folder.name().shown()).collect();
         let known = match names.is_empty() {
             true => "there are none".to_owned(),
             false => format!("there are {}", names.join(", ")),
@@ -155,7 +156,8 @@ fn open_suite(path: &Path) -> Result<Suite> {
 }
 
 fn ambiguous(name: &str, several: &[&Entry]) -> Error {
-    let names: Vec<String> = several.iter().map(|entry| entry.folder.name()).collect();
+    let names = several.iter().map(|entry| entry.folder.path().shown());
+    let names: Vec<String> = names.collect();
     Error::new(
         Kind::Run,
         format!("several runs are called `{name}`: {}", names.join(", ")),

@@ -29,11 +29,7 @@ pub fn ledger(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         let effect = match runs.is_empty() {
             true => format!(
                 "Not measured: no run here differs from {} in this alone.\n",
-                expander.cite(
-                    &base.name(),
-                    &format!("`{}`", base.name()),
-                    "experiment.ron"
-                )
+                expander.cite(&base.name(), &escape::code(&base.name()), "experiment.ron")
             ),
             false => effects(expander, base, &runs)?,
         };
@@ -73,12 +69,14 @@ fn effects(expander: &mut Expander<'_>, base: &Run, others: &[&Run]) -> Result<S
         expander.runs.insert(name.clone());
         let changes = spec::diff(&base.experiment, &run.experiment);
         let changes = changes.iter().filter(|change| change.path != "name");
-        let changes: Vec<String> = changes.map(|change| format!("`{change}`")).collect();
+        let changes: Vec<String> = changes
+            .map(|change| escape::code(&change.to_string()))
+            .collect();
         let mut row = vec![
-            expander.cite(&name, &format!("`{name}`"), "experiment.ron"),
+            expander.cite(&name, &escape::code(&name), "experiment.ron"),
             match changes.is_empty() {
                 true => "–".to_owned(),
-                false => changes.join("<br>").replace('|', "\\|"),
+                false => changes.join("<br>"),
             },
         ];
         for &frames in &counts {

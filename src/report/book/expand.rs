@@ -10,6 +10,7 @@ use super::markdown::{Part, parts};
 use super::mistake::Mistake;
 use super::reference::{self, Reference};
 use crate::base;
+use crate::report::escape;
 use crate::run::Folder;
 
 /// The first line of a page that shows results. Only such pages may refer to runs, and [`figures`] rules them.
@@ -115,7 +116,8 @@ impl Expander<'_> {
         let missing = !self.catalogue.has(name);
         if missing {
             body.push(&format!(
-                "> Not in this build of the book: it needs `{name}`, which was not run where the book was built.\n"
+                "> Not in this build of the book: it needs {}, which was not run where the book was built.\n",
+                escape::code(name)
             ));
         }
         (body.optional, body.skips) = (Some(0), missing);

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use super::expand::Expander;
 use super::functions::argument;
-use crate::base::{Error, Kind, Result, files, limits};
+use super::render;
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::report::{escape, table};
 
 /// Where a file's page is, below the book's source folder.
 pub fn page(file: &str) -> String {
-    format!("files/{file}.md")
+    let names: Vec<String> = file.split('/').map(escape::file_name).collect();
+    format!("files/{}.md", names.join("/"))
 }
 
 impl Expander<'_> {
@@ -26,20 +28,25 @@ impl Expander<'_> {
             let message = format!("expected a path below the book's parent folder, found `{name}`");
             return Err(Error::new(Kind::Usage, message));
         }
-        let text = files::read_text(&self.root.join(name), limits::DOCUMENT)?;
+        let path = self.root.join(name);
+        if !render::leads_inside(self.root, &path)? {
+            let message = format!("`{name}` is a link that leads out of the book's parent folder");
+            return Err(Error::new(Kind::Usage, message));
+        }
+        let text = files::read_text(&path, limits::DOCUMENT)?;
         self.files.insert(name.to_owned(), text.clone());
         Ok(text)
     }
 
     fn cite_file(&self, file: &str, text: &str, title: &str) -> String {
-        format!("[{text}]({}{} \"{title}\")", self.up, page(file))
+        escape::link(text, &format!("{}{}", self.up, page(file)), title)
     }
 }
 
 pub fn source(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let name = argument(args, 0);
     expander.file(name)?;
-    Ok(expander.cite_file(name, &format!("`{name}`"), "the whole file"))
+    Ok(expander.cite_file(name, &escape::code(name), "the whole file"))
 }
 
 /// The item whose first line begins with the text: up to the line that closes its brace, else up to an empty line.
@@ -61,8 +68,8 @@ pub fn code(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     };
     let item = item(lines.get(start..).unwrap_or_default());
     let place = format!("{name}, line {}", start + 1);
-    let cited = expander.cite_file(name, &place, "the whole file");
-    Ok(format!("```rust\n{item}\n```\n\n*{cited}*\n"))
+    let cited = expander.cite_file(name, &escape::markdown(&place), "the whole file");
+    Ok(format!("{}\n*{cited}*\n", escape::block("rust", &item)))
 }
 
 /// The lines of an item without their common indentation.
@@ -93,8 +100,12 @@ fn item(lines: &[&str]) -> String {
 pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let (name, pointer) = (argument(args, 0), argument(args, 1));
     let text = expander.file(name)?;
-    let document: Value = serde_json::from_str(&text)
-        .map_err(|e| Error::new(Kind::Usage, format!("`{name}` is no JSON: {e}")))?;
+    let document: Value = serde_json::from_str(&text).map_err(|e| {
+        Error::new(
+            Kind::Usage,
+            format!("`{name}` is no JSON: {}", e.to_string().shown()),
+        )
+    })?;
     let shown = match document.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
@@ -103,7 +114,8 @@ pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     };
     let unit = args.get(2).map(|unit| format!(" {unit}"));
     let shown = format!("{shown}{}", unit.unwrap_or_default());
-    Ok(expander.cite_file(name, &shown, &format!("{pointer} of {name}")))
+    let title = format!("{pointer} of {name}");
+    Ok(expander.cite_file(name, &escape::markdown(&shown), &title))
 }
 
 /// Where measurements of speed are kept.
@@ -130,12 +142,16 @@ pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
         let benchmark: Benchmark = serde_json::from_str(&expander.file(&path)?).map_err(|e| {
             Error::new(
                 Kind::Usage,
-                format!("`{path}` is no file of measurements: {e}"),
+                format!(
+                    "`{}` is no file of measurements: {}",
+                    path.shown(),
+                    e.to_string().shown()
+                ),
             )
         })?;
         text += &benchmark_table(
             &benchmark,
-            &expander.cite_file(&path, &code_of(&path), "the whole file"),
+            &expander.cite_file(&path, &escape::code(&path), "the whole file"),
         );
     }
     match text.is_empty() {
@@ -180,18 +196,19 @@ fn benchmark_table(benchmark: &Benchmark, cited: &str) -> String {
     };
     let rows = benchmark.rows.iter();
     let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(cell).collect()).collect();
+    let columns: Vec<String> = benchmark
+        .columns
+        .iter()
+        .map(|c| escape::markdown(c))
+        .collect();
     format!(
         "### {}\n\n{}\n{} at commit {}, {}: {cited}.\n\n",
         escape::markdown(&benchmark.what),
-        table::markdown(&benchmark.columns, &rows),
-        code_of(&benchmark.command),
-        code_of(&benchmark.commit),
+        table::markdown(&columns, &rows),
+        escape::code(&benchmark.command),
+        escape::code(&benchmark.commit),
         escape::markdown(&benchmark.machine),
     )
-}
-
-fn code_of(text: &str) -> String {
-    format!("`{text}`")
 }
 
 fn not_a_value(name: &str, pointer: &str, what: &str) -> Error {

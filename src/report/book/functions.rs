@@ -2,7 +2,7 @@
 
 use super::expand::Expander;
 use super::{differences, files, language, plots, runs, suites};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, limits};
 use crate::report::{escape, table};
 
 /// How a reference may stand in a page.
@@ -30,7 +30,7 @@ pub struct Function {
 }
 
 /// Every reference, in the order of the book's page on them.
-pub const FUNCTIONS: [Function; 25] = [
+pub const FUNCTIONS: [Function; 26] = [
     number("top1", "RUN FRAMES", "top-1 in percent", runs::top1),
     number("top5", "RUN FRAMES", "top-5 in percent", runs::top5),
     number(
@@ -169,6 +169,13 @@ pub const FUNCTIONS: [Function; 25] = [
         true,
         files::benchmarks,
     ),
+    block(
+        "limits",
+        "[]",
+        "the bounds on what is read, each with its reason",
+        false,
+        limits,
+    ),
     block("references", "[]", "this table", false, references),
 ];
 
@@ -249,11 +256,8 @@ pub fn frames(args: &[&str], index: usize) -> Result<usize> {
 /// A quotation: the one way to show a figure that no run here measured.
 fn paper(_: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let (figure, source) = (argument(args, 0), argument(args, 1));
-    let source = escape::markup(source);
-    Ok(format!(
-        "<abbr title=\"{source}\">{}</abbr>",
-        escape::markup(figure)
-    ))
+    let (figure, source) = (escape::markdown(figure), escape::markup(source));
+    Ok(format!("<abbr title=\"{source}\">{figure}</abbr>"))
 }
 
 /// The help of each subcommand whose name begins so.
@@ -262,9 +266,21 @@ fn commands(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let wanted = expander.commands.iter();
     let wanted = wanted.filter(|(name, _)| name.starts_with(prefix));
     let section = |(name, help): &(String, String)| {
-        format!("## `ffn {name}`\n\n```text\n{}\n```\n", help.trim_end())
+        let help = escape::block("text", help.trim_end());
+        format!("## {}\n\n{help}", escape::code(&format!("ffn {name}")))
     };
     Ok(wanted.map(section).collect::<Vec<_>>().join("\n"))
+}
+
+/// The most that is taken of everything that comes from outside.
+fn limits(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {
+    let row = |bound: &limits::Bound| {
+        let cells = [bound.what, &bound.describe(), bound.reason];
+        cells.map(escape::markdown).to_vec()
+    };
+    let rows: Vec<Vec<String>> = limits::ALL.iter().map(row).collect();
+    let header = ["of", "at most", "what people need of it"].map(str::to_owned);
+    Ok(table::words(&header, &rows))
 }
 
 fn references(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {

@@ -4,7 +4,9 @@
 //! (`functions`), adds a page for each run, suite and file that was referred to (`pages`), writes all of it as a
 //! plain mdBook, and renders that. A reference to a run that is missing, unfinished, damaged or stale
 //! ([`source`](super::source)), and a figure that somebody typed on a results page (`figures`), are mistakes with
-//! page, line and column; nothing is written then. Analyses that a figure is drawn from are asked for first
+//! page, line and column; nothing is written then. The book may be somebody else's, and so may the runs: no program of
+//! its settings runs unasked, nothing leads out of its folder ([`settings`]), and every text that comes from a run or a
+//! file goes through [`escape`]. Analyses that a figure is drawn from are asked for first
 //! ([`Source::analyse`]).
 //!
 //! ```text
@@ -13,6 +15,7 @@
 //! ```
 
 mod catalogue;
+mod contents;
 mod differences;
 mod expand;
 mod figures;
@@ -26,6 +29,7 @@ mod plots;
 mod reference;
 mod render;
 mod runs;
+mod settings;
 mod suites;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,9 +38,11 @@ use std::path::{Path, PathBuf};
 pub use catalogue::Catalogue;
 
 use crate::base::{Error, Kind, Result, Shown};
+use crate::report::escape;
 use crate::run::Folder;
 use expand::{Expander, Page};
 use pages::Generated;
+use render::Files;
 
 /// The contents, which every mdBook has.
 const SUMMARY: &str = "SUMMARY.md";
@@ -48,6 +54,8 @@ pub struct Source<'a> {
     pub catalogue: &'a Catalogue,
     /// The subcommands with their help.
     pub commands: &'a [(String, String)],
+    /// Preprocessors and other renderers of the book's settings that may run.
+    pub allowed: &'a [String],
     /// Computes the analyses that a run does not have, for the figures that are drawn from them.
     pub analyse: &'a dyn Fn(&Folder) -> Result<()>,
 }
@@ -64,11 +72,11 @@ pub struct Built {
 
 /// Builds the book into `out`, whose `src` and `html` it replaces.
 pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
-    let written = render::read(&source.book.join("src"))?;
-    let root = source.book.parent().unwrap_or(Path::new(""));
+    let settings = settings::read(source.book, source.allowed)?;
+    let (written, beside) = split(render::read(source.book)?);
     let mut expander = Expander {
         catalogue: source.catalogue,
-        root,
+        root: source.book.parent().unwrap_or(Path::new("")),
         commands: source.commands,
         analyse: source.analyse,
         runs: BTreeSet::new(),
@@ -76,34 +84,63 @@ pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
         files: BTreeMap::new(),
         up: String::new(),
     };
-    let (mut files, mut mistakes) = (BTreeMap::new(), Vec::new());
-    for (path, bytes) in written {
-        let bytes = match path.ends_with(".md") {
-            false => bytes,
-            true => {
-                let shown = source.book.join("src").join(&path).shown().to_string();
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| Error::new(Kind::Usage, format!("`{shown}` is not UTF-8 text")))?;
-                let page = Page {
-                    path: &path,
-                    shown: &shown,
-                    text: &text,
-                };
-                expander.page(page, &mut mistakes).into_bytes()
-            }
-        };
-        files.insert(path, bytes);
-    }
-    if let Some(error) = mistake::into_error(mistakes) {
-        return Err(error);
-    }
+    let mut files = expand(source.book, written, &mut expander)?;
     let (runs, generated) = generate(&expander)?;
-    add(&mut files, generated);
-    let pages = files.keys().filter(|path| path.ends_with(".md")).count() - 1;
-    render::prepare(out)?;
-    render::write(source.book, out, &files)?;
-    let html = render::render(out)?;
+    add(&mut files, generated)?;
+    let pages = files.keys().filter(|path| path.ends_with(".md"));
+    let pages = pages.filter(|path| *path != SUMMARY).count();
+    render::prepare(source.book, out)?;
+    render::write(out, &settings::written(&settings)?, &files, &beside)?;
+    let html = render::render(out, settings)?;
     Ok(Built { html, pages, runs })
+}
+
+/// What is below `src`, by its path there, and the rest without the settings.
+fn split(files: Files) -> (Files, Files) {
+    let (mut source, mut beside) = (Files::new(), Files::new());
+    for (path, bytes) in files {
+        match path.strip_prefix("src/") {
+            Some(path) => drop(source.insert(path.to_owned(), bytes)),
+            None if path == settings::FILE => {}
+            None => drop(beside.insert(path, bytes)),
+        }
+    }
+    (source, beside)
+}
+
+/// The pages with what their references refer to, beside what is no page. Fails with every mistake of every page.
+fn expand(book: &Path, written: Files, expander: &mut Expander<'_>) -> Result<Files> {
+    let names: BTreeSet<String> = written.keys().cloned().collect();
+    if !names.contains(SUMMARY) {
+        let path = book.join("src").join(SUMMARY);
+        let message = format!("`{}` is not there: the contents of the book", path.shown());
+        return Err(Error::new(Kind::Usage, message));
+    }
+    let (mut files, mut mistakes) = (Files::new(), Vec::new());
+    for (path, bytes) in written {
+        if !path.ends_with(".md") {
+            files.insert(path, bytes);
+            continue;
+        }
+        let shown = book.join("src").join(&path).shown();
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::new(Kind::Usage, format!("`{shown}` is not UTF-8 text")))?;
+        let mut page = Page {
+            path: &path,
+            shown: &shown,
+            text: &text,
+        };
+        let expanded = expander.page(page, &mut mistakes);
+        if path == SUMMARY {
+            page.text = &expanded;
+            mistakes.extend(contents::check(page, |name| names.contains(name)));
+        }
+        files.insert(path, expanded.into_bytes());
+    }
+    match mistake::into_error(mistakes) {
+        Some(error) => Err(error),
+        None => Ok(files),
+    }
 }
 
 /// The pages of what was referred to, and the runs among it.
@@ -143,23 +180,36 @@ struct Section {
     pages: Vec<Generated>,
 }
 
-/// Adds generated pages to the files of a book and to its contents.
-fn add(files: &mut BTreeMap<String, Vec<u8>>, sections: Vec<Section>) {
+/// Adds generated pages to the files of a book and to its contents. Fails where somebody wrote a page in their place.
+fn add(files: &mut Files, sections: Vec<Section>) -> Result<()> {
     let mut contents = "\n# What the numbers come from\n\n".to_owned();
+    let mut generated = Files::new();
     for section in sections.into_iter().filter(|s| !s.pages.is_empty()) {
         contents += &format!("- [{}]({})\n", section.title, section.path);
         let mut index = format!("# {}\n\n", section.title);
         for page in section.pages {
-            contents += &format!("  - [{}]({})\n", page.title, page.path);
+            let title = escape::markdown(&page.title);
+            contents += &format!("  - [{title}]({})\n", page.path);
             let path = page.path.split_once('/').map_or("", |(_, rest)| rest);
-            index += &format!("- [`{}`]({path})\n", page.title);
-            files.insert(page.path, page.text.into_bytes());
+            index += &format!("- [{}]({path})\n", escape::code(&page.title));
+            generated.insert(page.path, page.text.into_bytes());
         }
-        files.insert(section.path.to_owned(), index.into_bytes());
+        generated.insert(section.path.to_owned(), index.into_bytes());
     }
-    if contents.contains("](")
+    let taken = generated.keys().filter(|path| files.contains_key(*path));
+    let taken: Vec<String> = taken.map(|path| path.shown()).collect();
+    if !taken.is_empty() {
+        let message = format!(
+            "the book has pages where generated ones go: `{}`",
+            taken.join("`, `")
+        );
+        return Err(Error::new(Kind::Usage, message).hint("call them otherwise"));
+    }
+    if !generated.is_empty()
         && let Some(summary) = files.get_mut(SUMMARY)
     {
         summary.extend(contents.into_bytes());
     }
+    files.extend(generated);
+    Ok(())
 }

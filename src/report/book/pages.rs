@@ -5,9 +5,10 @@ use std::fmt::Write;
 use super::catalogue::Catalogue;
 use super::{files, runs, suites};
 use crate::base::{Result, files as base_files};
+use crate::report::escape::{self, code};
 use crate::report::numbers::{giga, percent, thousands};
 use crate::report::source::{Run, Suite, evaluation};
-use crate::report::{escape, table, verdicts};
+use crate::report::{table, verdicts};
 use crate::run::manifest::Pins;
 use crate::run::provenance::{Build, Machine};
 
@@ -23,7 +24,8 @@ pub struct Generated {
 pub fn run(run: &Run) -> Result<Generated> {
     let (name, manifest) = (run.name(), &run.manifest);
     let mut text = format!(
-        "# {name}\n\n{}.\n\n",
+        "# {}\n\n{}.\n\n",
+        escape::markdown(&name),
         escape::markdown(&run.experiment.summary())
     );
     text += &table::words(&["", ""].map(str::to_owned), &identity(run));
@@ -37,11 +39,16 @@ pub fn run(run: &Run) -> Result<Generated> {
     let minutes = run.seconds()? / 60.0;
     for process in &run.history.processes {
         let ended = process.ended.as_deref().unwrap_or("(killed)");
+        let ended = escape::markdown(ended);
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "- A process from {} to {ended}: steps {} to {}, {} threads, {} workers.",
-            process.started, process.from_step, process.to_step, process.threads, process.workers
+            escape::markdown(&process.started),
+            process.from_step,
+            process.to_step,
+            process.threads,
+            process.workers
         );
     }
     let _ = write!(text, "\nAll together {minutes:.1} minutes by the clock.\n");
@@ -55,7 +62,7 @@ pub fn run(run: &Run) -> Result<Generated> {
     let _ = write!(
         text,
         "\n## Experiment\n\nThe canonical form, whose SHA-256 is the identity.\n\n{}",
-        fenced("ron", &run.experiment.canonical())
+        escape::block("ron", &run.experiment.canonical())
     );
     Ok(Generated {
         path: runs::page(&name),
@@ -107,8 +114,8 @@ fn identity(run: &Run) -> Vec<Vec<String>> {
         vec![
             "computed".to_owned(),
             format!(
-                "engine `{}`, {:?}",
-                manifest.engine.name(),
+                "engine {}, {:?}",
+                code(manifest.engine.name()),
                 manifest.precision.computed
             ),
         ],
@@ -149,7 +156,7 @@ fn described_build(build: &Build) -> String {
     };
     format!(
         "- `ffn` {} at commit {commit}{dirty}; sources {}, `Cargo.lock` {}.\n",
-        build.version,
+        escape::markdown(&build.version),
         code(&build.source_sha256),
         code(&build.cargo_lock_sha256)
     )
@@ -157,11 +164,11 @@ fn described_build(build: &Build) -> String {
 
 fn described_machine(machine: &Machine) -> String {
     format!(
-        "- {}, {} cores, {}, device class `{}`.\n",
+        "- {}, {} cores, {}, device class {}.\n",
         escape::markdown(&machine.cpu),
         machine.cores,
-        machine.os,
-        machine.device_class
+        escape::markdown(&machine.os),
+        code(&machine.device_class)
     )
 }
 
@@ -169,7 +176,8 @@ fn described_machine(machine: &Machine) -> String {
 pub fn suite(suite: &Suite, catalogue: &Catalogue) -> Result<Generated> {
     let name = suite.name();
     let mut text = format!(
-        "# {name}\n\nSuite {}.\n\n## Members\n\n",
+        "# {}\n\nSuite {}.\n\n## Members\n\n",
+        escape::markdown(&name),
         code(&suite.record.identity)
     );
     let mut rows = Vec::new();
@@ -182,7 +190,11 @@ pub fn suite(suite: &Suite, catalogue: &Catalogue) -> Result<Generated> {
         rows.push(vec![
             code(&member.name),
             chosen.join(", "),
-            format!("[{}](../{})", code(&run.name()), runs::page(&run.name())),
+            escape::link(
+                &code(&run.name()),
+                &format!("../{}", runs::page(&run.name())),
+                "",
+            ),
         ]);
     }
     text += &table::words(&["member", "variant", "run"].map(str::to_owned), &rows);
@@ -214,25 +226,11 @@ pub fn file(name: &str, content: &str) -> Generated {
         "# {}\n\nSHA-256 {}\n\n{}",
         code(name),
         code(&hash),
-        fenced(language, content)
+        escape::block(language, content)
     );
     Generated {
         path: files::page(name),
         title: name.to_owned(),
         text,
     }
-}
-
-fn code(text: &str) -> String {
-    format!("`{text}`")
-}
-
-/// A fence longer than any in the text.
-fn fenced(language: &str, text: &str) -> String {
-    let mut fence = "```".to_owned();
-    while text.contains(&fence) {
-        fence.push('`');
-    }
-    let newline = if text.ends_with('\n') { "" } else { "\n" };
-    format!("{fence}{language}\n{text}{newline}{fence}\n")
 }

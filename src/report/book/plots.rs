@@ -3,7 +3,8 @@
 use super::expand::Expander;
 use super::functions::argument;
 use super::runs::page;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
+use crate::report::escape;
 use crate::report::plot::{self, Subject};
 use crate::report::source::Run;
 use crate::suite::MemberRun;
@@ -38,14 +39,15 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         let known: Vec<String> = gathered.figures.iter().map(|f| plain(&f.name)).collect();
         let message = format!(
             "there is no figure `{wanted}`; there are {}",
-            known.join(", ")
+            known.join(", ").shown()
         );
         Error::new(Kind::Run, message)
     })?;
     let links = runs.iter().map(|run| {
         let (name, up) = (run.name(), &expander.up);
-        let path = page(&name).replace(".md", ".html");
-        format!("<a href=\"{up}{path}\">{name}</a>")
+        let (page, name) = (page(&name), escape::markup(&name));
+        let page = page.strip_suffix(".md").unwrap_or(&page);
+        format!("<a href=\"{up}{page}.html\">{name}</a>")
     });
     let links = links.collect::<Vec<_>>().join(", ");
     // An empty line would end the element, as Markdown sees it.

@@ -1,5 +1,7 @@
 //! `{{name argument "an argument with spaces"}}`.
 
+use crate::base::terminal::is_hidden;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference<'a> {
     pub name: &'a str,
@@ -8,6 +10,10 @@ pub struct Reference<'a> {
 
 /// What stands between the braces, or why it is no reference.
 pub fn parse(inner: &str) -> Result<Reference<'_>, String> {
+    if let Some(sign) = inner.chars().find(|sign| is_hidden(*sign) && *sign != '\t') {
+        let sign = sign.escape_default();
+        return Err(format!("a reference holds `{sign}`, which nobody sees"));
+    }
     let mut words = words(inner)?.into_iter();
     match words.next() {
         Some(name) => Ok(Reference {
@@ -46,5 +52,10 @@ mod tests {
         assert_eq!(reference.arguments, ["56.07 %", "table 1", "x"]);
         assert!(parse("  ").unwrap_err().contains("nothing"));
         assert!(parse("a \"b").unwrap_err().contains("not closed"));
+        assert!(
+            parse("a \u{1b}[2J")
+                .unwrap_err()
+                .contains("holds `\\u{1b}`")
+        );
     }
 }

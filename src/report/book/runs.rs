@@ -12,7 +12,7 @@ use crate::run::results::Summary;
 
 /// Where a run's page is, below the book's source folder.
 pub fn page(run: &str) -> String {
-    format!("runs/{run}.md")
+    format!("runs/{}.md", escape::file_name(run))
 }
 
 impl<'a> Expander<'a> {
@@ -23,9 +23,10 @@ impl<'a> Expander<'a> {
         Ok(run)
     }
 
-    /// Text that links to the page of its run.
+    /// Markdown that links to the page of its run.
     pub fn cite(&self, run: &str, text: &str, file: &str) -> String {
-        format!("[{text}]({}{} \"{file} of {run}\")", self.up, page(run))
+        let path = format!("{}{}", self.up, page(run));
+        escape::link(text, &path, &format!("{file} of {run}"))
     }
 }
 
@@ -99,7 +100,7 @@ pub fn minutes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
 
 pub fn name(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let run = expander.run(argument(args, 0))?;
-    Ok(expander.cite(&run.name(), &format!("`{}`", run.name()), "manifest.json"))
+    Ok(expander.cite(&run.name(), &escape::code(&run.name()), "manifest.json"))
 }
 
 /// Top-1 by frame count, parameters and the deviation between the most and the fewest frames.
@@ -112,7 +113,7 @@ pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     header.push("deviation".to_owned());
     let row = |run: &&Run| {
         let name = run.name();
-        let mut row = vec![expander.cite(&name, &format!("`{name}`"), "manifest.json")];
+        let mut row = vec![expander.cite(&name, &escape::code(&name), "manifest.json")];
         row.extend(counts.iter().map(|&frames| match run.result(frames) {
             Ok(summary) => {
                 let text = percent(summary.top1_percent());

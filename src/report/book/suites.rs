@@ -2,7 +2,7 @@
 
 use super::expand::Expander;
 use super::functions::argument;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::report::source::Suite;
 use crate::report::{escape, results, table, verdicts};
 use crate::suite::Judged;
@@ -10,7 +10,7 @@ use crate::suite::folder::{RECORD, VERDICTS};
 
 /// Where a suite's page is, below the book's source folder.
 pub fn page(suite: &str) -> String {
-    format!("suites/{suite}.md")
+    format!("suites/{}.md", escape::file_name(suite))
 }
 
 impl<'a> Expander<'a> {
@@ -24,7 +24,8 @@ impl<'a> Expander<'a> {
     }
 
     fn cite_suite(&self, suite: &str, text: &str, file: &str) -> String {
-        format!("[{text}]({}{} \"{file} of {suite}\")", self.up, page(suite))
+        let path = format!("{}{}", self.up, page(suite));
+        escape::link(text, &path, &format!("{file} of {suite}"))
     }
 }
 
@@ -36,8 +37,8 @@ pub fn claim(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         let known: Vec<&str> = suite.verdicts.iter().map(|j| j.id.as_str()).collect();
         let message = format!(
             "the suite `{}` has no claim `{id}`; it has {}",
-            suite.name(),
-            known.join(", ")
+            suite.name().shown(),
+            known.join(", ").shown()
         );
         Error::new(Kind::Run, message)
     })?;
@@ -46,10 +47,9 @@ pub fn claim(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         judged.verdict.name(),
         verdicts::value(judged),
         verdicts::interval(judged)
-            .replace('[', "\\[")
-            .replace(']', "\\]")
     );
-    Ok(expander.cite_suite(&suite.name(), text.trim(), VERDICTS))
+    let text = escape::markdown(text.trim());
+    Ok(expander.cite_suite(&suite.name(), &text, VERDICTS))
 }
 
 /// Every claim with its verdict.
