@@ -6,6 +6,7 @@ use mdbook_summary::{Summary, SummaryItem, parse_summary};
 
 use super::expand::Page;
 use super::mistake::Mistake;
+use super::render::told;
 use crate::base::Shown;
 
 /// What is wrong with the contents. `is_page`: whether the book has a page, by its path below the source folder.
@@ -13,7 +14,7 @@ pub fn check(page: Page<'_>, is_page: impl Fn(&str) -> bool) -> Vec<Mistake> {
     let at = |offset: usize, message: String| Mistake::at(page.shown, page.text, offset, message);
     let summary = match parse_summary(page.text) {
         Ok(summary) => summary,
-        Err(e) => return vec![at(0, format!("{e:#}").shown())],
+        Err(e) => return vec![at(0, told(&e))],
     };
     let named = locations(&summary).into_iter();
     let mistakes = named.filter_map(|location| {

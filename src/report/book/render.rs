@@ -111,7 +111,7 @@ pub fn render(out: &Path, config: Config) -> Result<PathBuf> {
     // Its renderer asserts what pages with HTML of their own may break.
     let why = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(rendered)) {
         Ok(Ok(html)) => return mend_search(&html).map(|()| html),
-        Ok(Err(e)) => mdbook_error(&e),
+        Ok(Err(e)) => told(&e),
         Err(_) => "it stopped with a panic".to_owned(),
     };
     let message = format!("mdBook cannot render `{}`: {why}", out.shown());
@@ -138,8 +138,11 @@ fn mend_search(html: &Path) -> Result<()> {
     Ok(())
 }
 
-fn mdbook_error(error: &mdbook_driver::errors::Error) -> String {
-    format!("{error:#}").shown()
+/// What mdBook says, in its lines.
+pub fn told(error: &mdbook_driver::errors::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<String> = text.lines().map(Shown::shown).collect();
+    lines.join("\n  ")
 }
 
 /// Removes a folder of which everything is written anew.

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use mdbook_driver::config::{Config, HtmlConfig};
 use serde::Deserialize;
 
+use super::render::told;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// The file's name in the book's folder.
@@ -37,11 +38,7 @@ pub fn read(book: &Path, allowed: &[String]) -> Result<Config> {
         false => String::new(),
     };
     let damaged = |e: mdbook_driver::errors::Error| {
-        let message = format!(
-            "`{}` is no mdBook settings: {}",
-            path.shown(),
-            format!("{e:#}").shown()
-        );
+        let message = format!("`{}` is no mdBook settings: {}", path.shown(), told(&e));
         Error::new(Kind::Usage, message)
     };
     let mut config = Config::from_str(&text).map_err(damaged)?;

@@ -53,7 +53,8 @@ fn is_special_between(before: &str, sign: char, after: &str) -> bool {
     let address = || tail.is_some_and(|tail| tail.eq_ignore_ascii_case("www"));
     match sign {
         // Lists, lines under headings, definitions; two dashes are a longer one.
-        '-' | '+' | '=' | ':' if before.is_empty() => true,
+        '=' | ':' if before.is_empty() => true,
+        '-' | '+' if before.is_empty() => ends_word() || after.starts_with(sign),
         '-' => before.ends_with('-'),
         // Ellipses, numbered lists, addresses.
         '.' => before.ends_with('.') || digits() && ends_word() || address(),
