@@ -118,6 +118,41 @@ pub const LIST: Bound = Bound {
     reason: "the lists of Kinetics-700 have 60 MB",
 };
 
+pub const VIDEO: Bound = Bound {
+    what: "a video file",
+    most: GIB,
+    unit: Unit::Bytes,
+    reason: "half an hour at 4 Mbit/s; it is read whole",
+};
+
+pub const FRAME: Bound = Bound {
+    what: "a frame",
+    most: 4096 * 4096,
+    unit: Unit::Of("pixels"),
+    reason: "4K has 8.8 million",
+};
+
+pub const VIDEO_FRAMES: Bound = Bound {
+    what: "a video",
+    most: 1_000_000,
+    unit: Unit::Of("frames"),
+    reason: "nine hours at 30 frames a second",
+};
+
+pub const DECODING: Bound = Bound {
+    what: "a clip",
+    most: 64_000_000_000,
+    unit: Unit::Of("pixels to decode"),
+    reason: "four minutes of 4K, or an hour of 854x480, at 30 frames a second, from the key frame on",
+};
+
+pub const CLIP: Bound = Bound {
+    what: "a clip in memory",
+    most: 4 * GIB,
+    unit: Unit::Bytes,
+    reason: "ten times sixteen frames of 4K have 4 GB",
+};
+
 pub const DOCUMENT: Bound = Bound {
     what: "a document of a run folder",
     most: GIB,
@@ -134,8 +169,26 @@ pub const WEIGHTS: Bound = Bound {
 
 /// All bounds, in the order of the pipeline.
 pub const ALL: &[Bound] = &[
-    EXPERIMENT, SUITE, NAME, TEXT, MEMBERS, SEEDS, FRAMES, BATCH, PIXELS, THREADS, COUNT, SETTINGS,
-    LIST, DOCUMENT, WEIGHTS,
+    EXPERIMENT,
+    SUITE,
+    NAME,
+    TEXT,
+    MEMBERS,
+    SEEDS,
+    FRAMES,
+    BATCH,
+    PIXELS,
+    THREADS,
+    COUNT,
+    SETTINGS,
+    LIST,
+    VIDEO,
+    FRAME,
+    VIDEO_FRAMES,
+    DECODING,
+    CLIP,
+    DOCUMENT,
+    WEIGHTS,
 ];
 
 impl Bound {
@@ -145,14 +198,19 @@ impl Bound {
             true => Ok(()),
             false => Err(Error::new(
                 kind,
-                format!(
-                    "{subject}: {found} {} are more than the {} that {} may have",
-                    self.unit.plural(),
-                    self.describe(),
-                    self.what
-                ),
+                format!("{subject}: {}", self.excess(found)),
             )),
         }
+    }
+
+    /// What is said of what is above the bound.
+    pub fn excess(&self, found: u64) -> String {
+        format!(
+            "{found} {} are more than the {} that {} may have",
+            self.unit.plural(),
+            self.describe(),
+            self.what
+        )
     }
 
     /// The bound in words: `64 KiB`, `1000000 images`.

@@ -97,7 +97,7 @@ pub fn of_dataset(
 type Measured = (usize, (usize, usize));
 
 fn measure(sample: &Sample) -> Result<Measured, VideoError> {
-    let mut video = Video::open(&sample.source)?;
+    let video = Video::open(&sample.source)?;
     let first = video.frames(&[0])?;
     let picture = first.first().ok_or(VideoError::NoFrames)?;
     Ok((video.frame_count(), (picture.width, picture.height)))

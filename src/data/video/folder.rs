@@ -1,14 +1,15 @@
 //! Folders of numbered JPEG or PNG pictures.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{MAX_PIXELS, Picture, Source, VideoError, read_file};
+use crate::base::limits;
+
+use super::{MAX_PIXELS, OneSize, Picture, Source, VideoError, Visit, read_file};
 
 /// The most that a JPEG header can declare; the area is what is bounded.
 const MAX_SIDE: usize = 0xffff;
@@ -110,24 +111,18 @@ impl Folder {
         self.count
     }
 
-    /// The pictures marked in `wanted`, by index; all of one size.
-    pub fn pictures(&self, wanted: &[bool]) -> Result<Vec<Option<Arc<Picture>>>, VideoError> {
-        let mut pictures = vec![None; wanted.len()];
-        let mut size = None;
-        for (frame, picture) in pictures.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
-            let decoded = self.picture(frame)?;
-            let found = (decoded.width as u32, decoded.height as u32);
-            let first = *size.get_or_insert(found);
-            if found != first {
-                return Err(VideoError::SizeChange {
-                    frame,
-                    first,
-                    found,
-                });
-            }
-            *picture = Some(Arc::new(decoded));
+    /// The images of the ascending frames `wanted`, all of one size.
+    pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
+        let mut size = OneSize::default();
+        let mut pixels = 0;
+        for &frame in wanted {
+            let picture = self.picture(frame)?;
+            pixels += picture.width as u64 * picture.height as u64;
+            VideoError::check(limits::DECODING, pixels)?;
+            size.check(frame, (picture.width as u32, picture.height as u32))?;
+            visit(&[frame], picture)?;
         }
-        Ok(pictures)
+        Ok(())
     }
 
     fn picture(&self, frame: usize) -> Result<Picture, VideoError> {
@@ -138,44 +133,60 @@ impl Folder {
             what,
         };
         let bytes = read_file(&self.path.join(&file)).map_err(|error| wrong(error.to_string()))?;
-        match bytes.as_slice() {
-            [0xff, 0xd8, ..] => jpeg(&bytes).map_err(wrong),
-            [0x89, b'P', b'N', b'G', ..] => png(&bytes).map_err(wrong),
-            _ => Err(wrong("neither JPEG nor PNG".to_owned())),
-        }
+        let decoded = match bytes.as_slice() {
+            [0xff, 0xd8, ..] => jpeg(&bytes),
+            [0x89, b'P', b'N', b'G', ..] => png(&bytes),
+            _ => Err(Refused::Image("neither JPEG nor PNG".to_owned())),
+        };
+        decoded.map_err(|refused| match refused {
+            Refused::Image(what) => wrong(what),
+            Refused::Memory(what) => VideoError::Memory(what),
+        })
+    }
+}
+
+/// Why an image is not decoded: what is wrong with it, or that there is no memory for it.
+enum Refused {
+    Image(String),
+    Memory(String),
+}
+
+impl Refused {
+    fn damage(what: impl ToString) -> Self {
+        Self::Image(what.to_string())
     }
 }
 
 /// A JPEG picture. Grey becomes three equal values; CMYK is converted without a profile.
-fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
+fn jpeg(bytes: &[u8]) -> Result<Picture, Refused> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder
-        .decode_headers()
-        .map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions().ok_or("its size is missing")?;
+    decoder.decode_headers().map_err(Refused::damage)?;
+    let (width, height) = decoder
+        .dimensions()
+        .ok_or_else(|| Refused::damage("its size is missing"))?;
     check_area(width, height)?;
-    let rgb = decoder.decode().map_err(|error| error.to_string())?;
+    let rgb = decoder.decode().map_err(Refused::damage)?;
     complete(width, height, rgb)
 }
 
 /// A PNG picture. Grey becomes three equal values, a palette its colours; of 16 bits the upper 8 are kept, and
 /// transparency is dropped, as Pillow does when it converts to RGB.
-fn png(bytes: &[u8]) -> Result<Picture, String> {
+fn png(bytes: &[u8]) -> Result<Picture, Refused> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
+    let mut reader = decoder.read_info().map_err(Refused::damage)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     check_area(width, height)?;
-    let size = reader.output_buffer_size().ok_or("it is too large")?;
+    let size = reader
+        .output_buffer_size()
+        .ok_or_else(|| Refused::damage("it is too large"))?;
     let mut samples = vec![0; size];
-    let info = reader
-        .next_frame(&mut samples)
-        .map_err(|error| error.to_string())?;
+    let info = reader.next_frame(&mut samples).map_err(Refused::damage)?;
     samples.truncate(info.buffer_size());
     let rgb = match info.color_type {
         png::ColorType::Rgb => samples,
@@ -185,23 +196,31 @@ fn png(bytes: &[u8]) -> Result<Picture, String> {
             .collect(),
         png::ColorType::Grayscale => samples.iter().flat_map(|grey| [*grey; 3]).collect(),
         png::ColorType::GrayscaleAlpha => samples.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        png::ColorType::Indexed => return Err("its palette was not applied".to_owned()),
+        png::ColorType::Indexed => return Err(Refused::damage("its palette was not applied")),
     };
     complete(width, height, rgb)
 }
 
-fn check_area(width: usize, height: usize) -> Result<(), String> {
+/// Holds the area against its bound, and asks for the memory that the decoders will take without asking: at most 16 bit
+/// samples of four channels, their coefficients, and three bytes.
+fn check_area(width: usize, height: usize) -> Result<(), Refused> {
+    const PIXEL: usize = 20;
     match width as u64 * height as u64 <= MAX_PIXELS {
-        true => Ok(()),
-        false => Err(format!(
+        true => limits::reserved::<u8>(width * height * PIXEL, "decoding an image")
+            .map(drop)
+            .map_err(|error| Refused::Memory(error.message)),
+        false => Err(Refused::damage(format_args!(
             "it declares {width}x{height} pixels, more than the limit of {MAX_PIXELS} in all"
-        )),
+        ))),
     }
 }
 
-fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, String> {
+fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, Refused> {
     match rgb.len() == width * height * 3 {
         true => Ok(Picture { width, height, rgb }),
-        false => Err(format!("{} bytes for {width}x{height} pixels", rgb.len())),
+        false => Err(Refused::damage(format_args!(
+            "{} bytes for {width}x{height} pixels",
+            rgb.len()
+        ))),
     }
 }
