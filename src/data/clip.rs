@@ -31,7 +31,7 @@ pub fn train(
     let (video, count) = open(source)?;
     let indices = sampling::training(count, branches, clips, draw);
     let mut drawn = None;
-    let mut views = Views::default();
+    let mut views = Views::of_size(1, clips.size);
     views.decode(&video, indices.iter().flatten(), |picture| {
         let size = (picture.width, picture.height);
         let augmentation = drawn.get_or_insert_with(|| {
@@ -74,10 +74,11 @@ pub fn evaluate(
 ) -> Result<Vec<Vec<u8>>, VideoError> {
     let (video, count) = open(source)?;
     let clips = indices_of(count, eval, frames);
-    let mut views = Views::default();
+    let size = evaluation_size(eval);
+    let mut views = Views::of_size(crop::evaluation_crop_count(eval.crops), size);
     views.decode(&video, clips.iter().flatten().flatten(), |picture| {
         let scaled = transform::scaled_size((picture.width, picture.height), eval.short_side);
-        let crops = crop::evaluation_crops(scaled, evaluation_size(eval), eval.crops);
+        let crops = crop::evaluation_crops(scaled, size, eval.crops);
         let view = |(keep, flip)| transform::view(picture, scaled, keep, flip);
         crops.into_iter().map(view).collect()
     })?;
@@ -109,8 +110,9 @@ fn open(source: &Source) -> Result<(Video, usize), VideoError> {
 }
 
 /// What is seen of a video's frames: only that is kept, and not the decoded frames, which are larger.
-#[derive(Default)]
 struct Views {
+    /// Of one picture's views.
+    bytes: usize,
     /// For each frame the place of its picture's views: frames that show the same picture share them.
     places: BTreeMap<usize, usize>,
     /// For each picture its views, the same number of each.
@@ -119,6 +121,18 @@ struct Views {
 }
 
 impl Views {
+    /// `count` squares of `size` pixels of each picture.
+    fn of_size(count: usize, size: usize) -> Self {
+        Self {
+            bytes: [size, size, 3]
+                .into_iter()
+                .fold(count, usize::saturating_mul),
+            places: BTreeMap::new(),
+            views: Vec::new(),
+            held: Held::default(),
+        }
+    }
+
     fn decode<'a>(
         &mut self,
         video: &Video,
@@ -128,9 +142,11 @@ impl Views {
         let indices: BTreeSet<usize> = indices.copied().collect();
         let indices: Vec<usize> = indices.into_iter().collect();
         video.visit(&indices, &mut |shown, picture| {
+            self.held.add(self.bytes)?;
+            // Resizing copies what it needs of the picture, twice at most.
+            let needed = self.bytes.saturating_add(2 * picture.rgb.len());
+            limits::reserved::<u8>(needed, "the views of a frame").map_err(VideoError::memory)?;
             let views = look(&picture);
-            self.held
-                .add(views.iter().map(|view| view.rgb.len()).sum())?;
             let place = self.views.len();
             self.places
                 .extend(shown.iter().map(|index| (*index, place)));

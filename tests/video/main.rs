@@ -36,7 +36,10 @@ fn frames(arguments: &[&str], path: Option<&Path>) -> (i32, String) {
     command
         .current_dir(fixture(""))
         .args(["data", "frames"])
-        .args(arguments);
+        .args(arguments)
+        // Of the user's settings none reaches ffmpeg that would change what it says.
+        .env("AV_LOG_FORCE_COLOR", "1")
+        .env("FFREPORT", "file=/nowhere/report.log:level=48");
     if let Some(path) = path {
         command.env("PATH", path);
     }

@@ -66,6 +66,8 @@ impl Log {
         };
         match level {
             "error" | "fatal" | "panic" => self.complaint(source, text),
+            // Shown all the same, with what was lost of it made up.
+            "warning" if text.contains("corrupt decoded frame") => self.complaint(source, text),
             "info" => self.information(text),
             _ => {}
         }
@@ -256,6 +258,9 @@ Consider increasing the value for the 'analyzeduration' (0) options
         let expected = damage("error while decoding MB 1 0");
         assert_eq!(verdict(0, &format!("{line}{MAPPED}")), expected);
         assert_eq!(verdict(0, &format!("{MAPPED}{line}{line}")), expected);
+        let made_up = "[vist#0:0/h264 @ 0x1] [dec:h264 @ 0x2] [warning] corrupt decoded frame\n";
+        let found = verdict(0, &format!("{MAPPED}{made_up}"));
+        assert_eq!(found, damage("corrupt decoded frame"));
         let of_7 = "[vist#0:0/h264 @ 0x1] [dec:h264 @ 0x2] [error] Error submitting packet to decoder: \
                     Invalid data found when processing input\n";
         let found = verdict(69, &format!("{MAPPED}{of_7}"));

@@ -40,6 +40,10 @@ impl Process {
         let mut command = Command::new(program);
         command
             .args(arguments)
+            // What it says is read: without colours, in English, and on its standard error alone.
+            .env("AV_LOG_FORCE_NOCOLOR", "1")
+            .env("LC_ALL", "C")
+            .env_remove("FFREPORT")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
