@@ -1,6 +1,6 @@
 //! One video → what each branch, or each view of an evaluation, sees of it. One decode serves all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::augment::Augmentation;
 use super::sampling::{self, Draw};
@@ -139,9 +139,10 @@ impl Views {
         indices: impl Iterator<Item = &'a usize>,
         mut look: impl FnMut(&Picture) -> Vec<Picture>,
     ) -> Result<(), VideoError> {
-        let indices: BTreeSet<usize> = indices.copied().collect();
-        let indices: Vec<usize> = indices.into_iter().collect();
-        video.visit(&indices, &mut |shown, picture| {
+        let asked: Vec<usize> = indices.copied().collect();
+        // What will be gathered in the end.
+        self.held.add(self.bytes.saturating_mul(asked.len()))?;
+        video.visit(&asked, &mut |shown, picture| {
             self.held.add(self.bytes)?;
             // Resizing copies what it needs of the picture, twice at most.
             let needed = self.bytes.saturating_add(2 * picture.rgb.len());
@@ -156,9 +157,8 @@ impl Views {
     }
 
     /// The bytes of each clip of frames: view by view, in each its frames one after another.
-    fn gather(&mut self, clips: &[Vec<usize>]) -> Result<Vec<u8>, VideoError> {
+    fn gather(&self, clips: &[Vec<usize>]) -> Result<Vec<u8>, VideoError> {
         let bytes = self.of(clips).map(<[u8]>::len).sum();
-        self.held.add(bytes)?;
         let mut gathered =
             limits::reserved(bytes, "the frames of a clip").map_err(VideoError::memory)?;
         self.of(clips)

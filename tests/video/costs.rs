@@ -149,7 +149,13 @@ fn work_is_bounded_before_it_is_begun() {
     let keys = open(keys.path()).unwrap();
     assert_eq!(keys.frames(&[count - 1]).unwrap()[0].width, SIDE as usize);
     let all: Vec<usize> = (0..count).collect();
-    assert!(exceeds(limits::DECODING)(&keys.frames(&all).unwrap_err()));
+    let mut seen = 0;
+    let error = keys.visit(&all, &mut |shown, _| {
+        seen += shown.len();
+        Ok(())
+    });
+    let error = error.unwrap_err();
+    assert!(exceeds(limits::DECODING)(&error) && seen == 0, "{error}");
 }
 
 #[test]
@@ -166,6 +172,19 @@ fn a_container_has_a_bounded_number_of_frames_and_names() {
     std::fs::write(file.path(), [header, segment].concat()).unwrap();
     let error = open(file.path()).err().unwrap();
     assert!(matches!(error, VideoError::Container { .. }), "{error}");
+}
+
+#[test]
+fn memory_is_bounded_before_it_is_taken() {
+    let images = (limits::CLIP.most / u64::from(SIDE * SIDE * 3)) as usize + 1;
+    let file = webm(std::iter::repeat_with(|| key(SIDE, SIDE)).take(images));
+    let video = open(file.path()).unwrap();
+    let all: Vec<usize> = (0..images).collect();
+    let error = video.frames(&all).unwrap_err();
+    assert!(
+        exceeds(limits::CLIP)(&error) && !error.is_damage(),
+        "{error}"
+    );
 }
 
 #[test]

@@ -112,13 +112,7 @@ impl Video {
     /// Decodes the frames at `indices` (0-based, any order, repetitions allowed) and nothing else, but in VP9 what lies
     /// between them and the key frame on which they rest. What `visit` does not keep is held no longer.
     pub fn visit(&self, indices: &[usize], visit: Visit) -> Result<(), VideoError> {
-        let count = self.frame_count();
-        if let Some(&frame) = indices.iter().find(|index| **index >= count) {
-            return Err(VideoError::OutOfRange { frame, count });
-        }
-        let mut wanted = indices.to_vec();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let wanted = self.wanted(indices)?;
         match &self.0 {
             Kind::Vp9(video) => video.visit(&wanted, visit),
             Kind::Folder(folder) => folder.visit(&wanted, visit),
@@ -128,6 +122,7 @@ impl Video {
 
     /// The frames at `indices`, in that order. Frames that show the same picture share it.
     pub fn frames(&self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
+        self.check_held(&self.wanted(indices)?)?;
         let mut held = Held::default();
         let mut found = BTreeMap::new();
         self.visit(indices, &mut |shown, picture| {
@@ -143,6 +138,30 @@ impl Video {
             })
         };
         indices.iter().map(picture).collect()
+    }
+
+    /// The indices, ascending, each once.
+    fn wanted(&self, indices: &[usize]) -> Result<Vec<usize>, VideoError> {
+        let count = self.frame_count();
+        if let Some(&frame) = indices.iter().find(|index| **index >= count) {
+            return Err(VideoError::OutOfRange { frame, count });
+        }
+        let mut wanted = indices.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(wanted)
+    }
+
+    /// Holds what all the pictures of the frames `wanted` need against its bound, where that is known beforehand.
+    fn check_held(&self, wanted: &[usize]) -> Result<(), VideoError> {
+        let (pictures, (width, height)) = match &self.0 {
+            Kind::Vp9(video) => (video.pictures(wanted), video.size()),
+            Kind::Ffmpeg(video) => (wanted.len(), video.size()),
+            // Images say their size when they are opened.
+            Kind::Folder(_) => return Ok(()),
+        };
+        let bytes = 3 * u64::from(width) * u64::from(height);
+        VideoError::check(limits::CLIP, bytes.saturating_mul(pictures as u64))
     }
 }
 

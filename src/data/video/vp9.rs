@@ -75,6 +75,15 @@ impl Vp9 {
         self.shown.len()
     }
 
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// How many different pictures the frames `wanted` show.
+    pub fn pictures(&self, wanted: &[usize]) -> usize {
+        self.groups(wanted).len()
+    }
+
     /// The pictures of the ascending frames `wanted`. Only what they rest on is decoded, and each is converted once.
     pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
         let groups = self.groups(wanted);

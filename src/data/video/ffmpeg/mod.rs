@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Ffmpeg {
     path: PathBuf,
     count: usize,
+    size: (u32, u32),
 }
 
 impl Ffmpeg {
@@ -43,20 +44,25 @@ impl Ffmpeg {
             sizes.check(stream.frame, (next.width, next.height))?;
             stream.skip(next)?;
         }
-        match (stream.frame, stream.names_a_stream) {
-            (0, true) => Err(VideoError::NoFrames),
-            (0, false) => Err(VideoError::Ffmpeg {
+        match (sizes.first, stream.names_a_stream) {
+            (None, true) => Err(VideoError::NoFrames),
+            (None, false) => Err(VideoError::Ffmpeg {
                 what: "it showed nothing, and does not say of what".to_owned(),
             }),
-            (count, _) => Ok(Self {
+            (Some(size), _) => Ok(Self {
                 path: path.to_owned(),
-                count,
+                count: stream.frame,
+                size,
             }),
         }
     }
 
     pub fn frame_count(&self) -> usize {
         self.count
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        self.size
     }
 
     /// The ascending frames `wanted`; the process ends with the last of them.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::super::VideoError;
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Refuses an `ffmpeg` that is not supported; `format` is for the error where there is none. Asked once in a process.
 pub fn check(format: &str) -> Result<(), VideoError> {
-    static SUITABLE: OnceLock<()> = OnceLock::new();
-    if SUITABLE.get().is_some() {
+    static IS_SUPPORTED: AtomicBool = AtomicBool::new(false);
+    if IS_SUPPORTED.load(Ordering::Relaxed) {
         return Ok(());
     }
     let found = ask().map_err(|error| match error {
@@ -29,10 +29,11 @@ pub fn check(format: &str) -> Result<(), VideoError> {
         },
         error => error,
     })?;
-    match parse(&found).is_some_and(is_supported) {
-        true => Ok(*SUITABLE.get_or_init(|| ())),
-        false => Err(VideoError::FfmpegVersion { found }),
+    if !parse(&found).is_some_and(is_supported) {
+        return Err(VideoError::FfmpegVersion { found });
     }
+    IS_SUPPORTED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What the program calls its version: the third word that it says.
@@ -42,18 +43,22 @@ fn ask() -> Result<String, VideoError> {
     let mut said = Vec::new();
     let read = (&mut process.stdout).take(ENOUGH).read_to_end(&mut said);
     process.finish()?;
-    read.map_err(|e| VideoError::Ffmpeg {
-        what: e.to_string(),
-    })?;
+    read.map_err(|e| failed(e.to_string()))?;
     let said = String::from_utf8_lossy(&said);
     let line = said.lines().next().unwrap_or_default();
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some("ffmpeg"), Some("version"), Some(version)) => Ok(cut(version)),
-        _ => Err(VideoError::Ffmpeg {
-            what: format!("it does not say its version, but `{}`", cut(line)),
-        }),
+        (None, ..) => Err(failed("it does not say its version".to_owned())),
+        _ => Err(failed(format!(
+            "it does not say its version, but `{}`",
+            cut(line)
+        ))),
     }
+}
+
+fn failed(what: String) -> VideoError {
+    VideoError::Ffmpeg { what }
 }
 
 /// As much of a text as fits into a sentence.
