@@ -44,6 +44,8 @@ pub enum VideoError {
     Decode { frame: usize, what: String },
     /// A frame behind the last was asked for.
     OutOfRange { frame: usize, count: usize },
+    /// The images of a frame folder are not numbered as they are asked for: which one is missing, and what is there.
+    Numbering(String),
     /// A picture of a frame folder.
     Picture {
         frame: usize,
@@ -114,6 +116,7 @@ impl std::fmt::Display for VideoError {
                 f,
                 "frame {frame} was asked for, and there are {count}, numbered from 0"
             ),
+            Numbering(what) => f.write_str(what),
             Picture { frame, file, what } => {
                 write!(f, "the picture of frame {frame}, `{file}`: {what}")
             }
@@ -138,13 +141,18 @@ fn start_of(bytes: &[u8]) -> String {
 }
 
 impl VideoError {
-    /// Whether the file itself is at fault, and not this machine: only then may a run leave it out, for another
-    /// machine, or this one tomorrow, would not.
-    pub fn is_of_the_video(&self) -> bool {
-        !matches!(
-            self,
-            Self::Missing | Self::Unreadable(_) | Self::NeedsFfmpeg { .. } | Self::Template { .. }
-        )
+    /// Whether the bytes of the file itself are damaged or no video. Everything else, a file that is not there, a
+    /// permission, a disk, memory, a program that is missing or of another version, is a fault of this machine or of the
+    /// data set as it lies here: another machine, or this one tomorrow, would not have it.
+    pub fn is_damage(&self) -> bool {
+        use VideoError::*;
+        match self {
+            Empty | FileTooLarge { .. } | UnknownFormat { .. } | Truncated { .. } => true,
+            Container { .. } | NoVideoTrack { .. } | NoFrames | FrameHeader { .. } => true,
+            FrameTooLarge { .. } | SizeChange { .. } | Decode { .. } | Picture { .. } => true,
+            Missing | Unreadable(_) | Numbering(_) | OutOfRange { .. } => false,
+            Template { .. } | NeedsFfmpeg { .. } | Ffmpeg { .. } => false,
+        }
     }
 
     /// The error for a person: which video, what is wrong, what to do.
@@ -176,6 +184,10 @@ impl VideoError {
                 "scale it to one moderate size, for example with `ffmpeg -i IN -vf scale=427:240 OUT.webm`"
             }
             OutOfRange { .. } => "ask for frames that the video has",
+            Numbering(_) => {
+                "a template and a first number say how images are named (in an experiment `template:` and `first:`, \
+                 on the command line `--template` and `--first`); if some are missing, extract the frames again"
+            }
             Picture { .. } => "extract the frames of this video again",
             Template { .. } => "write it like `img_{:05}.jpg`: one placeholder for the number",
             NeedsFfmpeg { .. } => {
