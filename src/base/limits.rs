@@ -113,9 +113,30 @@ pub const SETTINGS: Bound = Bound {
 
 pub const LIST: Bound = Bound {
     what: "a list of a data set",
-    most: GIB,
+    most: 256 * MIB,
     unit: Unit::Bytes,
     reason: "the lists of Kinetics-700 have 60 MB",
+};
+
+pub const CLIPS: Bound = Bound {
+    what: "a split",
+    most: 2_000_000,
+    unit: Unit::Of("clips"),
+    reason: "HowTo100M has 1.2 million videos",
+};
+
+pub const IMAGES: Bound = Bound {
+    what: "a frame folder",
+    most: 1_000_000,
+    unit: Unit::Of("images"),
+    reason: "nine hours of video at 30 frames a second",
+};
+
+pub const NUMBER: Bound = Bound {
+    what: "a frame folder",
+    most: 1_000_000_000,
+    unit: Unit::Of("numbers before its first image"),
+    reason: "names with ten digits hold every number up to it and all images behind it",
 };
 
 pub const VIDEO: Bound = Bound {
@@ -182,6 +203,9 @@ pub const ALL: &[Bound] = &[
     COUNT,
     SETTINGS,
     LIST,
+    CLIPS,
+    IMAGES,
+    NUMBER,
     VIDEO,
     FRAME,
     VIDEO_FRAMES,

@@ -40,7 +40,8 @@ pub fn run(args: Args) -> Result<()> {
     let video = Video::open(&source).map_err(explain)?;
     let count = video.frame_count();
     terminal::line(format_args!(
-        "{name}: {count} frame{}",
+        "{}: {count} frame{}",
+        name.shown(),
         if count == 1 { "" } else { "s" }
     ))?;
     let pictures = video.frames(&args.at).map_err(explain)?;

@@ -49,6 +49,8 @@ pub enum VideoError {
     Decode { frame: usize, what: String },
     /// A frame behind the last was asked for.
     OutOfRange { frame: usize, count: usize },
+    /// The images of a frame folder are not numbered as they are asked for: which one is missing, and what is there.
+    Numbering(String),
     /// A picture of a frame folder.
     Picture {
         frame: usize,
@@ -125,6 +127,7 @@ impl std::fmt::Display for VideoError {
                 f,
                 "frame {frame} was asked for, and there are {count}, numbered from 0"
             ),
+            Numbering(what) => f.write_str(what),
             Picture { frame, file, what } => {
                 let (file, what) = (file.shown(), what.shown());
                 write!(f, "the image of frame {frame}, `{file}`: {what}")
@@ -181,7 +184,7 @@ impl VideoError {
             // What a clip has in memory, its experiment asks for.
             Exceeds { bound, .. } => *bound != limits::CLIP,
             Missing | Unreadable(_) | NotAFile(_) | Memory(_) => false,
-            OutOfRange { .. } | Template { .. } => false,
+            Numbering(_) | OutOfRange { .. } | Template { .. } => false,
             NeedsFfmpeg { .. } | FfmpegVersion { .. } | FfmpegStopped { .. } | Ffmpeg { .. } => {
                 false
             }
@@ -250,6 +253,10 @@ impl VideoError {
                 "scale it to one moderate size, for example with `ffmpeg -i IN -vf scale=427:240 OUT.webm`"
             }
             OutOfRange { .. } => "ask for frames that the video has",
+            Numbering(_) => {
+                "a template and a first number say how images are named (in an experiment `template:` and `first:`, \
+                 on the command line `--template` and `--first`); if some are missing, extract the frames again"
+            }
             Picture { .. } => "extract the frames of this video again",
             Template { .. } => "write it like `img_{:05}.jpg`: one placeholder for the number",
             NeedsFfmpeg { .. } => {

@@ -7,9 +7,11 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::base::limits;
-
+use super::inventory::Inventory;
 use super::{MAX_PIXELS, OneSize, Picture, Source, VideoError, Visit, read_file};
+use crate::base::limits::{self, Bound};
+use crate::base::{self, Shown};
+use crate::data::names;
 
 /// The most that a JPEG header can declare; the area is what is bounded.
 const MAX_SIDE: usize = 0xffff;
@@ -26,7 +28,7 @@ pub struct Template {
 impl Template {
     pub fn parse(template: &str) -> Result<Self, VideoError> {
         let wrong = |what: &str| VideoError::Template {
-            template: template.to_owned(),
+            template: template.shown(),
             what: what.to_owned(),
         };
         let missing = "expected one placeholder such as {:05}";
@@ -35,17 +37,14 @@ impl Template {
         if after.contains(['{', '}']) || before.contains('}') {
             return Err(wrong("expected one placeholder, found several braces"));
         }
-        let digits = format.strip_prefix(':').unwrap_or(format);
-        let digits = digits.strip_suffix('d').unwrap_or(digits);
-        let width = match (digits, digits.strip_prefix('0')) {
-            ("", _) => 0,
-            (_, Some(width)) => width
-                .parse()
-                .ok()
-                .filter(|width| *width <= 20)
-                .ok_or_else(|| wrong("expected a number of digits from 1 to 20 after the zero"))?,
-            _ => return Err(wrong("expected zeros as filling, such as {:05}")),
-        };
+        let named = format!("{before}0{after}");
+        if let Err(what) = names::check_path(&named) {
+            return Err(wrong(&what));
+        }
+        if after.contains('/') {
+            return Err(wrong("expected one folder for the images of a video"));
+        }
+        let width = parse_width(format).map_err(wrong)?;
         Ok(Self {
             before: before.to_owned(),
             after: after.to_owned(),
@@ -61,20 +60,81 @@ impl Template {
         } = self;
         format!("{before}{number:0width$}{after}")
     }
+
+    /// The folder that holds the images of the video at `path`: a template may begin with one of its own.
+    pub fn folder(&self, path: &Path) -> PathBuf {
+        match self.before.rsplit_once('/') {
+            Some((folder, _)) => path.join(folder),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The number of the image that is called `name` in [`Template::folder`]; `None` where the template names no such.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        let before = match self.before.rsplit_once('/') {
+            Some((_, before)) => before,
+            None => &self.before,
+        };
+        let digits = name.strip_prefix(before)?.strip_suffix(&*self.after)?;
+        let number: usize = digits.parse().ok()?;
+        let width = self.width;
+        (format!("{number:0width$}") == digits).then_some(number)
+    }
+
+    /// A template that names an image `name`, and its number: that of the last digits before the ending.
+    pub fn fitting(name: &str) -> Option<(String, usize)> {
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;
+        let before = stem
+            .get(..end)?
+            .trim_end_matches(|c: char| c.is_ascii_digit());
+        let digits = stem.get(before.len()..end)?;
+        let placeholder = match digits.starts_with('0') && digits.len() > 1 {
+            true => format!("{{:0{}}}", digits.len()),
+            false => "{}".to_owned(),
+        };
+        let template = format!("{before}{placeholder}{}", name.get(end..)?);
+        let number = Self::parse(&template).ok()?.number(name)?;
+        Some((template, number))
+    }
+}
+
+/// The digits of a placeholder's format: `:05`, `:05d` or nothing.
+fn parse_width(format: &str) -> Result<usize, &'static str> {
+    let digits = format.strip_prefix(':').unwrap_or(format);
+    let digits = digits.strip_suffix('d').unwrap_or(digits);
+    match (digits, digits.strip_prefix('0')) {
+        ("", _) => Ok(0),
+        (_, Some(width)) => {
+            let width = width.parse().ok().filter(|width| *width <= 20);
+            width.ok_or("expected a number of digits from 1 to 20 after the zero")
+        }
+        _ => Err("expected zeros as filling, such as {:05}"),
+    }
 }
 
 impl Source {
-    /// The pictures of a folder, counted from `first` up to the first number that is missing.
+    /// The images of a folder, counted from `first`. Fails where one of them is missing or one lies before the first.
     pub fn folder(path: &Path, template: &str, first: usize) -> Result<Self, VideoError> {
         let names = Template::parse(template)?;
-        let exists = |number: &usize| path.join(names.name(*number)).exists();
+        let count = Inventory::of(path, &names)?.count_from(first)?;
+        check_count(first, count)?;
         Ok(Source::Folder {
             path: path.to_owned(),
             template: template.to_owned(),
             first,
-            count: (first..).take_while(exists).count(),
+            count,
         })
     }
+}
+
+/// Holds what is said of a folder against the bounds: what is computed from it cannot overflow.
+pub fn check_count(first: usize, count: usize) -> Result<(), VideoError> {
+    let check =
+        |bound: Bound, found: usize| bound.check(base::Kind::Data, "the folder", found as u64);
+    check(limits::IMAGES, count)
+        .and_then(|()| check(limits::NUMBER, first))
+        .map_err(|error| VideoError::Numbering(error.message))
 }
 
 /// A folder whose pictures are decoded when they are asked for.
@@ -93,6 +153,7 @@ impl Folder {
         count: usize,
     ) -> Result<Self, VideoError> {
         let template = Template::parse(template)?;
+        check_count(first, count)?;
         if !path.is_dir() {
             return Err(VideoError::Missing);
         }
@@ -132,7 +193,13 @@ impl Folder {
             file: file.clone(),
             what,
         };
-        let bytes = read_file(&self.path.join(&file)).map_err(|error| wrong(error.to_string()))?;
+        let bytes = read_file(&self.path.join(&file)).map_err(|error| match error {
+            VideoError::Missing => self.absent(),
+            VideoError::Unreadable(what) => VideoError::Unreadable(format!("`{file}`: {what}")),
+            VideoError::NotAFile(what) => VideoError::NotAFile(format!("`{file}`: {what}")),
+            damage if damage.is_damage() => wrong(damage.to_string()),
+            other => other,
+        })?;
         let decoded = match bytes.as_slice() {
             [0xff, 0xd8, ..] => jpeg(&bytes),
             [0x89, b'P', b'N', b'G', ..] => png(&bytes),
@@ -154,6 +221,16 @@ enum Refused {
 impl Refused {
     fn damage(what: impl ToString) -> Self {
         Self::Image(what.to_string())
+    }
+}
+
+impl Folder {
+    /// What is said of an image that is not there.
+    fn absent(&self) -> VideoError {
+        match Inventory::of(&self.path, &self.template) {
+            Ok(inventory) => VideoError::Numbering(inventory.explain(self.first)),
+            Err(error) => error,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod ffmpeg;
 mod folder;
 mod header;
+mod inventory;
 mod picture;
 mod vp9;
 mod webm;
@@ -18,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::VideoError;
-pub use folder::Template;
+pub use folder::{Template, check_count};
+pub use inventory::{Inventory, check_start as check_image};
 pub use picture::{Held, Picture};
 
 use ffmpeg::Ffmpeg;
@@ -84,9 +86,7 @@ impl Video {
         if !start.starts_with(&ebml::EBML.to_be_bytes()) {
             return match ffmpeg::format(&start) {
                 Some(format) => Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, format)?))),
-                None => Err(VideoError::UnknownFormat {
-                    start: start.into_iter().take(8).collect(),
-                }),
+                None => Err(unknown(start)),
             };
         }
         let bytes = read_file(path)?;
@@ -182,6 +182,22 @@ impl OneSize {
                 found,
             }),
         }
+    }
+}
+
+/// Whether a file begins as a video does that is decoded here or by `ffmpeg`, without decoding it.
+pub fn check_start(path: &Path) -> Result<(), VideoError> {
+    let start = read_start(path)?;
+    let is_known = start.starts_with(&ebml::EBML.to_be_bytes()) || ffmpeg::format(&start).is_some();
+    match is_known {
+        true => Ok(()),
+        false => Err(unknown(start)),
+    }
+}
+
+fn unknown(start: Vec<u8>) -> VideoError {
+    VideoError::UnknownFormat {
+        start: start.into_iter().take(8).collect(),
     }
 }
 
