@@ -76,7 +76,7 @@ fn clips(criterion: &mut Criterion) {
 
 fn pictures(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut video = open(&rendered(folder.path()));
+    let video = open(&rendered(folder.path()));
     let picture = video.frames(&[0]).expect("it has frames").remove(0);
     let mut group = criterion.benchmark_group("a picture");
     group.throughput(Throughput::Bytes((SIZE * SIZE * 3) as u64));

@@ -34,6 +34,15 @@ static RENDERED: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
+/// The same clips as a data set that may leave out what is damaged.
+static SKIPPING: LazyLock<String> = LazyLock::new(|| {
+    let (before, rest) = EXPERIMENT.split_once("data: ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    let data = r#"SomethingV2(root: "small", pins: "pins/small.pins.ron", class_count: 8, train_count: 16,
+        validation_count: 8, unreadable: Skip),"#;
+    format!("{before}data: {data}\n{after}")
+});
+
 const FRAME_FOLDERS: &str = r#"Experiment(
     name: "small",
     model: Tsm(backbone: ResNet(block: Basic, blocks: [1, 1], width: 8, stem: Small), init: Random),
@@ -90,24 +99,41 @@ impl Place {
 
     /// `ffn data ARGS` on this place: its exit code, and what it printed, or said if it failed.
     fn ffn(&self, args: &[&str]) -> (i32, String) {
-        self.experiment();
         let Output {
             status,
             stdout,
             stderr,
-        } = Command::new(env!("CARGO_BIN_EXE_ffn"))
-            .arg("data")
+        } = self.output(&[&["data"], args].concat());
+        let text = String::from_utf8(if status.success() { stdout } else { stderr }).unwrap();
+        let text = text.replace(&*self.folder.path().to_string_lossy(), "HERE");
+        let text = without_hashes(&text);
+        (status.code().unwrap(), text)
+    }
+
+    /// `ffn ARGS` on this place. A folder `bin` in it comes first on the PATH.
+    fn output(&self, args: &[&str]) -> Output {
+        self.experiment();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = [self.path("bin")]
+            .into_iter()
+            .chain(std::env::split_paths(&path));
+        Command::new(env!("CARGO_BIN_EXE_ffn"))
             .args(args)
+            .env("PATH", std::env::join_paths(folders).unwrap())
             .current_dir(self.folder.path())
             .env("FFN_DATA_MINIATURE", self.path("data"))
             .env("FFN_DATA_SMALL", self.path("data"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .output()
-            .unwrap();
-        let text = String::from_utf8(if status.success() { stdout } else { stderr }).unwrap();
-        let text = text.replace(&*self.folder.path().to_string_lossy(), "HERE");
-        let text = without_hashes(&text);
-        (status.code().unwrap(), text)
+            .unwrap()
+    }
+
+    /// As [`Place::new`], read as Something-Something V2, which may leave out what is damaged.
+    fn skipping() -> Self {
+        Self {
+            text: SKIPPING.as_str(),
+            ..Self::new()
+        }
     }
 }
 
@@ -606,4 +632,312 @@ fn without_the_data_one_message_says_how_to_get_them() {
     assert!(environment.contains("`/nor/this`"), "{environment}");
     let flag = asked(command.args(["--data-root", "/nor/that"]));
     assert!(flag.contains("`/nor/that`"), "{flag}");
+}
+
+/// What a command said on both streams, and its exit code.
+fn said(output: Output) -> (i32, String) {
+    let streams = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(streams).unwrap(),
+    )
+}
+
+#[test]
+fn how_many_videos_were_left_out_is_told_wherever_results_are() {
+    let place = Place::skipping();
+    // Both of one batch's clips are damaged in some epoch or other.
+    for id in ["3", "4"] {
+        fs::write(place.path("data").join(format!("{id}.webm")), b"").unwrap();
+    }
+    let machine = ["--unpinned", "--threads", "1", "--workers", "1"];
+    let run = place.output(&[&["run", "small.ron"], &machine[..]].concat());
+    let (code, text) = said(run);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("left out of training: `3`: the file is empty"),
+        "{text}"
+    );
+    let table = text.lines().filter(|line| line.starts_with("small-"));
+    assert!(
+        table.count() > 0 && text.contains("videos left out of training"),
+        "{text}"
+    );
+
+    let folder = fs::read_dir(place.path("runs"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let folder = folder.to_str().unwrap();
+    let manifest = fs::read_to_string(format!("{folder}/manifest.json")).unwrap();
+    assert!(manifest.contains("\"left_out\": 2"), "{manifest}");
+    for command in [&["runs"][..], &["verify", folder], &["report", folder]] {
+        let (code, text) = said(place.output(command));
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("2 videos left out"), "{command:?}: {text}");
+    }
+    let (code, text) = said(place.output(&[&["eval", folder], &machine[..]].concat()));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("videos left out of training"), "{text}");
+    let why = ["why", folder, folder, "--unpinned"];
+    let (_, text) = said(place.output(&why));
+    assert!(text.contains("2 damaged videos left out"), "{text}");
+}
+
+/// A machine's fault is no video's: nothing is left out, whatever the experiment declares.
+#[cfg(unix)]
+#[test]
+fn only_damage_is_left_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let mp4 = b"\0\0\0\x18ftypisom\0\0\0\0isom";
+    let place = Place::skipping();
+    let bin = place.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let ffmpeg = bin.join("ffmpeg");
+    fs::write(
+        &ffmpeg,
+        "#!/bin/sh\necho \"Unrecognized option 'vsync'.\" >&2\nexit 1\n",
+    )
+    .unwrap();
+    fs::set_permissions(&ffmpeg, fs::Permissions::from_mode(0o755)).unwrap();
+    for id in 1..=16 {
+        fs::write(place.path("data").join(format!("{id}.webm")), mp4).unwrap();
+    }
+    let args = [
+        "run",
+        "small.ron",
+        "--unpinned",
+        "--threads",
+        "1",
+        "--workers",
+        "1",
+    ];
+    let (code, text) = said(place.output(&args));
+    assert_ne!(code, 0, "{text}");
+    assert!(
+        text.contains("ffmpeg") && !text.contains("left out"),
+        "{text}"
+    );
+}
+
+#[test]
+fn files_that_are_no_videos_are_not_pinned() {
+    let place = Place::new();
+    fs::write(place.path("data/3.webm"), "").unwrap();
+    fs::write(
+        place.path("data/4.webm"),
+        "<!DOCTYPE html><html>not found</html>",
+    )
+    .unwrap();
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    insta::assert_snapshot!("no_videos", text);
+    assert!(!place.path("pins/small.pins.ron").exists());
+
+    // Pins that were made before anybody looked do not make videos of them.
+    let whole = Place::new();
+    whole.ffn(&["pin", "small.ron"]);
+    fs::write(whole.path("data/3.webm"), "").unwrap();
+    let (code, text) = whole.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(
+        text.contains("3.webm: the file is empty") && text.contains("videos that differ (1)"),
+        "{text}"
+    );
+
+    // Where training may leave them out, they are told and pinned; in the validation split they never are.
+    let place = Place::skipping();
+    fs::write(place.path("data/3.webm"), "").unwrap();
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("which training leaves out") && text.contains("3.webm"),
+        "{text}"
+    );
+    fs::write(place.path("data/20.webm"), "").unwrap();
+    let (code, text) = place.ffn(&["pin", "small.ron", "--update"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("20.webm: the file is empty"), "{text}");
+}
+
+#[test]
+fn every_missing_video_is_in_the_json() {
+    let place = Place::skipping();
+    for id in 1..=13 {
+        fs::remove_file(place.path("data").join(format!("{id}.webm"))).unwrap();
+    }
+    fs::write(place.path("data/2.mp4"), "x").unwrap();
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 4);
+    assert!(
+        text.contains("missing videos (13)") && text.contains("and 3 more"),
+        "{text}"
+    );
+    assert!(text.contains("verify EXPERIMENT --json"), "{text}");
+
+    let output = place.output(&["data", "verify", "small.ron", "--json"]);
+    assert_eq!(output.status.code(), Some(4));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missing = report["missing"].as_array().unwrap();
+    assert_eq!(missing.len(), 13);
+    let of = |id: &str| missing.iter().find(|video| video["id"] == id).unwrap();
+    assert!(
+        of("2")["what"].as_str().unwrap().contains("2.mp4"),
+        "{report}"
+    );
+    assert_eq!(of("1")["split"], "train");
+}
+
+#[test]
+fn the_json_of_data_that_are_whole_is_empty() {
+    let place = Place::new();
+    place.ffn(&["pin", "small.ron"]);
+    let output = place.output(&["data", "verify", "small.ron", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for list in ["problems", "missing", "damaged", "differences", "surplus"] {
+        assert!(report[list].as_array().unwrap().is_empty(), "{report}");
+    }
+    fs::write(place.path("data/3.webm"), "").unwrap();
+    let output = place.output(&["data", "verify", "small.ron", "--json"]);
+    assert_eq!(output.status.code(), Some(4));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["damaged"][0]["id"], "3");
+    let differences = report["differences"].as_array().unwrap();
+    assert!(
+        differences
+            .iter()
+            .any(|one| one["what"] == "videos" && one["name"] == "3"),
+        "{report}"
+    );
+}
+
+#[test]
+fn frame_folders_are_held_against_what_their_lists_say() {
+    let place = Place::empty(FRAME_FOLDERS);
+    let root = place.path("data");
+    for (id, count) in [("a", 9), ("b", 8), ("c", 8)] {
+        write_frames(&root, id, count);
+    }
+    fs::write(place.path("train.txt"), "a 5 1\nb 8 0\n").unwrap();
+    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("a  5 images are listed, and there are 4 more"),
+        "{text}"
+    );
+    let (_, text) = place.ffn(&["stats", "small.ron"]);
+    assert!(
+        text.contains("a  5 images are listed, and there are 4 more"),
+        "{text}"
+    );
+
+    fs::remove_file(root.join("b/004.png")).unwrap();
+    fs::write(root.join("c/002.png"), "<html>").unwrap();
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    insta::assert_snapshot!("frame_folders_that_are_not_whole", text);
+
+    for (args, expected) in [
+        (
+            &["frames", "data/b", "--template", "{:03}.png"][..],
+            "image 4, `004.png`, is missing among its 7 images",
+        ),
+        (
+            &[
+                "frames",
+                "data/a",
+                "--template",
+                "{:03}.png",
+                "--first",
+                "0",
+            ],
+            "numbered from 1, and 0 is expected",
+        ),
+        (
+            &["frames", "data/a"],
+            "the template `{:03}.png` names, with 1 as the first number",
+        ),
+        (
+            &["frames", "data/a", "--template", "../{}.png"],
+            "`..` leads out",
+        ),
+    ] {
+        let (code, text) = place.ffn(args);
+        assert_eq!(code, 4, "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    assert_eq!(
+        place
+            .ffn(&["frames", "data/a", "--template", "{:03}.png"])
+            .0,
+        0
+    );
+}
+
+/// Nothing waits for a writer or reads without end.
+#[cfg(unix)]
+#[test]
+fn special_files_are_refused_by_name() {
+    let place = Place::new();
+    let fifo = |name: &str| {
+        let path = place.path(name);
+        let _ = fs::remove_file(&path);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let zero = |name: &str| {
+        let path = place.path(name);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    };
+    fifo("data/3.webm");
+    zero("data/4.webm");
+    let (code, text) = place.ffn(&["pin", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(
+        text.contains("a FIFO, not a file") && text.contains("a device, not a file"),
+        "{text}"
+    );
+    let (code, text) = place.ffn(&["stats", "small.ron"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("3: it cannot be read: it is a FIFO"),
+        "{text}"
+    );
+    let (code, text) = place.ffn(&["frames", "data/3.webm"]);
+    assert_eq!(code, 4, "{text}");
+
+    fs::create_dir_all(place.path("pins")).unwrap();
+    fifo("pins/small.pins.ron");
+    let (code, text) = place.ffn(&["verify", "small.ron"]);
+    assert_ne!(code, 0, "{text}");
+    assert!(text.contains("FIFO"), "{text}");
+    let place = Place {
+        text: SKIPPING.as_str(),
+        ..place
+    };
+    fs::remove_file(place.path("data/labels.json")).unwrap();
+    let labels = place.path("data/labels.json");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&labels)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let (code, text) = place.ffn(&["stats", "small.ron"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(
+        text.contains("labels.json, which is a FIFO, not a file"),
+        "{text}"
+    );
 }

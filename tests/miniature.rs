@@ -122,7 +122,7 @@ fn clips_have_the_declared_frames_and_move() {
     render_with_threads(root.path(), 2);
     for id in 1..=24 {
         let source = Source::File(root.path().join(format!("{id}.webm")));
-        let mut video = Video::open(&source).unwrap();
+        let video = Video::open(&source).unwrap();
         assert_eq!(video.frame_count(), 6);
         let pictures = video.frames(&[0, 5]).unwrap();
         assert_eq!((pictures[0].width, pictures[0].height), (33, 33));

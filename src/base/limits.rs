@@ -113,9 +113,65 @@ pub const SETTINGS: Bound = Bound {
 
 pub const LIST: Bound = Bound {
     what: "a list of a data set",
-    most: GIB,
+    most: 256 * MIB,
     unit: Unit::Bytes,
     reason: "the lists of Kinetics-700 have 60 MB",
+};
+
+pub const CLIPS: Bound = Bound {
+    what: "a split",
+    most: 2_000_000,
+    unit: Unit::Of("clips"),
+    reason: "HowTo100M has 1.2 million videos",
+};
+
+pub const IMAGES: Bound = Bound {
+    what: "a frame folder",
+    most: 1_000_000,
+    unit: Unit::Of("images"),
+    reason: "nine hours of video at 30 frames a second",
+};
+
+pub const NUMBER: Bound = Bound {
+    what: "a frame folder",
+    most: 1_000_000_000,
+    unit: Unit::Of("numbers before its first image"),
+    reason: "names with ten digits hold every number up to it and all images behind it",
+};
+
+pub const VIDEO: Bound = Bound {
+    what: "a video file",
+    most: GIB,
+    unit: Unit::Bytes,
+    reason: "half an hour at 4 Mbit/s; it is read whole",
+};
+
+pub const FRAME: Bound = Bound {
+    what: "a frame",
+    most: 4096 * 4096,
+    unit: Unit::Of("pixels"),
+    reason: "4K has 8.8 million",
+};
+
+pub const VIDEO_FRAMES: Bound = Bound {
+    what: "a video",
+    most: 1_000_000,
+    unit: Unit::Of("frames"),
+    reason: "nine hours at 30 frames a second",
+};
+
+pub const DECODING: Bound = Bound {
+    what: "a clip",
+    most: 64_000_000_000,
+    unit: Unit::Of("pixels to decode"),
+    reason: "four minutes of 4K, or an hour of 854x480, at 30 frames a second, from the key frame on",
+};
+
+pub const CLIP: Bound = Bound {
+    what: "a clip in memory",
+    most: 4 * GIB,
+    unit: Unit::Bytes,
+    reason: "ten times sixteen frames of 4K have 4 GB",
 };
 
 pub const DOCUMENT: Bound = Bound {
@@ -134,8 +190,29 @@ pub const WEIGHTS: Bound = Bound {
 
 /// All bounds, in the order of the pipeline.
 pub const ALL: &[Bound] = &[
-    EXPERIMENT, SUITE, NAME, TEXT, MEMBERS, SEEDS, FRAMES, BATCH, PIXELS, THREADS, COUNT, SETTINGS,
-    LIST, DOCUMENT, WEIGHTS,
+    EXPERIMENT,
+    SUITE,
+    NAME,
+    TEXT,
+    MEMBERS,
+    SEEDS,
+    FRAMES,
+    BATCH,
+    PIXELS,
+    THREADS,
+    COUNT,
+    SETTINGS,
+    LIST,
+    CLIPS,
+    IMAGES,
+    NUMBER,
+    VIDEO,
+    FRAME,
+    VIDEO_FRAMES,
+    DECODING,
+    CLIP,
+    DOCUMENT,
+    WEIGHTS,
 ];
 
 impl Bound {
@@ -145,14 +222,19 @@ impl Bound {
             true => Ok(()),
             false => Err(Error::new(
                 kind,
-                format!(
-                    "{subject}: {found} {} are more than the {} that {} may have",
-                    self.unit.plural(),
-                    self.describe(),
-                    self.what
-                ),
+                format!("{subject}: {}", self.excess(found)),
             )),
         }
+    }
+
+    /// What is said of what is above the bound.
+    pub fn excess(&self, found: u64) -> String {
+        format!(
+            "{found} {} are more than the {} that {} may have",
+            self.unit.plural(),
+            self.describe(),
+            self.what
+        )
     }
 
     /// The bound in words: `64 KiB`, `1000000 images`.

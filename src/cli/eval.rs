@@ -67,6 +67,8 @@ struct Subject {
     model: Model,
     /// Training steps that the model has had; 0 where nobody knows.
     step: u64,
+    /// Damaged videos that its training left out; 0 where nobody knows.
+    left_out: usize,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -77,7 +79,10 @@ pub fn run(args: Args) -> Result<()> {
         None => Subject::of_run(&args)?,
         Some(weights) => Subject::of_weights(&args, weights)?,
     };
-    let evaluated = subject.evaluate(options::thread_count(args.machine.workers))?;
+    let mut evaluated = subject.evaluate(options::thread_count(args.machine.workers))?;
+    for result in &mut evaluated {
+        result.summary.left_out = subject.left_out;
+    }
     if args.save {
         save(&Folder::at(&args.run), &evaluated)?;
     }
@@ -143,6 +148,7 @@ impl Subject {
         };
         let subject = opening.open(folder)?;
         Ok(Self {
+            left_out: subject.folder.manifest()?.left_out,
             name: subject.folder.name(),
             frames: frame_counts(&args.frames, &subject.experiment),
             experiment: subject.experiment,
@@ -174,6 +180,7 @@ impl Subject {
             frames,
             model,
             step: 0,
+            left_out: 0,
         })
     }
 

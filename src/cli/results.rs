@@ -16,15 +16,23 @@ pub fn row(run: &str, summary: &Summary) -> Vec<String> {
         format!("{:.2} %", summary.top1_percent()),
         format!("{:.2} %", summary.top5_percent()),
         summary.clips.to_string(),
+        summary.left_out.to_string(),
     ]
 }
 
-/// Rows of [`row`] under their header.
+/// Rows of [`row`] under their header. How many training videos were left out stands there where any were.
 pub fn table(rows: &[Vec<String>]) -> String {
-    table::render(
-        &["run", "frames", "branch", "top-1", "top-5", "clips"],
-        rows,
-    )
+    let mut header = vec!["run", "frames", "branch", "top-1", "top-5", "clips"];
+    let is_whole = |row: &Vec<String>| row.get(header.len()).is_none_or(|cell| cell == "0");
+    if rows.iter().all(is_whole) {
+        let columns = header.len();
+        let shorter = rows
+            .iter()
+            .map(|row| row.iter().take(columns).cloned().collect());
+        return table::render(&header, &shorter.collect::<Vec<_>>());
+    }
+    header.push("videos left out of training");
+    table::render(&header, rows)
 }
 
 /// What the data of a run were held against.

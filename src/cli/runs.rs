@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::table;
 use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::run::left_out;
+use crate::run::manifest::Manifest;
 use crate::run::overview::{self, Overview};
 
 #[derive(Debug, clap::Args)]
@@ -45,12 +47,21 @@ fn row(overview: &Overview) -> Vec<String> {
         manifest.identity.get(..8).unwrap_or_default().to_owned(),
         overview.state.name().to_owned(),
         format!("{:.1}/{epochs}", overview.epoch()),
-        match manifest.unpinned() {
-            true => "unpinned".to_owned(),
-            false => "pinned".to_owned(),
-        },
+        data(manifest),
         results.collect::<Vec<_>>().join("  "),
     ]
+}
+
+/// Whether the data were checked, and what of them was left out.
+fn data(manifest: &Manifest) -> String {
+    let pinned = match manifest.unpinned() {
+        true => "unpinned",
+        false => "pinned",
+    };
+    match left_out::describe(manifest.left_out) {
+        None => pinned.to_owned(),
+        Some(left_out) => format!("{pinned}, {left_out}"),
+    }
 }
 
 fn unreadable(errors: &[Error]) -> Error {

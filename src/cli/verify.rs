@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::run::Folder;
 use crate::run::verify::{Report, verify};
+use crate::run::{Folder, left_out};
 use crate::suite;
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,11 @@ pub fn run(args: Args) -> Result<()> {
     for name in &report.unlisted {
         terminal::line(format_args!(
             "unlisted: `{name}` belongs to no result in this folder"
+        ))?;
+    }
+    if let Some(left_out) = left_out::describe(report.left_out) {
+        terminal::line(format_args!(
+            "{left_out} of training because of damage, as `unreadable: Skip` declares; metrics and log name them"
         ))?;
     }
     if report.problems.is_empty() {

@@ -1,11 +1,12 @@
 //! One video → what each branch, or each view of an evaluation, sees of it. One decode serves all.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::augment::Augmentation;
 use super::sampling::{self, Draw};
-use super::video::{Picture, Source, Video, VideoError};
+use super::video::{Held, Picture, Source, Video, VideoError};
 use super::{crop, transform};
+use crate::base::limits;
 use crate::base::rng::{Purpose, Stream};
 use crate::spec::{Crops, Eval, TrainClips};
 
@@ -29,14 +30,21 @@ pub fn train(
 ) -> Result<TrainClip, VideoError> {
     let (video, count) = open(source)?;
     let indices = sampling::training(count, branches, clips, draw);
-    let frames = Frames::decode(video, indices.iter().flatten())?;
-    let mut stream = Stream::new(draw.seed, Purpose::Augment, &[draw.epoch, draw.sample]);
-    let augmentation = Augmentation::draw(clips, frames.size(), &mut stream);
-    let views = frames.map(|picture| augmentation.apply(picture));
+    let mut drawn = None;
+    let mut views = Views::of_size(1, clips.size);
+    views.decode(&video, indices.iter().flatten(), |picture| {
+        let size = (picture.width, picture.height);
+        let augmentation = drawn.get_or_insert_with(|| {
+            let mut stream = Stream::new(draw.seed, Purpose::Augment, &[draw.epoch, draw.sample]);
+            Augmentation::draw(clips, size, &mut stream)
+        });
+        vec![augmentation.apply(picture)]
+    })?;
+    let pixels: Result<_, _> = indices.chunks(1).map(|clip| views.gather(clip)).collect();
     Ok(TrainClip {
-        pixels: indices.iter().map(|clip| views.gather(clip)).collect(),
+        pixels: pixels?,
         indices,
-        augmentation,
+        augmentation: drawn.ok_or(VideoError::NoFrames)?,
     })
 }
 
@@ -66,19 +74,15 @@ pub fn evaluate(
 ) -> Result<Vec<Vec<u8>>, VideoError> {
     let (video, count) = open(source)?;
     let clips = indices_of(count, eval, frames);
-    let frames = Frames::decode(video, clips.iter().flatten().flatten())?;
-    let scaled = transform::scaled_size(frames.size(), eval.short_side);
-    let crops: Vec<Frames> = crop::evaluation_crops(scaled, evaluation_size(eval), eval.crops)
-        .into_iter()
-        .map(|(keep, flip)| frames.map(|picture| transform::view(picture, scaled, keep, flip)))
-        .collect();
-    let views = |clips: &Vec<Vec<usize>>| {
-        let pairs = clips
-            .iter()
-            .flat_map(|clip| crops.iter().map(move |crop| crop.gather(clip)));
-        pairs.collect::<Vec<_>>().concat()
-    };
-    Ok(clips.iter().map(views).collect())
+    let size = evaluation_size(eval);
+    let mut views = Views::of_size(crop::evaluation_crop_count(eval.crops), size);
+    views.decode(&video, clips.iter().flatten().flatten(), |picture| {
+        let scaled = transform::scaled_size((picture.width, picture.height), eval.short_side);
+        let crops = crop::evaluation_crops(scaled, size, eval.crops);
+        let view = |(keep, flip)| transform::view(picture, scaled, keep, flip);
+        crops.into_iter().map(view).collect()
+    })?;
+    clips.iter().map(|clips| views.gather(clips)).collect()
 }
 
 /// For each frame count T of `frames` the frames of each temporal clip that [`evaluate`] takes.
@@ -105,46 +109,73 @@ fn open(source: &Source) -> Result<(Video, usize), VideoError> {
     }
 }
 
-/// Pictures by frame index: each index once, ascending, at least one.
-struct Frames {
-    indices: Vec<usize>,
-    pictures: Vec<Arc<Picture>>,
+/// What is seen of a video's frames: only that is kept, and not the decoded frames, which are larger.
+struct Views {
+    /// Of one picture's views.
+    bytes: usize,
+    /// For each frame the place of its picture's views: frames that show the same picture share them.
+    places: BTreeMap<usize, usize>,
+    /// For each picture its views, the same number of each.
+    views: Vec<Vec<Picture>>,
+    held: Held,
 }
 
-impl Frames {
-    fn decode<'a>(
-        mut video: Video,
-        indices: impl Iterator<Item = &'a usize>,
-    ) -> Result<Self, VideoError> {
-        let mut indices: Vec<usize> = indices.copied().collect();
-        indices.sort_unstable();
-        indices.dedup();
-        let pictures = video.frames(&indices)?;
-        match pictures.is_empty() {
-            true => Err(VideoError::NoFrames),
-            false => Ok(Self { indices, pictures }),
-        }
-    }
-
-    /// Width and height; a video's pictures are of one size.
-    fn size(&self) -> (usize, usize) {
-        let picture = &self.pictures[0];
-        (picture.width, picture.height)
-    }
-
-    fn map(&self, change: impl Fn(&Picture) -> Picture) -> Self {
+impl Views {
+    /// `count` squares of `size` pixels of each picture.
+    fn of_size(count: usize, size: usize) -> Self {
         Self {
-            indices: self.indices.clone(),
-            pictures: self.pictures.iter().map(|p| Arc::new(change(p))).collect(),
+            bytes: [size, size, 3]
+                .into_iter()
+                .fold(count, usize::saturating_mul),
+            places: BTreeMap::new(),
+            views: Vec::new(),
+            held: Held::default(),
         }
     }
 
-    /// The bytes of the frames `clip`, one after another.
-    fn gather(&self, clip: &[usize]) -> Vec<u8> {
-        let picture = |index| {
-            let place = self.indices.binary_search(index).ok()?;
-            Some(self.pictures[place].rgb.as_slice())
-        };
-        clip.iter().filter_map(picture).collect::<Vec<_>>().concat()
+    fn decode<'a>(
+        &mut self,
+        video: &Video,
+        indices: impl Iterator<Item = &'a usize>,
+        mut look: impl FnMut(&Picture) -> Vec<Picture>,
+    ) -> Result<(), VideoError> {
+        let asked: Vec<usize> = indices.copied().collect();
+        // What will be gathered in the end.
+        self.held.add(self.bytes.saturating_mul(asked.len()))?;
+        video.visit(&asked, &mut |shown, picture| {
+            self.held.add(self.bytes)?;
+            // Resizing copies what it needs of the picture, twice at most.
+            let needed = self.bytes.saturating_add(2 * picture.rgb.len());
+            limits::reserved::<u8>(needed, "the views of a frame").map_err(VideoError::memory)?;
+            let views = look(&picture);
+            let place = self.views.len();
+            self.places
+                .extend(shown.iter().map(|index| (*index, place)));
+            self.views.push(views);
+            Ok(())
+        })
+    }
+
+    /// The bytes of each clip of frames: view by view, in each its frames one after another.
+    fn gather(&self, clips: &[Vec<usize>]) -> Result<Vec<u8>, VideoError> {
+        let bytes = self.of(clips).map(<[u8]>::len).sum();
+        let mut gathered =
+            limits::reserved(bytes, "the frames of a clip").map_err(VideoError::memory)?;
+        self.of(clips)
+            .for_each(|view| gathered.extend_from_slice(view));
+        Ok(gathered)
+    }
+
+    fn of<'a>(&'a self, clips: &'a [Vec<usize>]) -> impl Iterator<Item = &'a [u8]> {
+        let count = self.views.first().map_or(0, Vec::len);
+        let views = clips
+            .iter()
+            .flat_map(move |clip| (0..count).map(move |view| (clip, view)));
+        views.flat_map(move |(clip, view)| {
+            clip.iter().filter_map(move |index| {
+                let views = self.views.get(*self.places.get(index)?)?;
+                views.get(view).map(|view| view.rgb.as_slice())
+            })
+        })
     }
 }

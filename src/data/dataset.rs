@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::listing::{Expected, Listing};
 use super::video::Source;
 use super::{augment, frame_folders, miniature, pins, roots, something_v2};
-use crate::base::{Error, Kind, Result, Shown};
+use crate::base::Result;
 use crate::spec::{Data, Experiment};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Split {
     Train,
     Validation,
@@ -61,6 +64,49 @@ pub struct OpenOptions<'a> {
     pub progress: &'a Progress<'a>,
 }
 
+/// What the lists of a data set say, and what is expected of them.
+pub struct Listed {
+    pub root: PathBuf,
+    pub listing: Listing,
+    pub expected: Expected,
+}
+
+impl Listed {
+    /// Finds the root, renders the miniature where it is missing, and reads the lists, without checking them.
+    pub fn read(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let root = roots::find(&experiment.data, options.root.as_deref())?;
+        let (classes, train, validation) = match &experiment.data {
+            Data::SomethingV2(data) => (
+                data.class_count,
+                Some(data.train_count),
+                Some(data.validation_count),
+            ),
+            Data::FrameFolders(data) => (data.class_count, data.train_count, data.validation_count),
+            Data::Miniature(data) => {
+                let report =
+                    |done, total| (options.progress)("rendering the miniature", done, total);
+                miniature::render(&root, data, &report)?;
+                let classes = experiment.data.class_count();
+                (classes, Some(data.train), Some(data.validation))
+            }
+        };
+        let listing = match &experiment.data {
+            Data::FrameFolders(data) => frame_folders::read(&root, options.base, data)?,
+            Data::SomethingV2(_) | Data::Miniature(_) => something_v2::read(&root)?,
+        };
+        let expected = Expected {
+            classes,
+            train,
+            validation,
+        };
+        Ok(Self {
+            root,
+            listing,
+            expected,
+        })
+    }
+}
+
 impl Dataset {
     /// Finds the root (flag, environment, configuration), renders the miniature where it is missing, reads the
     /// lists, checks counts and classes against the experiment and hashes against the pins.
@@ -75,39 +121,25 @@ impl Dataset {
 
     /// As [`Dataset::open`], without looking at the pins.
     pub fn find(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
-        let root = roots::find(&experiment.data, options.root.as_deref())?;
+        let listed = Listed::read(experiment, options)?;
+        listed.listing.check(listed.expected)?;
+        Self::of(listed, experiment)
+    }
+
+    /// From lists that were read; videos of theirs may be missing.
+    pub fn of(listed: Listed, experiment: &Experiment) -> Result<Self> {
         let Listing {
             classes,
             train,
             validation,
             texts,
-        } = match &experiment.data {
-            Data::SomethingV2(data) => {
-                let expected = Expected {
-                    classes: data.class_count,
-                    train: Some(data.train_count),
-                    validation: Some(data.validation_count),
-                };
-                something_v2::read(&root, expected)?
-            }
-            Data::FrameFolders(data) => frame_folders::read(&root, options.base, data)?,
-            Data::Miniature(data) => {
-                let report =
-                    |done, total| (options.progress)("rendering the miniature", done, total);
-                miniature::render(&root, data, &report)?;
-                let expected = Expected {
-                    classes: experiment.data.class_count(),
-                    train: Some(data.train),
-                    validation: Some(data.validation),
-                };
-                something_v2::read(&root, expected)?
-            }
-        };
+            missing: _,
+        } = listed.listing;
         let flip = &experiment.train.clips.flip;
         augment::flipped_labels(flip, &classes)?;
         augment::check_crops(flip, experiment.eval.crops, &classes)?;
         Ok(Self {
-            root,
+            root: listed.root,
             classes,
             train,
             validation,
@@ -118,20 +150,7 @@ impl Dataset {
 
     /// Holds every hash against the pins at `path`. `full`: nothing that the cache remembers counts.
     pub fn verify(&mut self, path: &Path, full: bool, progress: &Progress<'_>) -> Result<()> {
-        if !path.exists() {
-            return Err(Error::new(
-                Kind::Data,
-                format!(
-                    "the data are not pinned: there is no pin file `{}`",
-                    path.shown()
-                ),
-            )
-            .hint(
-                "`ffn data pin EXPERIMENT` makes it from the data on this machine; \
-                 `--unpinned` goes on without, and every report will say so",
-            ));
-        }
-        let (pinned, pins_sha256) = pins::read(path)?;
+        let (pinned, pins_sha256) = pins::of_data(path)?;
         let computed = pins::compute(self, full, progress)?;
         pins::compare(path, &pinned, &computed)?;
         self.pinned = Pinned::Verified {

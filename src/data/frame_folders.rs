@@ -3,58 +3,56 @@
 use std::path::{Path, PathBuf};
 
 use super::dataset::Sample;
-use super::listing::{Expected, Listing, counted};
-use super::video::{Source, Template};
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use super::listing::{Listing, counted};
+use super::video::{Inventory, Source, Template, VideoError, check_count};
+use super::{names, texts};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::spec::FrameFolders;
 
-/// Reads and checks the data set below `root`. Lists are looked for in `base`, the experiment's folder, then in `root`.
+/// Reads the data set below `root`. Lists are looked for in `base`, the experiment's folder, then in `root`.
 pub fn read(root: &Path, base: &Path, data: &FrameFolders) -> Result<Listing> {
     let template = Template::parse(&data.template)
         .map_err(|error| Error::new(Kind::Data, error.to_string()))?;
-    let mut texts = Vec::new();
-    let mut text = |name: &str| -> Result<(PathBuf, String)> {
-        let path = find_text(root, base, name)?;
-        texts.push((name.to_owned(), path.clone()));
-        let content = files::read_text(&path, limits::LIST)?;
+    let mut files = Vec::new();
+    let mut text = |name: &str, lines: &str| -> Result<(PathBuf, String)> {
+        let path = find_text(root, base, name, lines)?;
+        files.push((name.to_owned(), path.clone()));
+        let content = texts::read(&path)?;
         Ok((path, content))
     };
     let classes = match &data.class_names {
-        Some(name) => text(name)?.1.lines().map(str::to_owned).collect(),
+        Some(name) => text(name, "class names, in the order of their labels")?
+            .1
+            .lines()
+            .map(str::to_owned)
+            .collect(),
         None => (0..data.class_count)
             .map(|label| label.to_string())
             .collect(),
     };
     let mut samples = |list: &str| {
-        let (path, lines) = text(list)?;
+        let (path, lines) = text(list, "`folder frames label`")?;
         read_list(root, data, &path, &lines)
     };
     let train = samples(&data.train_list)?;
     let validation = samples(&data.validation_list)?;
-    let listing = Listing {
+    let mut listing = Listing {
         classes,
         train,
         validation,
-        texts,
+        texts: files,
+        missing: Vec::new(),
     };
-    let expected = Expected {
-        classes: data.class_count,
-        train: data.train_count,
-        validation: data.validation_count,
-    };
-    listing.check(expected, |sample| missing(sample, &template))?;
+    listing.note_missing(|sample| missing(sample, &template));
     Ok(listing)
 }
 
-fn find_text(root: &Path, base: &Path, name: &str) -> Result<PathBuf> {
+fn find_text(root: &Path, base: &Path, name: &str, lines: &str) -> Result<PathBuf> {
     let places = [base.join(name), root.join(name)];
-    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let [first, second] = places.map(|path| path.shown().to_string());
-        Error::new(
-            Kind::Data,
-            format!("the list `{name}` is missing; it is neither `{first}` nor `{second}`"),
-        )
-        .hint("a list has lines `folder frames label`; put it beside the experiment or into the data set's folder")
+    texts::find(&format!("the list `{}`", name.shown()), &places).map_err(|error| {
+        error.hint(format!(
+            "it has lines of {lines}; put it beside the experiment or into the data set's folder"
+        ))
     })
 }
 
@@ -63,7 +61,7 @@ fn read_list(root: &Path, data: &FrameFolders, path: &Path, lines: &str) -> Resu
     let mut wrong = Vec::new();
     let mut samples = Vec::new();
     for (number, line) in lines.lines().enumerate() {
-        match parse_line(line, data.class_count) {
+        match parse_line(line, data) {
             Ok((folder, count, label)) => samples.push(Sample {
                 id: folder.to_owned(),
                 label,
@@ -74,40 +72,87 @@ fn read_list(root: &Path, data: &FrameFolders, path: &Path, lines: &str) -> Resu
                     count,
                 },
             }),
-            Err(what) => wrong.push(format!("line {}: {what}: `{line}`", number + 1)),
+            Err(what) => wrong.push(format!("line {}: {what}: `{}`", number + 1, line.shown())),
         }
     }
     match counted("lines that cannot be used", &wrong) {
         None => Ok(samples),
         Some(problem) => Err(
-            Error::new(Kind::Data, format!("`{}`: {problem}", path.shown()))
-                .hint("a line is `folder frames label`, the number of frames and the label from 0"),
+            Error::new(Kind::Data, format!("`{}`: {problem}", path.shown())).hint(
+                "a line is `folder frames label`: the folder below the data set's, the number of its images, and the label \
+                 from 0, with one space between them",
+            ),
         ),
     }
 }
 
-fn parse_line(line: &str, classes: usize) -> Result<(&str, usize, usize), String> {
+/// Folder, number of images and label. What is wrong otherwise, by its cause where that can be told.
+fn parse_line<'l>(line: &'l str, data: &FrameFolders) -> Result<(&'l str, usize, usize), String> {
     let mut parts = line.trim_end().rsplitn(3, ' ');
     let (Some(label), Some(count), Some(folder)) = (parts.next(), parts.next(), parts.next())
     else {
-        return Err("three parts are expected".into());
+        return Err(without_three_parts(line));
     };
-    let count = count
-        .parse()
-        .map_err(|_| format!("`{count}` is no number of frames"))?;
-    let label = label
-        .parse()
-        .map_err(|_| format!("`{label}` is no label"))?;
-    match (count, label) {
-        (0, _) => Err("a video without frames".into()),
-        (_, label) if label >= classes => Err(format!(
-            "the label {label} is not below the {classes} classes"
+    if count.is_empty() || folder != folder.trim() || folder.is_empty() {
+        return Err("there is a space too many; one is expected between the parts".into());
+    }
+    let whole = |digits: &str, what| {
+        whole(digits).map_err(|wrong| format!("`{}`, {what}, is {wrong}", digits.shown()))
+    };
+    let (count, label) = (
+        whole(count, "the number of frames")?,
+        whole(label, "the label")?,
+    );
+    names::check_path(folder)?;
+    if count == 0 {
+        return Err("a video without frames".into());
+    }
+    check_count(data.first, count).map_err(|error| error.to_string())?;
+    match label < data.class_count {
+        true => Ok((folder, count, label)),
+        false if label == data.class_count => Err(format!(
+            "the label {label} is not below the {label} classes; labels count from 0, these perhaps from 1"
         )),
-        _ => Ok((folder, count, label)),
+        false => Err(format!(
+            "the label {label} is not below the {} classes",
+            data.class_count
+        )),
     }
 }
 
-/// What is not there of a sample: its folder, its first or its last picture. Those between are met when they are hashed.
+/// A number of digits alone, or what it is instead.
+fn whole(digits: &str) -> Result<usize, &'static str> {
+    match digits.bytes().all(|b| b.is_ascii_digit()) {
+        false => Err("no number"),
+        true => digits.parse().map_err(|_| "larger than any can be"),
+    }
+}
+
+/// Why a line has no three parts.
+fn without_three_parts(line: &str) -> String {
+    let line = line.trim();
+    let ending = line.split([' ', ',', '\t', ';']).next().unwrap_or_default();
+    let ending = ending.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_video = |known: &&str| known.eq_ignore_ascii_case(ending);
+    match line {
+        "" => "the line is empty".into(),
+        _ if line.contains('\t') => {
+            "its parts stand apart by tabs; one space is expected between them".into()
+        }
+        _ if line.contains([',', ';']) => {
+            "its parts stand apart by commas or semicolons; one space is expected between them"
+                .into()
+        }
+        _ if ["mp4", "webm", "avi", "mkv", "mov"].iter().any(is_video) => {
+            "it names a video file without a number of frames; a folder of images is expected"
+                .into()
+        }
+        _ => "three parts are expected".into(),
+    }
+}
+
+/// What is not there of a sample: its folder, its first or its last image. Those between are met when they are hashed.
+/// The folder is only read where something is amiss.
 fn missing(sample: &Sample, template: &Template) -> Option<String> {
     let Source::Folder {
         path, first, count, ..
@@ -115,16 +160,36 @@ fn missing(sample: &Sample, template: &Template) -> Option<String> {
     else {
         return None;
     };
-    [*first, first.saturating_add(count - 1)]
+    let ends = [*first, first.saturating_add(count - 1)];
+    let absent = ends
         .into_iter()
         .map(|number| path.join(template.name(number)))
-        .find(|picture| !picture.is_file())
-        .map(|picture| picture.shown().to_string())
+        .find(|image| !image.is_file())?;
+    Some(match absent.metadata() {
+        Ok(metadata) => not_a_file(&absent, &metadata),
+        Err(_) => explain(path, template, (*first, *count)),
+    })
+}
+
+fn not_a_file(path: &Path, metadata: &std::fs::Metadata) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let what = crate::base::files::kind_of(metadata);
+    format!("`{}` is {what}, not a file", name.shown())
+}
+
+/// What the folder of a video holds instead of the images `first .. first + count`.
+pub fn explain(path: &Path, template: &Template, (first, count): (usize, usize)) -> String {
+    match Inventory::of(path, template) {
+        Ok(inventory) => format!("{count} images are listed; {}", inventory.explain(first)),
+        Err(VideoError::Missing) => "there is no such folder".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::listing::Expected;
     use crate::spec::Unreadable;
 
     fn data() -> FrameFolders {
@@ -162,7 +227,15 @@ mod tests {
     }
 
     fn message(folder: &tempfile::TempDir) -> String {
-        let error = read(folder.path(), Path::new("no-such-folder"), &data()).unwrap_err();
+        let expected = Expected {
+            classes: 2,
+            train: None,
+            validation: Some(1),
+        };
+        let listing = read(folder.path(), Path::new("no-such-folder"), &data());
+        let error = listing
+            .and_then(|listing| listing.check(expected))
+            .unwrap_err();
         error
             .to_string()
             .replace(&*folder.path().to_string_lossy(), "ROOT")
@@ -186,6 +259,44 @@ mod tests {
     fn every_wrong_line_is_listed() {
         let folder = folder("a b 3 1\nc 0 1\nd 3 2\ne\n\nf x 1\n", "c 1 0\n", &[]);
         insta::assert_snapshot!(message(&folder));
+    }
+
+    #[test]
+    fn the_cause_of_a_wrong_line_is_named() {
+        let lines = [
+            "a\t3\t1",
+            "a  3 1",
+            "a 3  1",
+            " a 3 1",
+            "a,3,1",
+            "a.mp4 1",
+            "a 3 +1",
+            "a 1.5 1",
+            "../a 3 1",
+            "/a 3 1",
+            "a/ 3 1",
+            "a\\b 3 1",
+            "a\u{1b}[2J 3 1",
+            "a 1000000001 1",
+            "a 18446744073709551615 1",
+            "a 99999999999999999999999 1",
+            "a 3 18446744073709551616",
+        ];
+        let said = lines.map(|line| match parse_line(line, &data()) {
+            Ok(found) => panic!("{line:?} is {found:?}"),
+            Err(what) => format!("{line:?}\n  {what}"),
+        });
+        insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn numbers_behind_the_largest_are_refused() {
+        let data = FrameFolders {
+            first: usize::MAX,
+            ..data()
+        };
+        let error = parse_line("a 3 1", &data).unwrap_err();
+        assert!(error.contains("18446744073709551615"), "{error}");
     }
 
     #[test]

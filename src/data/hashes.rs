@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 
 use super::dataset::Sample;
-use super::video::{Source, Template};
-use crate::base::{Error, Kind, Result, files};
+use super::listing::counted;
+use super::video::{Source, Template, VideoError, check_count};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// A file changed less than this before it was hashed might change again with the same size and time: not cached.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -28,23 +29,30 @@ pub fn of_samples(
 ) -> Result<Vec<String>> {
     let done = AtomicUsize::new(0);
     let known = &*cache;
-    let found: Vec<Hashed> = samples
+    let found: Vec<Result<Hashed>> = samples
         .par_iter()
         .map(|sample| {
-            let hashed = of_sample(sample, known).map_err(|error| name(error, &sample.id))?;
+            let hashed = of_sample(sample, known);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, samples.len());
-            Ok(hashed)
+            hashed
         })
-        .collect::<Result<_>>()?;
-    for (sample, hashed) in samples.iter().zip(&found) {
-        cache.insert(&sample.id, hashed);
+        .collect();
+    let (mut hashes, mut wrong) = (Vec::with_capacity(samples.len()), Vec::new());
+    for (sample, hashed) in samples.iter().zip(found) {
+        match hashed {
+            Ok(hashed) => {
+                cache.insert(&sample.id, &hashed);
+                hashes.push(hashed.hash);
+            }
+            Err(error) => wrong.push(format!("{}  {}", sample.id.shown(), error.message)),
+        }
     }
-    Ok(found.into_iter().map(|hashed| hashed.hash).collect())
-}
-
-fn name(error: Error, id: &str) -> Error {
-    Error::new(Kind::Data, format!("video `{id}`: {}", error.message))
-        .hint("complete the data set, or look at the file's permissions and the disk's health")
+    match counted("videos that cannot be hashed", &wrong) {
+        None => Ok(hashes),
+        Some(problem) => Err(Error::new(Kind::Data, problem).hint(
+            "complete the data set, or look at the files' permissions and the disk's health",
+        )),
+    }
 }
 
 /// A hash, and the stamp under which it may be remembered.
@@ -84,8 +92,9 @@ fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
             first,
             count,
         } => {
-            let template = Template::parse(template)
-                .map_err(|error| Error::new(Kind::Data, error.to_string()))?;
+            let wrong = |error: VideoError| Error::new(Kind::Data, error.to_string());
+            let template = Template::parse(template).map_err(wrong)?;
+            check_count(*first, *count).map_err(wrong)?;
             let numbers = *first..first.saturating_add(*count);
             Ok(numbers
                 .map(|number| path.join(template.name(number)))
@@ -103,7 +112,7 @@ fn list(pictures: &[PathBuf]) -> Result<String> {
     pictures.iter().map(line).collect()
 }
 
-/// What changes when one of the files does, and when the last of them did: sizes and times of all.
+/// What changes when one of the files does, and when the last of them did: names, sizes and times of all.
 fn stamp(paths: &[PathBuf]) -> Result<(String, SystemTime)> {
     let mut text = String::new();
     let mut latest = UNIX_EPOCH;
@@ -114,7 +123,8 @@ fn stamp(paths: &[PathBuf]) -> Result<(String, SystemTime)> {
         };
         let (size, modified) = look().map_err(|error| Error::io("read", path, &error))?;
         let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        text.push_str(&format!("{size} {}\n", since.as_nanos()));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        text.push_str(&format!("{size} {} {name}\n", since.as_nanos()));
         latest = latest.max(modified);
     }
     Ok((files::sha256(text.as_bytes()), latest))
@@ -180,7 +190,7 @@ impl Cache {
 }
 
 fn read_entries(path: &Path) -> Option<BTreeMap<String, (String, String)>> {
-    let content = fs::read_to_string(path).ok()?;
+    let content = files::read_text(path, limits::LIST).ok()?;
     let (sum, lines) = content.split_once('\n')?;
     if files::sha256(lines.as_bytes()) != sum {
         return None;
@@ -258,6 +268,19 @@ mod tests {
         let mut cache = Cache::at(None, false);
         of_samples(&[&sample(&video)], &mut cache, &|_, _| ()).unwrap();
         assert!(cache.entries.is_empty());
+    }
+
+    /// What a folder's hash depends on is in its stamp: names too.
+    #[test]
+    fn equal_sizes_and_times_under_other_names_are_another_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        fs::write(&a, "12").unwrap();
+        let time = fs::metadata(&a).unwrap().modified().unwrap();
+        let (one, _) = stamp(std::slice::from_ref(&a)).unwrap();
+        fs::rename(&a, &b).unwrap();
+        assert_eq!(fs::metadata(&b).unwrap().modified().unwrap(), time);
+        assert_ne!(stamp(&[b]).unwrap().0, one);
     }
 
     #[test]

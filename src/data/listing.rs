@@ -1,10 +1,14 @@
 //! What the label files of a data set say: classes and samples. The layouts' readers fill it, and it is checked here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::dataset::Sample;
-use crate::base::{Error, Kind, Result};
+use serde::Serialize;
+
+use super::dataset::{Sample, Split};
+use super::names;
+use super::video::VideoError;
+use crate::base::{Error, Kind, Result, Shown, limits};
 
 /// A data set as its label files describe it.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +19,46 @@ pub struct Listing {
     pub validation: Vec<Sample>,
     /// The files this was read from, under the names that the pins give them.
     pub texts: Vec<(String, PathBuf)>,
+    /// Videos that are not there.
+    pub missing: Vec<Fault>,
+}
+
+/// What is wrong with one video.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    pub split: Split,
+    pub id: String,
+    /// The file or folder.
+    pub path: PathBuf,
+    pub what: String,
+    /// Whether its bytes are damaged, which `unreadable: Skip` allows in training: see [`VideoError::is_damage`].
+    pub is_damage: bool,
+}
+
+impl Fault {
+    pub fn of(split: Split, sample: &Sample, error: &VideoError) -> Self {
+        Self {
+            is_damage: error.is_damage(),
+            ..Self::missing(split, sample, error.to_string())
+        }
+    }
+
+    /// Of a video that is not there, or not all of it.
+    pub fn missing(split: Split, sample: &Sample, what: String) -> Self {
+        Self {
+            split,
+            id: sample.id.clone(),
+            path: sample.source.path().to_owned(),
+            what,
+            is_damage: false,
+        }
+    }
+
+    /// One line for a person.
+    pub fn describe(&self) -> String {
+        let (id, path) = (self.id.shown(), self.path.shown());
+        format!("{id}  {path}: {}", self.what)
+    }
 }
 
 /// What the experiment expects of it.
@@ -26,41 +70,58 @@ pub struct Expected {
 }
 
 impl Listing {
-    /// Counts are the expected ones, no id comes twice, no sample is without its video. All that is wrong is in one error.
-    pub fn check(
-        &self,
-        expected: Expected,
-        is_missing: impl Fn(&Sample) -> Option<String>,
-    ) -> Result<()> {
-        let mut problems = Vec::new();
+    /// Notes each sample of which `fault` says that its video is not there.
+    pub fn note_missing(&mut self, fault: impl Fn(&Sample) -> Option<String>) {
+        let splits = [
+            (Split::Train, &self.train),
+            (Split::Validation, &self.validation),
+        ];
+        let samples = splits
+            .into_iter()
+            .flat_map(|(split, samples)| samples.iter().map(move |sample| (split, sample)));
+        self.missing = samples
+            .filter_map(|(split, sample)| Some(Fault::missing(split, sample, fault(sample)?)))
+            .collect();
+    }
+
+    /// What is wrong with the lists themselves: counts that are not the expected ones, ids and classes that come twice or
+    /// that cannot be names.
+    pub fn problems(&self, expected: Expected) -> Vec<String> {
+        let (train, validation) = (self.train.len(), self.validation.len());
         let counts = [
             ("classes", self.classes.len(), Some(expected.classes)),
-            ("training clips", self.train.len(), expected.train),
-            (
-                "validation clips",
-                self.validation.len(),
-                expected.validation,
-            ),
+            ("training clips", train, expected.train),
+            ("validation clips", validation, expected.validation),
         ];
+        let mut problems = Vec::new();
         for (what, found, expected) in counts {
             if let Some(expected) = expected.filter(|expected| *expected != found) {
                 problems.push(format!("{what}: expected {expected}, found {found}"));
             }
         }
-        let mut seen = BTreeSet::new();
-        let samples = || self.train.iter().chain(&self.validation);
-        let twice: Vec<_> = samples()
-            .filter(|sample| !seen.insert(&sample.id))
-            .map(|sample| sample.id.clone())
-            .collect();
+        for (what, found) in [("training", train), ("validation", validation)] {
+            let bounded =
+                limits::CLIPS.check(Kind::Data, &format!("the {what} split"), found as u64);
+            problems.extend(bounded.err().map(|error| error.message));
+        }
+        let ids = self.train.iter().chain(&self.validation);
+        let twice = repeated(ids.map(|sample| sample.id.as_str()));
         problems.extend(counted("ids listed more than once", &twice));
-        let missing: Vec<_> = samples()
-            .filter_map(|sample| Some(format!("{}  {}", sample.id, is_missing(sample)?)))
-            .collect();
-        let hint = match missing.is_empty() {
-            true => "the lists must be those that the experiment was written for",
-            false => "complete the data set; `--data-root` says which folder is meant",
+        problems.extend(class_problems(&self.classes));
+        problems
+    }
+
+    /// Refuses a data set in whose lists something is wrong, or of which videos are missing: all of it in one error.
+    pub fn check(&self, expected: Expected) -> Result<()> {
+        let mut problems = self.problems(expected);
+        let hint = match self.missing.len() {
+            0 => "the lists must be those that the experiment was written for".to_owned(),
+            missing => {
+                let hint = "complete the data set; `--data-root` says which folder is meant";
+                format!("{hint}{}", list_all(missing))
+            }
         };
+        let missing: Vec<String> = self.missing.iter().map(Fault::describe).collect();
         problems.extend(counted("missing videos", &missing));
         match problems.is_empty() {
             true => Ok(()),
@@ -69,9 +130,43 @@ impl Listing {
     }
 }
 
+fn class_problems(classes: &[String]) -> Vec<String> {
+    let strange: Vec<String> = classes
+        .iter()
+        .enumerate()
+        .filter_map(|(label, name)| {
+            let what = names::check_class(name).err()?;
+            Some(format!("{label}  `{}`: {what}", name.shown()))
+        })
+        .collect();
+    let twice = repeated(classes.iter().map(String::as_str));
+    let problems = [
+        counted("names that no class can have", &strange),
+        counted("class names that come more than once", &twice),
+    ];
+    problems.into_iter().flatten().collect()
+}
+
+/// What comes more than once, for a person.
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let again = names.filter(|name| !seen.insert(*name));
+    again.map(Shown::shown).collect()
+}
+
+/// How many items of a list a message shows.
+pub const SHOWN: usize = 10;
+
+/// Where the whole of a list is said that a message cuts; nothing where it does not.
+pub fn list_all(count: usize) -> &'static str {
+    match count > SHOWN {
+        true => "; `ffn data verify EXPERIMENT --json` lists every one",
+        false => "",
+    }
+}
+
 /// What the items are, how many, and the first ten, one a line; nothing where there are none.
 pub fn counted(what: &str, items: &[String]) -> Option<String> {
-    const SHOWN: usize = 10;
     let mut text = match items.len() {
         0 => return None,
         count => format!("{what} ({count}):"),
@@ -84,4 +179,13 @@ pub fn counted(what: &str, items: &[String]) -> Option<String> {
         text.push_str(&format!("\n  and {} more", items.len() - SHOWN));
     }
     Some(text)
+}
+
+/// How many of the samples have each label.
+pub fn clips_of_classes(samples: &[Sample]) -> BTreeMap<usize, usize> {
+    let mut counts = BTreeMap::new();
+    for sample in samples {
+        *counts.entry(sample.label).or_default() += 1;
+    }
+    counts
 }

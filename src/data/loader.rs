@@ -249,7 +249,7 @@ impl TrainPlan {
                 },
                 clip,
             }),
-            Err(error) if self.unreadable == Unreadable::Skip && error.is_of_the_video() => {
+            Err(error) if self.unreadable == Unreadable::Skip && error.is_damage() => {
                 Ok(Prepared::Skipped {
                     id: sample.id.clone(),
                     reason: error.to_string(),

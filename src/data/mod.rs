@@ -1,5 +1,6 @@
 //! Manifest and pins → decode → sample → transform → batches.
 
+pub mod names;
 pub mod video;
 pub mod miniature;
 pub mod sampling;
@@ -7,11 +8,13 @@ pub mod resize;
 pub mod crop;
 pub mod transform;
 pub mod roots;
+pub mod texts;
 pub mod listing;
 pub mod something_v2;
 pub mod frame_folders;
 pub mod hashes;
 pub mod pins;
+pub mod look;
 pub mod dataset;
 pub mod augment;
 pub mod clip;

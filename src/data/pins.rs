@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::{Dataset, Progress, Sample, Split};
 use super::hashes::{self, Cache};
-use super::listing::counted;
+use super::listing::{counted, list_all};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 const VERSION: u32 = 1;
@@ -103,6 +103,11 @@ fn digest(words: &[&str]) -> String {
     files::sha256(words.join(" ").as_bytes())
 }
 
+/// Whether something has this name, even a link that leads nowhere: what cannot be read is not the same as what is not there.
+pub fn is_there(path: &Path) -> bool {
+    !matches!(path.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Where the hashes of a pin file lie: `NAME.pins.sha256` beside `NAME.pins.ron`.
 pub fn sidecar(pins: &Path) -> PathBuf {
     pins.with_extension("sha256")
@@ -121,7 +126,11 @@ pub fn read(path: &Path) -> Result<(Pins, String)> {
     let pins: Pins = ron::from_str(&text).map_err(|error| {
         Error::new(
             Kind::Data,
-            format!("the pin file `{}`: {error}", path.shown()),
+            format!(
+                "the pin file `{}`: {}",
+                path.shown(),
+                error.to_string().shown()
+            ),
         )
         .hint("take it from git again, or make it with `ffn data pin`")
     })?;
@@ -137,8 +146,33 @@ pub fn read(path: &Path) -> Result<(Pins, String)> {
     }
 }
 
+/// As [`read`], of data that are held against them.
+pub fn of_data(path: &Path) -> Result<(Pins, String)> {
+    match is_there(path) {
+        false => Err(Error::new(
+            Kind::Data,
+            format!(
+                "the data are not pinned: there is no pin file `{}`",
+                path.shown()
+            ),
+        )
+        .hint(
+            "`ffn data pin EXPERIMENT` makes it from the data on this machine; \
+             `--unpinned` goes on without, and every report will say so",
+        )),
+        true => read(path),
+    }
+}
+
 /// Writes the pins and, beside them, the hashes.
 pub fn write(path: &Path, computed: &Computed) -> Result<()> {
+    if sidecar(path) == path {
+        let message = format!(
+            "the pin file `{}` has the name of its own file of hashes",
+            path.shown()
+        );
+        return Err(Error::new(Kind::Usage, message).hint("call it `NAME.pins.ron`"));
+    }
     let pretty = ron::ser::PrettyConfig::new().struct_names(false);
     let text = ron::ser::to_string_pretty(&computed.pins, pretty)
         .map_err(|error| Error::new(Kind::Io, format!("cannot write the pins: {error}")))?;
@@ -149,7 +183,7 @@ pub fn write(path: &Path, computed: &Computed) -> Result<()> {
 /// The pinned hash of each video; `None` where the file of hashes is not there.
 pub fn pinned_hashes(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     let path = sidecar(path);
-    if !path.exists() {
+    if !is_there(&path) {
         return Ok(None);
     }
     let text = files::read_text(&path, limits::LIST)?;
@@ -164,7 +198,7 @@ pub fn pinned_hashes(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     if computed != pins.hashes {
         return Err(damaged(format!(
             "they are not those of the pin file\n  expected  {}\n  computed  {computed}",
-            pins.hashes
+            pins.hashes.shown()
         )));
     }
     let entry = |line: &str| {
@@ -174,6 +208,19 @@ pub fn pinned_hashes(path: &Path, pins: &Pins) -> Result<Option<Hashes>> {
     let hashes: Option<_> = text.lines().map(entry).collect();
     let hashes = hashes.ok_or_else(|| damaged("a line is not `hash  id`".into()))?;
     Ok(Some(hashes))
+}
+
+/// One thing that differs from the pins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What it is one of: `videos`, `classes`.
+    pub what: &'static str,
+    /// Id of the video, name of the file, label of the class, split.
+    pub name: String,
+    /// `None`: the pins have no such.
+    pub expected: Option<String>,
+    /// `None`: the data have no such.
+    pub found: Option<String>,
 }
 
 /// Compares a data set with the pins at `path`; the error lists what differs, by id, with expected and computed.
@@ -187,84 +234,130 @@ pub fn compare(path: &Path, pinned: &Pins, computed: &Computed) -> Result<()> {
         format!(
             "the data are not those of the pins `{}`\n{}",
             path.shown(),
-            differences.join("\n")
+            describe(path, &differences)
         ),
     )
-    .hint(
+    .hint(format!(
         "get these files again; if the change is meant, `ffn data pin --update` writes new pins, \
-         and the experiments that use them are then others",
-    ))
+         and the experiments that use them are then others{}",
+        list_all(differences.len())
+    )))
 }
 
-/// What differs from the pins at `path`, in a person's words.
-pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Vec<String>> {
+const CLASSES: &str = "classes";
+const LABEL_FILES: &str = "label files";
+const COUNTS: &str = "clips";
+const ROOTS: &str = "roots";
+const VIDEOS: &str = "videos";
+
+/// What differs from the pins at `path`.
+pub fn differences(path: &Path, pinned: &Pins, computed: &Computed) -> Result<Vec<Difference>> {
     let found = &computed.pins;
     if *pinned == *found {
         return Ok(Vec::new());
     }
-    let mut differences = class_differences(&pinned.classes, &found.classes);
-    differences.extend(hash_differences(
-        "label files",
-        &pinned.labels,
-        &found.labels,
-    ));
-    for (split, pinned, found) in [
-        ("training", &pinned.train, &found.train),
-        ("validation", &pinned.validation, &found.validation),
+    let by_label = |classes: &[String]| -> BTreeMap<usize, String> {
+        classes.iter().cloned().enumerate().collect()
+    };
+    let mut all = apart(
+        CLASSES,
+        &by_label(&pinned.classes),
+        &by_label(&found.classes),
+    );
+    all.extend(apart(LABEL_FILES, &pinned.labels, &found.labels));
+    let by_split = |pins: &Pins, value: fn(&SplitPins) -> String| -> Hashes {
+        let splits = [("training", &pins.train), ("validation", &pins.validation)];
+        splits
+            .map(|(name, split)| (name.to_owned(), value(split)))
+            .into()
+    };
+    for (what, value) in [
+        (
+            COUNTS,
+            (|split| split.count.to_string()) as fn(&SplitPins) -> String,
+        ),
+        (ROOTS, |split| split.root.clone()),
     ] {
-        if pinned.count != found.count {
-            differences.push(format!(
-                "{split} clips: expected {}, found {}",
-                pinned.count, found.count
-            ));
-        }
-        if pinned.root != found.root {
-            differences.push(format!(
-                "Merkle root of the {split} split:\n  expected  {}\n  computed  {}",
-                pinned.root, found.root
-            ));
-        }
+        all.extend(apart(
+            what,
+            &by_split(pinned, value),
+            &by_split(found, value),
+        ));
     }
-    match pinned_hashes(path, pinned)? {
-        Some(expected) => {
-            differences.extend(hash_differences("videos", &expected, &computed.videos));
-        }
-        None => differences.push(format!(
+    if let Some(expected) = pinned_hashes(path, pinned)? {
+        all.extend(apart(VIDEOS, &expected, &computed.videos));
+    }
+    Ok(all)
+}
+
+/// Names whose values differ, or that are on one side only.
+fn apart<K: Ord + ToString>(
+    what: &'static str,
+    expected: &BTreeMap<K, String>,
+    found: &BTreeMap<K, String>,
+) -> Vec<Difference> {
+    let names: BTreeSet<&K> = expected.keys().chain(found.keys()).collect();
+    let differing = names
+        .into_iter()
+        .filter(|name| expected.get(name) != found.get(name));
+    differing
+        .map(|name| Difference {
+            what,
+            name: name.to_string(),
+            expected: expected.get(name).cloned(),
+            found: found.get(name).cloned(),
+        })
+        .collect()
+}
+
+/// Differences from the pins at `path` in a person's words, the first ten of each sort.
+pub fn describe(path: &Path, differences: &[Difference]) -> String {
+    let of = |what| differences.iter().filter(move |one| one.what == what);
+    let mut text: Vec<String> = Vec::new();
+    let lines: Vec<String> = of(CLASSES).map(Difference::in_a_line).collect();
+    text.extend(counted("classes that differ", &lines));
+    let lines: Vec<String> = of(LABEL_FILES).map(Difference::in_lines).collect();
+    text.extend(counted("label files that differ", &lines));
+    text.extend(of(COUNTS).map(|one| {
+        let (expected, found) = one.sides();
+        format!("{} clips: expected {expected}, found {found}", one.name)
+    }));
+    text.extend(of(ROOTS).map(|one| {
+        let (expected, found) = one.sides();
+        let name = &one.name;
+        format!("Merkle root of the {name} split:\n  expected  {expected}\n  computed  {found}")
+    }));
+    let lines: Vec<String> = of(VIDEOS).map(Difference::in_lines).collect();
+    text.extend(counted("videos that differ", &lines));
+    if !differences.is_empty() && !is_there(&sidecar(path)) {
+        text.push(format!(
             "which videos differ cannot be said without their pinned hashes, `{}`",
             sidecar(path).shown()
-        )),
+        ));
     }
-    Ok(differences)
+    text.join("\n")
 }
 
-fn class_differences(expected: &[String], found: &[String]) -> Vec<String> {
-    let name = |names: &[String], label: usize| match names.get(label) {
-        Some(name) => format!("`{name}`"),
-        None => "nothing".to_owned(),
-    };
-    let items: Vec<String> = (0..expected.len().max(found.len()))
-        .filter(|label| expected.get(*label) != found.get(*label))
-        .map(|label| {
-            let (expected, found) = (name(expected, label), name(found, label));
-            format!("{label}: expected {expected}, found {found}")
-        })
-        .collect();
-    counted("classes that differ", &items).into_iter().collect()
-}
+impl Difference {
+    fn sides(&self) -> (String, String) {
+        let shown = |side: &Option<String>| side.as_deref().map_or("nothing".into(), Shown::shown);
+        (shown(&self.expected), shown(&self.found))
+    }
 
-/// Names whose hashes differ, or that are on one side only.
-fn hash_differences(what: &str, expected: &Hashes, found: &Hashes) -> Option<String> {
-    let names: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
-    let hash = |hashes: &Hashes, name| hashes.get(name).map_or("nothing".to_owned(), String::clone);
-    let items: Vec<String> = names
-        .into_iter()
-        .map(|name| (name, hash(expected, name), hash(found, name)))
-        .filter(|(_, expected, found)| expected != found)
-        .map(|(name, expected, found)| {
-            format!("{name}\n    expected  {expected}\n    computed  {found}")
-        })
-        .collect();
-    counted(&format!("{what} that differ"), &items)
+    fn in_a_line(&self) -> String {
+        let quoted = |side: &Option<String>| match side {
+            Some(name) => format!("`{}`", name.shown()),
+            None => "nothing".to_owned(),
+        };
+        let (expected, found) = (quoted(&self.expected), quoted(&self.found));
+        format!("{}: expected {expected}, found {found}", self.name)
+    }
+
+    fn in_lines(&self) -> String {
+        let (expected, found) = self.sides();
+        let name = self.name.shown();
+        format!("{name}\n    expected  {expected}\n    computed  {found}")
+    }
 }
 
 #[cfg(test)]
@@ -333,5 +426,7 @@ mod tests {
             computed.videos
         );
         compare(&path, &read_back, &computed).unwrap();
+        let error = write(&folder.path().join("x.sha256"), &computed).unwrap_err();
+        assert!(error.message.contains("its own file of hashes"), "{error}");
     }
 }

@@ -36,6 +36,7 @@ pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
         None => Ok(None),
     };
     match choose(flag, env::var_os(&variable), configured)? {
+        Some(root) if is_home(&root) => Err(missing_folder(data, &root)),
         Some(root) if root.is_dir() || matches!(data, Data::Miniature(_)) => Ok(root),
         Some(root) => Err(missing_folder(data, &root)),
         None => match data {
@@ -80,7 +81,11 @@ fn read_config(path: &Path) -> Result<Config> {
     ron::from_str(&files::read_text(path, limits::SETTINGS)?).map_err(|error| {
         Error::new(
             Kind::Usage,
-            format!("the configuration file `{}`: {error}", path.shown()),
+            format!(
+                "the configuration file `{}`: {}",
+                path.shown(),
+                error.to_string().shown()
+            ),
         )
         .hint("it looks like this: (data: {\"sthv2\": \"/data/sthv2\"})")
     })
@@ -100,16 +105,32 @@ fn miniature_root(miniature: &Miniature) -> Result<PathBuf> {
     Ok(files::cache_folder()?.join(format!("miniature-{}", &hash[..8])))
 }
 
+/// Whether a path was meant for a shell, which makes a home folder of `~`, and no folder has that name.
+fn is_home(root: &Path) -> bool {
+    root.to_string_lossy().starts_with('~') && !root.exists()
+}
+
 fn missing_folder(data: &Data, root: &Path) -> Error {
-    Error::new(
+    let what = match root.metadata() {
+        Ok(metadata) if metadata.is_file() => "is a file".to_owned(),
+        Ok(metadata) => format!("is {}, not a folder", files::kind_of(&metadata)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+        Err(error) => format!("cannot be looked at ({error})"),
+    };
+    let error = Error::new(
         Kind::Data,
         format!(
-            "the folder of the data set `{}` does not exist: `{}`",
+            "the folder of the data set `{}` {what}: `{}`",
             data.root_name(),
             root.shown()
         ),
-    )
-    .hint(how_to_get(data))
+    );
+    match is_home(root) {
+        true => error.hint(
+            "`~` means a home folder to a shell alone; write the whole path, `/home/NAME/...`",
+        ),
+        false => error.hint(how_to_get(data)),
+    }
 }
 
 fn no_root(data: &Data, variable: &str, config: Option<&Path>) -> Error {
@@ -199,6 +220,30 @@ mod tests {
         );
         insta::assert_snapshot!(error);
         insta::assert_snapshot!(missing_folder(&something(), Path::new("/data/sthv2")));
+    }
+
+    #[test]
+    fn what_stands_in_the_folders_place_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let miniature = Data::Miniature(Miniature {
+            pins: "p.pins.ron".into(),
+            train: 8,
+            validation: 8,
+            size: 32,
+            frames: 8,
+        });
+        let cases = [
+            (something(), file.as_path(), "is a file"),
+            (something(), &folder.path().join("none"), "does not exist"),
+            (something(), Path::new("~/data"), "home folder"),
+            (miniature, Path::new("~user/data"), "home folder"),
+        ];
+        for (data, root, expected) in cases {
+            let error = find(&data, Some(root)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::dataset::Sample;
-use super::listing::{Expected, Listing, counted};
+use super::listing::{Listing, counted};
 use super::video::Source;
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use super::{names, texts};
+use crate::base::{Error, Kind, Result, Shown};
 
 /// Folders below the root that may hold the label files.
 const LABEL_FOLDERS: [&str; 2] = ["", "labels"];
@@ -28,8 +29,8 @@ struct Entry {
     template: Option<String>,
 }
 
-/// Reads and checks the data set below `root`.
-pub fn read(root: &Path, expected: Expected) -> Result<Listing> {
+/// Reads the data set below `root`.
+pub fn read(root: &Path) -> Result<Listing> {
     let [labels, train, validation] = ["labels", "train", "validation"].map(|name| {
         let path = find_text(root, name)?;
         Ok((format!("{name}.json"), path))
@@ -39,27 +40,25 @@ pub fn read(root: &Path, expected: Expected) -> Result<Listing> {
     let train = read_entries(&texts[1].1, &classes)?;
     let validation = read_entries(&texts[2].1, &classes)?;
 
-    let (folder, present) = find_videos(root, train.iter().chain(&validation))?;
+    let videos = Videos::find(root, train.iter().chain(&validation))?;
     let samples = |entries: Vec<(String, usize)>| -> Vec<Sample> {
         entries
             .into_iter()
             .map(|(id, label)| Sample {
-                source: Source::File(folder.join(file_name(&id))),
+                source: Source::File(videos.folder.join(file_name(&id))),
                 id,
                 label,
             })
             .collect()
     };
-    let listing = Listing {
+    let mut listing = Listing {
         classes,
         train: samples(train),
         validation: samples(validation),
         texts,
+        missing: Vec::new(),
     };
-    listing.check(expected, |sample| {
-        let there = present.contains(&OsString::from(file_name(&sample.id)));
-        (!there).then(|| sample.source.path().shown().to_string())
-    })?;
+    listing.note_missing(|sample| videos.missing(&sample.id));
     Ok(listing)
 }
 
@@ -73,19 +72,15 @@ fn find_text(root: &Path, name: &str) -> Result<PathBuf> {
         LABEL_PREFIXES.map(|prefix| root.join(folder).join(format!("{prefix}{name}.json")))
     });
     let places: Vec<PathBuf> = places.collect();
-    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let tried: Vec<_> = places.iter().map(|path| format!("\n  {}", path.shown())).collect();
-        Error::new(
-            Kind::Data,
-            format!("`{name}.json` is missing; it is none of{}", tried.concat()),
-        )
-        .hint("the label files are a download of their own beside the videos; `--data-root` says which folder is meant")
+    texts::find(&format!("`{name}.json`"), &places).map_err(|error| {
+        error.hint("the label files are a download of their own beside the videos; `--data-root` says which folder is meant")
     })
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_slice(&files::read(path, limits::LIST)?).map_err(|error| {
-        Error::new(Kind::Data, format!("`{}`: {error}", path.shown()))
+    serde_json::from_str(&texts::read(path)?).map_err(|error| {
+        let what = error.to_string();
+        Error::new(Kind::Data, format!("`{}`: {}", path.shown(), what.shown()))
             .hint("unpack the label files of the distribution again")
     })
 }
@@ -105,8 +100,10 @@ fn read_classes(path: &Path) -> Result<Vec<String>> {
                 return Err(Error::new(
                     Kind::Data,
                     format!(
-                        "`{}`: the class `{name}` has the index `{index}`; each of 0 to {} is expected once",
+                        "`{}`: the class `{}` has the index `{}`; each of 0 to {} is expected once",
                         path.shown(),
+                        name.shown(),
+                        index.shown(),
                         indices.len() - 1
                     ),
                 ));
@@ -128,8 +125,8 @@ fn read_entries(path: &Path, classes: &[String]) -> Result<Vec<(String, usize)>>
     let mut samples = Vec::with_capacity(entries.len());
     let (mut strange, mut unlabelled, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for Entry { id, template } in entries {
-        if id.is_empty() || id.contains(['/', '\\', '\0']) || id == ".." {
-            strange.push(format!("{id:?}"));
+        if let Err(what) = names::check_file(&id) {
+            strange.push(format!("`{}`: {what}", id.shown()));
             continue;
         }
         let Some(template) = template else {
@@ -138,7 +135,7 @@ fn read_entries(path: &Path, classes: &[String]) -> Result<Vec<(String, usize)>>
         };
         match labels.get(class_name(&template).as_str()) {
             Some(&label) => samples.push((id, label)),
-            None => unknown.push(format!("{id}  {template}")),
+            None => unknown.push(format!("{id}  {}", template.shown())),
         }
     }
     let problems: Vec<String> = [
@@ -164,24 +161,71 @@ fn class_name(template: &str) -> String {
     template.replace(['[', ']'], "")
 }
 
-/// The folder of the videos and the names in it: the first of the known places that holds one of them.
-fn find_videos<'a>(
-    root: &Path,
-    entries: impl Iterator<Item = &'a (String, usize)> + Clone,
-) -> Result<(PathBuf, HashSet<OsString>)> {
-    for folder in VIDEO_FOLDERS.map(|folder| root.join(folder)) {
-        if !folder.is_dir() {
-            continue;
+/// The videos of a data set: their folder, and what is in it and beside it.
+struct Videos {
+    /// The first of the known folders that holds one of them.
+    folder: PathBuf,
+    names: HashSet<OsString>,
+    /// Of every name in the known folders, by its stem: for messages, where videos are missing.
+    others: BTreeMap<String, PathBuf>,
+}
+
+impl Videos {
+    fn find<'a>(
+        root: &Path,
+        entries: impl Iterator<Item = &'a (String, usize)> + Clone,
+    ) -> Result<Self> {
+        let mut folders = Vec::new();
+        for folder in VIDEO_FOLDERS.map(|folder| root.join(folder)) {
+            if folder.is_dir() {
+                let names = names_in(&folder)?;
+                folders.push((folder, names));
+            }
         }
-        let names = names_in(&folder)?;
-        if entries
-            .clone()
-            .any(|(id, _)| names.contains(&OsString::from(file_name(id))))
-        {
-            return Ok((folder, names));
-        }
+        let is_listed = |names: &HashSet<OsString>| {
+            let mut ids = entries.clone();
+            ids.any(|(id, _)| names.contains(&OsString::from(file_name(id))))
+        };
+        let found = folders.iter().position(|(_, names)| is_listed(names));
+        let is_whole = |names: &HashSet<OsString>| {
+            let mut ids = entries.clone();
+            ids.all(|(id, _)| names.contains(&OsString::from(file_name(id))))
+        };
+        let others = match found.and_then(|place| folders.get(place)) {
+            Some((_, names)) if is_whole(names) => BTreeMap::new(),
+            _ => by_stem(&folders),
+        };
+        let (folder, names) = match found {
+            Some(place) => folders.swap_remove(place),
+            None => (root.to_owned(), HashSet::new()),
+        };
+        Ok(Self {
+            folder,
+            names,
+            others,
+        })
     }
-    Ok((root.to_owned(), HashSet::new()))
+
+    /// What is said of a video that is not there, with what looks like it.
+    fn missing(&self, id: &str) -> Option<String> {
+        let name = file_name(id);
+        if self.names.contains(&OsString::from(&name)) {
+            return None;
+        }
+        Some(match self.others.get(&id.to_lowercase()) {
+            None => "there is no such file".to_owned(),
+            Some(other) => format!("there is no such file, but `{}`", other.shown()),
+        })
+    }
+}
+
+/// Every name in the folders by what stands before its ending, in lower case.
+fn by_stem(folders: &[(PathBuf, HashSet<OsString>)]) -> BTreeMap<String, PathBuf> {
+    let files = folders
+        .iter()
+        .flat_map(|(folder, names)| names.iter().map(move |name| folder.join(name)));
+    let stem = |path: PathBuf| Some((path.file_stem()?.to_string_lossy().to_lowercase(), path));
+    files.filter_map(stem).collect()
 }
 
 /// One reading of the folder is far quicker than asking for 200,000 files one by one.
@@ -197,6 +241,7 @@ fn names_in(folder: &Path) -> Result<HashSet<OsString>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::listing::Expected;
 
     const LABELS: &str =
         r#"{"Moving something up": "1", "Moving something down": "0", "Holding something": "2"}"#;
@@ -222,8 +267,10 @@ mod tests {
 
     fn message(files: &[(&str, &str)], expected: Expected) -> String {
         let folder = folder(files);
-        let error = read(folder.path(), expected).unwrap_err();
+        let listing = read(folder.path());
+        let error = listing.and_then(|listing| listing.check(expected));
         error
+            .unwrap_err()
             .to_string()
             .replace(&*folder.path().to_string_lossy(), "ROOT")
     }
@@ -238,7 +285,7 @@ mod tests {
             ("5.webm", ""),
             ("7.webm", ""),
         ]);
-        let listing = read(folder.path(), EXPECTED).unwrap();
+        let listing = read(folder.path()).unwrap();
         assert_eq!(
             listing.classes,
             [
@@ -269,7 +316,7 @@ mod tests {
             ("20bn-something-something-v2/5.webm", ""),
             ("20bn-something-something-v2/7.webm", ""),
         ]);
-        let listing = read(folder.path(), EXPECTED).unwrap();
+        let listing = read(folder.path()).unwrap();
         let path = folder.path().join("20bn-something-something-v2/7.webm");
         assert_eq!(listing.train[0].source, Source::File(path));
     }
@@ -315,6 +362,44 @@ mod tests {
             ("validation.json", VALIDATION),
         ];
         insta::assert_snapshot!("not_the_expected_json", message(&files, EXPECTED));
+    }
+
+    #[test]
+    fn what_looks_like_a_missing_video_is_named() {
+        let texts = [
+            ("labels.json", LABELS),
+            ("train.json", TRAIN),
+            ("validation.json", VALIDATION),
+        ];
+        let videos = [("7.mp4", ""), ("3.WEBM", ""), ("videos/5.webm", "")];
+        insta::assert_snapshot!(
+            "looks_like_a_video",
+            message(&[&texts[..], &videos].concat(), EXPECTED)
+        );
+    }
+
+    #[test]
+    fn names_that_could_forge_lines_are_refused() {
+        let labels = r#"{"a\u001b[31mRED": "1", "b": "0"}"#;
+        let train = r#"[{"id": "7\nerror: forged", "template": "b"}, {"id": "a\tb", "template": "b"},
+            {"id": "..", "template": "b"}, {"id": "a/b", "template": "b"}, {"id": "", "template": "b"}]"#;
+        let files = |train| {
+            [
+                ("labels.json", labels),
+                ("train.json", train),
+                ("validation.json", r#"[{"id": "v", "template": "b"}]"#),
+                ("7.webm", ""),
+                ("v.webm", ""),
+            ]
+        };
+        insta::assert_snapshot!("strange_ids", message(&files(train), EXPECTED));
+        let expected = Expected {
+            classes: 2,
+            train: None,
+            validation: None,
+        };
+        let train = r#"[{"id": "7", "template": "b"}]"#;
+        insta::assert_snapshot!("strange_class", message(&files(train), expected));
     }
 
     #[test]

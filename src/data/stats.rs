@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::dataset::{Dataset, Sample, Split};
+use super::listing::clips_of_classes;
+use super::look::{self, Surplus};
 use super::video::{Video, VideoError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +36,8 @@ pub struct SplitStats {
     /// For each frame count that the experiment uses: clips with fewer frames.
     pub shorter: Vec<ShorterStats>,
     pub unreadable: Vec<Unreadable>,
+    /// Frame folders that hold more images than their list says.
+    pub surplus: Vec<Surplus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -78,13 +82,17 @@ pub fn of_dataset(
     let split = |split| {
         let samples = dataset.split(split);
         let found: Vec<_> = samples.par_iter().map(look).collect();
-        SplitStats::of(samples, found, frames)
+        SplitStats {
+            surplus: look::surplus_of(split, samples),
+            ..SplitStats::of(samples, found, frames)
+        }
     };
-    let clips_of = |samples: &[Sample], label| samples.iter().filter(|s| s.label == label).count();
+    let [train, validation] = [&dataset.train, &dataset.validation].map(|s| clips_of_classes(s));
+    let clips_of = |clips: &BTreeMap<usize, usize>, label| clips.get(&label).copied().unwrap_or(0);
     let class = |(label, name): (usize, &String)| ClassStats {
         name: name.clone(),
-        train: clips_of(&dataset.train, label),
-        validation: clips_of(&dataset.validation, label),
+        train: clips_of(&train, label),
+        validation: clips_of(&validation, label),
     };
     Stats {
         classes: dataset.classes.iter().enumerate().map(class).collect(),
@@ -97,7 +105,7 @@ pub fn of_dataset(
 type Measured = (usize, (usize, usize));
 
 fn measure(sample: &Sample) -> Result<Measured, VideoError> {
-    let mut video = Video::open(&sample.source)?;
+    let video = Video::open(&sample.source)?;
     let first = video.frames(&[0])?;
     let picture = first.first().ok_or(VideoError::NoFrames)?;
     Ok((video.frame_count(), (picture.width, picture.height)))
@@ -139,6 +147,7 @@ impl SplitStats {
             sizes,
             shorter: frames.iter().map(shorter).collect(),
             unreadable,
+            surplus: Vec::new(),
         }
     }
 }

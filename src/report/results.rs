@@ -6,6 +6,7 @@ use super::table::Table;
 use super::verdicts;
 use crate::analysis::interval::wilson;
 use crate::base::Result;
+use crate::run::left_out::describe;
 use crate::suite::MemberRun;
 
 /// Runs that a table tells as one: the seeds of a member, or a run alone.
@@ -73,8 +74,21 @@ fn table(first: &str, rows: &[Row<'_>]) -> Table {
     Table {
         header,
         rows: rows.iter().map(|row| row.cells(&counts)).collect(),
-        note: note(rows),
+        note: format!("{}{}", note(rows), left_out(rows)),
     }
+}
+
+/// Which rows' runs left training videos out, and at most how many.
+fn left_out(rows: &[Row<'_>]) -> String {
+    let most = |row: &Row<'_>| row.runs.iter().map(|run| run.manifest.left_out).max();
+    let sentences = rows.iter().filter_map(|row| {
+        let words = describe(most(row)?)?;
+        Some(format!(
+            " Training of {}: {words} because of damage.",
+            row.label
+        ))
+    });
+    sentences.collect()
 }
 
 /// What the brackets say.

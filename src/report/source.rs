@@ -10,6 +10,7 @@ use crate::data::pins;
 use crate::graph::Graph;
 use crate::run::folder::EVAL;
 use crate::run::history::History;
+use crate::run::left_out;
 use crate::run::manifest::{Manifest, Pins};
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, checkpoint, verify};
@@ -58,11 +59,14 @@ impl Run {
         self.folder.name()
     }
 
-    /// The name as tables tell it: with a word where nobody checked the data.
+    /// The name as tables tell it: with a word where nobody checked the data, or where videos were left out.
     pub fn label(&self) -> String {
-        match self.manifest.unpinned() {
-            true => format!("{} (unpinned)", self.name()),
-            false => self.name(),
+        let unpinned = self.manifest.unpinned().then(|| "unpinned".to_owned());
+        let left_out = left_out::describe(self.manifest.left_out);
+        let words: Vec<String> = unpinned.into_iter().chain(left_out).collect();
+        match words.is_empty() {
+            true => self.name(),
+            false => format!("{} ({})", self.name(), words.join(", ")),
         }
     }
 

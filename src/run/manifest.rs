@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::left_out;
 use super::provenance::{Build, Machine};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub builds: Vec<Build>,
     /// Every machine that worked on the run, in order of first use.
     pub machines: Vec<Machine>,
+    /// Training videos that were left out of at least one step because they are damaged (`unreadable: Skip`).
+    #[serde(default, skip_serializing_if = "left_out::is_none")]
+    pub left_out: usize,
     /// Whether training and evaluation are complete.
     pub finished: bool,
     /// SHA-256 of every file that holds a result, by its path in the folder; empty until the run is finished.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::hash_mismatch;
+use super::left_out;
 use crate::base::statistics::percentage;
 use crate::base::{Error, Held, Kind, Result, Shown, files, limits};
 
@@ -33,6 +34,9 @@ pub struct Summary {
     /// By class name.
     pub classes: BTreeMap<String, ClassCount>,
     pub pinned: bool,
+    /// Training videos that the model never saw whole, or at all, because they are damaged: see the manifest's.
+    #[serde(default, skip_serializing_if = "left_out::is_none")]
+    pub left_out: usize,
     /// SHA-256 of the predictions.
     pub predictions_sha256: String,
 }

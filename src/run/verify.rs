@@ -5,6 +5,7 @@ use std::path::Path;
 use super::checkpoint;
 use super::finish::is_record;
 use super::folder::{ANALYSIS, CLASSES, EXPERIMENT, Folder, METRICS};
+use super::left_out::LeftOut;
 use super::manifest::Manifest;
 use super::{metrics, seal};
 use crate::base::{Error, Kind, Result, Shown, files};
@@ -16,6 +17,8 @@ pub struct Report {
     pub checked: usize,
     /// What is not as it was written.
     pub problems: Vec<Error>,
+    /// Training videos that the metrics say were left out.
+    pub left_out: usize,
     /// Files that no hash covers, by their path in the folder.
     pub unlisted: Vec<String>,
 }
@@ -35,6 +38,7 @@ impl Report {
     /// Counts all checks of another folder.
     pub fn add(&mut self, other: Report) {
         self.checked += other.checked;
+        self.left_out += other.left_out;
         self.problems.extend(other.problems);
     }
 }
@@ -117,8 +121,18 @@ fn check_files(folder: &Folder, manifest: &Manifest, report: &mut Report) -> Res
         return Ok(());
     }
     let steps = metrics::read(&folder.join(METRICS)).and_then(|records| {
+        report.left_out = LeftOut::of(&records).count();
+        // Manifests of before say nothing.
+        let is_told = [0, report.left_out].contains(&manifest.left_out);
         match records.len() as u64 == manifest.steps {
-            true => Ok(()),
+            true if is_told => Ok(()),
+            true => Err(Error::new(
+                Kind::Run,
+                format!(
+                    "`{METRICS}` names {} training videos that were left out, expected {}",
+                    report.left_out, manifest.left_out
+                ),
+            )),
             false => Err(Error::new(
                 Kind::Run,
                 format!(

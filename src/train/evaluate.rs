@@ -216,6 +216,8 @@ impl Evaluation<'_> {
             loss: tally.loss / clips.max(1) as f64,
             classes: self.by_class(&tally.predictions),
             pinned: self.dataset.pinned != Pinned::Unpinned,
+            // Of the training, which the caller knows.
+            left_out: 0,
             predictions_sha256: files::sha256(results::lines(&tally.predictions)?.as_bytes()),
         };
         Ok(Evaluated {

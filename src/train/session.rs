@@ -20,6 +20,7 @@ use crate::exec::{Executor, Next};
 use crate::model::Model;
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
+use crate::run::left_out::LeftOut;
 use crate::run::log::{Lines, Timing};
 use crate::run::manifest::{DataIdentity, FORMAT, Manifest, PrecisionUsed};
 use crate::run::metrics::{Mark, Metrics, Record};
@@ -50,6 +51,7 @@ pub struct Session<'a> {
     manifest: Manifest,
     history: History,
     metrics: Metrics,
+    left_out: LeftOut,
     log: Lines,
     timing: Lines,
     /// Steps that are done.
@@ -86,6 +88,7 @@ impl<'a> Session<'a> {
             manifest,
             history: job.folder.history()?,
             metrics: Metrics::resume(job.folder.dir(), folder::METRICS, &mark)?,
+            left_out: LeftOut::read(&job.folder.join(folder::METRICS))?,
             log: Lines::open(job.folder.dir(), folder::LOG)?,
             timing: Lines::open(job.folder.dir(), folder::TIMING)?,
             step,
@@ -164,6 +167,8 @@ impl<'a> Session<'a> {
         })??;
         let next = || loader.borrow_mut().next_pixels();
         let record = self.advance(&batch, Some(&next))?;
+        let left_out = self.left_out.note(&batch.skipped);
+        left_out.iter().for_each(|line| progress.say(line));
         let report = loader.borrow().report();
         progress.step(&record, report.depth);
         let timing = Timing {
@@ -190,7 +195,7 @@ impl<'a> Session<'a> {
         let record = self.learner.step(experiment, place, batch, next)?;
         self.metrics.append(&record)?;
         for (id, reason) in &batch.skipped {
-            let line = format!("step {}: left out `{id}`: {reason}", self.step);
+            let line = format!("step {}: left out `{}`: {reason}", self.step, id.shown());
             self.log.say(&line)?;
         }
         self.step += 1;
@@ -222,6 +227,10 @@ impl<'a> Session<'a> {
             metrics: self.metrics.mark()?,
         };
         checkpoint::save(&self.job.folder, &self.learner, moment)?;
+        if self.manifest.left_out != self.left_out.count() {
+            self.manifest.left_out = self.left_out.count();
+            self.job.folder.write_manifest(&self.manifest)?;
+        }
         self.saved = (Some(self.step), Instant::now());
         if let Some(process) = self.history.processes.last_mut() {
             process.to_step = self.step;
@@ -299,7 +308,8 @@ impl<'a> Session<'a> {
         })?;
         progress.end_evaluation();
         let mut summaries = Vec::new();
-        for result in evaluated {
+        for mut result in evaluated {
+            result.summary.left_out = self.left_out.count();
             results::write(place, &result.summary, &result.predictions)?;
             let line = describe(&result.summary);
             self.log.say(&format!("after step {}: {line}", self.step))?;
@@ -418,6 +428,7 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         builds: Vec::new(),
         machines: Vec::new(),
         finished: false,
+        left_out: 0,
         files: finish::beginning(&job.folder)?,
     };
     job.folder.write_manifest(&manifest)?;

@@ -10,6 +10,7 @@ use super::{Halt, Pair, Walk};
 use crate::base::{Result, files, limits};
 use crate::run::checkpoint::{self, MODEL, MOMENTUM};
 use crate::run::folder::{EVAL, METRICS};
+use crate::run::left_out::LeftOut;
 use crate::run::metrics::{self, Record};
 use crate::run::tensors;
 
@@ -40,6 +41,10 @@ fn initial(runs: &Pair<&Run>) -> Outcome {
     }
 }
 
+/// What is said where one side read a video that the other could not.
+const LEFT_OUT: &str = "`unreadable: Skip` leaves a damaged video out; the run's log.txt says what was wrong with it, and \
+    `ffn data verify` what is now";
+
 /// The first step whose records part. A run that was stopped has fewer; that is no difference.
 fn lines(runs: &Pair<&Run>, losses: &[Pair<f64>]) -> Result<Outcome> {
     let records = runs.map(|run| metrics::read(&run.folder.join(METRICS)));
@@ -49,7 +54,12 @@ fn lines(runs: &Pair<&Run>, losses: &[Pair<f64>]) -> Result<Outcome> {
         .zip(&b)
         .find_map(|(one, other)| record_difference(one, other, losses));
     Ok(Outcome::of(difference, || {
-        both_have(a.len(), b.len(), "steps")
+        let steps = both_have(a.len(), b.len(), "steps");
+        let [a, b] = [&a, &b].map(|records| LeftOut::of(records).count());
+        match (a, b) {
+            (0, 0) => steps,
+            _ => format!("{steps}; {}", both_have(a, b, "damaged videos left out")),
+        }
     }))
 }
 
@@ -81,6 +91,10 @@ fn record_difference(a: &Record, b: &Record, losses: &[Pair<f64>]) -> Option<Dif
     let (one, other) = pairs.find(|(a, b)| a != b)?;
     let place = format!("step {}, {}", a.step, one.0);
     let difference = Difference::new(place, &one.1, &other.1);
+    let difference = match a.skipped == b.skipped {
+        true => difference,
+        false => difference.note(LEFT_OUT),
+    };
     let computed = losses.get(a.step as usize);
     Some(match computed.map(|losses| computed_here(losses, a, b)) {
         Some(note) => difference.note(note),

@@ -48,7 +48,11 @@ fn order(prepared: &Pair<Vec<Prepared>>) -> Outcome {
     };
     let ids = prepared.as_ref().map(|all| all.iter().map(id).collect());
     Outcome::of(first_apart(&ids, "clip"), || {
-        format!("{} clips", ids.a.len())
+        let read = clips(&prepared.a).len();
+        match ids.a.len() - read {
+            0 => format!("{read} clips"),
+            left_out => format!("{read} clips; {left_out} more are left out because of damage"),
+        }
     })
 }
 

@@ -110,8 +110,8 @@ impl Chance {
                 a.max(b).min(text.floor_char_boundary(a.min(b) + 24)),
             );
             match self.below(3) {
-                0 => text.insert_str(start, self.of(&WORDS[..])),
-                1 => text.replace_range(start..end, self.of(&WORDS[..])),
+                0 => text.insert_str(start, self.of::<&str>(&WORDS)),
+                1 => text.replace_range(start..end, self.of::<&str>(&WORDS)),
                 _ => text.replace_range(start..end, ""),
             }
         }

@@ -120,7 +120,11 @@ pub fn within(time: Duration, mut command: Command) -> Output {
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!message.contains("panicked"), "{message}");
     assert_ne!(output.status.code(), Some(101), "{message}");
-    assert!(output.status.code().is_some(), "{:?} {message}", output.status);
+    assert!(
+        output.status.code().is_some(),
+        "{:?} {message}",
+        output.status
+    );
     output
 }
 

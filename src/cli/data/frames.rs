@@ -37,10 +37,11 @@ pub fn run(args: Args) -> Result<()> {
         true => Source::folder(&args.video, &args.template, args.first).map_err(explain)?,
         false => Source::File(args.video.clone()),
     };
-    let mut video = Video::open(&source).map_err(explain)?;
+    let video = Video::open(&source).map_err(explain)?;
     let count = video.frame_count();
     terminal::line(format_args!(
-        "{name}: {count} frame{}",
+        "{}: {count} frame{}",
+        name.shown(),
         if count == 1 { "" } else { "s" }
     ))?;
     let pictures = video.frames(&args.at).map_err(explain)?;

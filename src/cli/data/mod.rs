@@ -8,10 +8,12 @@ mod verify;
 
 use std::path::PathBuf;
 
-use crate::base::Result;
-use crate::data::Dataset;
-use crate::data::dataset::OpenOptions;
-use crate::spec::{self, Loaded};
+use crate::base::{Error, Kind, Result, terminal};
+use crate::data::dataset::{Listed, OpenOptions};
+use crate::data::listing::{Fault, counted, list_all};
+use crate::data::look::{self, Surplus};
+use crate::data::{Dataset, Split};
+use crate::spec::{self, Loaded, Unreadable};
 use crate::train::progress::Preparation;
 
 #[derive(Debug, clap::Args)]
@@ -62,11 +64,19 @@ pub struct Found {
     preparation: Preparation,
 }
 
+/// An experiment and what the lists of its data say, unchecked.
+pub struct Lists {
+    loaded: Loaded,
+    pub content: Listed,
+    preparation: Preparation,
+}
+
 impl Selection {
-    pub fn find(&self) -> Result<Found> {
+    /// Reads the lists.
+    pub fn list(&self) -> Result<Lists> {
         let loaded = spec::load(&self.experiment)?;
         let preparation = Preparation::new();
-        let dataset = Dataset::find(
+        let content = Listed::read(
             &loaded.experiment,
             &OpenOptions {
                 root: self.data_root.clone(),
@@ -75,15 +85,88 @@ impl Selection {
                 progress: &|what, done, total| preparation.tell(what, done, total),
             },
         )?;
-        Ok(Found {
+        Ok(Lists {
             loaded,
-            dataset,
+            content,
             preparation,
+        })
+    }
+
+    /// Reads and checks the lists: no video is missing.
+    pub fn find(&self) -> Result<Found> {
+        let lists = self.list()?;
+        lists.content.listing.check(lists.content.expected)?;
+        lists.found()
+    }
+}
+
+impl Lists {
+    /// The data set of lists that were checked.
+    pub fn found(self) -> Result<Found> {
+        Ok(Found {
+            dataset: Dataset::of(self.content, &self.loaded.experiment)?,
+            loaded: self.loaded,
+            preparation: self.preparation,
         })
     }
 }
 
+/// What the files of a data set are by their first bytes.
+pub struct Seen {
+    /// Videos that cannot be used.
+    pub damaged: Vec<Fault>,
+    /// Damaged videos that training leaves out, as the experiment declares.
+    pub left_out: Vec<Fault>,
+    pub surplus: Vec<Surplus>,
+}
+
+impl Seen {
+    /// Says what does not stop anything: lists that name fewer images than there are, and what training leaves out.
+    pub fn tell(&self) -> Result<()> {
+        let surplus: Vec<String> = self.surplus.iter().map(Surplus::describe).collect();
+        let left_out: Vec<String> = self.left_out.iter().map(Fault::describe).collect();
+        let texts = [
+            counted(
+                "frame folders with more images than their lists say",
+                &surplus,
+            ),
+            counted(
+                "damaged videos, which training leaves out (`unreadable: Skip`)",
+                &left_out,
+            ),
+        ];
+        texts.into_iter().flatten().try_for_each(terminal::line)
+    }
+
+    /// Refuses files that are no videos.
+    pub fn check(&self) -> Result<()> {
+        let damaged: Vec<String> = self.damaged.iter().map(Fault::describe).collect();
+        match counted("files that are no videos, or not whole", &damaged) {
+            None => Ok(()),
+            Some(problem) => Err(Error::new(Kind::Data, problem).hint(format!(
+                "copy, download or extract them again; how images are named, `template` and `first` of the experiment say{}",
+                list_all(damaged.len())
+            ))),
+        }
+    }
+}
+
 impl Found {
+    /// Looks at the start of every file.
+    pub fn look(&self) -> Seen {
+        let look = look::at(&self.dataset, &|what, done, total| {
+            self.tell(what, done, total)
+        });
+        let skips = self.loaded.experiment.data.unreadable() == Unreadable::Skip;
+        let is_left_out = |fault: &Fault| skips && fault.is_damage && fault.split == Split::Train;
+        let (left_out, damaged) = look.faults.into_iter().partition(is_left_out);
+        Seen {
+            damaged,
+            left_out,
+            surplus: look.surplus,
+        }
+    }
+
     fn pins(&self) -> PathBuf {
         self.loaded.base.join(self.loaded.experiment.data.pins())
     }

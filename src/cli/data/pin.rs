@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Selection;
 use crate::base::{Error, Kind, Result, Shown, terminal};
-use crate::data::pins::{self, Computed, Pins};
+use crate::data::pins::{self, Computed, Difference, Pins};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,8 +21,11 @@ pub fn run(args: Args) -> Result<()> {
     let found = args.selection.find()?;
     let path = found.pins();
     let report = |what: &str, done, total| found.tell(what, done, total);
+    let seen = found.look();
+    seen.tell()?;
+    seen.check()?;
     let computed = pins::compute(&found.dataset, false, &report)?;
-    if path.exists() {
+    if pins::is_there(&path) {
         let (pinned, _) = pins::read(&path)?;
         let differences = pins::differences(&path, &pinned, &computed)?;
         match (differences.is_empty(), args.update) {
@@ -35,7 +38,9 @@ pub fn run(args: Args) -> Result<()> {
                 return pins::write(&path, &computed);
             }
             (false, false) => return Err(refuse(&path, &differences)),
-            (false, true) => terminal::line(format_args!("{}\n", differences.join("\n")))?,
+            (false, true) => {
+                terminal::line(format_args!("{}\n", pins::describe(&path, &differences)))?
+            }
         }
     }
     pins::write(&path, &computed)?;
@@ -43,13 +48,13 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn refuse(path: &Path, differences: &[String]) -> Error {
+fn refuse(path: &Path, differences: &[Difference]) -> Error {
     Error::new(
         Kind::Data,
         format!(
             "there are pins of other data, `{}`\n{}",
             path.shown(),
-            differences.join("\n")
+            pins::describe(path, differences)
         ),
     )
     .hint(

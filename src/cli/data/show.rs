@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long)]
     raw: bool,
 
-    /// Folder for `<id>.png`.
+    /// Folder for `<id>.png`; an id with folders in it has them here too.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -76,10 +76,11 @@ pub fn run(args: Args) -> Result<()> {
             Split::Train => train(&found, place, args.epoch),
             Split::Validation => validation(&found, sample),
         }?;
-        let name = sample.id.replace(['/', '\\'], "_");
+        let class = found.dataset.classes.get(sample.label);
         terminal::line(format_args!(
             "{}  {}",
-            sample.id, found.dataset.classes[sample.label]
+            sample.id.shown(),
+            class.map(|name| name.shown()).unwrap_or_default()
         ))?;
         for branch in &shown.branches {
             terminal::line(format_args!(
@@ -87,9 +88,9 @@ pub fn run(args: Args) -> Result<()> {
                 branch.frames, branch.note
             ))?;
         }
-        write_sheet(&args.out.join(format!("{name}.png")), &shown)?;
+        write_sheet(&args.out.join(format!("{}.png", sample.id)), &shown)?;
         if args.raw {
-            write_raw(&args.out.join(format!("{name}.safetensors")), &shown)?;
+            write_raw(&args.out.join(format!("{}.safetensors", sample.id)), &shown)?;
         }
     }
     Ok(())
@@ -104,8 +105,11 @@ fn places(samples: &[Sample], args: &Args) -> Result<Vec<usize>> {
     let place = |id: &String| {
         let place = samples.iter().position(|sample| sample.id == *id);
         place.ok_or_else(|| {
-            Error::new(Kind::Usage, format!("the split has no clip `{id}`"))
-                .hint("`--split` chooses between train and validation")
+            Error::new(
+                Kind::Usage,
+                format!("the split has no clip `{}`", id.shown()),
+            )
+            .hint("`--split` chooses between train and validation")
         })
     };
     args.ids.iter().map(place).collect()

@@ -1,7 +1,7 @@
 //! `ffn data stats`
 
 use super::Selection;
-use crate::base::{Result, terminal};
+use crate::base::{Result, Shown, terminal};
 use crate::cli::{print_json, table};
 use crate::data::stats::{self, FrameStats, SplitStats, Stats};
 
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<()> {
 fn render(stats: &Stats) -> String {
     let class = |class: &stats::ClassStats| {
         vec![
-            class.name.clone(),
+            class.name.shown(),
             class.train.to_string(),
             class.validation.to_string(),
         ]
@@ -56,7 +56,10 @@ fn render(stats: &Stats) -> String {
             text.push_str(&format!("{name}: {clips} clips of {width}x{height}\n"));
         }
         for video in &split.unreadable {
-            text.push_str(&format!("{name}: {}: {}\n", video.id, video.reason));
+            text.push_str(&format!("{name}: {}: {}\n", video.id.shown(), video.reason));
+        }
+        for folder in &split.surplus {
+            text.push_str(&format!("{name}: {}\n", folder.describe()));
         }
     }
     text

@@ -1,7 +1,14 @@
 //! `ffn data verify`
 
-use super::Selection;
-use crate::base::{Result, Shown, terminal};
+use serde::Serialize;
+
+use super::{Found, Seen, Selection};
+use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::cli::print_json;
+use crate::data::Dataset;
+use crate::data::listing::Fault;
+use crate::data::look::Surplus;
+use crate::data::pins::{self, Difference};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -11,19 +18,106 @@ pub struct Args {
     /// Read every video again, whatever is remembered of those that did not change.
     #[arg(long)]
     full: bool,
+
+    /// Print JSON: all that is wrong, where a message shows the first ten of each sort.
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that is wrong with a data set. What could not be looked at, because something before it is wrong, is empty.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    train: usize,
+    validation: usize,
+    /// What is wrong with the lists.
+    problems: Vec<String>,
+    missing: Vec<Fault>,
+    /// Videos that cannot be used.
+    damaged: Vec<Fault>,
+    /// Damaged videos that training leaves out, as the experiment declares.
+    left_out: Vec<Fault>,
+    /// Frame folders with more images than their lists say.
+    surplus: Vec<Surplus>,
+    /// What differs from the pins.
+    differences: Vec<Difference>,
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if args.json {
+        return run_json(&args);
+    }
     let found = args.selection.find()?;
     let path = found.pins();
     let report = |what: &str, done, total| found.tell(what, done, total);
+    let seen = found.look();
+    seen.tell()?;
     let mut dataset = found.dataset.clone();
-    dataset.verify(&path, args.full, &report)?;
+    let compared = dataset.verify(&path, args.full, &report);
+    both(seen.check(), compared)?;
     terminal::line(format_args!(
         "{} training and {} validation clips are those of the pins `{}`",
         dataset.train.len(),
         dataset.validation.len(),
         path.shown()
-    ))?;
+    ))
+}
+
+/// Both errors as one.
+fn both(one: Result<()>, other: Result<()>) -> Result<()> {
+    match (one, other) {
+        (Err(one), Err(other)) => Err(Error {
+            message: format!("{}\n{}", one.message, other.message),
+            ..one
+        }),
+        (one, other) => one.and(other),
+    }
+}
+
+fn run_json(args: &Args) -> Result<()> {
+    let mut listed = args.selection.list()?;
+    let listing = &mut listed.content.listing;
+    let mut report = Report {
+        train: listing.train.len(),
+        validation: listing.validation.len(),
+        problems: listing.problems(listed.content.expected),
+        missing: std::mem::take(&mut listing.missing),
+        ..Report::default()
+    };
+    let compared = match report.problems.is_empty() && report.missing.is_empty() {
+        true => compare(args, listed.found()?, &mut report),
+        false => Ok(()),
+    };
+    print_json(&report)?;
+    compared?;
+    let wrong = [
+        report.problems.len(),
+        report.missing.len(),
+        report.damaged.len(),
+        report.differences.len(),
+    ];
+    match wrong.iter().sum() {
+        0 => Ok(()),
+        sum => {
+            let message =
+                format!("{sum} things are wrong with the data; the report on stdout lists each");
+            Err(Error::new(Kind::Data, message))
+        }
+    }
+}
+
+/// Looks at the videos and holds their hashes against the pins.
+fn compare(args: &Args, found: Found, report: &mut Report) -> Result<()> {
+    let Seen {
+        damaged,
+        left_out,
+        surplus,
+    } = found.look();
+    (report.damaged, report.left_out, report.surplus) = (damaged, left_out, surplus);
+    let tell = |what: &str, done, total| found.tell(what, done, total);
+    let path = found.pins();
+    let (pinned, _) = pins::of_data(&path)?;
+    let dataset: &Dataset = &found.dataset;
+    let computed = pins::compute(dataset, args.full, &tell)?;
+    report.differences = pins::differences(&path, &pinned, &computed)?;
     Ok(())
 }

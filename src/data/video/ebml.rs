@@ -113,11 +113,18 @@ pub fn read(bytes: &[u8], at: usize, limit: usize) -> Result<Element, VideoError
     Ok(Element { id, at, start, end })
 }
 
-/// The elements between `start` and `end`, all of known size.
+/// The elements between `start` and `end`, all of known size, as they stand in headers: few.
 pub fn children(bytes: &[u8], start: usize, end: usize) -> Result<Vec<Element>, VideoError> {
+    const MOST: usize = 1000;
     let mut found = Vec::new();
     let mut at = start;
     while at < end {
+        if found.len() == MOST {
+            return Err(damaged(
+                at,
+                format!("more than {MOST} elements in a header"),
+            ));
+        }
         let child = read(bytes, at, end)?;
         at = child.end.ok_or_else(|| {
             damaged(
@@ -160,10 +167,19 @@ pub fn unsigned(bytes: &[u8], element: &Element) -> Result<u64, VideoError> {
     }
 }
 
-/// The content of an element as text.
-pub fn text(bytes: &[u8], element: &Element) -> String {
-    let text = String::from_utf8_lossy(content(bytes, element));
-    text.trim_end_matches('\0').to_owned()
+/// The content of an element as text: a name, which is short.
+pub fn text(bytes: &[u8], element: &Element) -> Result<String, VideoError> {
+    const LONGEST: usize = 256;
+    match content(bytes, element) {
+        content if content.len() <= LONGEST => {
+            let text = String::from_utf8_lossy(content);
+            Ok(text.trim_end_matches('\0').to_owned())
+        }
+        content => Err(damaged(
+            element.at,
+            format!("a name of {} bytes", content.len()),
+        )),
+    }
 }
 
 fn content<'a>(bytes: &'a [u8], element: &Element) -> &'a [u8] {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::limits::{self, Bound};
 use crate::base::{Error, Kind, Shown};
 
 /// Why a video or one of its frames cannot be had. Frames count from 0, bytes from the file's start.
@@ -12,10 +13,14 @@ pub enum VideoError {
     Missing,
     /// The operating system refused to read.
     Unreadable(String),
+    /// A FIFO, a device, a socket: what it is, in words.
+    NotAFile(String),
     /// A file without a byte.
     Empty,
-    /// A file above [`MAX_BYTES`](super::MAX_BYTES).
-    FileTooLarge { bytes: u64 },
+    /// More than a bound on videos, which is far above anything that a person works with.
+    Exceeds { bound: Bound, found: u64 },
+    /// The machine has not the memory: for what, and how much.
+    Memory(String),
     /// Neither WebM nor another container that is known by its first bytes.
     UnknownFormat { start: Vec<u8> },
     /// The file ends before the element at byte `at` does.
@@ -28,7 +33,7 @@ pub enum VideoError {
     NoFrames,
     /// The header of the coded frame at byte `at` makes no sense.
     FrameHeader { frame: usize, at: u64, what: String },
-    /// A frame above [`MAX_PIXELS`](super::MAX_PIXELS).
+    /// A frame above [`limits::FRAME`].
     FrameTooLarge {
         frame: usize,
         width: u32,
@@ -44,6 +49,8 @@ pub enum VideoError {
     Decode { frame: usize, what: String },
     /// A frame behind the last was asked for.
     OutOfRange { frame: usize, count: usize },
+    /// The images of a frame folder are not numbered as they are asked for: which one is missing, and what is there.
+    Numbering(String),
     /// A picture of a frame folder.
     Picture {
         frame: usize,
@@ -54,8 +61,14 @@ pub enum VideoError {
     Template { template: String, what: String },
     /// A format that is decoded by `ffmpeg`, which is not there.
     NeedsFfmpeg { format: String },
-    /// `ffmpeg` failed.
+    /// An `ffmpeg` that is not one of the supported versions, as it calls itself.
+    FfmpegVersion { found: String },
+    /// `ffmpeg` was ended from outside, or did nothing for too long.
+    FfmpegStopped { what: String },
+    /// `ffmpeg` failed, and not for what it found in the file.
     Ffmpeg { what: String },
+    /// What `ffmpeg` says of the file's content.
+    FfmpegDamage { what: String },
 }
 
 impl std::fmt::Display for VideoError {
@@ -63,13 +76,10 @@ impl std::fmt::Display for VideoError {
         use VideoError::*;
         match self {
             Missing => write!(f, "there is no such file or folder"),
-            Unreadable(what) => write!(f, "it cannot be read: {what}"),
+            Unreadable(what) | NotAFile(what) => write!(f, "it cannot be read: {}", what.shown()),
             Empty => write!(f, "the file is empty"),
-            FileTooLarge { bytes } => write!(
-                f,
-                "the file has {bytes} bytes; videos are read whole, up to {} bytes",
-                super::MAX_BYTES
-            ),
+            Exceeds { bound, found } => f.write_str(&bound.excess(*found)),
+            Memory(what) => f.write_str(what),
             UnknownFormat { start } => write!(
                 f,
                 "it is no video of a known format: it starts with {}",
@@ -79,16 +89,17 @@ impl std::fmt::Display for VideoError {
                 f,
                 "the file is cut off: the element at byte {at} needs {needed} bytes of file, and there are {size}"
             ),
-            Container { at, what } => write!(f, "the container is damaged at byte {at}: {what}"),
-            NoVideoTrack { tracks } if tracks.is_empty() => write!(f, "it has no track at all"),
-            NoVideoTrack { tracks } => {
-                write!(f, "it has no video track, only {}", tracks.join(", "))
+            Container { at, what } => {
+                write!(f, "the container is damaged at byte {at}: {}", what.shown())
             }
+            NoVideoTrack { tracks } if tracks.is_empty() => write!(f, "it has no track at all"),
+            NoVideoTrack { tracks } => write!(f, "it has no video track, only {}", listed(tracks)),
             NoFrames => write!(f, "it has no frames"),
             FrameHeader { frame, at, what } => {
                 write!(
                     f,
-                    "the header of frame {frame} at byte {at} is damaged: {what}"
+                    "the header of frame {frame} at byte {at} is damaged: {}",
+                    what.shown()
                 )
             }
             FrameTooLarge {
@@ -98,7 +109,7 @@ impl std::fmt::Display for VideoError {
             } => write!(
                 f,
                 "frame {frame} declares {width}x{height} pixels, more than the limit of {} in all",
-                super::MAX_PIXELS
+                limits::FRAME.most
             ),
             SizeChange {
                 frame,
@@ -109,22 +120,35 @@ impl std::fmt::Display for VideoError {
                 "frame {frame} has {}x{} pixels, those before it {}x{}; one size is expected throughout",
                 found.0, found.1, first.0, first.1
             ),
-            Decode { frame, what } => write!(f, "frame {frame} cannot be decoded: {what}"),
+            Decode { frame, what } => {
+                write!(f, "frame {frame} cannot be decoded: {}", what.shown())
+            }
             OutOfRange { frame, count } => write!(
                 f,
                 "frame {frame} was asked for, and there are {count}, numbered from 0"
             ),
+            Numbering(what) => f.write_str(what),
             Picture { frame, file, what } => {
-                write!(f, "the picture of frame {frame}, `{file}`: {what}")
+                let (file, what) = (file.shown(), what.shown());
+                write!(f, "the image of frame {frame}, `{file}`: {what}")
             }
             Template { template, what } => {
-                write!(f, "the picture name template `{template}`: {what}")
+                write!(f, "the image name template `{}`: {what}", template.shown())
             }
             NeedsFfmpeg { format } => write!(
                 f,
-                "it is {format}, which needs the program `ffmpeg`, and there is none on the PATH"
+                "it is {}, which needs the program `ffmpeg`, and there is none on the PATH",
+                format.shown()
             ),
-            Ffmpeg { what } => write!(f, "ffmpeg cannot decode it: {what}"),
+            FfmpegVersion { found } => write!(
+                f,
+                "the `ffmpeg` on the PATH is of version {}, and versions {} are supported",
+                found.shown(),
+                super::ffmpeg::SUPPORTED
+            ),
+            FfmpegStopped { what } => write!(f, "ffmpeg was stopped: {}", what.shown()),
+            Ffmpeg { what } => write!(f, "ffmpeg failed: {}", what.shown()),
+            FfmpegDamage { what } => write!(f, "ffmpeg cannot decode it: {}", what.shown()),
         }
     }
 }
@@ -137,22 +161,65 @@ fn start_of(bytes: &[u8]) -> String {
     format!("`{}` ({})", bytes.escape_ascii(), hex.join(" "))
 }
 
+/// The names of a file's tracks, which may be many.
+fn listed(tracks: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<String> = tracks.iter().take(SHOWN).map(|name| name.shown()).collect();
+    match tracks.len().checked_sub(SHOWN) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 impl VideoError {
-    /// Whether the file itself is at fault, and not this machine: only then may a run leave it out, for another
-    /// machine, or this one tomorrow, would not.
-    pub fn is_of_the_video(&self) -> bool {
-        !matches!(
-            self,
-            Self::Missing | Self::Unreadable(_) | Self::NeedsFfmpeg { .. } | Self::Template { .. }
-        )
+    /// Whether the file's own content is at fault: every machine finds the same, and a run may leave it out. Everything
+    /// else, a file that is not there, a permission, a disk, memory, a program that is missing, of another version, stopped
+    /// or broken, is a fault of this machine or of the data set as it lies here.
+    pub fn is_damage(&self) -> bool {
+        use VideoError::*;
+        match self {
+            Empty | UnknownFormat { .. } | Truncated { .. } | Container { .. } => true,
+            NoVideoTrack { .. } | NoFrames | FrameHeader { .. } | FrameTooLarge { .. } => true,
+            SizeChange { .. } | Decode { .. } | Picture { .. } | FfmpegDamage { .. } => true,
+            // What a clip has in memory, its experiment asks for.
+            Exceeds { bound, .. } => *bound != limits::CLIP,
+            Missing | Unreadable(_) | NotAFile(_) | Memory(_) => false,
+            Numbering(_) | OutOfRange { .. } | Template { .. } => false,
+            NeedsFfmpeg { .. } | FfmpegVersion { .. } | FfmpegStopped { .. } | Ffmpeg { .. } => {
+                false
+            }
+        }
+    }
+
+    /// From [`limits::reserved`] and its kin.
+    pub(in crate::data) fn memory(error: Error) -> Self {
+        Self::Memory(error.message)
+    }
+
+    /// Refuses what is above a bound.
+    pub(in crate::data) fn check(bound: Bound, found: u64) -> Result<(), Self> {
+        match found <= bound.most {
+            true => Ok(()),
+            false => Err(Self::Exceeds { bound, found }),
+        }
+    }
+
+    /// What the exit code tells: the machine, the operating system, or the data.
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Memory(_) | Self::FfmpegStopped { .. } => Kind::Device,
+            Self::Exceeds { bound, .. } if *bound == limits::CLIP => Kind::Device,
+            Self::Unreadable(_) => Kind::Io,
+            _ => Kind::Data,
+        }
     }
 
     /// The error for a person: which video, what is wrong, what to do.
     pub fn into_error(self, id: &str, path: &Path) -> Error {
         let hint = self.advice();
         Error::new(
-            Kind::Data,
-            format!("video `{id}` (`{}`): {self}", path.shown()),
+            self.kind(),
+            format!("video `{}` (`{}`): {self}", id.shown(), path.shown()),
         )
         .hint(hint)
     }
@@ -163,7 +230,17 @@ impl VideoError {
             Missing => "complete the data set, or correct the path",
             Unreadable(_) => "look at the file's permissions and the disk's health",
             Empty | Truncated { .. } => "copy or download the file again; it was not written whole",
-            FileTooLarge { .. } => "cut it into clips",
+            NotAFile(_) => "give a video file, or a folder of numbered images",
+            Exceeds { bound, .. } if *bound == limits::CLIP => {
+                "ask for fewer frames at once, or for smaller views"
+            }
+            Exceeds { bound, .. } if *bound == limits::DECODING => {
+                "cut it into clips, or scale it down, for example with `ffmpeg -i IN -vf scale=427:240 OUT.webm`"
+            }
+            Exceeds { .. } => "cut it into clips",
+            Memory(_) => {
+                "close other programs, take fewer `--workers`, or ask for fewer frames at once"
+            }
             UnknownFormat { .. } => {
                 "WebM with VP9 is decoded in process; mp4, avi and other known containers through ffmpeg"
             }
@@ -176,12 +253,23 @@ impl VideoError {
                 "scale it to one moderate size, for example with `ffmpeg -i IN -vf scale=427:240 OUT.webm`"
             }
             OutOfRange { .. } => "ask for frames that the video has",
+            Numbering(_) => {
+                "a template and a first number say how images are named (in an experiment `template:` and `first:`, \
+                 on the command line `--template` and `--first`); if some are missing, extract the frames again"
+            }
             Picture { .. } => "extract the frames of this video again",
             Template { .. } => "write it like `img_{:05}.jpg`: one placeholder for the number",
             NeedsFfmpeg { .. } => {
                 "install ffmpeg, or convert to WebM with VP9 elsewhere: `ffmpeg -i IN -c:v libvpx-vp9 OUT.webm`"
             }
-            Ffmpeg { .. } => "try `ffmpeg -i FILE -f null -` by hand; it says more",
+            FfmpegVersion { .. } => {
+                "install a supported one and put it first on the PATH, or convert to WebM with VP9: \
+                 `ffmpeg -i IN -c:v libvpx-vp9 OUT.webm`"
+            }
+            FfmpegStopped { .. } => "look at the machine's load and memory, and try again",
+            Ffmpeg { .. } | FfmpegDamage { .. } => {
+                "try `ffmpeg -i FILE -f null -` by hand; it says more"
+            }
         }
     }
 }

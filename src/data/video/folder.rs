@@ -1,14 +1,17 @@
 //! Folders of numbered JPEG or PNG pictures.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{MAX_PIXELS, Picture, Source, VideoError, read_file};
+use super::inventory::Inventory;
+use super::{MAX_PIXELS, OneSize, Picture, Source, VideoError, Visit, read_file};
+use crate::base::limits::{self, Bound};
+use crate::base::{self, Shown};
+use crate::data::names;
 
 /// The most that a JPEG header can declare; the area is what is bounded.
 const MAX_SIDE: usize = 0xffff;
@@ -25,7 +28,7 @@ pub struct Template {
 impl Template {
     pub fn parse(template: &str) -> Result<Self, VideoError> {
         let wrong = |what: &str| VideoError::Template {
-            template: template.to_owned(),
+            template: template.shown(),
             what: what.to_owned(),
         };
         let missing = "expected one placeholder such as {:05}";
@@ -34,17 +37,14 @@ impl Template {
         if after.contains(['{', '}']) || before.contains('}') {
             return Err(wrong("expected one placeholder, found several braces"));
         }
-        let digits = format.strip_prefix(':').unwrap_or(format);
-        let digits = digits.strip_suffix('d').unwrap_or(digits);
-        let width = match (digits, digits.strip_prefix('0')) {
-            ("", _) => 0,
-            (_, Some(width)) => width
-                .parse()
-                .ok()
-                .filter(|width| *width <= 20)
-                .ok_or_else(|| wrong("expected a number of digits from 1 to 20 after the zero"))?,
-            _ => return Err(wrong("expected zeros as filling, such as {:05}")),
-        };
+        let named = format!("{before}0{after}");
+        if let Err(what) = names::check_path(&named) {
+            return Err(wrong(&what));
+        }
+        if after.contains('/') {
+            return Err(wrong("expected one folder for the images of a video"));
+        }
+        let width = parse_width(format).map_err(wrong)?;
         Ok(Self {
             before: before.to_owned(),
             after: after.to_owned(),
@@ -60,20 +60,81 @@ impl Template {
         } = self;
         format!("{before}{number:0width$}{after}")
     }
+
+    /// The folder that holds the images of the video at `path`: a template may begin with one of its own.
+    pub fn folder(&self, path: &Path) -> PathBuf {
+        match self.before.rsplit_once('/') {
+            Some((folder, _)) => path.join(folder),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The number of the image that is called `name` in [`Template::folder`]; `None` where the template names no such.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        let before = match self.before.rsplit_once('/') {
+            Some((_, before)) => before,
+            None => &self.before,
+        };
+        let digits = name.strip_prefix(before)?.strip_suffix(&*self.after)?;
+        let number: usize = digits.parse().ok()?;
+        let width = self.width;
+        (format!("{number:0width$}") == digits).then_some(number)
+    }
+
+    /// A template that names an image `name`, and its number: that of the last digits before the ending.
+    pub fn fitting(name: &str) -> Option<(String, usize)> {
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;
+        let before = stem
+            .get(..end)?
+            .trim_end_matches(|c: char| c.is_ascii_digit());
+        let digits = stem.get(before.len()..end)?;
+        let placeholder = match digits.starts_with('0') && digits.len() > 1 {
+            true => format!("{{:0{}}}", digits.len()),
+            false => "{}".to_owned(),
+        };
+        let template = format!("{before}{placeholder}{}", name.get(end..)?);
+        let number = Self::parse(&template).ok()?.number(name)?;
+        Some((template, number))
+    }
+}
+
+/// The digits of a placeholder's format: `:05`, `:05d` or nothing.
+fn parse_width(format: &str) -> Result<usize, &'static str> {
+    let digits = format.strip_prefix(':').unwrap_or(format);
+    let digits = digits.strip_suffix('d').unwrap_or(digits);
+    match (digits, digits.strip_prefix('0')) {
+        ("", _) => Ok(0),
+        (_, Some(width)) => {
+            let width = width.parse().ok().filter(|width| *width <= 20);
+            width.ok_or("expected a number of digits from 1 to 20 after the zero")
+        }
+        _ => Err("expected zeros as filling, such as {:05}"),
+    }
 }
 
 impl Source {
-    /// The pictures of a folder, counted from `first` up to the first number that is missing.
+    /// The images of a folder, counted from `first`. Fails where one of them is missing or one lies before the first.
     pub fn folder(path: &Path, template: &str, first: usize) -> Result<Self, VideoError> {
         let names = Template::parse(template)?;
-        let exists = |number: &usize| path.join(names.name(*number)).exists();
+        let count = Inventory::of(path, &names)?.count_from(first)?;
+        check_count(first, count)?;
         Ok(Source::Folder {
             path: path.to_owned(),
             template: template.to_owned(),
             first,
-            count: (first..).take_while(exists).count(),
+            count,
         })
     }
+}
+
+/// Holds what is said of a folder against the bounds: what is computed from it cannot overflow.
+pub fn check_count(first: usize, count: usize) -> Result<(), VideoError> {
+    let check =
+        |bound: Bound, found: usize| bound.check(base::Kind::Data, "the folder", found as u64);
+    check(limits::IMAGES, count)
+        .and_then(|()| check(limits::NUMBER, first))
+        .map_err(|error| VideoError::Numbering(error.message))
 }
 
 /// A folder whose pictures are decoded when they are asked for.
@@ -92,6 +153,7 @@ impl Folder {
         count: usize,
     ) -> Result<Self, VideoError> {
         let template = Template::parse(template)?;
+        check_count(first, count)?;
         if !path.is_dir() {
             return Err(VideoError::Missing);
         }
@@ -110,24 +172,18 @@ impl Folder {
         self.count
     }
 
-    /// The pictures marked in `wanted`, by index; all of one size.
-    pub fn pictures(&self, wanted: &[bool]) -> Result<Vec<Option<Arc<Picture>>>, VideoError> {
-        let mut pictures = vec![None; wanted.len()];
-        let mut size = None;
-        for (frame, picture) in pictures.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
-            let decoded = self.picture(frame)?;
-            let found = (decoded.width as u32, decoded.height as u32);
-            let first = *size.get_or_insert(found);
-            if found != first {
-                return Err(VideoError::SizeChange {
-                    frame,
-                    first,
-                    found,
-                });
-            }
-            *picture = Some(Arc::new(decoded));
+    /// The images of the ascending frames `wanted`, all of one size.
+    pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
+        let mut size = OneSize::default();
+        let mut pixels = 0;
+        for &frame in wanted {
+            let picture = self.picture(frame)?;
+            pixels += picture.width as u64 * picture.height as u64;
+            VideoError::check(limits::DECODING, pixels)?;
+            size.check(frame, (picture.width as u32, picture.height as u32))?;
+            visit(&[frame], picture)?;
         }
-        Ok(pictures)
+        Ok(())
     }
 
     fn picture(&self, frame: usize) -> Result<Picture, VideoError> {
@@ -137,45 +193,77 @@ impl Folder {
             file: file.clone(),
             what,
         };
-        let bytes = read_file(&self.path.join(&file)).map_err(|error| wrong(error.to_string()))?;
-        match bytes.as_slice() {
-            [0xff, 0xd8, ..] => jpeg(&bytes).map_err(wrong),
-            [0x89, b'P', b'N', b'G', ..] => png(&bytes).map_err(wrong),
-            _ => Err(wrong("neither JPEG nor PNG".to_owned())),
+        let bytes = read_file(&self.path.join(&file)).map_err(|error| match error {
+            VideoError::Missing => self.absent(),
+            VideoError::Unreadable(what) => VideoError::Unreadable(format!("`{file}`: {what}")),
+            VideoError::NotAFile(what) => VideoError::NotAFile(format!("`{file}`: {what}")),
+            damage if damage.is_damage() => wrong(damage.to_string()),
+            other => other,
+        })?;
+        let decoded = match bytes.as_slice() {
+            [0xff, 0xd8, ..] => jpeg(&bytes),
+            [0x89, b'P', b'N', b'G', ..] => png(&bytes),
+            _ => Err(Refused::Image("neither JPEG nor PNG".to_owned())),
+        };
+        decoded.map_err(|refused| match refused {
+            Refused::Image(what) => wrong(what),
+            Refused::Memory(what) => VideoError::Memory(what),
+        })
+    }
+}
+
+/// Why an image is not decoded: what is wrong with it, or that there is no memory for it.
+enum Refused {
+    Image(String),
+    Memory(String),
+}
+
+impl Refused {
+    fn damage(what: impl ToString) -> Self {
+        Self::Image(what.to_string())
+    }
+}
+
+impl Folder {
+    /// What is said of an image that is not there.
+    fn absent(&self) -> VideoError {
+        match Inventory::of(&self.path, &self.template) {
+            Ok(inventory) => VideoError::Numbering(inventory.explain(self.first)),
+            Err(error) => error,
         }
     }
 }
 
 /// A JPEG picture. Grey becomes three equal values; CMYK is converted without a profile.
-fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
+fn jpeg(bytes: &[u8]) -> Result<Picture, Refused> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder
-        .decode_headers()
-        .map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions().ok_or("its size is missing")?;
+    decoder.decode_headers().map_err(Refused::damage)?;
+    let (width, height) = decoder
+        .dimensions()
+        .ok_or_else(|| Refused::damage("its size is missing"))?;
     check_area(width, height)?;
-    let rgb = decoder.decode().map_err(|error| error.to_string())?;
+    let rgb = decoder.decode().map_err(Refused::damage)?;
     complete(width, height, rgb)
 }
 
 /// A PNG picture. Grey becomes three equal values, a palette its colours; of 16 bits the upper 8 are kept, and
 /// transparency is dropped, as Pillow does when it converts to RGB.
-fn png(bytes: &[u8]) -> Result<Picture, String> {
+fn png(bytes: &[u8]) -> Result<Picture, Refused> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
+    let mut reader = decoder.read_info().map_err(Refused::damage)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     check_area(width, height)?;
-    let size = reader.output_buffer_size().ok_or("it is too large")?;
+    let size = reader
+        .output_buffer_size()
+        .ok_or_else(|| Refused::damage("it is too large"))?;
     let mut samples = vec![0; size];
-    let info = reader
-        .next_frame(&mut samples)
-        .map_err(|error| error.to_string())?;
+    let info = reader.next_frame(&mut samples).map_err(Refused::damage)?;
     samples.truncate(info.buffer_size());
     let rgb = match info.color_type {
         png::ColorType::Rgb => samples,
@@ -185,23 +273,31 @@ fn png(bytes: &[u8]) -> Result<Picture, String> {
             .collect(),
         png::ColorType::Grayscale => samples.iter().flat_map(|grey| [*grey; 3]).collect(),
         png::ColorType::GrayscaleAlpha => samples.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        png::ColorType::Indexed => return Err("its palette was not applied".to_owned()),
+        png::ColorType::Indexed => return Err(Refused::damage("its palette was not applied")),
     };
     complete(width, height, rgb)
 }
 
-fn check_area(width: usize, height: usize) -> Result<(), String> {
+/// Holds the area against its bound, and asks for the memory that the decoders will take without asking: at most 16 bit
+/// samples of four channels, their coefficients, and three bytes.
+fn check_area(width: usize, height: usize) -> Result<(), Refused> {
+    const PIXEL: usize = 20;
     match width as u64 * height as u64 <= MAX_PIXELS {
-        true => Ok(()),
-        false => Err(format!(
+        true => limits::reserved::<u8>(width * height * PIXEL, "decoding an image")
+            .map(drop)
+            .map_err(|error| Refused::Memory(error.message)),
+        false => Err(Refused::damage(format_args!(
             "it declares {width}x{height} pixels, more than the limit of {MAX_PIXELS} in all"
-        )),
+        ))),
     }
 }
 
-fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, String> {
+fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, Refused> {
     match rgb.len() == width * height * 3 {
         true => Ok(Picture { width, height, rgb }),
-        false => Err(format!("{} bytes for {width}x{height} pixels", rgb.len())),
+        false => Err(Refused::damage(format_args!(
+            "{} bytes for {width}x{height} pixels",
+            rgb.len()
+        ))),
     }
 }

@@ -6,7 +6,7 @@
 use super::MAX_PIXELS;
 
 /// What the samples of a stream mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Colour {
     pub space: Space,
     /// Samples use all their values instead of 16–235 (luma) and 16–240 (chroma).
@@ -14,7 +14,7 @@ pub struct Colour {
 }
 
 /// The matrix between Y'CbCr and R'G'B'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Space {
     /// Also what is taken where the stream declares none, as libswscale does.
     #[default]
@@ -33,8 +33,28 @@ pub struct Frame {
     /// Nothing that was sent before it is needed to decode it, or what follows it: it fills every slot, and resets
     /// every probability and segment.
     pub key: bool,
+    /// It is none of its own, but shows what was decoded before.
+    pub repeated: bool,
+    pub image: Image,
+}
+
+/// A decoded frame, as a slot holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image {
+    /// The number of coded frames before it.
+    pub number: usize,
     pub width: u32,
     pub height: u32,
+}
+
+impl Image {
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
 }
 
 /// What is wrong with a header.
@@ -47,14 +67,33 @@ pub enum HeaderError {
 /// Reads the headers of a stream in order: a frame may take its size from one of eight earlier ones.
 #[derive(Debug, Default)]
 pub struct Headers {
-    slots: [Option<(u32, u32)>; 8],
+    slots: [Option<Image>; 8],
+    /// Frames coded so far.
+    coded: usize,
     colour: Colour,
+    full_chroma: bool,
 }
 
 impl Headers {
     /// The colours that the last header declared.
     pub fn colour(&self) -> Colour {
         self.colour
+    }
+
+    /// Whether there may be as many chroma samples as luma samples; in profiles 0 and 2 there is a quarter.
+    pub fn full_chroma(&self) -> bool {
+        self.full_chroma
+    }
+
+    /// What the slots hold, each image once.
+    pub fn held(&self) -> impl Iterator<Item = &Image> {
+        let earlier = |index: usize| self.slots.iter().take(index).flatten();
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(move |(index, slot)| {
+            let image = slot.as_ref()?;
+            let is_new = earlier(index).all(|other| other.number != image.number);
+            is_new.then_some(image)
+        })
     }
 
     /// The next frame. `data` is one frame, not a superframe.
@@ -67,37 +106,63 @@ impl Headers {
         if profile == 3 && bits.flag()? {
             return Err(damaged("a profile above 3"));
         }
-        let show_existing = bits.flag()?;
-        if show_existing {
+        self.full_chroma |= profile % 2 == 1;
+        let repeated = bits.flag()?;
+        if repeated {
             let slot = bits.read(3)? as usize;
-            return self.stored(slot, true);
+            return Ok(Frame {
+                shown: true,
+                key: false,
+                repeated,
+                image: self.stored(slot)?,
+            });
         }
         let inter = bits.flag()?;
         let shown = bits.flag()?;
         let error_resilient = bits.flag()?;
-        if !inter {
-            self.sync_code(&mut bits)?;
-            self.read_colour(&mut bits, profile)?;
-            let frame = self.sized(&mut bits, shown, 0xff)?;
-            return Ok(Frame { key: true, ..frame });
-        }
+        let image = match inter {
+            false => self.key(&mut bits, profile)?,
+            true => self.predicted(&mut bits, profile, shown, error_resilient)?,
+        };
+        self.coded += 1;
+        Ok(Frame {
+            shown,
+            key: !inter,
+            repeated,
+            image,
+        })
+    }
+
+    fn key(&mut self, bits: &mut Bits, profile: u32) -> Result<Image, HeaderError> {
+        self.sync_code(bits)?;
+        self.read_colour(bits, profile)?;
+        self.sized(bits, 0xff)
+    }
+
+    fn predicted(
+        &mut self,
+        bits: &mut Bits,
+        profile: u32,
+        shown: bool,
+        error_resilient: bool,
+    ) -> Result<Image, HeaderError> {
         let intra_only = !shown && bits.flag()?;
         if !error_resilient {
             bits.read(2)?;
         }
-        if intra_only {
-            self.sync_code(&mut bits)?;
-            if profile > 0 {
-                self.read_colour(&mut bits, profile)?;
-            }
-            let refreshed = bits.read(8)?;
-            return self.sized(&mut bits, shown, refreshed);
+        if !intra_only {
+            return self.inter(bits);
         }
-        self.inter(&mut bits, shown)
+        self.sync_code(bits)?;
+        if profile > 0 {
+            self.read_colour(bits, profile)?;
+        }
+        let refreshed = bits.read(8)?;
+        self.sized(bits, refreshed)
     }
 
     /// A frame predicted from three slots: its size is explicit or that of the first slot it marks.
-    fn inter(&mut self, bits: &mut Bits, shown: bool) -> Result<Frame, HeaderError> {
+    fn inter(&mut self, bits: &mut Bits) -> Result<Image, HeaderError> {
         let refreshed = bits.read(8)?;
         let mut references = [0; 3];
         for reference in &mut references {
@@ -105,57 +170,44 @@ impl Headers {
             bits.read(1)?;
         }
         for reference in references {
-            self.stored(reference, shown)?;
+            self.stored(reference)?;
         }
         for reference in references {
             if bits.flag()? {
-                let frame = self.stored(reference, shown)?;
-                self.store(&frame, refreshed);
-                return Ok(frame);
+                let image = self.stored(reference)?;
+                return Ok(self.store(image.size(), refreshed));
             }
         }
-        self.sized(bits, shown, refreshed)
+        self.sized(bits, refreshed)
     }
 
-    fn stored(&self, slot: usize, shown: bool) -> Result<Frame, HeaderError> {
-        match self.slots.get(slot).copied().flatten() {
-            Some((width, height)) => Ok(Frame {
-                shown,
-                key: false,
-                width,
-                height,
-            }),
-            None => Err(damaged("it refers to a frame that was never sent")),
-        }
+    fn stored(&self, slot: usize) -> Result<Image, HeaderError> {
+        let image = self.slots.get(slot).copied().flatten();
+        image.ok_or_else(|| damaged("it refers to a frame that was never sent"))
     }
 
-    fn store(&mut self, frame: &Frame, refreshed: u32) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if refreshed >> index & 1 == 1 {
-                *slot = Some((frame.width, frame.height));
-            }
-        }
-    }
-
-    fn sized(
-        &mut self,
-        bits: &mut Bits,
-        shown: bool,
-        refreshed: u32,
-    ) -> Result<Frame, HeaderError> {
-        let width = bits.read(16)? + 1;
-        let height = bits.read(16)? + 1;
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(HeaderError::TooLarge { width, height });
-        }
-        let frame = Frame {
-            shown,
-            key: false,
+    /// Puts the frame that is being read into the slots that it refreshes.
+    fn store(&mut self, (width, height): (u32, u32), refreshed: u32) -> Image {
+        let image = Image {
+            number: self.coded,
             width,
             height,
         };
-        self.store(&frame, refreshed);
-        Ok(frame)
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if refreshed >> index & 1 == 1 {
+                *slot = Some(image);
+            }
+        }
+        image
+    }
+
+    fn sized(&mut self, bits: &mut Bits, refreshed: u32) -> Result<Image, HeaderError> {
+        let width = bits.read(16)? + 1;
+        let height = bits.read(16)? + 1;
+        match u64::from(width) * u64::from(height) > MAX_PIXELS {
+            true => Err(HeaderError::TooLarge { width, height }),
+            false => Ok(self.store((width, height), refreshed)),
+        }
     }
 
     fn sync_code(&self, bits: &mut Bits) -> Result<(), HeaderError> {

@@ -5,29 +5,33 @@ mod error;
 mod ffmpeg;
 mod folder;
 mod header;
+mod inventory;
 mod picture;
 mod vp9;
 mod webm;
 mod yuv;
 
 use crate::base::files;
+use crate::base::limits::{self, Bound};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::VideoError;
-pub use folder::Template;
-pub use picture::Picture;
+pub use folder::{Template, check_count};
+pub use inventory::{Inventory, check_start as check_image};
+pub use picture::{Held, Picture};
 
 use ffmpeg::Ffmpeg;
 use folder::Folder;
 use vp9::Vp9;
 
 /// The largest frame that is decoded: what a header declares is allocated, so it must have a bound.
-pub const MAX_PIXELS: u64 = 4096 * 4096;
+const MAX_PIXELS: u64 = limits::FRAME.most;
 
-/// The largest file that is read into memory.
-pub const MAX_BYTES: u64 = 1 << 30;
+/// What sees each picture of a clip once, with the indices, ascending, of the asked frames that show it.
+pub type Visit<'a> = &'a mut dyn FnMut(&[usize], Picture) -> Result<(), VideoError>;
 
 /// Where a clip's pictures are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +86,7 @@ impl Video {
         if !start.starts_with(&ebml::EBML.to_be_bytes()) {
             return match ffmpeg::format(&start) {
                 Some(format) => Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, format)?))),
-                None => Err(VideoError::UnknownFormat {
-                    start: start.into_iter().take(8).collect(),
-                }),
+                None => Err(unknown(start)),
             };
         }
         let bytes = read_file(path)?;
@@ -107,29 +109,95 @@ impl Video {
         }
     }
 
-    /// The frames at `indices` (0-based, any order, repetitions allowed), in that order. Each is decoded once;
-    /// nothing behind the last one is, nor, in VP9, what lies before the key frame on which a frame rests.
-    pub fn frames(&mut self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
-        let count = self.frame_count();
-        if let Some(&frame) = indices.iter().find(|index| **index >= count) {
-            return Err(VideoError::OutOfRange { frame, count });
+    /// Decodes the frames at `indices` (0-based, any order, repetitions allowed) and nothing else, but in VP9 what lies
+    /// between them and the key frame on which they rest. What `visit` does not keep is held no longer.
+    pub fn visit(&self, indices: &[usize], visit: Visit) -> Result<(), VideoError> {
+        let wanted = self.wanted(indices)?;
+        match &self.0 {
+            Kind::Vp9(video) => video.visit(&wanted, visit),
+            Kind::Folder(folder) => folder.visit(&wanted, visit),
+            Kind::Ffmpeg(video) => video.visit(&wanted, visit),
         }
-        let mut wanted = vec![false; indices.iter().max().map_or(0, |last| last + 1)];
-        for index in indices {
-            wanted[*index] = true;
-        }
-        let pictures = match &self.0 {
-            Kind::Vp9(video) => video.pictures(&wanted)?,
-            Kind::Folder(folder) => folder.pictures(&wanted)?,
-            Kind::Ffmpeg(video) => video.pictures(&wanted)?,
-        };
+    }
+
+    /// The frames at `indices`, in that order. Frames that show the same picture share it.
+    pub fn frames(&self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
+        self.check_held(&self.wanted(indices)?)?;
+        let mut held = Held::default();
+        let mut found = BTreeMap::new();
+        self.visit(indices, &mut |shown, picture| {
+            held.add(picture.rgb.len())?;
+            let picture = Arc::new(picture);
+            found.extend(shown.iter().map(|index| (*index, Arc::clone(&picture))));
+            Ok(())
+        })?;
         let picture = |index: &usize| {
-            pictures[*index].clone().ok_or(VideoError::Decode {
+            found.get(index).cloned().ok_or(VideoError::Decode {
                 frame: *index,
                 what: "the stream ended before it".to_owned(),
             })
         };
         indices.iter().map(picture).collect()
+    }
+
+    /// The indices, ascending, each once.
+    fn wanted(&self, indices: &[usize]) -> Result<Vec<usize>, VideoError> {
+        let count = self.frame_count();
+        if let Some(&frame) = indices.iter().find(|index| **index >= count) {
+            return Err(VideoError::OutOfRange { frame, count });
+        }
+        let mut wanted = indices.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(wanted)
+    }
+
+    /// Holds what all the pictures of the frames `wanted` need against its bound, where that is known beforehand.
+    fn check_held(&self, wanted: &[usize]) -> Result<(), VideoError> {
+        let (pictures, (width, height)) = match &self.0 {
+            Kind::Vp9(video) => (video.pictures(wanted), video.size()),
+            Kind::Ffmpeg(video) => (wanted.len(), video.size()),
+            // Images say their size when they are opened.
+            Kind::Folder(_) => return Ok(()),
+        };
+        let bytes = 3 * u64::from(width) * u64::from(height);
+        VideoError::check(limits::CLIP, bytes.saturating_mul(pictures as u64))
+    }
+}
+
+/// Holds each frame's size against the first's: a video has one.
+#[derive(Debug, Default)]
+struct OneSize {
+    first: Option<(u32, u32)>,
+}
+
+impl OneSize {
+    fn check(&mut self, frame: usize, found: (u32, u32)) -> Result<(), VideoError> {
+        let first = *self.first.get_or_insert(found);
+        match found == first {
+            true => Ok(()),
+            false => Err(VideoError::SizeChange {
+                frame,
+                first,
+                found,
+            }),
+        }
+    }
+}
+
+/// Whether a file begins as a video does that is decoded here or by `ffmpeg`, without decoding it.
+pub fn check_start(path: &Path) -> Result<(), VideoError> {
+    let start = read_start(path)?;
+    let is_known = start.starts_with(&ebml::EBML.to_be_bytes()) || ffmpeg::format(&start).is_some();
+    match is_known {
+        true => Ok(()),
+        false => Err(unknown(start)),
+    }
+}
+
+fn unknown(start: Vec<u8>) -> VideoError {
+    VideoError::UnknownFormat {
+        start: start.into_iter().take(8).collect(),
     }
 }
 
@@ -147,15 +215,16 @@ fn read_start(path: &Path) -> Result<Vec<u8>, VideoError> {
     }
 }
 
-/// Reads a file up to [`MAX_BYTES`].
+/// Reads a file that is not above [`limits::VIDEO`].
 fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
+    const BOUND: Bound = limits::VIDEO;
     let file = files::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > MAX_BYTES {
-        return Err(VideoError::FileTooLarge { bytes });
-    }
-    let mut content = Vec::with_capacity(bytes as usize);
-    file.take(MAX_BYTES)
+    VideoError::check(BOUND, bytes)?;
+    let mut content =
+        limits::reserved(bytes as usize, "a video file").map_err(VideoError::memory)?;
+    // It may grow while it is read: what is behind the size that it had is an element that is cut off, or nothing.
+    file.take(bytes)
         .read_to_end(&mut content)
         .map_err(unreadable)?;
     match content.is_empty() {
@@ -167,6 +236,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
 fn unreadable(error: std::io::Error) -> VideoError {
     match error.kind() {
         std::io::ErrorKind::NotFound => VideoError::Missing,
+        std::io::ErrorKind::InvalidInput => VideoError::NotAFile(error.to_string()),
+        std::io::ErrorKind::OutOfMemory => VideoError::Memory(format!("no memory: {error}")),
         _ => VideoError::Unreadable(error.to_string()),
     }
 }

@@ -1,19 +1,27 @@
 //! VP9 in WebM, decoded in process.
+//!
+//! Headers tell beforehand what a request costs: how many pixels are decoded and converted, which of its frames are one
+//! image, and what the decoder holds at one time. All of it is known, and held against its bounds, before the first frame
+//! is decoded.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use rusty_vp9::{DecodedFrame, Vp9Decoder};
 
-use super::header::{Colour, HeaderError, Headers, superframe};
+use super::header::{Colour, Frame, HeaderError, Headers, Image, superframe};
 use super::webm::Packet;
-use super::{Picture, VideoError, yuv};
+use super::{OneSize, VideoError, Visit, yuv};
+use crate::base::limits;
 
 /// A stream whose headers make sense.
 pub struct Vp9 {
     bytes: Vec<u8>,
     packets: Vec<Coded>,
+    /// What each shown frame shows. Frames with the same are the same picture.
+    shown: Vec<Look>,
     size: (u32, u32),
-    count: usize,
+    /// What the decoder needs at most, in bytes.
+    memory: u64,
 }
 
 /// A packet, and the frame that it shows: at most one, as in libvpx.
@@ -22,112 +30,139 @@ struct Coded {
     /// It starts with a key frame: decoding may begin here.
     key: bool,
     shown: Option<usize>,
-    colour: Colour,
+    /// Pixels that are decoded for it; 0 where it only shows again what was decoded before.
+    pixels: u64,
 }
+
+/// A decoded image, by the number of coded frames before it, under the colours that it is shown in.
+type Look = (usize, Colour);
 
 impl Vp9 {
     /// Reads every header: counts the frames that are shown, checks their sizes. Decodes nothing.
     pub fn open(bytes: Vec<u8>, packets: Vec<Packet>) -> Result<Self, VideoError> {
         let mut headers = Headers::default();
-        let mut coded = Vec::with_capacity(packets.len());
-        let mut size = None;
-        let mut count = 0;
+        let mut coded = limits::reserved(packets.len(), "a video's list of packets")
+            .map_err(VideoError::memory)?;
+        let mut shown = limits::reserved(packets.len(), "a video's list of frames")
+            .map_err(VideoError::memory)?;
+        let mut sizes = OneSize::default();
+        let mut memory = 0;
         for packet in packets {
-            let seen = read_packet(&mut headers, &bytes, &packet, count)?;
-            let shown = seen.size.filter(|_| !packet.invisible).map(|found| {
-                let first = *size.get_or_insert(found);
-                (first, found)
-            });
-            if let Some((first, found)) = shown
-                && first != found
-            {
-                return Err(VideoError::SizeChange {
-                    frame: count,
-                    first,
-                    found,
-                });
+            let seen = Seen::read(&mut headers, &bytes, &packet, shown.len())?;
+            memory = seen.memory(&packet).max(memory);
+            let image = seen.image.filter(|_| !packet.invisible);
+            if let Some(image) = image {
+                sizes.check(shown.len(), image.size())?;
             }
             coded.push(Coded {
                 packet,
                 key: seen.key,
-                shown: shown.map(|_| count),
-                colour: headers.colour(),
+                shown: image.map(|_| shown.len()),
+                pixels: seen.pixels,
             });
-            count += usize::from(shown.is_some());
+            shown.extend(image.map(|image| (image.number, headers.colour())));
         }
-        let size = size.ok_or(VideoError::NoFrames)?;
         Ok(Self {
             bytes,
             packets: coded,
-            size,
-            count,
+            shown,
+            size: sizes.first.ok_or(VideoError::NoFrames)?,
+            memory,
         })
     }
 
     pub fn frame_count(&self) -> usize {
-        self.count
+        self.shown.len()
     }
 
-    /// The frames marked in `wanted`, by index. Only they are decoded, and what lies between them and the key frame
-    /// before.
-    pub fn pictures(&self, wanted: &[bool]) -> Result<Vec<Option<Arc<Picture>>>, VideoError> {
-        let mut pictures = vec![None; wanted.len()];
-        self.decode(wanted, |index, frame, colour| {
-            if wanted.get(index) == Some(&true) {
-                let picture = yuv::to_picture(frame, colour)
-                    .map_err(|what| VideoError::Decode { frame: index, what })?;
-                pictures[index] = Some(Arc::new(picture));
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// How many different pictures the frames `wanted` show.
+    pub fn pictures(&self, wanted: &[usize]) -> usize {
+        self.groups(wanted).len()
+    }
+
+    /// The pictures of the ascending frames `wanted`. Only what they rest on is decoded, and each is converted once.
+    pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
+        let groups = self.groups(wanted);
+        let needed = self.needed(|index| groups.contains_key(&index));
+        self.check_costs(&needed, groups.len())?;
+        self.decode(&needed, |index, frame| {
+            let (Some(indices), Some((_, colour))) = (groups.get(&index), self.shown.get(index))
+            else {
+                return Ok(());
+            };
+            visit(indices, yuv::to_picture(frame, *colour, index)?)
+        })
+    }
+
+    /// The frames `wanted` by what they show: the first of each, with all of them.
+    fn groups(&self, wanted: &[usize]) -> BTreeMap<usize, Vec<usize>> {
+        let mut firsts = BTreeMap::new();
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for &index in wanted {
+            if let Some(look) = self.shown.get(index) {
+                let first = *firsts.entry(look).or_insert(index);
+                groups.entry(first).or_default().push(index);
             }
-            Ok(())
-        })?;
-        Ok(pictures)
+        }
+        groups
     }
 
-    /// Decodes, in order, what the frames marked in `wanted` need; visits each of these that is shown.
+    /// Holds the work of decoding and converting against its bound, and asks for the memory that the decoder will take
+    /// without asking.
+    fn check_costs(&self, needed: &[&Coded], pictures: usize) -> Result<(), VideoError> {
+        let area = u64::from(self.size.0) * u64::from(self.size.1);
+        let decoded: u64 = needed.iter().map(|coded| coded.pixels).sum();
+        VideoError::check(limits::DECODING, decoded + area * pictures as u64)?;
+        limits::reserved::<u8>(self.memory as usize, "decoding a video")
+            .map(drop)
+            .map_err(VideoError::memory)
+    }
+
+    /// Decodes packets in order; visits each frame that is shown.
     fn decode(
         &self,
-        wanted: &[bool],
-        mut visit: impl FnMut(usize, &DecodedFrame, Colour) -> Result<(), VideoError>,
+        needed: &[&Coded],
+        mut visit: impl FnMut(usize, &DecodedFrame) -> Result<(), VideoError>,
     ) -> Result<(), VideoError> {
         let mut decoder = Vp9Decoder::new();
         // With the end announced, `Eof` means that a packet is used up and `Again` that a frame was hidden.
         decoder.flush();
         let mut next = 0;
-        for coded in self.needed(wanted) {
+        for coded in needed {
             let data = self
                 .bytes
                 .get(coded.packet.bytes.clone())
                 .unwrap_or_default();
-            let index = coded.shown.unwrap_or(next);
-            let frame = decode_packet(&mut decoder, data).map_err(|error| VideoError::Decode {
-                frame: index,
-                what: error.to_string(),
-            })?;
-            match (coded.shown, frame) {
+            let frame = coded.shown.unwrap_or(next);
+            let wrong = |what: String| VideoError::Decode { frame, what };
+            let decoded =
+                decode_packet(&mut decoder, data).map_err(|error| wrong(error.to_string()))?;
+            match (coded.shown, decoded) {
                 (None, _) => {}
-                (Some(index), Some(frame)) => {
-                    self.check_size(index, &frame)?;
-                    visit(index, &frame, coded.colour)?;
+                (Some(index), Some(decoded)) => {
+                    self.check_size(index, &decoded)?;
+                    visit(index, &decoded)?;
                     next = index + 1;
                 }
-                (Some(index), None) => {
-                    return Err(VideoError::Decode {
-                        frame: index,
-                        what: "its packet shows nothing".to_owned(),
-                    });
-                }
+                (Some(_), None) => return Err(wrong("its packet shows nothing".to_owned())),
             }
         }
         Ok(())
     }
 
-    /// The packets from each wanted frame back to the key frame on which it rests, in order.
-    fn needed(&self, wanted: &[bool]) -> Vec<&Coded> {
+    /// The packets from each wanted frame back to the key frame on which it rests, in order, without those that show
+    /// again what was decoded before, where that is not wanted.
+    fn needed(&self, wanted: impl Fn(usize) -> bool) -> Vec<&Coded> {
         let mut rests = false;
         let mut needed = Vec::with_capacity(self.packets.len());
         for coded in self.packets.iter().rev() {
-            rests |= (coded.shown).is_some_and(|index| wanted.get(index) == Some(&true));
-            if rests {
+            let is_wanted = coded.shown.is_some_and(&wanted);
+            rests |= is_wanted;
+            if rests && (is_wanted || coded.pixels > 0) {
                 needed.push(coded);
             }
             rests &= !coded.key;
@@ -136,56 +171,96 @@ impl Vp9 {
         needed
     }
 
-    fn check_size(&self, index: usize, frame: &DecodedFrame) -> Result<(), VideoError> {
-        let found = (frame.width, frame.height);
-        match found == self.size {
-            true => Ok(()),
-            false => Err(VideoError::SizeChange {
-                frame: index,
-                first: self.size,
-                found,
-            }),
-        }
+    fn check_size(&self, frame: usize, decoded: &DecodedFrame) -> Result<(), VideoError> {
+        let mut sizes = OneSize {
+            first: Some(self.size),
+        };
+        sizes.check(frame, (decoded.width, decoded.height))
     }
 }
 
 /// What a packet's headers tell.
 struct Seen {
-    /// Of the frame that it shows, if it shows one.
-    size: Option<(u32, u32)>,
+    /// What it shows, if it shows something.
+    image: Option<Image>,
     /// Its first frame is a key frame.
     key: bool,
+    /// Of all frames that are coded in it.
+    pixels: u64,
+    /// Of the decoder's images with it and of the largest frame in it.
+    held: u64,
+    largest: u64,
 }
 
-fn read_packet(
-    headers: &mut Headers,
-    bytes: &[u8],
-    packet: &Packet,
-    index: usize,
-) -> Result<Seen, VideoError> {
-    let explain = |error| match error {
+impl Seen {
+    fn read(
+        headers: &mut Headers,
+        bytes: &[u8],
+        packet: &Packet,
+        index: usize,
+    ) -> Result<Self, VideoError> {
+        let explain = |error| explain(error, packet, index);
+        let data = bytes.get(packet.bytes.clone()).unwrap_or_default();
+        let mut seen = Self {
+            image: None,
+            key: false,
+            pixels: 0,
+            held: 0,
+            largest: 0,
+        };
+        for (place, frame) in superframe(data).map_err(explain)?.into_iter().enumerate() {
+            let frame = headers.frame(frame).map_err(explain)?;
+            seen.key |= place == 0 && frame.key;
+            seen.add(headers, frame);
+        }
+        Ok(seen)
+    }
+
+    fn add(&mut self, headers: &Headers, frame: Frame) {
+        if !frame.repeated {
+            self.pixels += frame.image.pixels();
+        }
+        if frame.shown {
+            self.image = Some(frame.image);
+        }
+        let bytes = |image: &Image| decoder_bytes(image, headers.full_chroma());
+        self.largest = self.largest.max(bytes(&frame.image));
+        self.held = self.held.max(headers.held().map(bytes).sum());
+    }
+
+    /// Bytes that the decoder needs for it: the images in its slots, the frame that it decodes, two that it keeps for
+    /// their memory, one as it is handed out; and the packet twice.
+    fn memory(&self, packet: &Packet) -> u64 {
+        self.held + 4 * self.largest + 2 * packet.bytes.len() as u64
+    }
+}
+
+/// What rusty_vp9 reserves for a frame: planes of two bytes a sample, with a margin of 72 and rows of a power of two, and
+/// about 80 bytes for each block of 8x8 pixels.
+fn decoder_bytes(image: &Image, full_chroma: bool) -> u64 {
+    const MARGIN: u64 = 72;
+    let plane = |shift: u32| {
+        let [width, height] = [image.width, image.height].map(|side| u64::from(side) >> shift);
+        (width + 1 + MARGIN).next_power_of_two() * (height + 1 + MARGIN) * 2
+    };
+    let chroma = plane(u32::from(!full_chroma));
+    let blocks = u64::from(image.width / 8 + 1) * u64::from(image.height / 8 + 1);
+    plane(0) + 2 * chroma + 96 * blocks
+}
+
+fn explain(error: HeaderError, packet: &Packet, frame: usize) -> VideoError {
+    match error {
         HeaderError::Damaged(what) => VideoError::FrameHeader {
-            frame: index,
+            frame,
             at: packet.bytes.start as u64,
             what,
         },
         HeaderError::TooLarge { width, height } => VideoError::FrameTooLarge {
-            frame: index,
+            frame,
             width,
             height,
         },
-    };
-    let data = bytes.get(packet.bytes.clone()).unwrap_or_default();
-    let mut size = None;
-    let mut key = false;
-    for (place, frame) in superframe(data).map_err(explain)?.into_iter().enumerate() {
-        let frame = headers.frame(frame).map_err(explain)?;
-        key |= place == 0 && frame.key;
-        if frame.shown {
-            size = Some((frame.width, frame.height));
-        }
     }
-    Ok(Seen { size, key })
 }
 
 /// The picture that a packet shows, if any.
@@ -209,7 +284,7 @@ fn decode_packet(
 mod tests {
     use super::*;
     use crate::base::files::sha256;
-    use crate::data::video::webm;
+    use crate::data::video::{Picture, webm};
 
     const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/videos");
 
@@ -264,41 +339,46 @@ mod tests {
         for name in names {
             let video = open(name);
             let mut hashes = Vec::new();
-            let visit = |_, frame: &DecodedFrame, _| {
+            let visit = |_, frame: &DecodedFrame| {
                 hashes.push(sha256(&frame.planes.concat()));
                 Ok(())
             };
-            video
-                .decode(&vec![true; video.frame_count()], visit)
-                .unwrap();
-            assert_eq!(hashes, expected(name), "{name}");
+            video.decode(&video.needed(|_| true), visit).unwrap();
+            assert_eq!(
+                hashes,
+                expected(name),
+                "{name}: the VP9 decoder gives other bytes than ffmpeg and than before: with it no run can be repeated to \
+                 the bit. Stay with the version that Cargo.toml names"
+            );
             assert_eq!(video.frame_count(), hashes.len(), "{name}");
         }
+    }
+
+    fn pictures(video: &Vp9, wanted: &[usize]) -> BTreeMap<usize, Picture> {
+        let mut found = BTreeMap::new();
+        let visit: Visit = &mut |indices, picture| {
+            found.extend(indices.iter().map(|index| (*index, picture.clone())));
+            Ok(())
+        };
+        video.visit(wanted, visit).unwrap();
+        found
     }
 
     #[test]
     fn decoding_begins_at_the_key_frame_before_a_wanted_one() {
         let video = repeated("altref", 3);
-        let all = video.pictures(&[true; 90]).unwrap();
+        let all = pictures(&video, &(0..90).collect::<Vec<_>>());
+        let shown = |needed: &[&Coded]| needed.iter().filter(|c| c.shown.is_some()).count();
         for index in [0, 1, 29, 30, 31, 45, 60, 89] {
-            let wanted: Vec<_> = (0..90).map(|frame| frame == index).collect();
-            let decoded = video.needed(&wanted);
-            let frames = decoded.iter().filter(|coded| coded.shown.is_some()).count();
-            assert_eq!(frames, index % 30 + 1, "frame {index}");
-            assert!(decoded.first().unwrap().key, "frame {index}");
-            let alone = video.pictures(&wanted).unwrap();
-            assert_eq!(alone[index], all[index], "frame {index}");
-            assert_eq!(alone.iter().flatten().count(), 1, "frame {index}");
+            let needed = video.needed(|frame| frame == index);
+            assert_eq!(shown(&needed), index % 30 + 1, "frame {index}");
+            assert!(needed.first().unwrap().key, "frame {index}");
+            let alone = pictures(&video, &[index]);
+            assert_eq!(alone[&index], all[&index], "frame {index}");
+            assert_eq!(alone.len(), 1, "frame {index}");
         }
-        let two: Vec<_> = (0..90).map(|frame| frame == 3 || frame == 61).collect();
-        assert_eq!(
-            video
-                .needed(&two)
-                .iter()
-                .filter(|coded| coded.shown.is_some())
-                .count(),
-            4 + 2
-        );
+        let two = video.needed(|frame| frame == 3 || frame == 61);
+        assert_eq!(shown(&two), 4 + 2);
     }
 
     #[test]

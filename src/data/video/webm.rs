@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::VideoError;
 use super::ebml::{self, Element, damaged};
+use crate::base::limits;
 
 /// A packet's bytes in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,8 @@ fn check_header(bytes: &[u8], header: &Element) -> Result<usize, VideoError> {
     };
     let fields = ebml::children(bytes, header.start, end)?;
     let kind = fields.iter().find(|field| field.id == ebml::DOC_TYPE);
-    match kind.map(|field| ebml::text(bytes, field)).as_deref() {
+    let kind = kind.map(|field| ebml::text(bytes, field)).transpose()?;
+    match kind.as_deref() {
         Some("webm" | "matroska") => Ok(end),
         kind => Err(damaged(
             0,
@@ -144,7 +146,7 @@ impl Reader<'_> {
             match field.id {
                 ebml::TRACK_NUMBER => entry.number = ebml::unsigned(self.bytes, &field)?,
                 ebml::TRACK_TYPE => entry.kind = ebml::unsigned(self.bytes, &field)?,
-                ebml::CODEC_ID => entry.codec = ebml::text(self.bytes, &field),
+                ebml::CODEC_ID => entry.codec = ebml::text(self.bytes, &field)?,
                 ebml::CONTENT_ENCODINGS => entry.encoded = true,
                 _ => {}
             }
@@ -186,6 +188,11 @@ impl Reader<'_> {
                 "video frames in a lace, which WebM does not use",
             ));
         }
+        VideoError::check(limits::VIDEO_FRAMES, self.packets.len() as u64 + 1)?;
+        self.packets.try_reserve(1).map_err(|_| {
+            let bytes = size_of::<Packet>() * self.packets.len();
+            VideoError::memory(limits::out_of_memory("a video's packets", bytes as u128))
+        })?;
         self.packets.push(Packet {
             bytes: element.start + length + 3..end,
             invisible: flags & INVISIBLE != 0,

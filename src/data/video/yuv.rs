@@ -18,8 +18,8 @@
 use pulp::Arch;
 use rusty_vp9::DecodedFrame;
 
-use super::Picture;
 use super::header::{Colour, Space};
+use super::{Picture, VideoError};
 
 const ONE: i64 = 1 << 16;
 
@@ -129,15 +129,25 @@ impl Plane<'_> {
     }
 }
 
-/// Converts a frame. The error says how the decoder's planes contradict its description.
-pub fn to_picture(frame: &DecodedFrame, colour: Colour) -> Result<Picture, String> {
-    let (width, height) = (frame.width as usize, frame.height as usize);
+/// Converts the frame `index`. The error says how the decoder's planes contradict its description, or that there is no
+/// memory.
+pub fn to_picture(
+    frame: &DecodedFrame,
+    colour: Colour,
+    index: usize,
+) -> Result<Picture, VideoError> {
+    let planes = planes(frame).map_err(|what| VideoError::Decode { frame: index, what })?;
+    let mut picture = Picture::black(frame.width as usize, frame.height as usize)?;
+    convert(frame, &planes, colour, &mut picture);
+    Ok(picture)
+}
+
+fn convert(frame: &DecodedFrame, planes: &[Plane<'_>; 3], colour: Colour, picture: &mut Picture) {
     let (shift_x, shift_y) = (frame.subsampling_x, frame.subsampling_y);
-    let planes = planes(frame)?;
     let matrix = Matrix::new(colour, frame.bit_depth);
     let paired = shift_x == 1 && frame.bit_depth == 8 && colour.space != Space::Rgb;
-    let mut rgb = vec![0; width * height * 3];
-    for (y, rgb) in rgb.chunks_exact_mut((width * 3).max(1)).enumerate() {
+    let row = (picture.width * 3).max(1);
+    for (y, rgb) in picture.rgb.chunks_exact_mut(row).enumerate() {
         let luma = planes[0].row(y);
         let [cb, cr] = [1, 2].map(|chroma: usize| planes[chroma].row(y >> shift_y));
         let converted = match paired {
@@ -154,7 +164,6 @@ pub fn to_picture(frame: &DecodedFrame, colour: Colour) -> Result<Picture, Strin
             };
         }
     }
-    Ok(Picture { width, height, rgb })
 }
 
 /// The three planes, checked: the rest indexes them without fear.

@@ -9,6 +9,7 @@ use crate::report::escape::{self, code};
 use crate::report::numbers::{giga, percent, thousands};
 use crate::report::source::{Run, Suite, evaluation};
 use crate::report::{table, verdicts};
+use crate::run::left_out;
 use crate::run::manifest::Pins;
 use crate::run::provenance::{Build, Machine};
 
@@ -100,6 +101,10 @@ fn identity(run: &Run) -> Vec<Vec<String>> {
             rows.push(vec!["training split".to_owned(), code(train_root)]);
             rows.push(vec!["validation split".to_owned(), code(validation_root)]);
         }
+    }
+    if let Some(left_out) = left_out::describe(manifest.left_out) {
+        let words = format!("**{left_out}** because of damage (`unreadable: Skip`)");
+        rows.push(vec!["training".to_owned(), words]);
     }
     rows.extend([
         vec![

@@ -69,6 +69,10 @@ impl Series {
                 "ffn.unpinned",
                 manifest.unpinned().then(|| "true".to_owned()),
             ),
+            (
+                "ffn.left_out",
+                (manifest.left_out > 0).then(|| manifest.left_out.to_string()),
+            ),
         ];
         let tags = tags.into_iter();
         Ok(Self {
