@@ -407,7 +407,7 @@ fn readers(buffers: usize, steps: &[Step]) -> Vec<Vec<usize>> {
 fn rewrite_pairs(program: &mut Program, mut fuse: impl FnMut(&mut Op, &Op) -> bool) {
     let mut readers = readers(program.buffers.len(), &program.forward);
     let mut gone = vec![false; program.forward.len()];
-    for first in 0..program.forward.len() {
+    for (first, gone) in gone.iter_mut().enumerate() {
         let Some(second) = only_reader(program, first, &readers) else {
             continue;
         };
@@ -429,7 +429,7 @@ fn rewrite_pairs(program: &mut Program, mut fuse: impl FnMut(&mut Op, &Op) -> bo
             }
         }
         program.forward[second].op = op;
-        gone[first] = true;
+        *gone = true;
     }
     let mut index = 0;
     program.forward.retain(|_| {

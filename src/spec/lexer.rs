@@ -105,7 +105,8 @@ impl<'a> Lexer<'a> {
         if value.len() > most {
             let message = format!("a {what} of {} bytes", value.len());
             self.report(message, span.clone(), &format!("at most {most}"));
-            value.truncate(value.floor_char_boundary(most));
+            let whole = (0..=most).rev().find(|&at| value.is_char_boundary(at));
+            value.truncate(whole.unwrap_or(0));
         }
         if let Some(hidden) = value.chars().find(|&sign| is_hidden(sign)) {
             let message = format!("a {what} with a character that cannot be seen");

@@ -105,10 +105,14 @@ impl Chance {
             let mut places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
             places.push(text.len());
             let (a, b) = (*self.of(&places), *self.of(&places));
-            let (start, end) = (
-                a.min(b),
-                a.max(b).min(text.floor_char_boundary(a.min(b) + 24)),
-            );
+            let start = a.min(b);
+            let near = |&at: &usize| (start..=a.max(b).min(start + 24)).contains(&at);
+            let end = places
+                .iter()
+                .copied()
+                .filter(near)
+                .next_back()
+                .unwrap_or(start);
             match self.below(3) {
                 0 => text.insert_str(start, self.of::<&str>(&WORDS)),
                 1 => text.replace_range(start..end, self.of::<&str>(&WORDS)),

@@ -24,7 +24,8 @@ fn closed() -> Stdio {
 #[test]
 fn a_training_goes_on_where_nobody_reads() {
     let place = Place::new();
-    let cases: [(&str, [fn() -> Option<Stdio>; 2]); 4] = [
+    type Open = fn() -> Option<Stdio>;
+    let cases: [(&str, [Open; 2]); 4] = [
         ("closed-out", [|| Some(closed()), || Some(Stdio::piped())]),
         ("closed-both", [|| Some(closed()), || Some(closed())]),
         (
