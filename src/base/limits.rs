@@ -188,6 +188,48 @@ pub const WEIGHTS: Bound = Bound {
     reason: "a ResNet-50 with its momentum has 200 MB",
 };
 
+pub const WEIGHTS_HEADER: Bound = Bound {
+    what: "the header of a safetensors file",
+    most: 4 * MIB,
+    unit: Unit::Bytes,
+    reason: "the 850 tensors of a Frame Flexible ResNet-50 have 100 KB",
+};
+
+pub const WEIGHTS_TENSORS: Bound = Bound {
+    what: "a file of weights",
+    most: 50_000,
+    unit: Unit::Of("tensors"),
+    reason: "a Frame Flexible ResNet-101 has 2000, and as many again with its momentum",
+};
+
+pub const WEIGHTS_PICKLE: Bound = Bound {
+    what: "the pickle of a PyTorch checkpoint",
+    most: 64 * MIB,
+    unit: Unit::Bytes,
+    reason: "200 bytes for each tensor; some tools keep the loss of every step beside them",
+};
+
+pub const PICKLE_OBJECTS: Bound = Bound {
+    what: "the pickle of a PyTorch checkpoint",
+    most: 1 << 20,
+    unit: Unit::Of("objects"),
+    reason: "30 for each tensor, with the optimiser's state",
+};
+
+pub const CASE: Bound = Bound {
+    what: "a JSON file of a golden bundle",
+    most: MIB,
+    unit: Unit::Bytes,
+    reason: "a case is a page of text",
+};
+
+pub const BUNDLE: Bound = Bound {
+    what: "a file of tensors in a golden bundle",
+    most: GIB,
+    unit: Unit::Bytes,
+    reason: "inputs, gradients and weights of a ResNet-50 have 300 MB",
+};
+
 /// All bounds, in the order of the pipeline.
 pub const ALL: &[Bound] = &[
     EXPERIMENT,
@@ -213,6 +255,12 @@ pub const ALL: &[Bound] = &[
     CLIP,
     DOCUMENT,
     WEIGHTS,
+    WEIGHTS_HEADER,
+    WEIGHTS_TENSORS,
+    WEIGHTS_PICKLE,
+    PICKLE_OBJECTS,
+    CASE,
+    BUNDLE,
 ];
 
 impl Bound {
@@ -271,6 +319,13 @@ pub fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>> {
             count as u128 * size_of::<T>().max(1) as u128,
         )),
     }
+}
+
+/// As many values as there are, in memory that is asked for first.
+pub fn collected<T>(values: impl ExactSizeIterator<Item = T>, what: &str) -> Result<Vec<T>> {
+    let mut all = reserved(values.len(), what)?;
+    all.extend(values);
+    Ok(all)
 }
 
 /// What is said where memory does not suffice.

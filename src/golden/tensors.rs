@@ -2,18 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, View, tensor::TensorView};
+use safetensors::{Dtype, View, tensor::TensorView};
 use serde::de::DeserializeOwned;
 
+use crate::base::limits::{self, Bound, collected};
 use crate::base::{Error, Kind, Result, Shown, files};
-
-/// Largest `case.json`, in bytes; a case is a page of text.
-const MAX_JSON: u64 = 1 << 20;
-/// Largest file of tensors, in bytes.
-const MAX_TENSORS: u64 = 1 << 30;
+use crate::exchange::read::safetensors::contents;
 
 /// Values under a name; float64 holds every value of the bundles exactly.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,45 +38,52 @@ impl Tensor {
 
 /// Every tensor of a safetensors file: floating point of any width, bytes, and 64-bit integers.
 pub fn read(path: &Path) -> Result<Tensors> {
-    let bytes = read_bytes(path, MAX_TENSORS)?;
-    let damaged = |what: String| damaged(path, &what);
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let bytes = read_bytes(path, limits::BUNDLE)?;
+    let at = |error: Error| Error {
+        kind: error.kind,
+        ..damaged(path, &error.message)
+    };
     let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
-        let Some(values) = to_float64(&view) else {
-            let name = name.escape_default();
-            let message = format!("`{name}` is {:?}, expected floating point", view.dtype());
-            return Err(damaged(message));
-        };
+    for (name, view) in contents(&bytes).map_err(at)?.tensors {
+        let shown = name.shown();
+        let values = to_float64(&view, &format!("`{shown}`")).map_err(at)?;
+        let values = values.ok_or_else(|| {
+            let found = view.dtype();
+            damaged(
+                path,
+                &format!("`{shown}` is {found:?}, expected floating point"),
+            )
+        })?;
         let shape = view.shape().to_vec();
-        tensors.insert(name.to_owned(), Tensor { shape, values });
+        tensors.insert(name, Tensor { shape, values });
     }
     Ok(tensors)
 }
 
-fn to_float64(view: &TensorView<'_>) -> Option<Vec<f64>> {
+fn to_float64(view: &TensorView<'_>, what: &str) -> Result<Option<Vec<f64>>> {
     let bytes = view.data();
     let values = match view.dtype() {
-        Dtype::F64 => chunks(bytes).map(f64::from_le_bytes).collect(),
-        Dtype::F32 => chunks(bytes)
-            .map(|b| f64::from(f32::from_le_bytes(b)))
-            .collect(),
-        Dtype::F16 => chunks(bytes)
-            .map(|b| half::f16::from_le_bytes(b).to_f64())
-            .collect(),
-        Dtype::BF16 => chunks(bytes)
-            .map(|b| half::bf16::from_le_bytes(b).to_f64())
-            .collect(),
-        Dtype::U8 => bytes.iter().map(|&b| f64::from(b)).collect(),
-        Dtype::I64 => chunks(bytes)
-            .map(|b| i64::from_le_bytes(b) as f64)
-            .collect(),
-        _ => return None,
+        Dtype::F64 => collected(chunks(bytes).map(f64::from_le_bytes), what),
+        Dtype::F32 => collected(
+            chunks(bytes).map(|b| f64::from(f32::from_le_bytes(b))),
+            what,
+        ),
+        Dtype::F16 => collected(
+            chunks(bytes).map(|b| half::f16::from_le_bytes(b).to_f64()),
+            what,
+        ),
+        Dtype::BF16 => collected(
+            chunks(bytes).map(|b| half::bf16::from_le_bytes(b).to_f64()),
+            what,
+        ),
+        Dtype::U8 => collected(bytes.iter().map(|&b| f64::from(b)), what),
+        Dtype::I64 => collected(chunks(bytes).map(|b| i64::from_le_bytes(b) as f64), what),
+        _ => return Ok(None),
     };
-    Some(values)
+    values.map(Some)
 }
 
-fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+fn chunks<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
 
@@ -142,7 +145,7 @@ impl View for Stored<'_> {
 
 /// A JSON file whose every field is known.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = read_bytes(path, MAX_JSON)?;
+    let bytes = read_bytes(path, limits::CASE)?;
     serde_json::from_slice(&bytes).map_err(|e| damaged(path, &e.to_string()))
 }
 
@@ -151,19 +154,15 @@ pub fn damaged(path: &Path, what: &str) -> Error {
     Error::new(Kind::Data, format!("`{}`: {what}", path.shown()))
 }
 
-/// A file of at most `most` bytes.
-fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let refused = |what: String| damaged(path, &what);
-    let unreadable = |e: std::io::Error| refused(format!("cannot read it: {e}"));
-    let mut bytes = Vec::new();
-    let file = files::open(path).map_err(unreadable)?;
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    match bytes.len() as u64 <= most {
-        true => Ok(bytes),
-        false => Err(refused(format!("it has more than {most} bytes"))),
-    }
+/// A file within its bound; whatever is wrong with it is wrong with the bundle.
+fn read_bytes(path: &Path, bound: Bound) -> Result<Vec<u8>> {
+    files::read(path, bound).map_err(|error| match error.kind {
+        Kind::Io => Error {
+            kind: Kind::Data,
+            ..error
+        },
+        _ => error,
+    })
 }
 
 #[cfg(test)]
@@ -192,7 +191,7 @@ mod tests {
         ]);
         let bytes = encode(&tensors).unwrap();
         assert_eq!(written(&bytes).unwrap(), tensors);
-        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(file.tensor("single").unwrap().dtype(), Dtype::F32);
         assert_eq!(file.tensor("double").unwrap().dtype(), Dtype::F64);
     }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::exchange::read::safetensors::contents;
 use crate::exchange::write::{self, Notes};
 use crate::model::StateDict;
 use crate::model::state::{self, Named};
@@ -25,27 +26,29 @@ pub fn decode(path: &Path) -> Result<StateDict> {
     let bytes = files::read(path, limits::WEIGHTS)?;
     let damaged =
         |what: String| Error::new(Kind::Run, format!("`{}` is damaged: {what}", path.shown()));
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let contents = contents(&bytes).map_err(|e| damaged(e.message))?;
     let mut state = StateDict {
         floats: Vec::new(),
         counters: Vec::new(),
     };
-    for (name, view) in file.iter() {
+    for (name, view) in contents.tensors {
         match (view.dtype(), <[u8; 8]>::try_from(view.data())) {
             (Dtype::F32, _) => {
                 let values = view.data().as_chunks().0.iter();
-                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                let tensor = (name.to_owned(), view.shape().to_vec(), values);
-                state.floats.push(tensor);
+                let values = values.map(|bytes| f32::from_le_bytes(*bytes));
+                let values = limits::collected(values, &format!("tensor `{}`", name.shown()))?;
+                state.floats.push((name, view.shape().to_vec(), values));
             }
             (Dtype::I64, Ok(bytes)) => {
-                let counter = (name.to_owned(), u64::from_le_bytes(bytes));
-                state.counters.push(counter);
+                state.counters.push((name, u64::from_le_bytes(bytes)));
             }
-            (other, _) => return Err(damaged(format!("tensor `{name}` has type {other:?}"))),
+            (other, _) => {
+                let what = format!("tensor `{}` has type {other:?}", name.shown());
+                return Err(damaged(what));
+            }
         }
     }
-    // The reader goes through a hash map.
+    // The file has them by type.
     state.floats.sort_by(|a, b| a.0.cmp(&b.0));
     state.counters.sort();
     Ok(state)

@@ -6,21 +6,18 @@
 
 mod legacy;
 mod pickle;
-mod safetensors;
+pub mod safetensors;
 mod state;
 mod strided;
 mod tensor;
 mod zip;
 
-use std::io::Read;
 use std::path::Path;
 
 pub use tensor::{Dtype, Floats, Tensor};
 
-use crate::base::{Error, Kind, Result, Shown, files};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 
-/// No checkpoint of a network that this program knows comes near it.
-const MAX_FILE: u64 = 8 << 30;
 /// How often a byte of the file may come back in tensors: compressed zeros, and tensors that share a storage.
 const EXPANSION: usize = 8;
 /// Tensors of so many bytes are let through whatever the size of their file.
@@ -70,20 +67,7 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
 
 /// The bytes of a file, if it is one and not too large.
 pub fn bytes(path: &Path) -> Result<Vec<u8>> {
-    let io = |error| Error::io("read", path, &error);
-    let file = files::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        return Err(at(path, fault("not a file")));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(at(path, fault("more than 8 GiB: no checkpoint of weights"))),
-        false => Ok(bytes),
-    }
+    files::read(path, limits::WEIGHTS)
 }
 
 /// The checkpoint in the bytes of a file. Errors do not name the file: see [`at`].
@@ -94,7 +78,7 @@ pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
         .saturating_add(ALLOWANCE);
     match bytes {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => zip::read(bytes, budget),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(bytes),
+        _ if safetensors::is(bytes) => safetensors::read(bytes),
         _ if legacy::is(bytes) => legacy::read(bytes, budget),
         _ => Err(unknown(bytes)),
     }
@@ -138,7 +122,7 @@ fn printable(text: &str) -> String {
     const LONGEST: usize = 60;
     let short: String = text.chars().take(LONGEST).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{dots}", short.escape_debug())
+    format!("{}{dots}", short.shown())
 }
 
 /// A tensor's key, which will be printed, compared and written.
