@@ -42,6 +42,7 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<()> {
+    is_replaceable(path)?;
     let folder = folder_of(path);
     let attempt = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -52,6 +53,29 @@ pub fn write_atomic_with(
         sync_folder(folder)
     };
     attempt().map_err(|e| Error::io("write", path, &e))
+}
+
+/// Whether a file is there that a write would replace. Nothing else ever is: not a folder, a device or a FIFO; nor a
+/// link, because nobody can tell whether it is meant or what it leads to.
+pub fn is_replaceable(path: &Path) -> Result<bool> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(Error::io("write", path, &e)),
+    };
+    if metadata.is_file() {
+        return Ok(true);
+    }
+    let what = kind_of(&metadata);
+    let message = format!(
+        "`{}` is {what}: a write replaces nothing but a file",
+        path.shown()
+    );
+    let hint = match metadata.is_symlink() {
+        true => "give the path that the link leads to, or remove the link",
+        false => "choose another name",
+    };
+    Err(Error::new(Kind::Io, message).hint(hint))
 }
 
 /// Syncs a folder: a rename is only durable once its folder is.
@@ -168,4 +192,39 @@ pub fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_nothing_but_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        fs::write(place("file"), "old").unwrap();
+        fs::create_dir(place("folder")).unwrap();
+        std::os::unix::fs::symlink(place("file"), place("link")).unwrap();
+        std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(place("socket"));
+        for (name, what) in [
+            ("folder", "a folder"),
+            ("link", "a link"),
+            ("dangling", "a link"),
+            ("socket", "a socket"),
+        ] {
+            let before = fs::symlink_metadata(place(name)).unwrap().file_type();
+            let error = write_atomic(&place(name), b"new").unwrap_err();
+            assert!(error.message.contains(&format!("is {what}: ")), "{error}");
+            let after = fs::symlink_metadata(place(name)).unwrap().file_type();
+            assert_eq!(before, after, "{name}");
+        }
+        drop(socket);
+        assert_eq!(fs::read(place("file")).unwrap(), b"old");
+        assert!(!place("nowhere").exists());
+        for name in ["file", "other"] {
+            write_atomic(&place(name), b"new").unwrap();
+            assert_eq!(fs::read(place(name)).unwrap(), b"new");
+        }
+    }
 }

@@ -168,7 +168,9 @@ impl Subject {
         let executor = args.machine.executor(EngineKind::Compiled)?;
         let mut model = Model::new(&experiment, &loaded.base, executor)?;
         let what = format!("checkpoint `{}`", weights.shown());
-        model.load_checkpoint(&what, &checkpoint)?;
+        for line in model.load_checkpoint(&what, &checkpoint)? {
+            terminal::say(format_args!("note: `{}`: {line}", weights.shown()));
+        }
         Ok(Self {
             name: weights
                 .file_name()

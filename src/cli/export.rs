@@ -90,12 +90,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(experiment) => Source::of_weights(&args.run, experiment)?,
     };
     let out = args.out(format, &source.name);
-    if out.exists() && !args.force {
-        return Err(
-            Error::new(Kind::Usage, format!("`{}` is there already", out.shown()))
-                .hint("--force replaces it; --out names another file"),
-        );
-    }
+    options::check_output(&out, args.force)?;
     let written = match format {
         Format::Safetensors => source.safetensors()?,
         Format::Pth => source.pth(args.plain)?,
@@ -184,14 +179,18 @@ impl Source {
         let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &[])
             .and_then(|mapping| {
                 mapping.check_whole(&what)?;
-                mapping.load(false)
+                Ok((mapping.load(false)?, mapping.choice(&checkpoint)))
             })
             .map_err(|error| {
                 error.hint("`ffn import` takes what does not fit as it is, if it is told so")
-            })?;
+            });
+        let (loaded, choice) = mapping?;
+        for line in choice {
+            terminal::say(format_args!("note: `{}`: {line}", path.shown()));
+        }
         let state = StateDict {
-            floats: mapping.floats,
-            counters: mapping.counters,
+            floats: loaded.floats,
+            counters: loaded.counters,
         };
         let name = path.file_stem().unwrap_or(path.as_os_str());
         Self::new(name.to_string_lossy().into_owned(), experiment, state)
@@ -222,8 +221,12 @@ impl Source {
 
     fn describe(&self) -> String {
         match self.trained {
-            Some((step, _)) => format!("{} after {step} steps", self.name),
-            None => format!("{} for the experiment {}", self.name, self.experiment.name),
+            Some((step, _)) => format!("{} after {step} steps", self.name.shown()),
+            None => format!(
+                "{} for the experiment {}",
+                self.name.shown(),
+                self.experiment.name.shown()
+            ),
         }
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::table;
-use crate::base::{Error, Kind, Result, Shown, files, terminal};
+use super::{options, table};
+use crate::base::{Result, Shown, files, terminal};
 use crate::exchange::mapping::{Conversion, Loaded, Mapping, NotFinite, Purpose, Row};
 use crate::exchange::read::{self, Checkpoint, Extra};
 use crate::graph::Graph;
@@ -35,6 +35,11 @@ pub struct Args {
     #[arg(long, requires = "out")]
     force: bool,
 
+    /// Of several sets of weights in the file the one in this dictionary, or with this before its names; the report says
+    /// which there are.
+    #[arg(long, value_name = "NAME")]
+    take: Option<String>,
+
     /// Tensors that may be missing, left over or of another shape; `*` stands for any characters.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     waive: Vec<String>,
@@ -48,12 +53,17 @@ pub struct Args {
     json: bool,
 }
 
+/// Things that are listed of what is not taken; of more only the number is told.
+const LISTED: usize = 40;
+
 /// What is told about an import.
 #[derive(Debug, Serialize)]
 struct Report {
     file: String,
     format: &'static str,
     sha256: String,
+    /// Which weights of the file these are, and which others it has.
+    choice: Vec<String>,
     rows: Vec<RowReport>,
     dropped: Vec<DroppedReport>,
     /// What else is in the file.
@@ -91,9 +101,13 @@ struct Output {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if let Some(out) = &args.out {
+        options::check_output(out, args.force)?;
+    }
     let experiment = spec::load(&args.experiment)?;
     let bytes = read::bytes(&args.file)?;
-    let checkpoint = read::parse(&bytes).map_err(|error| read::at(&args.file, error))?;
+    let checkpoint = read::parse_taking(&bytes, args.take.as_deref());
+    let checkpoint = checkpoint.map_err(|error| read::at(&args.file, error))?;
     let graph = graph(&experiment.experiment)?;
     let what = format!("checkpoint `{}`", args.file.shown());
     let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &args.waive)
@@ -103,7 +117,7 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     let mut report = Report::new(&args.file, &bytes, &checkpoint, &mapping, &loaded);
     if let Some(out) = &args.out {
-        report.output = Some(write(&args, out, loaded, &experiment.base)?);
+        report.output = Some(write(out, loaded, &experiment.base)?);
     }
     match args.json {
         true => super::print_json(&report),
@@ -120,11 +134,7 @@ pub fn graph(experiment: &Experiment) -> Result<Graph> {
     Graph::build(experiment, (size, size))
 }
 
-fn write(args: &Args, out: &Path, loaded: Loaded, base: &Path) -> Result<Output> {
-    if out.exists() && !args.force {
-        let what = format!("`{}` is already there", out.shown());
-        return Err(Error::new(Kind::Usage, what).hint("--force overwrites it"));
-    }
+fn write(out: &Path, loaded: Loaded, base: &Path) -> Result<Output> {
     let state = StateDict {
         floats: loaded.floats,
         counters: loaded.counters,
@@ -159,6 +169,7 @@ impl Report {
             file: file.shown().to_string(),
             format: checkpoint.format.name(),
             sha256: files::sha256(bytes),
+            choice: mapping.choice(checkpoint),
             rows: mapping.rows.iter().map(RowReport::new).collect(),
             dropped: dropped.collect(),
             extras: checkpoint.extras.clone(),
@@ -176,15 +187,15 @@ impl Report {
             "\nread: `{}`, {}, sha256 {}\n",
             self.file, self.format, self.sha256
         );
-        for dropped in &self.dropped {
-            text += &format!(
-                "dropped: {} {:?}: {}\n",
-                dropped.source, dropped.shape, dropped.why
-            );
+        for line in &self.choice {
+            text += &format!("{line}\n");
         }
-        for extra in &self.extras {
-            text += &format!("not read: {}: {}\n", extra.path, extra.what);
-        }
+        text += &listed("dropped", &self.dropped, |dropped| {
+            format!("{} {:?}: {}", dropped.source, dropped.shape, dropped.why)
+        });
+        text += &listed("not read", &self.extras, |extra| {
+            format!("{}: {}", extra.path, extra.what)
+        });
         for (dtype, conversion) in &self.conversions {
             text += &format!("converted: {}\n", converted(dtype, conversion));
         }
@@ -194,18 +205,32 @@ impl Report {
             } = tensor;
             text += &format!("not finite: {key}: {values} of {of} values\n");
         }
-        if let Some(output) = &self.output {
-            let Output {
-                file,
-                tensors,
-                sha256,
-                init,
-            } = output;
-            text += &format!("written: `{file}`, {tensors} tensors, sha256 {sha256}\n");
-            text += &format!("to train from it: init: {init}\n");
-        }
-        text
+        text + &self.output.as_ref().map(Output::text).unwrap_or_default()
     }
+}
+
+impl Output {
+    fn text(&self) -> String {
+        let Self {
+            file,
+            tensors,
+            sha256,
+            init,
+        } = self;
+        format!(
+            "written: `{file}`, {tensors} tensors, sha256 {sha256}\nto train from it: init: {init}\n"
+        )
+    }
+}
+
+/// A line for each of the first, and how many more there are.
+fn listed<T>(what: &str, all: &[T], line: impl Fn(&T) -> String) -> String {
+    let lines = all.iter().take(LISTED).map(line);
+    let mut text: String = lines.map(|line| format!("{what}: {line}\n")).collect();
+    if let Some(more @ 1..) = all.len().checked_sub(LISTED) {
+        text += &format!("{what}: {more} more\n");
+    }
+    text
 }
 
 /// What a conversion to float32 cost.

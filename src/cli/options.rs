@@ -1,10 +1,10 @@
 //! Flags that several subcommands share.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::base::{Error, Kind, Result, limits};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
 use crate::exec::{Device, EngineKind, Executor};
@@ -205,6 +205,17 @@ impl FromStr for Chosen {
             (_, Some(Ok(ordinal))) => Ok(Self(Device::Cuda(ordinal))),
             _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a card".to_owned()),
         }
+    }
+}
+
+/// Refuses a file to write where one is already, unless it may be replaced, and where something else is.
+pub fn check_output(path: &Path, force: bool) -> Result<()> {
+    match files::is_replaceable(path)? && !force {
+        false => Ok(()),
+        true => Err(
+            Error::new(Kind::Usage, format!("`{}` is there already", path.shown()))
+                .hint("--force replaces it; --out names another file"),
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::case::{Case, shared_out};
@@ -72,7 +73,7 @@ pub fn record(recipe: &Recipe, out: &Path, update: bool) -> Result<Recorded> {
 
 /// A bundle that is there is replaced on request only, and a folder of other things never.
 fn check_place(out: &Path, update: bool) -> Result<()> {
-    if !out.exists() {
+    if fs::symlink_metadata(out).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
         return Ok(());
     }
     let unreadable = |e| Error::io("read", out, &e);
@@ -91,7 +92,9 @@ fn check_place(out: &Path, update: bool) -> Result<()> {
         ),
         None if !names.is_empty() && !update => Err(refuse("holds a bundle already".to_owned())
             .hint("--update replaces it; `ffn golden verify` first says what has changed")),
-        None => Ok(()),
+        None => names
+            .iter()
+            .try_for_each(|name| files::is_replaceable(&out.join(name)).map(drop)),
     }
 }
 
@@ -232,7 +235,7 @@ fn place(draft: &Path, out: &Path) -> Result<Vec<(String, u64)>> {
 
 fn remove(path: &PathBuf) -> Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
         _ => Ok(()),
     }
 }

@@ -18,7 +18,9 @@ pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<
             let path = folder.join(file);
             let checkpoint = read::open(&path)?;
             let loaded = model.load_checkpoint("file of weights", &checkpoint);
-            loaded.map_err(|error| damaged(&path, &error.message))
+            loaded
+                .map(drop)
+                .map_err(|error| damaged(&path, &error.message))
         }
         Source::ProceduralV1 => {
             let mut state = model.state_dict()?;

@@ -290,18 +290,20 @@ impl Model {
     }
 
     /// Every parameter and statistic from a checkpoint of another program; `what` is for the message. Counters that it
-    /// lacks stay.
-    pub fn load_checkpoint(&mut self, what: &str, checkpoint: &Checkpoint) -> Result<()> {
+    /// lacks stay. Gives what a person should know of the weights that were taken: [`Mapping::choice`].
+    pub fn load_checkpoint(&mut self, what: &str, checkpoint: &Checkpoint) -> Result<Vec<String>> {
         let graph = self.graph();
         let mapping = Mapping::new(what, graph, checkpoint, Purpose::Whole, &[])?;
         mapping.check_whole(what)?;
+        let choice = mapping.choice(checkpoint);
         let loaded = mapping.load(false)?;
         let (floats, mut counters) = (loaded.floats, loaded.counters);
         if counters.is_empty() {
             let own = self.counter_names().zip(self.statistics.batches.clone());
             counters = own.collect();
         }
-        self.load_state_dict(&StateDict { floats, counters })
+        self.load_state_dict(&StateDict { floats, counters })?;
+        Ok(choice)
     }
 
     /// Names and shapes of all parameters, then of the mean and variance of each norm.

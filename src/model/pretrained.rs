@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Kind, Result, Shown, files};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::{self, Checkpoint};
 use crate::exec::Statistics;
@@ -46,6 +46,9 @@ impl Weights {
     ) -> Result<()> {
         let what = format!("file of initial weights `{}`", self.path.shown());
         let mapping = Mapping::new(&what, graph, &self.checkpoint, Purpose::Initial, &[])?;
+        for line in mapping.choice(&self.checkpoint) {
+            terminal::say(format_args!("note: `{}`: {line}", self.path.shown()));
+        }
         let loaded = mapping.load(false);
         let loaded = loaded.map_err(|error| read::at(&self.path, error))?;
         let floats = loaded.floats.into_iter();

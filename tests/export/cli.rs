@@ -150,3 +150,31 @@ fn an_export_has_the_same_bytes_again_and_replaces_only_by_force() {
         assert!(std::fs::read(&path).unwrap() == bytes, "{name}");
     }
 }
+
+/// `--force` replaces files alone.
+#[cfg(unix)]
+#[test]
+fn nothing_but_a_file_is_replaced() {
+    let folder = weights();
+    let place = |name: &str| folder.path().join(name);
+    std::fs::create_dir(place("folder")).unwrap();
+    std::fs::write(place("file"), b"precious").unwrap();
+    std::os::unix::fs::symlink(place("file"), place("link")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", place("null")).unwrap();
+    let fifo = Command::new("mkfifo").arg(place("fifo")).status().unwrap();
+    assert!(fifo.success());
+    let mut text = String::new();
+    for name in ["folder", "link", "null", "fifo", "/dev/null"] {
+        for flags in ["", " --force"] {
+            let output = export(folder.path(), &format!("--format onnx --out {name}{flags}"));
+            assert_eq!(output.status.code(), Some(8), "{name}: {}", seen(&output));
+            if !flags.is_empty() {
+                text += &format!("{}\n", seen(&output));
+            }
+        }
+    }
+    assert_eq!(std::fs::read(place("file")).unwrap(), b"precious");
+    let null = std::fs::metadata("/dev/null").unwrap();
+    assert!(!null.is_file());
+    insta::assert_snapshot!(text);
+}

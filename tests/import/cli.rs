@@ -92,7 +92,7 @@ fn the_report_is_a_table_and_the_output_is_exact() {
     let bytes = std::fs::read(&out).unwrap();
     let refused = told(&import(&file, TINY, &["--out", &out_flag]), 2, place.path());
     assert!(
-        refused.contains("`PLACE/out.safetensors` is already there"),
+        refused.contains("`PLACE/out.safetensors` is there already"),
         "{refused}"
     );
     told(
@@ -172,5 +172,72 @@ fn files_that_are_not_there_are_named() {
     let missing = import(&place.path().join("no.pth"), TINY, &[]);
     assert!(told(&missing, 8, place.path()).contains("cannot read `PLACE/no.pth`"));
     let folder = import(place.path(), TINY, &[]);
-    assert!(told(&folder, 4, place.path()).contains("`PLACE`: not a file"));
+    assert!(told(&folder, 8, place.path()).contains("`PLACE`: it is a folder, not a file"));
+}
+
+/// The tensors as another program keeps them: something before every name, values of their own.
+fn renamed(tensors: &[Tensor], prefix: &str, value: f32) -> Vec<Tensor> {
+    let renamed = |tensor: &Tensor| Tensor {
+        name: tensor.name.replace("module.", prefix),
+        key: format!("{prefix}{}", tensor.key),
+        bytes: match tensor.class {
+            "FloatStorage" => value.to_le_bytes().repeat(tensor.bytes.len() / 4),
+            _ => tensor.bytes.clone(),
+        },
+        ..tensor.clone()
+    };
+    tensors.iter().map(renamed).collect()
+}
+
+/// Weights as trained and their average in one file, in two dictionaries or in one: one is taken, which is told, and the
+/// other is to be had.
+#[test]
+fn of_two_sets_of_weights_the_report_names_both() {
+    let place = tempfile::tempdir().unwrap();
+    let (nested, flat) = (
+        place.path().join("nested.pth"),
+        place.path().join("flat.pth"),
+    );
+    let raw = renamed(&tiny(), "model.", 0.5);
+    let ema = renamed(&tiny(), "_orig_mod.model.module.", 0.25);
+    let pickle = Pickle::new().op(b"}(").text("model_ema");
+    let pickle = pickle.state_dict(&ema, false).text("state_dict");
+    let pickle = pickle.state_dict(&raw, false).op(b"u").end();
+    std::fs::write(&nested, zipped(pickle, &[raw.clone(), ema].concat())).unwrap();
+    let ema = renamed(&tiny(), "ema.", 0.25);
+    let both = [ema, raw].concat();
+    std::fs::write(
+        &flat,
+        zipped(Pickle::new().state_dict(&both, false).end(), &both),
+    )
+    .unwrap();
+    let mut text = String::new();
+    for (file, flags) in [
+        (&nested, vec![]),
+        (&nested, vec!["--take", "model_ema"]),
+        (&nested, vec!["--take", "state_dict_ema"]),
+        (&flat, vec![]),
+        (&flat, vec!["--take", "ema"]),
+        (&flat, vec!["--take", "model."]),
+    ] {
+        let out = place.path().join("out.safetensors");
+        let out = out.to_str().unwrap();
+        let flags = [&flags[..], &["--out", out, "--force"]].concat();
+        let output = import(file, TINY, &flags);
+        let code = output.status.code().unwrap();
+        let told = told(&output, code, place.path());
+        let said = told.lines().filter(|line| {
+            let row = line.contains("official name") || line.contains("sha256");
+            !row && !line.starts_with("dropped") && !line.starts_with("source")
+        });
+        let said: String = said.map(|line| format!("{line}\n")).collect();
+        let flags = flags[..flags.len() - 3].join(" ");
+        text += &format!("$ ffn import {flags}\n{said}\n");
+        if code == 0 {
+            let read = ffn::exchange::read::open(Path::new(out)).unwrap();
+            let first = read.tensors.iter().find_map(|t| t.floats()).unwrap();
+            text += &format!("first value: {}\n\n", first.values[0]);
+        }
+    }
+    insta::assert_snapshot!(text);
 }

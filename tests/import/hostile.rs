@@ -33,6 +33,32 @@ fn header(json: &str, bytes: usize) -> Vec<u8> {
     [&length[..], json.as_bytes(), &vec![0; bytes]].concat()
 }
 
+/// A zip archive whose end record for many entries claims so many.
+fn claiming(entries: u64) -> Vec<u8> {
+    let mut bytes = valid()[0].clone();
+    let end = bytes.len() - 22;
+    let end = bytes.split_off(end);
+    let record = bytes.len() as u64;
+    bytes.extend(b"PK\x06\x06");
+    bytes.extend(44u64.to_le_bytes());
+    bytes.extend([45, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for field in [entries, entries, entries.saturating_mul(46), 0] {
+        bytes.extend(field.to_le_bytes());
+    }
+    bytes.extend(b"PK\x06\x07\0\0\0\0");
+    bytes.extend(record.to_le_bytes());
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(&end[..8]);
+    bytes.extend([0xff; 12]);
+    bytes.extend(&end[20..]);
+    bytes
+}
+
+/// A state dictionary in which something else stands where a tensor should.
+fn instead_of_a_tensor(object: impl FnOnce(Pickle) -> Pickle) -> Vec<u8> {
+    running(object(Pickle::new().op(b"}").text("conv1.weight")).op(b"s"))
+}
+
 /// The bytes with every `from` replaced by `to` of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -245,7 +271,148 @@ pub fn cases() -> Vec<(&'static str, Vec<u8>)> {
                 1,
             ),
         ),
+        (
+            "a header of safetensors as no model has it",
+            header(&format!("{{{}}}", " ".repeat(5 << 20)), 0),
+        ),
+        (
+            "safetensors with a name of 600 letters",
+            header(
+                &format!(
+                    r#"{{"{}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#,
+                    "a".repeat(600)
+                ),
+                4,
+            ),
+        ),
+        (
+            "safetensors of nine dimensions",
+            header(
+                r#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#,
+                4,
+            ),
+        ),
+        ("more tensors than any model has", {
+            let keys: Vec<String> = (0..60_000).map(|n| format!("\"{n}\":0")).collect();
+            header(&format!("{{{}}}", keys.join(",")), 0)
+        }),
+        ("a zip archive that claims 2^60 entries", claiming(1 << 60)),
+        ("a zip archive that claims 60000 entries", claiming(60_000)),
+        (
+            "a stack of a million times the same",
+            running((0..=1 << 20).fold(Pickle::new().op(b"N"), |p, _| p.op(b"2"))),
+        ),
+        (
+            "marks without end",
+            running((0..=1 << 20).fold(Pickle::new(), |p, _| p.op(b"("))),
+        ),
+        (
+            "an object of an unknown class is called",
+            running(Pickle::new().global("a.b", "C").op(b")R)R")),
+        ),
+        (
+            "tensors of classes inside one another",
+            running(
+                Pickle::new()
+                    .global("torch._tensor", "_rebuild_from_type_v2")
+                    .op(b"(")
+                    .global("torch._tensor", "_rebuild_from_type_v2")
+                    .op(b"N)NtR"),
+            ),
+        ),
+        (
+            "a whole model",
+            running(
+                Pickle::new()
+                    .global("torchvision.models.resnet", "ResNet")
+                    .op(b")\x81}b"),
+            ),
+        ),
+        (
+            "a whole model in a dictionary",
+            running(
+                Pickle::new()
+                    .op(b"}")
+                    .text("model")
+                    .global("models.yolo", "Model")
+                    .op(b")\x81}bs"),
+            ),
+        ),
+        (
+            "an array of numpy instead of a tensor",
+            instead_of_a_tensor(|p| p.global("numpy.core.multiarray", "_reconstruct").op(b")R")),
+        ),
+        (
+            "a tensor of complex numbers",
+            instead_of_a_tensor(|p| {
+                p.tensor(
+                    &Tensor {
+                        class: "ComplexFloatStorage",
+                        ..Tensor::floats("t", &[1], &[0.0])
+                    },
+                    false,
+                )
+            }),
+        ),
+        ("two dictionaries of unusual names", {
+            let pickle = Pickle::new()
+                .op(b"}")
+                .text("raw")
+                .state_dict(&tensors(), false);
+            let pickle = pickle.op(b"s").text("ema").state_dict(&tensors(), false);
+            zipped(pickle.op(b"s").end(), &tensors())
+        }),
+        (
+            "a zip archive of checkpoints",
+            archive(
+                &["a.pth", "b.pth", "c", "d", "e"].map(|name| (name.to_owned(), vec![])),
+                CompressionMethod::Stored,
+            ),
+        ),
+        (
+            "numpy's archive",
+            archive(
+                &[("conv1.weight.npy".to_owned(), vec![])],
+                CompressionMethod::Stored,
+            ),
+        ),
         ("nothing", vec![]),
+        ("zeros", vec![0; 4096]),
+        (
+            "a pointer of Git LFS",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 102530333\n"
+                .to_vec(),
+        ),
+        (
+            "a pointer of git-annex",
+            b"/annex/objects/SHA256E-s102530333--4d7a.pth\n".to_vec(),
+        ),
+        (
+            "an answer in JSON",
+            b"{\"data\":{\"error\": \"\x1b[31mrate limit\"}}".to_vec(),
+        ),
+        (
+            "JSON with a brace in the ninth place",
+            b"{\"data\":{\"error\": \"rate limit\"}}".to_vec(),
+        ),
+        (
+            "the index of a checkpoint in several files",
+            b"{\n  \"metadata\": {},\n  \"weight_map\": {\"a\": \"model-1.safetensors\"}\n}"
+                .to_vec(),
+        ),
+        (
+            "an answer in XML",
+            b"\xef\xbb\xbf<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>".to_vec(),
+        ),
+        ("a page that begins with a line", {
+            b"\n\n <html lang=en><head><title>Google Drive - Virus scan warning</title>".to_vec()
+        }),
+        (
+            "a line of text",
+            "Zugriff verweigert \u{fc}ber\u{202e}".into(),
+        ),
+        ("HDF5", b"\x89HDF\r\n\x1a\n\0\0".to_vec()),
+        ("a pickle of protocol 0", b"(dp0\nS'a'\np1\nI1\ns.".to_vec()),
         (
             "a tar archive",
             [&[0; 257][..], b"ustar\0", &[0; 249]].concat(),

@@ -8,3 +8,4 @@ mod properties;
 #[path = "../support/python.rs"]
 mod python;
 mod torch;
+mod training;

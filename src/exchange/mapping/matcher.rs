@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pattern::matches;
-use super::{Dropped, Purpose, Role, Row, Rule, Wanted};
+use super::{Dropped, Prefix, Purpose, Role, Row, Rule, Wanted, known_names};
 use crate::base::{Kind, Mistakes, Result};
 use crate::exchange::names;
-use crate::exchange::read::{Checkpoint, Dtype, Tensor};
+use crate::exchange::read::{Checkpoint, Dtype, Tensor, name_of};
 use crate::graph::ParamKind;
 
 /// Finds tensors under any of their names, and remembers what was used and what was wrong.
 pub struct Matcher<'a, 'w> {
-    /// By name, `net` of TSM's shift modules left out.
+    prefix: &'w Prefix,
+    /// By name after the prefix, `net` of TSM's shift modules left out.
     tensors: BTreeMap<String, &'a Tensor>,
+    /// What stands under such a name and is no tensor.
+    others: BTreeMap<String, &'a str>,
     style: Style,
     purpose: Purpose,
     /// Patterns, and whether each was of use.
@@ -29,30 +32,55 @@ struct Style {
     counters: bool,
 }
 
-impl<'a, 'w> Matcher<'a, 'w> {
-    pub fn new(checkpoint: &'a Checkpoint, purpose: Purpose, waive: &'w [String]) -> Self {
-        let any = |test: &dyn Fn(&str) -> bool| checkpoint.tensors.iter().any(|t| test(&t.name));
-        let style = Style {
+impl Style {
+    fn of(checkpoint: &Checkpoint, prefix: &Prefix) -> Self {
+        let any =
+            |test: &dyn Fn(&str) -> bool| named(checkpoint, prefix).any(|(name, _)| test(name));
+        Self {
             torchvision: !any(&|name| name.starts_with("base_model.")),
             alterations: any(&|name| name.contains(".adaconv_")),
             counters: any(&is_counter),
-        };
+        }
+    }
+}
+
+/// The tensors whose names begin as those that are taken, by what is behind that.
+fn named<'a>(
+    checkpoint: &'a Checkpoint,
+    prefix: &Prefix,
+) -> impl Iterator<Item = (&'a str, &'a Tensor)> {
+    let of = |tensor: &'a Tensor| Some((tensor.name.strip_prefix(&prefix.taken)?, tensor));
+    checkpoint.tensors.iter().filter_map(of)
+}
+
+impl<'a, 'w> Matcher<'a, 'w> {
+    pub fn new(
+        checkpoint: &'a Checkpoint,
+        prefix: &'w Prefix,
+        purpose: Purpose,
+        waive: &'w [String],
+    ) -> Self {
         let mut mistakes = Mistakes::default();
         let mut tensors = BTreeMap::new();
-        for tensor in &checkpoint.tensors {
-            let name = names::without_shift_module(&tensor.name);
+        for (name, tensor) in named(checkpoint, prefix) {
+            let name = names::without_shift_module(name);
             if tensors.insert(name, tensor).is_some() {
                 mistakes.add("twice", &tensor.key);
             }
         }
+        let others = checkpoint.not_tensors.iter().filter_map(|other| {
+            let name = name_of(&other.path);
+            let name = names::without_shift_module(name.strip_prefix(&prefix.taken)?);
+            Some((name, other.what.as_str()))
+        });
+        let waive = waive.iter().map(|pattern| (pattern.as_str(), false));
         Self {
+            prefix,
             tensors,
-            style,
+            others: others.collect(),
+            style: Style::of(checkpoint, prefix),
             purpose,
-            waive: waive
-                .iter()
-                .map(|pattern| (pattern.as_str(), false))
-                .collect(),
+            waive: waive.collect(),
             used: BTreeSet::new(),
             mistakes,
         }
@@ -80,7 +108,8 @@ impl<'a, 'w> Matcher<'a, 'w> {
             None if self.may_be_absent(wanted.role) => (None, Rule::Initial),
             None if self.waives(&[&wanted.name]) => (None, Rule::Waived),
             None => {
-                self.mistakes.add("missing", &wanted.name);
+                let text = self.missing(&wanted.name);
+                self.mistakes.add("missing", &text);
                 (None, Rule::Initial)
             }
         };
@@ -94,18 +123,23 @@ impl<'a, 'w> Matcher<'a, 'w> {
 
     /// By the tensor's own name, the vanilla model's, or torchvision's.
     fn find(&self, name: &str) -> Option<(&'a Tensor, Rule)> {
-        let vanilla = names::vanilla(name);
-        let torchvision = vanilla.trim_start_matches("base_model.");
-        let known = [
-            (name, Rule::Official),
-            (&vanilla, Rule::Vanilla),
-            (torchvision, Rule::Torchvision),
-        ];
-        let (tensor, rule) = known
-            .into_iter()
+        let rules = [Rule::Official, Rule::Vanilla, Rule::Torchvision];
+        let (tensor, rule) = known_names(name)
+            .iter()
+            .zip(rules)
             .find_map(|(name, rule)| Some((*self.tensors.get(name)?, rule)))?;
-        let wrapped = rule == Rule::Official && tensor.name != name;
+        let found = tensor.name.strip_prefix(&self.prefix.taken);
+        let wrapped = rule == Rule::Official && found != Some(name);
         Some((tensor, if wrapped { Rule::ShiftModule } else { rule }))
+    }
+
+    /// A name that is missing, and what stands in the file instead of a tensor.
+    fn missing(&self, name: &str) -> String {
+        let names = known_names(name);
+        match names.iter().find_map(|name| self.others.get(name)) {
+            Some(what) => format!("{name}: in the file it is {what}, not a tensor that is read"),
+            None => name.to_owned(),
+        }
     }
 
     /// Whether a file of this kind never has such a tensor.
@@ -123,10 +157,14 @@ impl<'a, 'w> Matcher<'a, 'w> {
             return None;
         }
         let initial = self.purpose == Purpose::Initial;
-        let classifier = |prefix| source.name.starts_with(prefix);
+        let name = source.name.strip_prefix(&self.prefix.taken);
+        let classifier = |prefix| name.is_some_and(|name| name.starts_with(prefix));
         let why = match () {
             () if classifier("fc.") && self.style.torchvision => "classifier of another task",
             () if classifier("new_fc.") && initial => "the classifier begins anew",
+            () if self.prefix.is_of_copy(&source.name) => "of another copy of the model",
+            // torch.optim.swa_utils.AveragedModel keeps it beside the averages.
+            () if source.key == "n_averaged" => "how often weights were averaged",
             () if is_counter(&source.name) && initial => "the counters begin anew",
             () if self.waives(&[&source.key, &source.name]) => "waived",
             () => {

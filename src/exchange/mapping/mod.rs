@@ -6,14 +6,20 @@
 
 mod matcher;
 mod pattern;
+mod prefix;
 mod values;
 
+pub use prefix::Prefix;
 pub use values::{Conversion, Loaded, NotFinite};
 
 use self::matcher::Matcher;
+use super::names;
 use super::read::{Checkpoint, Tensor};
-use crate::base::{Kind, Mistakes, Result};
+use crate::base::{Error, Kind, Mistakes, Result, Shown};
 use crate::graph::{Graph, ParamKind};
+
+/// Other sets of weights that are listed.
+const LISTED: usize = 8;
 
 /// What the weights are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +79,13 @@ pub fn wanted(graph: &Graph) -> Vec<Wanted> {
     params.chain(stats).collect()
 }
 
+/// The names under which a file may have a tensor of ours: official, the vanilla model's, torchvision's.
+fn known_names(name: &str) -> [String; 3] {
+    let vanilla = names::vanilla(name);
+    let torchvision = vanilla.trim_start_matches("base_model.").to_owned();
+    [name.to_owned(), vanilla, torchvision]
+}
+
 /// Why a tensor of ours has the values that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
@@ -126,6 +139,7 @@ pub struct Mapping<'a> {
     pub rows: Vec<Row<'a>>,
     /// In the file's order.
     pub dropped: Vec<Dropped<'a>>,
+    pub prefix: Prefix,
 }
 
 impl<'a> Mapping<'a> {
@@ -138,13 +152,58 @@ impl<'a> Mapping<'a> {
         purpose: Purpose,
         waive: &[String],
     ) -> Result<Self> {
-        let mut matcher = Matcher::new(checkpoint, purpose, waive);
-        let rows = wanted(graph).into_iter();
+        let wanted = wanted(graph);
+        let prefix = Prefix::find(&wanted, checkpoint)?;
+        let mut matcher = Matcher::new(checkpoint, &prefix, purpose, waive);
+        let rows = wanted.into_iter();
         let rows = rows.map(|wanted| matcher.row(wanted)).collect();
         let dropped = checkpoint.tensors.iter();
         let dropped = dropped.filter_map(|t| matcher.left_over(t)).collect();
-        matcher.finish(what)?;
-        Ok(Self { rows, dropped })
+        let finished = matcher.finish(what);
+        let mapping = Self {
+            rows,
+            dropped,
+            prefix,
+        };
+        match finished {
+            Ok(()) => Ok(mapping),
+            // Perhaps another set of weights was meant.
+            Err(error) => {
+                let choice = mapping.choice(checkpoint).into_iter();
+                let lines: String = choice.map(|line| format!("\n  {line}")).collect();
+                let message = error.message + &lines;
+                Err(Error { message, ..error })
+            }
+        }
+    }
+
+    /// Which weights of the file were taken, and which others are in it: a line each, where there was a choice.
+    pub fn choice(&self, checkpoint: &Checkpoint) -> Vec<String> {
+        let mut taken = Vec::new();
+        if !checkpoint.taken.is_empty() {
+            taken.push(format!("`{}`", checkpoint.taken.shown()));
+        }
+        if !self.prefix.taken.is_empty() {
+            let prefix = self.prefix.taken.shown();
+            taken.push(format!("names that begin with `{prefix}`"));
+        }
+        let mut lines = Vec::new();
+        if !taken.is_empty() {
+            lines.push(format!("taken: {}", taken.join(", ")));
+        }
+        let others = checkpoint.others.iter().map(|o| (&o.name, o.tensors));
+        let copies = self
+            .prefix
+            .copies
+            .iter()
+            .map(|(name, count)| (name, *count));
+        let all: Vec<_> = others.chain(copies).collect();
+        let some = all.iter().take(LISTED);
+        lines.extend(some.map(|(name, count)| left(name, *count)));
+        if let Some(more @ 1..) = all.len().checked_sub(LISTED) {
+            lines.push(format!("also in the file: {more} more sets of tensors"));
+        }
+        lines
     }
 
     /// Tensors of ours that the file does not give.
@@ -159,6 +218,19 @@ impl<'a> Mapping<'a> {
             mistakes.add("missing", &row.wanted.name);
         }
         mistakes.into_result(Kind::Data, what)
+    }
+}
+
+/// The line for a set of tensors that was not taken.
+fn left(name: &str, count: usize) -> String {
+    let name = name.trim_end_matches('.').shown();
+    match name.is_empty() {
+        true => format!(
+            "also in the file: {count} tensors with nothing before their names, which are read without --take"
+        ),
+        false => format!(
+            "also in the file: {count} tensors of `{name}`; `ffn import --take {name}` reads them instead"
+        ),
     }
 }
 

@@ -54,6 +54,10 @@ fn checkpoint(graph: &Graph, rename: impl Fn(&str) -> String) -> Checkpoint {
     Checkpoint {
         format: Format::PyTorchZip,
         tensors: wanted(graph).into_iter().enumerate().map(tensor).collect(),
+        taken: String::new(),
+        asked: None,
+        others: vec![],
+        not_tensors: vec![],
         extras: vec![],
     }
 }
@@ -256,4 +260,116 @@ fn values_that_are_not_finite_are_named_and_counted() {
         rounded: 1,
     };
     assert_eq!(loaded.conversions["float64"], conversion);
+}
+
+/// What stands before every name is no part of it, whatever it is called.
+#[test]
+fn names_may_begin_with_anything() {
+    let graph = flexible();
+    for prefix in ["model.", "backbone.", "model._orig_mod.", "a.b.module.c."] {
+        let file = checkpoint(&graph, |name| format!("{prefix}{name}"));
+        let mapping = map(&graph, &file, &[]).unwrap();
+        assert!(mapping.rows.iter().all(|row| row.rule == Rule::Official));
+        assert!(mapping.dropped.is_empty() && mapping.prefix.copies.is_empty());
+        let expected = prefix.replace("_orig_mod.", "");
+        assert_eq!(mapping.prefix.taken, expected);
+        assert_eq!(
+            mapping.choice(&file),
+            [format!("taken: names that begin with `{expected}`")]
+        );
+    }
+    let torchvision = checkpoint(&vanilla(), |name| {
+        let name = name.replace("base_model.", "").replace("new_fc.", "fc.");
+        format!("backbone.{name}")
+    });
+    let mapping = map(&graph, &torchvision, &[]).unwrap();
+    assert_eq!(
+        origin(&mapping, "base_model.bn1_8.bias"),
+        (Some("backbone.bn1.bias"), Rule::Torchvision)
+    );
+    assert_eq!(mapping.dropped.len(), 2, "the classifier of another task");
+    let bare = checkpoint(&graph, str::to_owned);
+    assert!(map(&graph, &bare, &[]).unwrap().choice(&bare).is_empty());
+}
+
+/// A file with two checkpoints in one dictionary.
+fn both(first: &str, second: &str) -> Checkpoint {
+    let of = |prefix: &str| checkpoint(&flexible(), |name| format!("{prefix}{name}"));
+    let mut file = of(first);
+    file.tensors.extend(of(second).tensors);
+    file
+}
+
+#[test]
+fn of_two_copies_the_trained_one_is_taken_and_the_other_named() {
+    let graph = flexible();
+    for (first, second, taken) in [
+        ("ema.", "model.", "model."),
+        ("model.", "ema_model.module.", "model."),
+        ("teacher.", "student_network.", "student_network."),
+        ("b.", "a.net.", "b."),
+        ("", "averaged.", ""),
+    ] {
+        let mut file = both(first, second);
+        let other = if taken == first { second } else { first };
+        let mapping = map(&graph, &file, &[]).unwrap();
+        assert_eq!(mapping.prefix.taken, taken, "{first} {second}");
+        let count = wanted(&graph).len();
+        assert_eq!(mapping.prefix.copies, [(other.to_owned(), count)]);
+        assert_eq!(mapping.dropped.len(), count);
+        assert!(!mapping.choice(&file).is_empty());
+        // The other way round on request.
+        file.asked = Some(other.trim_end_matches('.').to_owned());
+        let mapping = map(&graph, &file, &[]).unwrap();
+        assert_eq!(mapping.prefix.taken, other);
+        let sources = mapping.rows.iter().filter_map(|row| row.source);
+        assert_eq!(sources.clone().count(), count);
+        assert!(sources.clone().all(|tensor| tensor.name.starts_with(other)));
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_copy_is_unexpected() {
+    let graph = flexible();
+    let mut file = checkpoint(&graph, |name| format!("model.{name}"));
+    file.tensors
+        .push(floats("model.base_model.strange.weight", &[1], 0.0));
+    file.tensors.push(floats("head.new_fc.bias", &[3], 0.0));
+    let error = map(&graph, &file, &[]).unwrap_err().message;
+    for key in ["model.base_model.strange.weight", "head.new_fc.bias"] {
+        assert!(error.contains(&format!("unexpected {key}")), "{error}");
+    }
+    file = checkpoint(&graph, str::to_owned);
+    file.asked = Some("ema".to_owned());
+    let error = map(&graph, &file, &[]).unwrap_err().message;
+    assert!(
+        error.starts_with("--take ema: neither a dictionary"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_object_where_a_tensor_is_needed_is_named() {
+    let graph = flexible();
+    let mut file = checkpoint(&graph, |name| format!("model.{name}"));
+    file.tensors
+        .retain(|tensor| tensor.name != "model.new_fc.bias");
+    file.not_tensors.push(crate::exchange::read::Extra {
+        path: "model.new_fc.bias".to_owned(),
+        what: "an object of `a.B`".to_owned(),
+    });
+    let error = map(&graph, &file, &[]).unwrap_err().message;
+    let expected = "missing    new_fc.bias: in the file it is an object of `a.B`";
+    assert!(error.contains(expected), "{error}");
+}
+
+/// What `torch.optim.swa_utils.AveragedModel` writes.
+#[test]
+fn averages_of_pytorch_are_a_model() {
+    let graph = flexible();
+    let mut file = checkpoint(&graph, |name| format!("module.{name}"));
+    let count = Tensor::new("n_averaged", vec![], Dtype::Int64, vec![1; 8]).unwrap();
+    file.tensors.insert(0, count);
+    let mapping = map(&graph, &file, &[]).unwrap();
+    assert_eq!(mapping.dropped.len(), 1);
 }

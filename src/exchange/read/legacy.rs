@@ -21,7 +21,7 @@ pub fn is(bytes: &[u8]) -> bool {
     first.is_some_and(|(pickle, _)| *pickle.get(pickle.root) == Object::Long(&MAGIC))
 }
 
-pub fn read(bytes: &[u8], budget: usize) -> Result<Checkpoint> {
+pub fn read(bytes: &[u8], budget: usize, take: Option<&str>) -> Result<Checkpoint> {
     let mut rest = bytes;
     next(&mut rest)?;
     let protocol = next(&mut rest)?;
@@ -40,6 +40,7 @@ pub fn read(bytes: &[u8], budget: usize) -> Result<Checkpoint> {
         storages: &mut storages,
         big_endian: false,
         budget,
+        take,
     };
     state::checkpoint(&pickle, source)
 }

@@ -4,6 +4,8 @@
 //! ("legacy"), safetensors. Nothing in a file is executed and nothing that it claims is believed: sizes are checked
 //! before memory is taken, and all tensors together may have at most 8 times the bytes of their file.
 
+mod dictionaries;
+mod kinds;
 mod legacy;
 mod pickle;
 pub mod safetensors;
@@ -14,8 +16,9 @@ mod zip;
 
 use std::path::Path;
 
-pub use tensor::{Dtype, Floats, Tensor};
+pub use tensor::{Dtype, Floats, Tensor, name_of};
 
+use crate::base::terminal::is_hidden;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// How often a byte of the file may come back in tensors: compressed zeros, and tensors that share a storage.
@@ -25,14 +28,32 @@ const ALLOWANCE: usize = 1 << 20;
 /// Keys are printed: a longer one is a mistake or an attack.
 const MAX_KEY: usize = 512;
 
+/// More dimensions than any tensor of a network has.
+const MAX_DIMENSIONS: usize = 8;
+
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     pub format: Format,
     /// The state dictionary, in the file's order; no name twice.
     pub tensors: Vec<Tensor>,
-    /// Everything else.
+    /// The dictionary of the file that they are from; empty for the whole file.
+    pub taken: String,
+    /// What a person asked for that is no dictionary of the file: the beginning of names, perhaps.
+    pub asked: Option<String>,
+    /// Other dictionaries that may hold a model: averaged weights beside those that were trained.
+    pub others: Vec<Dictionary>,
+    /// What stands in the state dictionary and is no tensor.
+    pub not_tensors: Vec<Extra>,
+    /// Everything else, and those again.
     pub extras: Vec<Extra>,
+}
+
+/// A dictionary of tensors of a file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Dictionary {
+    pub name: String,
+    pub tensors: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +93,20 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>> {
 
 /// The checkpoint in the bytes of a file. Errors do not name the file: see [`at`].
 pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
+    parse_taking(bytes, None)
+}
+
+/// As [`parse`], but of the dictionary called `take`.
+pub fn parse_taking(bytes: &[u8], take: Option<&str>) -> Result<Checkpoint> {
     let budget = bytes
         .len()
         .saturating_mul(EXPANSION)
         .saturating_add(ALLOWANCE);
     match bytes {
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => zip::read(bytes, budget),
-        _ if safetensors::is(bytes) => safetensors::read(bytes),
-        _ if legacy::is(bytes) => legacy::read(bytes, budget),
-        _ => Err(unknown(bytes)),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => zip::read(bytes, budget, take),
+        _ if safetensors::is(bytes) => safetensors::read(bytes, take),
+        _ if legacy::is(bytes) => legacy::read(bytes, budget, take),
+        _ => Err(kinds::unknown(bytes)),
     }
 }
 
@@ -88,28 +114,6 @@ pub fn parse(bytes: &[u8]) -> Result<Checkpoint> {
 pub fn at(path: &Path, error: Error) -> Error {
     let message = format!("`{}`: {}", path.shown(), error.message);
     Error { message, ..error }
-}
-
-/// A file that cannot be read, and what is known about its kind.
-fn unknown(bytes: &[u8]) -> Error {
-    let is_tar = bytes.get(257..262) == Some(b"ustar");
-    let (what, hint) = match bytes {
-        [] => ("the file is empty", "get it again"),
-        [0x1f, 0x8b, ..] => ("compressed with gzip", "unpack it with gunzip"),
-        _ if is_tar => (
-            "a tar archive: either an archive to unpack, or PyTorch's format of before 0.1.10, which is not read",
-            "a file inside may be the checkpoint; otherwise torch.load and torch.save make a new one",
-        ),
-        [0x80, 0..=5, ..] | [b'(' | b']' | b'}' | b'c', ..] => (
-            "a pickle, but not one that torch.save wrote",
-            "load it with the program that wrote it, and torch.save its state_dict()",
-        ),
-        _ => (
-            "neither a PyTorch checkpoint nor safetensors",
-            "expected what torch.save or safetensors.torch.save_file writes",
-        ),
-    };
-    fault(what).hint(hint)
 }
 
 /// A file that is not what it should be.
@@ -127,7 +131,7 @@ fn printable(text: &str) -> String {
 
 /// A tensor's key, which will be printed, compared and written.
 fn checked_key(key: &str) -> Result<()> {
-    match key.len() > MAX_KEY || key.is_empty() || key.chars().any(char::is_control) {
+    match key.len() > MAX_KEY || key.is_empty() || key.chars().any(is_hidden) {
         true => Err(fault(format!(
             "a tensor is called `{}`: expected 1 to {MAX_KEY} printable characters",
             printable(key)

@@ -10,7 +10,9 @@ use ::safetensors::{Dtype as Stored, SafeTensors};
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 
-use super::{Checkpoint, Dtype, Extra, Format, Result, Tensor, fault, printable};
+use super::{
+    Checkpoint, Dtype, Extra, Format, MAX_DIMENSIONS, Result, Tensor, checked_key, fault, printable,
+};
 use crate::base::{Kind, Shown, limits};
 
 /// Where the format keeps what is no tensor.
@@ -35,6 +37,14 @@ pub fn contents(bytes: &[u8]) -> Result<Contents<'_>> {
         let Some(info) = index.info(&key) else {
             continue;
         };
+        checked_key(&key)?;
+        let dimensions = info.shape.len();
+        if dimensions > MAX_DIMENSIONS {
+            let what = format!(
+                "tensor `{key}` has {dimensions} dimensions, expected at most {MAX_DIMENSIONS}"
+            );
+            return Err(fault(what));
+        }
         let (from, to) = info.data_offsets;
         let view = values.get(from..to).unwrap_or_default();
         let view = TensorView::new(info.dtype, info.shape.clone(), view);
@@ -54,7 +64,7 @@ pub fn is(bytes: &[u8]) -> bool {
     parts.is_some_and(|(length, header)| header.first() == Some(&b'{') && length.contains(&0))
 }
 
-pub fn read(bytes: &[u8]) -> Result<Checkpoint> {
+pub fn read(bytes: &[u8], take: Option<&str>) -> Result<Checkpoint> {
     let contents = contents(bytes)?;
     let mut tensors = Vec::new();
     for (key, view) in &contents.tensors {
@@ -81,6 +91,10 @@ pub fn read(bytes: &[u8]) -> Result<Checkpoint> {
         format: Format::SafeTensors,
         extras: extras.collect(),
         tensors,
+        taken: String::new(),
+        asked: take.map(str::to_owned),
+        others: Vec::new(),
+        not_tensors: Vec::new(),
     })
 }
 

@@ -3,20 +3,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::dictionaries::{self, Way};
 use super::pickle::{Object, Pickle, Storage};
 use super::strided::View;
-use super::{Checkpoint, Error, Extra, Format, Result, Tensor, fault, printable};
-
-/// Under what keys training programs keep the state dictionary of the model.
-const NESTS: [&str; 5] = [
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-];
-/// How deep one is looked for.
-const MAX_DEPTH: usize = 4;
+use super::{Checkpoint, Error, Extra, Format, Result, fault, printable};
+use super::{Tensor, checked_key};
+use crate::base::{Kind, limits};
 
 /// The part of a file that holds the storages.
 pub trait Storages {
@@ -32,6 +24,8 @@ pub struct Source<'s> {
     pub big_endian: bool,
     /// Bytes that all tensors together may have.
     pub budget: usize,
+    /// Name of the dictionary that a person asks for.
+    pub take: Option<&'s str>,
 }
 
 /// A tensor of the state dictionary that is still in the file.
@@ -81,37 +75,55 @@ impl Stored<'_> {
 
 /// The state dictionary of a pickle with its values, and the names of everything else.
 pub fn checkpoint(pickle: &Pickle<'_>, mut source: Source<'_>) -> Result<Checkpoint> {
-    let mut extras = Vec::new();
-    let stored = find(pickle, &mut extras)?;
+    let (way, others) = dictionaries::choose(pickle, source.take)?;
+    let asked = source.take.filter(|take| *take != way.name);
+    let mut extras = beside(pickle, &way);
+    let (stored, not_tensors) = entries(pickle, &way);
+    extras.extend(not_tensors.iter().map(|extra| Extra {
+        path: format!("{}{}", prefix(&way.name), printable(&extra.path)),
+        ..extra.clone()
+    }));
     check_names(&stored)?;
     check_sizes(&stored, source.budget)?;
     Ok(Checkpoint {
         format: source.format,
         tensors: load(&stored, &mut source)?,
+        asked: asked.map(str::to_owned),
+        taken: way.name,
+        others,
+        not_tensors,
         extras,
     })
 }
 
-/// Walks down to the state dictionary; what is beside the way is named in `extras`.
-fn find<'p>(pickle: &'p Pickle<'_>, extras: &mut Vec<Extra>) -> Result<Vec<Stored<'p>>> {
-    let (mut dict, mut path) = (pickle.root, String::new());
-    for _ in 0..MAX_DEPTH {
-        let nest = NESTS.into_iter().find_map(|key| {
-            let id = pickle.entry(dict, key)?;
-            let nested = matches!(pickle.get(id), Object::Dict(entries) if !entries.is_empty());
-            nested.then_some((key, id))
-        });
-        let Some((key, inner)) = nest else { break };
-        for (name, value) in entries(pickle, dict) {
-            if value != inner {
-                extras.push(extra(pickle, &path, name, value));
-            }
-        }
-        path = format!("{path}{key}.");
-        dict = inner;
+fn prefix(name: &str) -> String {
+    match name {
+        "" => String::new(),
+        _ => format!("{name}."),
     }
-    let mut stored = Vec::new();
-    for (name, value) in entries(pickle, dict) {
+}
+
+/// What stands beside the way to the state dictionary.
+fn beside(pickle: &Pickle<'_>, way: &Way) -> Vec<Extra> {
+    let mut extras = Vec::new();
+    let mut name = String::new();
+    for (step, next) in way.steps.iter().zip(way.steps.iter().skip(1)) {
+        for &(key, value) in pickle.entries(step.id).iter().filter(|e| e.1 != next.id) {
+            let key = pickle.name(key);
+            extras.push(Extra {
+                path: format!("{name}{key}"),
+                what: pickle.get(value).describe(),
+            });
+        }
+        name = format!("{name}{}.", next.key);
+    }
+    extras
+}
+
+/// The tensors of the state dictionary, and what else is in it.
+fn entries<'p>(pickle: &'p Pickle<'_>, way: &Way) -> (Vec<Stored<'p>>, Vec<Extra>) {
+    let (mut stored, mut others) = (Vec::new(), Vec::new());
+    for &(name, value) in pickle.entries(way.id()) {
         match (pickle.text(name), pickle.get(value)) {
             (Some(key), Object::Tensor(storage, view)) => stored.push(Stored {
                 place: stored.len(),
@@ -121,52 +133,21 @@ fn find<'p>(pickle: &'p Pickle<'_>, extras: &mut Vec<Extra>) -> Result<Vec<Store
                 storage,
                 view,
             }),
-            _ => extras.push(extra(pickle, &path, name, value)),
+            (key, object) => others.push(Extra {
+                path: key.map_or_else(|| pickle.name(name), str::to_owned),
+                what: object.describe(),
+            }),
         }
     }
-    match stored.is_empty() {
-        true => Err(no_tensors(pickle, dict)),
-        false => Ok(stored),
-    }
-}
-
-fn entries<'p>(pickle: &'p Pickle<'_>, dict: usize) -> impl Iterator<Item = (usize, usize)> + 'p {
-    let entries = match pickle.get(dict) {
-        Object::Dict(entries) => entries.as_slice(),
-        _ => &[],
-    };
-    entries.iter().copied()
-}
-
-fn extra(pickle: &Pickle<'_>, path: &str, name: usize, value: usize) -> Extra {
-    let name = match pickle.text(name) {
-        Some(text) => printable(text),
-        None => pickle.get(name).describe(),
-    };
-    Extra {
-        path: format!("{path}{name}"),
-        what: pickle.get(value).describe(),
-    }
-}
-
-fn no_tensors(pickle: &Pickle<'_>, dict: usize) -> Error {
-    let names = entries(pickle, dict).take(8);
-    let names: Vec<String> = names.map(|(name, _)| pickle.get(name).describe()).collect();
-    let held = match names.is_empty() {
-        true => pickle.get(dict).describe(),
-        false => format!("a dictionary with {}", names.join(", ")),
-    };
-    fault(format!("no state dictionary of tensors: it holds {held}")).hint(format!(
-        "the tensors must be at its top or under one of {}",
-        NESTS.join(", ")
-    ))
+    (stored, others)
 }
 
 fn check_names(stored: &[Stored<'_>]) -> Result<()> {
+    limits::WEIGHTS_TENSORS.check(Kind::Data, "its state dictionary", stored.len() as u64)?;
     let mut names = BTreeSet::new();
     for tensor in stored {
-        super::checked_key(tensor.key)?;
-        if !names.insert(super::tensor::name_of(tensor.key)) {
+        checked_key(tensor.key)?;
+        if !names.insert(super::name_of(tensor.key)) {
             return Err(fault(format!("tensor `{}` is there twice", tensor.key)));
         }
     }

@@ -1,6 +1,7 @@
 //! A tensor that is a view of a storage → its values in row-major order.
 
 use super::{Result, fault};
+use crate::base::limits;
 
 /// A view: the value at `index` stands at `offset + Σ index · stride`, counted in values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +33,9 @@ impl View {
         })?;
         let values = |start: usize, count: usize| &storage[start * size..(start + count) * size];
         if end - self.offset == count && self.is_contiguous() {
-            return Ok(values(self.offset, count).to_vec());
+            return limits::collected(values(self.offset, count).iter().copied(), "its values");
         }
-        let mut bytes = Vec::with_capacity(count * size);
+        let mut bytes = limits::reserved(count.saturating_mul(size), "its values")?;
         let mut index = vec![0; self.shape.len()];
         for _ in 0..count {
             let steps = index

@@ -47,7 +47,7 @@ impl Dtype {
 /// A named tensor as it stands in its file.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
-    /// Without the `module.` that PyTorch's data-parallel wrappers put before every key.
+    /// Without what PyTorch's own wrappers put into every key: see [`name_of`].
     pub name: String,
     /// The key in the file.
     pub key: String,
@@ -57,9 +57,25 @@ pub struct Tensor {
     pub bytes: Vec<u8>,
 }
 
-/// The key without the `module.` of data-parallel wrappers.
-pub fn name_of(key: &str) -> &str {
-    key.trim_start_matches("module.")
+/// What PyTorch's wrappers put anywhere into a key: compilation, sharding, recomputing.
+const WRAPPERS: [&str; 3] = [
+    "_orig_mod.",
+    "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module.",
+];
+
+/// The key without what PyTorch's own wrappers put into it, whose names no model has; and without the `module.` of
+/// data-parallel ones, which stands before everything.
+pub fn name_of(key: &str) -> String {
+    let key = key.trim_start_matches("module.");
+    match WRAPPERS.iter().any(|wrapper| key.contains(wrapper)) {
+        false => key.to_owned(),
+        true => {
+            let bare = |name: String, wrapper: &&str| name.replace(*wrapper, "");
+            let name = WRAPPERS.iter().fold(key.to_owned(), bare);
+            name.trim_start_matches("module.").to_owned()
+        }
+    }
 }
 
 impl std::fmt::Debug for Tensor {
@@ -81,7 +97,7 @@ pub struct Floats {
 }
 
 impl Tensor {
-    /// The tensor under its key, once `module.` is taken off.
+    /// The tensor under its key.
     pub fn new(key: &str, shape: Vec<usize>, dtype: Dtype, bytes: Vec<u8>) -> Result<Self> {
         super::checked_key(key)?;
         let count = shape
@@ -93,7 +109,7 @@ impl Tensor {
             return Err(fault(what));
         }
         Ok(Self {
-            name: name_of(key).to_owned(),
+            name: name_of(key),
             key: key.to_owned(),
             shape,
             dtype,
@@ -183,6 +199,25 @@ mod tests {
         assert_eq!((scalar.integer(), scalar.floats()), (Some(7), None));
         assert_eq!(tensor(Dtype::Float32, vec![0; 4]).integer(), None);
         assert_eq!(tensor(Dtype::Float32, vec![0; 4]).name, "a");
+    }
+
+    #[test]
+    fn wrappers_of_pytorch_are_seen_through() {
+        for (key, name) in [
+            ("conv1.weight", "conv1.weight"),
+            ("module.module.conv1.weight", "conv1.weight"),
+            ("_orig_mod.conv1.weight", "conv1.weight"),
+            ("module._orig_mod.conv1.weight", "conv1.weight"),
+            ("_orig_mod.module.conv1.weight", "conv1.weight"),
+            (
+                "model._orig_mod.layer1._orig_mod.0.bias",
+                "model.layer1.0.bias",
+            ),
+            ("_fsdp_wrapped_module.a._checkpoint_wrapped_module.b", "a.b"),
+            ("a.module.b", "a.module.b"),
+        ] {
+            assert_eq!(name_of(key), name);
+        }
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! Calls that a pickle makes: what they would give, put together without calling anything.
 
 use super::super::strided::View;
-use super::super::{Result, fault};
+use super::super::{MAX_DIMENSIONS, Result, fault};
 use super::object::Id;
 use super::{Global, Machine, Object, Storage, globals};
 
-/// More dimensions than any tensor of a network has.
-const MAX_DIMENSIONS: usize = 8;
-
-impl Machine<'_> {
-    pub(super) fn global(&self, id: Id) -> Result<Global> {
+impl<'a> Machine<'a> {
+    pub(super) fn global(&self, id: Id) -> Result<Global<'a>> {
         match self.pickle.get(id) {
             Object::Global(global) => Ok(*global),
             other => Err(fault(format!("{} cannot be called", other.describe()))),
@@ -26,8 +23,8 @@ impl Machine<'_> {
         self.call(global, &arguments)
     }
 
-    /// What a call of an allowed global would give, as far as it is known here.
-    pub(super) fn call(&mut self, global: Global, arguments: &[Id]) -> Result<()> {
+    /// What a call of a global would give, as far as it is known here.
+    pub(super) fn call(&mut self, global: Global<'a>, arguments: &[Id]) -> Result<()> {
         match (global, arguments) {
             (Global::OrderedDict, []) => self.push(Object::Dict(Vec::new())),
             (Global::OrderedDict, [pairs]) => {
@@ -35,31 +32,45 @@ impl Machine<'_> {
                 self.push(Object::Dict(pairs))
             }
             (Global::Tensor, [storage, offset, shape, strides, ..]) => {
-                let view = self.view([*offset, *shape, *strides])?;
-                let storage = match self.pickle.get(*storage) {
-                    Object::Storage(storage) => *storage,
-                    other => {
-                        let what = other.describe();
-                        return Err(fault(format!("a tensor on {what}, expected a storage")));
-                    }
-                };
-                self.push(Object::Tensor(storage, Box::new(view)))
+                self.tensor(*storage, [*offset, *shape, *strides])
             }
-            (Global::Parameter, [data, ..]) => {
-                self.stack.push(*data);
+            (Global::Subclass, [function, _class, arguments, ..]) => {
+                match self.global(*function)? {
+                    Global::Subclass => Err(fault("a tensor of a class inside another")),
+                    _ => self.apply(*function, *arguments),
+                }
+            }
+            (Global::Parameter, [it, ..]) | (Global::Size, [it]) => {
+                self.stack.push(*it);
                 Ok(())
             }
-            (Global::Size, [dimensions]) => {
-                self.stack.push(*dimensions);
-                Ok(())
-            }
+            (Global::Object, [class, ..]) => match self.global(*class)? {
+                Global::Unknown(name) => self.push(Object::Instance(name)),
+                Global::OrderedDict => self.push(Object::Dict(Vec::new())),
+                Global::Opaque(name) => self.push(Object::Opaque(name)),
+                other => Err(fault(format!("an object of {other}"))),
+            },
             (Global::Opaque(name), _) => self.push(Object::Opaque(name)),
+            (Global::Unknown(name), _) => self.push(Object::Instance(name)),
             _ => Err(fault(format!(
-                "{} cannot be made of {} arguments",
-                global.name(),
+                "{global} cannot be made of {} arguments",
                 arguments.len()
             ))),
         }
+    }
+
+    /// A view of a storage. One of values that are not known here is an object of their class.
+    fn tensor(&mut self, storage: Id, view: [Id; 3]) -> Result<()> {
+        let view = self.view(view)?;
+        let object = match self.pickle.get(storage) {
+            Object::Storage(storage) => Object::Tensor(*storage, Box::new(view)),
+            Object::Instance(class) => Object::Instance(*class),
+            other => {
+                let what = other.describe();
+                return Err(fault(format!("a tensor on {what}, expected a storage")));
+            }
+        };
+        self.push(object)
     }
 
     /// The list of pairs that Python 2 makes an OrderedDict of.
@@ -103,17 +114,14 @@ impl Machine<'_> {
         })
     }
 
-    /// State for the object below it: no object here has any.
+    /// State for the object below it. No value that is read here has any; that of others is not looked into.
     pub(super) fn build(&mut self) -> Result<()> {
         self.pop()?;
-        match self.pickle.get(self.top()?) {
-            Object::Dict(_) | Object::Opaque(_) => Ok(()),
-            other => Err(fault(format!("a state for {}", other.describe()))),
-        }
+        self.top().map(drop)
     }
 
     /// A persistent id: `("storage", class, key, location, count)` and, in the legacy format, `None`.
-    pub(super) fn storage(&self, id: Id) -> Result<Storage> {
+    pub(super) fn storage(&self, id: Id) -> Result<Object<'a>> {
         let Object::Tuple(items) = self.pickle.get(id) else {
             return Err(fault("a persistent id that is no tuple"));
         };
@@ -126,18 +134,20 @@ impl Machine<'_> {
                         fault(what).hint("torch.load and torch.save make a file without them")
                     );
                 }
-                let Global::Storage(dtype) = self.global(*class)? else {
-                    return Err(fault("a storage of an unknown class"));
+                let dtype = match self.global(*class)? {
+                    Global::Storage(dtype) => dtype,
+                    Global::Unknown(class) => return Ok(Object::Instance(class)),
+                    _ => return Err(fault("a storage of a class that is none")),
                 };
                 if self.pickle.text(*key).is_none() {
                     return Err(fault("the key of a storage is not text"));
                 }
                 let count = self.pickle.size(*count)?;
-                Ok(Storage {
+                Ok(Object::Storage(Storage {
                     dtype,
                     key: *key,
                     count,
-                })
+                }))
             }
             (Some("module"), _) => Err(globals::refused("the source code of a module")),
             _ => Err(fault("an unknown persistent id, expected a storage")),

@@ -1,10 +1,13 @@
-//! The list of functions and classes that a pickle may name.
+//! The functions and classes that a pickle names.
 
-use super::super::{Dtype, Error, Result, fault, printable};
+use std::fmt;
 
-/// What becomes of a global that is allowed.
+use super::super::{Dtype, Error, Result, fault};
+use super::object::Name;
+
+/// What becomes of a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Global {
+pub enum Global<'a> {
     OrderedDict,
     /// A tensor as a view of a storage.
     Tensor,
@@ -14,19 +17,36 @@ pub enum Global {
     Size,
     /// The class of a storage.
     Storage(Dtype),
+    /// A tensor of a class of its own: the call of another global that is its first argument.
+    Subclass,
+    /// An object of the class that is its first argument.
+    Object,
     /// Part of something beside the weights: its name is all that is kept.
     Opaque(&'static str),
+    /// Of which nothing is known.
+    Unknown(Name<'a>),
 }
 
-/// Module and name of everything that is allowed.
-const ALLOWED: &[(&str, &[&str], Global)] = &[
+/// Module and name of what a checkpoint is made of.
+const KNOWN: &[(&str, &[&str], Global<'static>)] = &[
     ("collections", &["OrderedDict"], Global::OrderedDict),
     (
         "torch._utils",
         &["_rebuild_tensor", "_rebuild_tensor_v2"],
         Global::Tensor,
     ),
-    ("torch._utils", &["_rebuild_parameter"], Global::Parameter),
+    (
+        "torch._utils",
+        &["_rebuild_parameter", "_rebuild_parameter_with_state"],
+        Global::Parameter,
+    ),
+    (
+        "torch._tensor",
+        &["_rebuild_from_type_v2"],
+        Global::Subclass,
+    ),
+    ("copy_reg", OBJECTS, Global::Object),
+    ("copyreg", OBJECTS, Global::Object),
     ("torch", &["Size"], Global::Size),
     ("torch", &["DoubleStorage"], Global::Storage(Dtype::Float64)),
     ("torch", &["FloatStorage"], Global::Storage(Dtype::Float32)),
@@ -99,27 +119,79 @@ const BUILTINS: &[&str] = &[
     "range",
 ];
 
-impl Global {
-    /// The global, if it is on the list.
-    pub fn find(module: &str, name: &str) -> Result<Self> {
-        let found = ALLOWED
+/// What Python calls to make objects of a class without its constructor.
+const OBJECTS: &[&str] = &["_reconstructor", "__newobj__", "__newobj_ex__"];
+
+/// Modules of Python that start programs or run code, and of its built-in functions those that do. Nothing is executed
+/// here whatever a file names; but PyTorch would execute it, so the person must hear of it.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("os", &[]),
+    ("posix", &[]),
+    ("nt", &[]),
+    ("pty", &[]),
+    ("subprocess", &[]),
+    ("_posixsubprocess", &[]),
+    ("commands", &[]),
+    ("popen2", &[]),
+    ("runpy", &[]),
+    ("importlib", &[]),
+    ("imp", &[]),
+    ("ctypes", &[]),
+    ("shutil", &[]),
+    ("socket", &[]),
+    ("webbrowser", &[]),
+    ("code", &[]),
+    ("pdb", &[]),
+    ("bdb", &[]),
+    ("timeit", &[]),
+    ("profile", &[]),
+    ("cProfile", &[]),
+    ("marshal", &[]),
+    ("builtins", RUNNING),
+    ("__builtin__", RUNNING),
+];
+
+const RUNNING: &[&str] = &[
+    "eval",
+    "exec",
+    "execfile",
+    "compile",
+    "open",
+    "input",
+    "breakpoint",
+    "__import__",
+];
+
+impl<'a> Global<'a> {
+    /// The global of that name, unless it is one that runs programs.
+    pub fn find(module: &'a str, name: &'a str) -> Result<Self> {
+        let root = module.split('.').next().unwrap_or(module);
+        let first = name.split('.').next().unwrap_or(name);
+        let runs = PROGRAMS
+            .iter()
+            .any(|(m, names)| *m == root && (names.is_empty() || names.contains(&first)));
+        if runs {
+            return Err(refused(&Name { module, name }.to_string()));
+        }
+        let known = KNOWN
             .iter()
             .find(|(m, names, _)| *m == module && names.contains(&name));
-        found.map(|(.., global)| *global).ok_or_else(|| {
-            let (module, name) = (printable(module), printable(name));
-            refused(&format!("`{module}.{name}`"))
-        })
+        Ok(known.map_or(Self::Unknown(Name { module, name }), |(.., global)| *global))
     }
+}
 
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Global<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Global::OrderedDict => "an OrderedDict",
-            Global::Tensor => "a tensor",
+            Global::Tensor | Global::Subclass => "a tensor",
             Global::Parameter => "a parameter",
             Global::Size => "a shape",
             Global::Storage(_) => "a class of storages",
+            Global::Object => "an object",
             Global::Opaque(name) => name,
-        }
+            Global::Unknown(name) => return name.fmt(f),
+        })
     }
 }
 

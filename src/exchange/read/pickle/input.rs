@@ -52,12 +52,17 @@ impl<'a> Input<'a> {
         self.take(count)
     }
 
-    /// Text up to the end of its line.
-    pub fn line(&mut self) -> Result<&'a str> {
+    /// Bytes up to the end of their line.
+    pub fn line_bytes(&mut self) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let length = rest.iter().position(|&b| b == b'\n');
         let line = self.take(length.ok_or_else(|| fault("a line without end"))?)?;
         self.position += 1;
-        std::str::from_utf8(line).map_err(|_| fault("a line that is not UTF-8"))
+        Ok(line)
+    }
+
+    /// Text up to the end of its line.
+    pub fn line(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(self.line_bytes()?).map_err(|_| fault("a line that is not UTF-8"))
     }
 }

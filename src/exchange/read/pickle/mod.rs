@@ -1,8 +1,9 @@
 //! An unpickler that builds values and executes nothing.
 //!
 //! A pickle is a program for a stack machine. Python's runs it, so that whoever wrote the file decides what is called.
-//! This one knows the values that a checkpoint is made of; a function or class can only be named if it is on the list
-//! in `globals`, and "calling" it puts a value together or gives an [`Object::Opaque`] of which nothing is known.
+//! This one knows the values that a checkpoint is made of, by the list in `globals`: "calling" one of these puts a value
+//! together. Every other function or class gives an [`Object::Instance`], of which the name is all that is known, and
+//! what runs programs is refused.
 //!
 //! Protocols 0 to 5, but for out-of-band buffers and the extension registry. Values live in one arena and refer to
 //! each other by number: sharing and cycles cost nothing, and nothing here is recursive. Memory is bounded by
@@ -13,20 +14,17 @@ mod globals;
 mod input;
 mod object;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 pub use globals::Global;
-pub use object::{Object, Pickle, Storage};
+pub use object::{Id, Object, Pickle, Storage};
 
 use self::input::Input;
-use self::object::Id;
 use super::{Error, Result, fault};
+use crate::base::limits;
 
-/// A checkpoint's pickle has some 200 bytes for each tensor.
-const MAX_BYTES: usize = 8 << 20;
-/// A checkpoint with its optimiser's state has some 30 for each tensor.
-const MAX_OBJECTS: usize = 1 << 20;
+pub const MAX_BYTES: usize = limits::WEIGHTS_PICKLE.most as usize;
+const MAX_OBJECTS: usize = limits::PICKLE_OBJECTS.most as usize;
 
 /// The first pickle in `bytes`, and where it ends.
 pub fn load(bytes: &[u8]) -> Result<(Pickle<'_>, usize)> {
@@ -64,6 +62,12 @@ impl<'a> Machine<'a> {
     fn run(&mut self) -> Result<()> {
         while let Some(op) = self.input.operation()? {
             self.step(op)?;
+            // What is put there again and again is no new object.
+            if self.stack.len() + self.marks.len() > MAX_OBJECTS {
+                return Err(fault(format!(
+                    "more than {MAX_OBJECTS} objects on its stack"
+                )));
+            }
         }
         self.pickle.root = self.pop()?;
         Ok(())
@@ -94,13 +98,13 @@ impl<'a> Machine<'a> {
             b'F' => float_line(input.line()?)?,
             b'G' => Object::Float(f64::from_be_bytes(input.array()?)),
             // Escapes stay as they are written: no key that matters has one.
-            b'S' => Object::Text(Cow::Borrowed(input.line()?.trim_matches(['\'', '"']))),
-            b'V' => Object::Text(Cow::Borrowed(input.line()?)),
+            b'S' => text_or_bytes(unquoted(input.line_bytes()?)),
+            b'V' => text_or_bytes(input.line_bytes()?),
             b'U' => text_or_bytes(input.sized(1)?),
             b'T' => text_or_bytes(input.sized(4)?),
-            0x8c => text(input.sized(1)?)?,
-            b'X' => text(input.sized(4)?)?,
-            0x8d => text(input.sized(8)?)?,
+            0x8c => text_or_bytes(input.sized(1)?),
+            b'X' => text_or_bytes(input.sized(4)?),
+            0x8d => text_or_bytes(input.sized(8)?),
             b'C' => Object::Bytes(input.sized(1)?),
             b'B' => Object::Bytes(input.sized(4)?),
             0x8e | 0x96 => Object::Bytes(input.sized(8)?),
@@ -228,7 +232,7 @@ impl<'a> Machine<'a> {
             b'Q' => {
                 let id = self.pop()?;
                 let storage = self.storage(id)?;
-                self.push(Object::Storage(storage))?;
+                self.push(storage)?;
             }
             _ => return Ok(false),
         }
@@ -336,7 +340,7 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match self.pickle.objects.get_mut(top) {
             Some(Object::List(list)) => list.append(&mut items),
-            Some(Object::Opaque(_)) => {}
+            Some(Object::Opaque(_) | Object::Instance(_)) => {}
             _ => return Err(fault("items for something that is no list")),
         }
         Ok(())
@@ -349,9 +353,13 @@ impl<'a> Machine<'a> {
         if !rest.is_empty() {
             return Err(fault("a key without a value"));
         }
+        let pairs = pairs.iter().map(|&[k, v]| (k, v));
         match self.pickle.objects.get_mut(top) {
-            Some(Object::Dict(dict)) => dict.extend(pairs.iter().map(|&[k, v]| (k, v))),
-            Some(Object::Opaque(_)) => {}
+            Some(Object::Dict(dict)) => dict.extend(pairs),
+            // Whatever its class: what has entries is a dictionary.
+            Some(object @ (Object::Opaque(_) | Object::Instance(_))) => {
+                *object = Object::Dict(pairs.collect());
+            }
             _ => return Err(fault("entries for something that is no dictionary")),
         }
         Ok(())
@@ -396,12 +404,14 @@ fn long(bytes: &[u8]) -> Object<'_> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<Object<'_>> {
-    let text = std::str::from_utf8(bytes).map_err(|_| fault("text that is not UTF-8"))?;
-    Ok(Object::Text(Cow::Borrowed(text)))
+/// Python 2 did not tell them apart, and Python 3 writes file names that are no text as if they were.
+fn text_or_bytes(bytes: &[u8]) -> Object<'_> {
+    std::str::from_utf8(bytes).map_or(Object::Bytes(bytes), Object::Text)
 }
 
-/// Python 2 did not tell them apart.
-fn text_or_bytes(bytes: &[u8]) -> Object<'_> {
-    text(bytes).unwrap_or(Object::Bytes(bytes))
+fn unquoted(line: &[u8]) -> &[u8] {
+    match line {
+        [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
+        _ => line,
+    }
 }

@@ -1,7 +1,5 @@
 //! What a pickle is made of.
 
-use std::borrow::Cow;
-
 use super::super::strided::View;
 use super::super::{Dtype, Result, fault, printable};
 use super::Global;
@@ -17,17 +15,32 @@ pub enum Object<'a> {
     /// Beyond 64 bits: little-endian two's complement.
     Long(&'a [u8]),
     Float(f64),
-    Text(Cow<'a, str>),
+    Text(&'a str),
     Bytes(&'a [u8]),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     /// In the file's order; a key may be there twice.
     Dict(Vec<(Id, Id)>),
-    Global(Global),
+    Global(Global<'a>),
     Storage(Storage),
     Tensor(Storage, Box<View>),
     /// Of a class that is known to be harmless and is not looked into.
     Opaque(&'static str),
+    /// What a class or function of which nothing is known would give. It was not made.
+    Instance(Name<'a>),
+}
+
+/// A class or function as a pickle names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a> {
+    pub module: &'a str,
+    pub name: &'a str,
+}
+
+impl std::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}.{}`", printable(self.module), printable(self.name))
+    }
 }
 
 /// A block of values that stands elsewhere in the file.
@@ -52,7 +65,7 @@ impl<'a> Pickle<'a> {
         self.objects.get(id).unwrap_or(&Object::None)
     }
 
-    pub fn text(&self, id: Id) -> Option<&str> {
+    pub fn text(&self, id: Id) -> Option<&'a str> {
         match self.get(id) {
             Object::Text(text) => Some(text),
             _ => None,
@@ -71,13 +84,27 @@ impl<'a> Pickle<'a> {
         })
     }
 
+    /// Keys and values of a dictionary; of anything else none.
+    pub fn entries(&self, dict: Id) -> &[(Id, Id)] {
+        match self.get(dict) {
+            Object::Dict(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The value under a text key of a dictionary.
     pub fn entry(&self, dict: Id, key: &str) -> Option<Id> {
-        let Object::Dict(entries) = self.get(dict) else {
-            return None;
-        };
-        let found = entries.iter().find(|(k, _)| self.text(*k) == Some(key));
+        let mut entries = self.entries(dict).iter();
+        let found = entries.find(|(k, _)| self.text(*k) == Some(key));
         found.map(|&(_, value)| value)
+    }
+
+    /// A key of a dictionary as it may be printed.
+    pub fn name(&self, key: Id) -> String {
+        match self.text(key) {
+            Some(text) => printable(text),
+            None => self.get(key).describe(),
+        }
     }
 }
 
@@ -95,7 +122,7 @@ impl Object<'_> {
             Object::Tuple(items) => format!("a tuple of {}", items.len()),
             Object::List(items) => format!("a list of {}", items.len()),
             Object::Dict(entries) => format!("a dictionary of {}", entries.len()),
-            Object::Global(global) => global.name().to_owned(),
+            Object::Global(global) => global.to_string(),
             Object::Storage(storage) => {
                 format!("a storage of {} {}", storage.count, storage.dtype.name())
             }
@@ -103,6 +130,7 @@ impl Object<'_> {
                 format!("a tensor {:?} of {}", view.shape, storage.dtype.name())
             }
             Object::Opaque(name) => (*name).to_owned(),
+            Object::Instance(name) => format!("an object of {name}"),
         }
     }
 }

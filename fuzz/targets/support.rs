@@ -1,0 +1,20 @@
+//! Files for what is read from folders.
+
+use std::path::{Path, PathBuf};
+
+/// A folder of this process.
+pub fn folder(name: &str) -> PathBuf {
+    let name = format!("ffn-fuzz-{name}-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The pieces of an input between zero bytes, each as a file of one of these names; what is not there is empty.
+#[allow(dead_code)]
+pub fn write_pieces(folder: &Path, names: &[&str], data: &[u8]) {
+    let mut pieces = data.splitn(names.len(), |&byte| byte == 0);
+    for name in names {
+        std::fs::write(folder.join(name), pieces.next().unwrap_or_default()).unwrap();
+    }
+}
