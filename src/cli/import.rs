@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{options, table};
-use crate::base::{Result, Shown, files, terminal};
+use crate::base::{Kind, Result, Shown, files, terminal};
 use crate::exchange::mapping::{Conversion, Loaded, Mapping, NotFinite, Purpose, Row};
 use crate::exchange::read::{self, Checkpoint, Extra};
 use crate::graph::Graph;
@@ -110,8 +110,13 @@ pub fn run(args: Args) -> Result<()> {
     let checkpoint = checkpoint.map_err(|error| read::at(&args.file, error))?;
     let graph = graph(&experiment.experiment)?;
     let what = format!("checkpoint `{}`", args.file.shown());
-    let mapping = Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &args.waive)
-        .map_err(|error| error.hint("--waive NAME lets a tensor be as it is"))?;
+    let mapping =
+        Mapping::new(&what, &graph, &checkpoint, Purpose::Whole, &args.waive).map_err(|error| {
+            match error.kind {
+                Kind::Usage => error,
+                _ => error.hint("--waive NAME lets a tensor be as it is"),
+            }
+        })?;
     let loaded = mapping.load(args.allow_non_finite).map_err(|error| {
         read::at(&args.file, error).hint("--allow-non-finite takes them as they are")
     })?;

@@ -129,7 +129,7 @@ fn chosen(asked: &str, counts: &BTreeMap<&str, usize>, checkpoint: &Checkpoint) 
         false => format!("there are {}", there.join(", ")),
     };
     Err(Error::new(
-        Kind::Data,
+        Kind::Usage,
         format!(
             "--take {}: neither a dictionary of the file nor before any name of the model; {there}",
             asked.shown()
