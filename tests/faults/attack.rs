@@ -260,7 +260,7 @@ fn kills_cost_nothing() {
                 "after {kills} kills"
             );
             expect(
-                &run(&["verify", place.only_run("killed").to_str().unwrap()]),
+                &ffn(&["verify", place.only_run("killed").to_str().unwrap()]),
                 0,
             );
             fs::remove_dir_all(&out).unwrap();
