@@ -81,13 +81,16 @@ fn loading_counts_clips_and_frames() {
 
 #[test]
 fn nothing_to_measure_is_an_error() {
-    for flag in ["--batch", "--repeats"] {
+    for (flag, most) in [("--batch", 65_536), ("--repeats", 1_000_000)] {
         let output = bench(&["eval", TINY, flag, "0"]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert_eq!(
             error,
-            format!("error: {flag}: expected at least 1, found 0\n")
+            format!(
+                "error: invalid value '0' for '{flag} <N>': expected a number from 1 to {most}\n\n\
+                 For more information, try '--help'.\n"
+            )
         );
     }
 }

@@ -3,12 +3,18 @@
 //! that is asked to end removes its own.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::files::{TEMPORARY, sha256};
+
+/// How long a process waits for another that writes the same file.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What this process has under work.
 static UNDER_WORK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -27,10 +33,7 @@ impl Temporary {
         let path = place(target);
         loop {
             let file = open(&path)?;
-            match file.lock() {
-                Err(e) if e.kind() == ErrorKind::Unsupported => {}
-                locked => locked?,
-            }
+            lock(&file)?;
             // The one before may have given it its name meanwhile.
             if is_at(&file, &path) {
                 file.set_len(0)?;
@@ -142,6 +145,23 @@ fn open(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// Waits for another process that writes the same, but not for ever.
+fn lock(file: &File) -> std::io::Result<()> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::Error(e)) if e.kind() != ErrorKind::Unsupported => return Err(e),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let what = "another process has it under work";
+                return Err(std::io::Error::new(ErrorKind::WouldBlock, what));
+            }
+            // Of file systems without locks the second writer wins.
+            _ => return Ok(()),
+        }
+    }
+}
+
 /// Whether the file is still the one that has this path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
@@ -156,4 +176,65 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("model.pth");
+        fs::write(place(&target), "half of an older file, which is longer").unwrap();
+        let mut temporary = Temporary::of(&target).unwrap();
+        temporary.file().write_all(b"whole").unwrap();
+        temporary.persist(&target).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, victim) = (folder.path().join("a"), folder.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, place(&target)).unwrap();
+        assert!(Temporary::of(&target).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn many_writers_of_one_file_leave_one_of_their_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = &folder.path().join("a");
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let mut temporary = Temporary::of(target).unwrap();
+                        temporary.file().write_all(&[writer; 1000]).unwrap();
+                        temporary.persist(target).unwrap();
+                    }
+                });
+            }
+        });
+        let found = fs::read(target).unwrap();
+        assert!(found.len() == 1000 && found.iter().all(|byte| *byte == found[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_draft_goes_with_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("bundle");
+        fs::create_dir_all(place(&target).join("left")).unwrap();
+        let draft = Draft::of(&target).unwrap();
+        assert_eq!(fs::read_dir(draft.path()).unwrap().count(), 0);
+        fs::write(draft.path().join("case.json"), "{}").unwrap();
+        drop(draft);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -22,6 +22,11 @@ pub fn batch(text: &str) -> Result<usize, String> {
     number(text, 1..=limits::BATCH.most)
 }
 
+/// `--frames`, where it takes one number.
+pub fn frames(text: &str) -> Result<usize, String> {
+    number(text, 1..=limits::FRAMES.most)
+}
+
 /// `--size`.
 pub fn pixels(text: &str) -> Result<usize, String> {
     number(text, 16..=limits::PIXELS.most)

@@ -648,7 +648,7 @@ fn verify_program_invalid() {
     refused("overlaps another buffer", |p| {
         p.buffers.iter_mut().for_each(|buffer| buffer.offset = 0);
     });
-    refused("needs", |p| p.arena -= 1);
+    refused("reaches beyond its end", |p| p.arena -= 1);
     refused("is never written", |p| {
         p.backward.clear();
         p.forward.pop();

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::count;
 use crate::base::{Result, terminal};
 use crate::bench::{Loading, Timing, Work, measure, process};
 use crate::cli::data::Selection;
@@ -54,9 +53,9 @@ pub fn run(args: &Args) -> Result<()> {
     let found = args.selection.find()?;
     let experiment = &found.loaded.experiment;
     let workers = thread_count(args.workers);
-    let batches = count("--steps", args.steps)?;
+    let batches = args.steps;
     let mut work = Loading::new(found.dataset, experiment, workers, batches);
-    let timing = measure(&mut work, count("--repeats", args.repeats)?)?;
+    let timing = measure(&mut work, args.repeats)?;
     let report = Report {
         work: "loader",
         experiment: args.selection.experiment.clone(),

@@ -71,7 +71,7 @@ struct ComputeArgs {
 #[derive(Debug, clap::Args)]
 struct EvalArgs {
     /// Frames of a clip, instead of the method's largest.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = options::frames)]
     frames: Option<usize>,
 
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.work {
         Subject::Train(args) => {
             let experiment = spec::load(&args.file)?.experiment;
-            let clips = count("--batch", args.batch.unwrap_or(experiment.train.batch))?;
+            let clips = args.batch.unwrap_or(experiment.train.batch);
             let executor = executor(&args, &experiment)?;
             let work = || Training::new(&experiment, clips, executor);
             compute(&args, executor, ("training step", clips), work)
@@ -93,25 +93,15 @@ pub fn run(args: Args) -> Result<()> {
         }) => {
             let experiment = spec::load(&args.file)?.experiment;
             let views = evaluation_batch(&experiment.eval);
-            let clips = count("--batch", args.batch.unwrap_or(views))?;
+            let clips = args.batch.unwrap_or(views);
             let largest = experiment.method.frames().last().copied();
-            let frames = count("--frames", frames.or(largest).unwrap_or(1))?;
+            let frames = frames.or(largest).unwrap_or(1);
             let executor = executor(&args, &experiment)?;
             let work = || Evaluating::new(&experiment, frames, clips, executor);
             compute(&args, executor, ("evaluation", clips), work)
         }
         Subject::Data(args) => data::run(&args),
         Subject::Algorithms(args) => algorithms::run(&args),
-    }
-}
-
-fn count(flag: &str, value: usize) -> Result<usize> {
-    match value {
-        0 => Err(Error::new(
-            Kind::Usage,
-            format!("{flag}: expected at least 1, found 0"),
-        )),
-        value => Ok(value),
     }
 }
 
@@ -215,7 +205,7 @@ fn compute<W: Work>(
         Device::Cuda(_) => Some(Limits::measure(executor)?),
     };
     let mut work = work()?;
-    let timing = measure(&mut work, count("--repeats", args.repeats)?)?;
+    let timing = measure(&mut work, args.repeats)?;
     let (peak_bytes, peak_of) = match executor.device {
         Device::Cpu => (process::peak_bytes(), "the whole process"),
         Device::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Bound, Claim, Member, Quantity, Suite};
-use crate::base::terminal::is_hidden;
 use crate::spec::decode::nearest;
 use crate::spec::rules::{self, Findings};
 
@@ -67,15 +66,6 @@ fn unique<'s>(
         findings
             .mistake(format!("the name of a {what} is empty"))
             .at(path, "no name");
-        return;
-    }
-    if let Some(sign) = name.chars().find(|sign| is_hidden(*sign)) {
-        let sign = sign.escape_default();
-        findings
-            .mistake(format!(
-                "the name of a {what} holds `{sign}`, which nobody sees"
-            ))
-            .at(path, "a control character, or a mark of direction");
         return;
     }
     match known.get(name) {
@@ -236,42 +226,5 @@ impl Checked<'_> {
                 .mistake(format!("the quantity is never {value}"))
                 .at(path, format!("from {} to {}", legal.start(), legal.end()));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    /// What is wrong with a suite whose member and claim have these names.
-    fn mistakes(member: &str, claim: &str) -> String {
-        let text = format!(
-            "Suite(name: \"s\", members: [(name: {member:?}, experiment: \"tiny.ron\")],
-             claims: [(id: {claim:?}, quantity: Parameters(run: {member:?}), is: AtLeast(1))])"
-        );
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/experiments");
-        let suite = crate::spec::suite::parse("s.ron", &text, &folder);
-        suite.map_or_else(|error| error.to_string(), |_| String::new())
-    }
-
-    #[test]
-    fn names_hold_nothing_that_nobody_sees() {
-        for (name, shown) in [
-            ("a\u{1b}[31m", "\\u{1b}"),
-            ("a\nb", "\\n"),
-            ("a\u{202e}b", "\\u{202e}"),
-        ] {
-            let member = mistakes(name, "c");
-            assert!(
-                member.contains(&format!("a member holds `{shown}`")),
-                "{member}"
-            );
-            let claim = mistakes("m", name);
-            assert!(
-                claim.contains(&format!("a claim holds `{shown}`")),
-                "{claim}"
-            );
-        }
-        assert_eq!(mistakes("TSM, 16 <über>", "gap 4|2"), "");
     }
 }
