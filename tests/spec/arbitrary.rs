@@ -91,7 +91,8 @@ fn model() -> impl Strategy<Value = Model> {
 
 /// Any characters that a relative path may have.
 fn file() -> impl Strategy<Value = String> {
-    "[^/\\\\:\\x00][^\\\\:\\x00]{0,12}"
+    let seen = |path: &String| !path.contains(ffn::base::terminal::is_hidden);
+    "[^/\\\\:\\pC][^\\\\:\\pC]{0,12}".prop_filter("a character that cannot be seen", seen)
 }
 
 fn ascending(most: usize) -> impl Strategy<Value = Vec<usize>> {
@@ -236,7 +237,7 @@ fn clips() -> impl Strategy<Value = TrainClips> {
     let flip = prop_oneof![
         Just(Flip::Off),
         Just(Flip::Mapped {
-            classes: vec![("to \"left\"\n".into(), "to right".into())]
+            classes: vec![("to \"left\"".into(), "to right".into())]
         }),
     ];
     let branches = select(&[BranchFrames::Independent, BranchFrames::Synchronized][..]);

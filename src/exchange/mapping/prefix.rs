@@ -118,7 +118,12 @@ fn chosen(asked: &str, counts: &BTreeMap<&str, usize>, checkpoint: &Checkpoint) 
     }
     let dictionaries = checkpoint.others.iter().map(|other| other.name.as_str());
     let taken = std::iter::once(checkpoint.taken.as_str());
-    let there = dictionaries.chain(taken).chain(counts.keys().copied());
+    // A block's names are those of the graph after other blocks' too, by chance: what is no copy is not offered.
+    let most = counts.values().copied().max().unwrap_or_default();
+    let copies = counts.iter().filter(|(_, count)| 2 * **count >= most);
+    let there = dictionaries
+        .chain(taken)
+        .chain(copies.map(|(prefix, _)| *prefix));
     let there: Vec<String> = there
         .filter(|name| !name.is_empty())
         .take(LISTED)
