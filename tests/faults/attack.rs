@@ -107,12 +107,7 @@ impl Chance {
             let (a, b) = (*self.of(&places), *self.of(&places));
             let start = a.min(b);
             let near = |&at: &usize| (start..=a.max(b).min(start + 24)).contains(&at);
-            let end = places
-                .iter()
-                .copied()
-                .filter(near)
-                .next_back()
-                .unwrap_or(start);
+            let end = places.iter().copied().rfind(near).unwrap_or(start);
             match self.below(3) {
                 0 => text.insert_str(start, self.of::<&str>(&WORDS)),
                 1 => text.replace_range(start..end, self.of::<&str>(&WORDS)),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::options::{self, MachineOptions};
 use super::{print_json, table};
-use crate::base::{Error, Kind, Result, terminal};
+use crate::base::{Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
 use crate::exec::{Device, EngineKind, Executor};
