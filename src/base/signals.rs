@@ -6,9 +6,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::flag;
-use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::temporary;
@@ -27,10 +26,36 @@ pub fn hear() {
         // Where an allocation fails that nobody checks, Rust says so and aborts: that is the code of memory.
         let always = Arc::new(AtomicBool::new(true));
         let _ = flag::register_conditional_shutdown(SIGABRT, NO_MEMORY, always);
-        if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
-            std::thread::spawn(move || signals.forever().for_each(act));
-        }
+        listen();
     });
+}
+
+#[cfg(unix)]
+fn listen() {
+    use signal_hook::consts::SIGHUP;
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let heard = heard.filter(|signal| !is_ignored(*signal));
+    if let Ok(mut signals) = signal_hook::iterator::Signals::new(heard) {
+        std::thread::spawn(move || signals.forever().for_each(act));
+    }
+}
+
+/// Elsewhere signals set a flag that is looked at now and then.
+#[cfg(not(unix))]
+fn listen() {
+    for signal in [SIGINT, SIGTERM] {
+        let raised = Arc::new(AtomicBool::new(false));
+        if flag::register(signal, raised.clone()).is_ok() {
+            std::thread::spawn(move || {
+                loop {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    if raised.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                        act(signal);
+                    }
+                }
+            });
+        }
+    }
 }
 
 /// From now on `handler` decides what a signal does; it may call [`exit`].
@@ -43,6 +68,18 @@ pub fn on_request(handler: impl FnMut(i32) + Send + 'static) {
 pub fn exit(code: i32) -> ! {
     temporary::remove_all();
     std::process::exit(code)
+}
+
+/// Whether the process was started so that a signal does nothing, as `nohup` does it with SIGHUP: that stays so.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: with no new action `sigaction` only writes the present one into `present`, which it may, because it is a
+    // whole one of ours; all of its fields are integers and a pointer, for which zeros are values.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut present) == 0
+            && present.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 fn act(signal: i32) {

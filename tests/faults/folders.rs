@@ -190,6 +190,11 @@ fn a_folder_that_is_removed_does_not_come_back() {
         &place,
         |folder| while fs::remove_dir_all(folder).is_err() {},
     );
-    expect(&output, 5);
+    // Some of it may be gone before the rest is.
+    assert!(
+        matches!(output.status.code(), Some(5 | 8)),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(fs::read_dir(place.path("r")).unwrap().count(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
@@ -41,6 +41,32 @@ fn a_signal_is_heard_while_a_model_is_built() {
         );
         assert_eq!(status.code(), Some(75), "{signal}");
     }
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    let place = Place::new();
+    let long = place.experiment("long.ron", |text| text.replace("epochs: 4", "epochs: 200"));
+    let program = limited(&["run", &long, "--out", &place.text("r")]);
+    // As `nohup` starts it.
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", "trap '' HUP; exec \"$@\"", "nohup"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    for _ in 0..3 {
+        kill(&child, "-HUP");
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 fn temporaries(folder: &Path) -> Vec<String> {
