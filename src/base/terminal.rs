@@ -15,7 +15,7 @@ pub fn print(text: impl Display) -> Result<()> {
     print_exactly(&in_lines(&text.to_string()))
 }
 
-/// As [`print`], to the byte: for JSON and other formats with escapes of their own.
+/// As [`print()`], to the byte: for JSON and other formats with escapes of their own.
 pub fn print_exactly(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
@@ -32,7 +32,7 @@ pub fn line(text: impl Display) -> Result<()> {
     print(format_args!("{text}\n"))
 }
 
-/// As [`print`], while work is under way, which goes on where nobody reads: what is said stands in a file too.
+/// As [`print()`], while work is under way, which goes on where nobody reads: what is said stands in a file too.
 pub fn tell(text: impl Display) {
     let _ = print(text);
 }

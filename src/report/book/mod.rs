@@ -5,8 +5,8 @@
 //! plain mdBook, and renders that. A reference to a run that is missing, unfinished, damaged or stale
 //! ([`source`](super::source)), and a figure that somebody typed on a results page (`figures`), are mistakes with
 //! page, line and column; nothing is written then. The book may be somebody else's, and so may the runs: no program of
-//! its settings runs unasked, nothing leads out of its folder ([`settings`]), and every text that comes from a run or a
-//! file goes through [`escape`]. Analyses that a figure is drawn from are asked for first
+//! its settings runs unasked, nothing leads out of its folder (`settings.rs`), and every text that comes from a run or a
+//! file goes through `report/escape`. Analyses that a figure is drawn from are asked for first
 //! ([`Source::analyse`]).
 //!
 //! ```text
