@@ -15,6 +15,7 @@ const EXPERIMENT: &str = r#"Experiment(
     model: Tsm(backbone: ResNet18, dropout: 0.5, init: Random),
     method: Vanilla(frames: 8),
     data: SomethingV2(pins: "p.ron", class_count: 2, train_count: 1, validation_count: 1),
+    train: (batch: 1),
     eval: (frames: [8]),
 )"#;
 
