@@ -10,32 +10,48 @@ use super::Program;
 /// Offsets are multiples of this many words: a cache line.
 const ALIGNMENT: usize = 16;
 
+/// A buffer that has its range.
+struct Placed {
+    offset: usize,
+    end: usize,
+    first: usize,
+    last: usize,
+}
+
 /// Sets every buffer's offset and the length of the arena.
 pub fn plan(program: &mut Program) {
     let alive = lifetimes(program);
     let mut order: Vec<usize> = (0..program.buffers.len()).collect();
     order.sort_by_key(|&id| std::cmp::Reverse(program.buffers[id].words()));
-    let mut placed: Vec<usize> = Vec::new();
+    // By offset.
+    let mut placed: Vec<Placed> = Vec::new();
     program.arena = 0;
     for id in order {
         let Some(life) = &alive[id] else { continue };
-        let overlapping = |other: &&usize| {
-            let other = alive[**other].as_ref();
-            other.is_some_and(|o| o.start() <= life.end() && life.start() <= o.end())
-        };
+        let (first, last) = (*life.start(), *life.end());
+        let words = program.buffers[id].words();
         let mut offset = 0;
-        // `placed` is sorted by offset: the first gap that is wide enough.
-        for &other in placed.iter().filter(overlapping) {
-            let other = &program.buffers[other];
-            if offset + program.buffers[id].words() <= other.offset {
+        // The first gap that is wide enough.
+        for other in &placed {
+            if last < other.first || other.last < first {
+                continue;
+            }
+            if offset + words <= other.offset {
                 break;
             }
-            offset = offset.max((other.offset + other.words()).next_multiple_of(ALIGNMENT));
+            offset = offset.max(other.end.next_multiple_of(ALIGNMENT));
         }
+        let end = offset + words;
         program.buffers[id].offset = offset;
-        program.arena = program.arena.max(offset + program.buffers[id].words());
-        let at = placed.partition_point(|&other| program.buffers[other].offset <= offset);
-        placed.insert(at, id);
+        program.arena = program.arena.max(end);
+        let at = placed.partition_point(|other| other.offset <= offset);
+        let own = Placed {
+            offset,
+            end,
+            first,
+            last,
+        };
+        placed.insert(at, own);
     }
 }
 
