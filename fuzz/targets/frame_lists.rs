@@ -6,7 +6,6 @@ mod support;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ffn::data::dataset::{Dataset, OpenOptions};
 use ffn::spec::Experiment;
 use libfuzzer_sys::fuzz_target;
 
@@ -31,13 +30,7 @@ static EXPERIMENT_AND_ROOT: LazyLock<(Experiment, PathBuf)> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let (experiment, root) = &*EXPERIMENT_AND_ROOT;
     support::write_pieces(root, &["train.txt", "validation.txt", "classes.txt"], data);
-    let options = OpenOptions {
-        root: Some(root.clone()),
-        base: root,
-        unpinned: true,
-        progress: &|_, _, _| {},
-    };
-    if let Ok(dataset) = Dataset::find(experiment, &options) {
+    if let Some(dataset) = support::find(experiment, root) {
         assert_eq!(dataset.classes.len(), 2);
         assert!(dataset.train.iter().all(|sample| sample.label < 2));
     }

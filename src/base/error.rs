@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::Shown;
 
-/// What went wrong, as far as the exit code is concerned; see `cli::exit_codes` for the numbers.
+/// What went wrong, as far as the exit code is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Flags or arguments that make no sense together.
@@ -34,6 +34,26 @@ pub enum Kind {
     Unread,
     /// Stopped on request with everything saved; the run can be resumed.
     Stopped,
+}
+
+impl Kind {
+    /// The exit code of a process that ends with such an error; `cli::exit_codes` says what they mean.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Mismatch => 1,
+            Self::Usage => 2,
+            Self::Experiment => 3,
+            Self::Data => 4,
+            Self::Run => 5,
+            Self::Diverged => 6,
+            Self::Device => 7,
+            Self::Io => 8,
+            Self::Refuted => 9,
+            Self::Unsettled => 10,
+            Self::Stopped => 75,
+            Self::Unread => 141,
+        }
+    }
 }
 
 /// An error with a message for the person who can mend it.

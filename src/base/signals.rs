@@ -10,10 +10,7 @@ use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::temporary;
-
-/// The exit code of [`super::Kind::Device`].
-const NO_MEMORY: i32 = 7;
+use super::{Kind, temporary};
 
 type Handler = Box<dyn FnMut(i32) + Send>;
 
@@ -24,8 +21,9 @@ pub fn hear() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Where an allocation fails that nobody checks, Rust says so and aborts: that is the code of memory.
+        let no_memory = i32::from(Kind::Device.exit_code());
         let always = Arc::new(AtomicBool::new(true));
-        let _ = flag::register_conditional_shutdown(SIGABRT, NO_MEMORY, always);
+        let _ = flag::register_conditional_shutdown(SIGABRT, no_memory, always);
         listen();
     });
 }

@@ -41,8 +41,7 @@ pub fn run(args: Args) -> Result<()> {
     if args.json {
         return print_json(&devices);
     }
-    terminal::print(format_args!("{}", text(&devices)))?;
-    Ok(())
+    terminal::print(text(&devices))
 }
 
 fn text(Devices { cpu, cuda, .. }: &Devices) -> String {

@@ -24,7 +24,7 @@ pub fn run(args: Args) -> Result<()> {
         terminal::line(format_args!("the same experiment: {}", before.identity()))?;
         return Ok(());
     }
-    terminal::print(format_args!("{}", spec::table(&differences)))?;
+    terminal::print(spec::table(&differences))?;
     let message = format!("the experiments differ in {} fields", differences.len());
     Err(Error::new(Kind::Mismatch, message))
 }

@@ -92,8 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let rows = summaries.iter();
     let rows: Vec<_> = rows.map(|s| results::row(&subject.name, s)).collect();
-    terminal::print(format_args!("{}", results::table(&rows)))?;
-    Ok(())
+    terminal::print(results::table(&rows))
 }
 
 fn run_surface(args: &Args) -> Result<()> {
@@ -118,8 +117,7 @@ fn run_surface(args: &Args) -> Result<()> {
     }
     let trained = experiment.method.frames();
     let told = surface::describe(&surface.content, Some(&latency.content), trained);
-    terminal::line(format_args!("{}\n\n{told}", subject.folder.name()))?;
-    Ok(())
+    terminal::line(format_args!("{}\n\n{told}", subject.folder.name()))
 }
 
 /// Only what the run's own engine says of a finished run is kept.

@@ -1,6 +1,4 @@
-//! Exit codes. `ffn --help` prints them from here.
-
-use crate::base::Kind;
+//! What the exit codes of [`crate::base::Kind`] mean, for `ffn --help`.
 
 pub const HELP: &str = "\
 Exit codes:
@@ -17,20 +15,3 @@ Exit codes:
    10  no claim of a suite failed, but one is inconclusive
    75  stopped on request or by --max-minutes, everything saved; run again to resume
   141  nobody reads the output any more, as `| head` ends it";
-
-pub fn of(kind: Kind) -> u8 {
-    match kind {
-        Kind::Mismatch => 1,
-        Kind::Usage => 2,
-        Kind::Experiment => 3,
-        Kind::Data => 4,
-        Kind::Run => 5,
-        Kind::Diverged => 6,
-        Kind::Device => 7,
-        Kind::Io => 8,
-        Kind::Refuted => 9,
-        Kind::Unsettled => 10,
-        Kind::Stopped => 75,
-        Kind::Unread => 141,
-    }
-}

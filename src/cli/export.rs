@@ -97,12 +97,11 @@ pub fn run(args: Args) -> Result<()> {
         Format::Onnx => source.onnx(args.frames, args.branch)?,
     };
     files::write_atomic(&out, &written.bytes)?;
-    terminal::line(format_args!("{}", out.shown()))?;
+    terminal::line(out.shown())?;
     terminal::line(format_args!("  holds   {}", written.holds))?;
     terminal::line(format_args!("  from    {}", source.describe()))?;
     terminal::line(format_args!("  size    {} bytes", written.bytes.len()))?;
-    terminal::line(format_args!("  sha256  {}", files::sha256(&written.bytes)))?;
-    Ok(())
+    terminal::line(format_args!("  sha256  {}", files::sha256(&written.bytes)))
 }
 
 impl Args {

@@ -127,7 +127,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.json {
         true => super::print_json(&report),
         false => {
-            terminal::print(format_args!("{}", report.text()))?;
+            terminal::print(report.text())?;
             Ok(())
         }
     }
@@ -150,7 +150,7 @@ fn write(out: &Path, loaded: Loaded, base: &Path) -> Result<Output> {
     // Paths in an experiment start at its folder.
     let file = out.strip_prefix(base).unwrap_or(out).shown();
     Ok(Output {
-        file: out.shown().to_string(),
+        file: out.shown(),
         tensors: state.floats.len() + state.counters.len(),
         init: format!("Pretrained(file: \"{file}\", sha256: Some(\"{sha256}\"))"),
         sha256,
@@ -171,7 +171,7 @@ impl Report {
             why: dropped.why,
         });
         Self {
-            file: file.shown().to_string(),
+            file: file.shown(),
             format: checkpoint.format.name(),
             sha256: files::sha256(bytes),
             choice: mapping.choice(checkpoint),

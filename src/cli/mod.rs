@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
                 Kind::Experiment => terminal::say_exactly(&error.to_string()),
                 _ => terminal::say(format_args!("error: {error}")),
             }
-            ExitCode::from(exit_codes::of(error.kind))
+            ExitCode::from(error.kind.exit_code())
         }
     }
 }

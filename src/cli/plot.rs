@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<()> {
     for figure in &gathered.figures {
         let path = args.out.join(figure.file());
         files::write_atomic(&path, figure.svg.as_bytes())?;
-        terminal::line(format_args!("{}", path.shown()))?;
+        terminal::line(path.shown())?;
     }
     for sentence in &gathered.missing {
         terminal::say(sentence);

@@ -126,7 +126,7 @@ impl Classifier {
         let graph = self.model.graph();
         let branch = graph.branches.get(graph.branch_for(self.frames));
         Ok(Answer {
-            video: video.shown().to_string(),
+            video: video.shown(),
             frames: self.frames,
             branch: branch.copied().unwrap_or(self.frames),
             top: ranked

@@ -43,6 +43,5 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .map(|table| table.render(args.format))
         .collect();
-    terminal::print(format_args!("{}", tables.join("\n")))?;
-    Ok(())
+    terminal::print(tables.join("\n"))
 }

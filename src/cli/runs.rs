@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<()> {
         "data",
         "top-1 by frames",
     ];
-    terminal::print(format_args!("{}", table::render(&header, &rows)))?;
+    terminal::print(table::render(&header, &rows))?;
     match errors.is_empty() {
         true => Ok(()),
         false => Err(unreadable(&errors)),

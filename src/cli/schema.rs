@@ -22,6 +22,5 @@ pub fn run(args: Args) -> Result<()> {
         File::Experiment => spec::schema(),
         File::Suite => spec::suite_schema(),
     };
-    terminal::print(schema)?;
-    Ok(())
+    terminal::print(schema)
 }

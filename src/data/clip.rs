@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::augment::Augmentation;
 use super::sampling::{self, Draw};
-use super::video::{Held, Picture, Source, Video, VideoError};
+use super::video::{ClipMemory, Picture, Source, Video, VideoError};
 use super::{crop, transform};
 use crate::base::limits;
 use crate::base::rng::{Purpose, Stream};
@@ -117,7 +117,7 @@ struct Views {
     places: BTreeMap<usize, usize>,
     /// For each picture its views, the same number of each.
     views: Vec<Vec<Picture>>,
-    held: Held,
+    held: ClipMemory,
 }
 
 impl Views {
@@ -129,7 +129,7 @@ impl Views {
                 .fold(count, usize::saturating_mul),
             places: BTreeMap::new(),
             views: Vec::new(),
-            held: Held::default(),
+            held: ClipMemory::default(),
         }
     }
 

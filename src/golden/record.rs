@@ -63,8 +63,8 @@ pub fn record(recipe: &Recipe, out: &Path, update: bool) -> Result<Recorded> {
     let draft = Draft::of(out).map_err(|e| Error::io("write into", parent, &e))?;
     let comparison = write(recipe, draft.path()).map_err(|error| {
         // Nobody has seen the draft: the bundle is what a person asked for.
-        let (draft, out) = (draft.path().shown().to_string(), out.shown());
-        let message = error.message.replace(&draft, &out.to_string());
+        let (draft, out) = (draft.path().shown(), out.shown());
+        let message = error.message.replace(&draft, &out);
         Error { message, ..error }
     })?;
     let files = place(draft.path(), out)?;

@@ -61,13 +61,13 @@ pub fn load_document(path: &Path) -> Result<Document> {
         )?)));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    suite::parse(&path.shown().to_string(), &text, folder).map(Document::Suite)
+    suite::parse(&path.shown(), &text, folder).map(Document::Suite)
 }
 
 fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
     let size = text.len() as u64;
     limits::EXPERIMENT.check(Kind::Experiment, &format!("`{}`", path.shown()), size)?;
-    let (experiment, warnings) = parse(&path.shown().to_string(), text)?;
+    let (experiment, warnings) = parse(&path.shown(), text)?;
     Ok(Loaded {
         experiment,
         base: path.parent().unwrap_or(Path::new("")).to_path_buf(),

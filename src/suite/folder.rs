@@ -60,7 +60,7 @@ pub fn write_verdicts(folder: &Working, verdicts: &[Judged]) -> Result<()> {
 pub fn read(folder: &Folder) -> Result<Suite> {
     let path = folder.join(SUITE);
     let text = files::read_text(&path, limits::SUITE)?;
-    let name = path.shown().to_string();
+    let name = path.shown();
     Ok(spec::suite::parse(&name, &text, folder.path())?.suite)
 }
 

@@ -11,9 +11,6 @@ use crate::base::{Error, Kind, Result, signals, terminal};
 /// What a shell reports of a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
-/// The exit code of [`Kind::Stopped`].
-const STOPPED: i32 = 75;
-
 #[derive(Debug, Clone)]
 pub struct Stop {
     signalled: Arc<AtomicBool>,
@@ -51,7 +48,7 @@ impl Stop {
                 "error: {}",
                 error.hint("the same command begins again")
             ));
-            signals::exit(STOPPED);
+            signals::exit(i32::from(Kind::Stopped.exit_code()));
         }
         if again && signal == SIGINT {
             signals::exit(INTERRUPTED);

@@ -35,7 +35,7 @@ impl Side {
             false => {
                 let loaded = spec::load(path)?;
                 Ok(Self {
-                    name: path.shown().to_string(),
+                    name: path.shown(),
                     experiment: loaded.experiment,
                     base: loaded.base,
                     run: None,
@@ -53,7 +53,7 @@ impl Side {
             .last()
             .map(|p| p.experiment_folder.clone());
         Ok(Self {
-            name: path.shown().to_string(),
+            name: path.shown(),
             experiment: folder.experiment()?,
             base: base.unwrap_or_default(),
             run: Some(Run { folder, manifest }),

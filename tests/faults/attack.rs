@@ -267,12 +267,7 @@ fn kills_cost_nothing() {
 
 /// What must be the same however a run went.
 fn results_of(run: &Path) -> Vec<Vec<u8>> {
-    let checkpoint = fs::read_dir(run.join("checkpoints"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let checkpoint = only_checkpoint(run);
     let names = [
         "metrics.jsonl",
         "classes.json",

@@ -52,11 +52,7 @@ fn linked_folders_keep_what_is_in_them() {
     symlink(&elsewhere, folder.join("checkpoints")).unwrap();
     let output = resume(&place, "r");
     expect(&output, 5);
-    assert!(
-        stderr(&output).contains("`checkpoints` is a link"),
-        "{}",
-        stderr(&output)
-    );
+    says(&output, "`checkpoints` is a link");
     assert!(elsewhere.join("step-00000001/photos/a").exists());
     assert!(elsewhere.join(".tmp-mine/b").exists());
     // The same for a result that is kept.
@@ -78,32 +74,18 @@ fn a_checkpoint_under_another_name_is_none() {
     let place = Place::new();
     let folder = place.begun("r");
     let checkpoints = folder.join("checkpoints");
-    let own = fs::read_dir(&checkpoints)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let own = only_checkpoint(&folder);
     copy(&own, &checkpoints.join("step-00000090"));
     let output = resume(&place, "r");
     expect(&output, 0);
-    assert!(
-        stderr(&output).contains("under another name"),
-        "{}",
-        stderr(&output)
-    );
+    says(&output, "under another name");
     expect(&run(&["verify", folder.to_str().unwrap()]), 0);
     expect(&resume(&place, "r"), 0);
     // Where it is the only one, nothing is taken and nothing is removed.
     let place = Place::new();
     let folder = place.begun("r");
     let checkpoints = folder.join("checkpoints");
-    let own = fs::read_dir(&checkpoints)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let own = only_checkpoint(&folder);
     fs::rename(&own, checkpoints.join("step-00000090")).unwrap();
     expect(&resume(&place, "r"), 5);
     assert!(checkpoints.join("step-00000090/state.json").exists());
@@ -168,11 +150,7 @@ fn a_folder_that_is_moved_away_keeps_what_was_done() {
     let moved = place.path("moved");
     let output = disturbed(&place, |folder| fs::rename(folder, &moved).unwrap());
     expect(&output, 5);
-    assert!(
-        stderr(&output).contains("was moved, removed or replaced"),
-        "{}",
-        stderr(&output)
-    );
+    says(&output, "was moved, removed or replaced");
     assert_eq!(
         fs::read_dir(place.path("r")).unwrap().count(),
         0,

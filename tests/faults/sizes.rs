@@ -151,11 +151,7 @@ fn what_cannot_be_planned_is_no_experiment() {
     for command in ["check", "plan"] {
         let output = run(&[command, &path]);
         expect(&output, 3);
-        assert!(
-            stderr(&output).contains("a program has at most"),
-            "{}",
-            stderr(&output)
-        );
+        says(&output, "a program has at most");
     }
 }
 
@@ -217,11 +213,7 @@ fn flags_have_bounds() {
     ] {
         let output = run(arguments);
         expect(&output, 2);
-        assert!(
-            stderr(&output).contains("expected a number from"),
-            "{}",
-            stderr(&output)
-        );
+        says(&output, "expected a number from");
     }
 }
 

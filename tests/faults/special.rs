@@ -67,26 +67,14 @@ fn a_configuration_that_is_no_file_is_refused() {
         command.env("FFN_CONFIG", path).env_remove("FFN_DATA_STHV1");
         let output = within(Duration::from_secs(10), command);
         assert_ne!(output.status.code(), Some(0));
-        assert!(
-            stderr(&output).contains("not a file"),
-            "{}",
-            stderr(&output)
-        );
+        says(&output, "not a file");
     }
 }
 
 #[test]
 fn videos_and_lists_that_are_no_files_are_refused() {
     let place = Place::new();
-    let data = "data: SomethingV2(pins: \"p.pins.ron\", class_count: 2, train_count: 1, validation_count: 1)";
-    let experiment = place.experiment("e.ron", |text| {
-        let (before, rest) = text.split_once("data: Miniature(").unwrap();
-        let (_, after) = rest.split_once(')').unwrap();
-        format!("{before}{data}{after}").replace("batch: 8", "batch: 1")
-    });
-    place.write("d/labels.json", r#"{"a": "0", "b": "1"}"#);
-    place.write("d/train.json", r#"[{"id": "7", "template": "a"}]"#);
-    place.write("d/validation.json", r#"[{"id": "v", "template": "a"}]"#);
+    let experiment = place.two_clips();
     fs::copy("fixtures/videos/even.webm", place.path("d/v.webm")).unwrap();
     let root = place.text("d");
     let all = ["stats", "pin", "verify"];

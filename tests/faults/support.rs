@@ -43,6 +43,20 @@ impl Place {
         self.write(name, edit(fs::read_to_string(TINY).unwrap()))
     }
 
+    /// An experiment on a data set of one training and one validation clip, `d/7.webm` and `d/v.webm`, with the lists below
+    /// `d`; the path of its file.
+    pub fn two_clips(&self) -> String {
+        let data = "SomethingV2(pins: \"p.pins.ron\", class_count: 2, train_count: 1, validation_count: 1)";
+        self.write("d/labels.json", r#"{"a": "0", "b": "1"}"#);
+        self.write("d/train.json", r#"[{"id": "7", "template": "a"}]"#);
+        self.write("d/validation.json", r#"[{"id": "v", "template": "a"}]"#);
+        self.experiment("e.ron", |text| {
+            let (before, rest) = text.split_once("Miniature(").unwrap();
+            let (_, after) = rest.split_once(')').unwrap();
+            format!("{before}{data}{after}").replace("batch: 8", "batch: 1")
+        })
+    }
+
     /// A finished run of the tiny experiment; its folder.
     pub fn finished(&self, out: &str) -> PathBuf {
         expect(&run(&["run", TINY, "--out", &self.text(out)]), 0);
@@ -63,6 +77,19 @@ impl Place {
         assert!(folders.next().is_none(), "more than one run");
         folder
     }
+}
+
+/// The one checkpoint of a run that has one.
+pub fn only_checkpoint(run: &Path) -> PathBuf {
+    let mut checkpoints = fs::read_dir(run.join("checkpoints")).unwrap();
+    checkpoints.next().unwrap().unwrap().path()
+}
+
+/// Fails unless stderr has this text.
+#[track_caller]
+pub fn says(output: &Output, text: &str) {
+    let message = stderr(output);
+    assert!(message.contains(text), "{message}");
 }
 
 /// The program with limits of memory: a shell sets them.

@@ -189,7 +189,7 @@ fn memory_is_bounded_before_it_is_taken() {
 
 #[test]
 fn a_clip_in_memory_is_bounded() {
-    let mut held = ffn::data::video::Held::default();
+    let mut held = ffn::data::video::ClipMemory::default();
     let most = limits::CLIP.most as usize;
     held.add(most).unwrap();
     let error = held.add(1).unwrap_err();

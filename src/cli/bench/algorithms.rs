@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     match args.json {
         true => print_json(&report),
         false => {
-            terminal::print(format_args!("{}", report.text()))?;
+            terminal::print(report.text())?;
             Ok(())
         }
     }

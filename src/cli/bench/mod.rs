@@ -234,7 +234,7 @@ fn compute<W: Work>(
     if args.json {
         return print_json(&report);
     }
-    terminal::print(format_args!("{}", report.overview()))?;
+    terminal::print(report.overview())?;
     if args.profile {
         terminal::print(format_args!("\n{}", report.profile_table()))?;
     }

@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.json {
         true => print_json(&stats),
         false => {
-            terminal::print(format_args!("{}", render(&stats)))?;
+            terminal::print(render(&stats))?;
             Ok(())
         }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use error::VideoError;
 pub use folder::{Template, check_count};
 pub use inventory::{Inventory, check_start as check_image};
-pub use picture::{Held, Picture};
+pub use picture::{ClipMemory, Picture};
 
 use ffmpeg::Ffmpeg;
 use folder::Folder;
@@ -123,7 +123,7 @@ impl Video {
     /// The frames at `indices`, in that order. Frames that show the same picture share it.
     pub fn frames(&self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
         self.check_held(&self.wanted(indices)?)?;
-        let mut held = Held::default();
+        let mut held = ClipMemory::default();
         let mut found = BTreeMap::new();
         self.visit(indices, &mut |shown, picture| {
             held.add(picture.rgb.len())?;

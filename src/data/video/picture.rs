@@ -36,11 +36,11 @@ impl Picture {
 
 /// What a clip has in memory at one time, held against [`limits::CLIP`] before it is reserved.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct ClipMemory {
     bytes: u64,
 }
 
-impl Held {
+impl ClipMemory {
     /// As many bytes more. The error is [`VideoError::Exceeds`].
     pub fn add(&mut self, bytes: usize) -> Result<(), VideoError> {
         self.bytes = self.bytes.saturating_add(bytes as u64);

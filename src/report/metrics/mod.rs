@@ -58,7 +58,7 @@ pub fn write(files: &Files, out: &Path, update: bool) -> Result<()> {
     for (name, bytes) in files {
         let path = out.join(name);
         if path.exists() && files::read(&path, limits::DOCUMENT)? != *bytes {
-            changed.push(path.shown().to_string());
+            changed.push(path.shown());
         }
     }
     if !changed.is_empty() && !update {
@@ -68,7 +68,7 @@ pub fn write(files: &Files, out: &Path, update: bool) -> Result<()> {
     }
     for (name, bytes) in files {
         let path = out.join(name);
-        if !path.exists() || changed.contains(&path.shown().to_string()) {
+        if !path.exists() || changed.contains(&path.shown()) {
             files::write_atomic(&path, bytes)?;
         }
     }

@@ -77,7 +77,7 @@ impl<'a> Bases<'a> {
         let whole = self.folder.join(path);
         let text = files::read_text(&whole, limits::EXPERIMENT)
             .map_err(|error| Broken::Unreadable(error.message.clone()))?;
-        let name = whole.shown().to_string();
+        let name = whole.shown();
         let (_, warnings) = spec::parse(&name, &text).map_err(|error| {
             self.reports.push(error.message);
             Broken::Reported
