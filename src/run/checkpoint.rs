@@ -3,8 +3,10 @@
 //! | file | content |
 //! |---|---|
 //! | `model.safetensors` | parameters and running statistics under their official names |
-//! | `momentum.safetensors` | the optimiser's momentum under the parameters' names |
+//! | `optimizer.safetensors` | the optimiser's state: [`super::optimizer_state`] |
 //! | `state.json` | [`State`], sealed: step, the metrics' mark, SHA-256 of the other two |
+//!
+//! Checkpoints of earlier versions, with `momentum.safetensors` for the optimiser's state, are read but no more written.
 //!
 //! The folder is written under another name, synced and renamed, so a checkpoint that is there is complete.
 
@@ -15,11 +17,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::metrics::Mark;
+use super::optimizer_state::{self, HINT, MOMENTUM, OPTIMIZER, OptimizerState};
 use super::seal;
 use crate::base::{Error, Held, Kind, Result, Shown, files};
 
 pub const MODEL: &str = "model.safetensors";
-pub const MOMENTUM: &str = "momentum.safetensors";
 pub const STATE: &str = "state.json";
 
 /// How many checkpoints a run keeps while it works: the last, and one to fall back to.
@@ -74,7 +76,12 @@ fn step_of(name: &str) -> Option<u64> {
 }
 
 /// Writes a checkpoint: all of it or, as far as anybody can see, nothing.
-pub fn write(checkpoints: &Held, moment: Moment, model: &[u8], momentum: &[u8]) -> Result<PathBuf> {
+pub fn write(
+    checkpoints: &Held,
+    moment: Moment,
+    model: &[u8],
+    optimizer: &[u8],
+) -> Result<PathBuf> {
     let name = format!("{PREFIX}{:08}", moment.step);
     let state = State {
         identity: moment.identity,
@@ -83,13 +90,13 @@ pub fn write(checkpoints: &Held, moment: Moment, model: &[u8], momentum: &[u8]) 
         metrics: moment.metrics,
         files: BTreeMap::from([
             (MODEL.to_owned(), files::sha256(model)),
-            (MOMENTUM.to_owned(), files::sha256(momentum)),
+            (OPTIMIZER.to_owned(), files::sha256(optimizer)),
         ]),
     };
     let (temporary, unfinished) = checkpoints.unfinished()?;
     let write = || {
         unfinished.write_atomic(MODEL, model)?;
-        unfinished.write_atomic(MOMENTUM, momentum)?;
+        unfinished.write_atomic(OPTIMIZER, optimizer)?;
         seal::write(&unfinished, STATE, &state)?;
         remove(checkpoints, &name)?;
         checkpoints.rename(&temporary, &name)
@@ -126,9 +133,14 @@ pub fn remove(checkpoints: &Held, name: &str) -> Result<()> {
     checkpoints.remove(name)
 }
 
+/// What a checkpoint says of itself; its other files are not looked at.
+pub fn state(checkpoint: &Path) -> Result<State> {
+    seal::read(&checkpoint.join(STATE))
+}
+
 /// The state of a checkpoint whose files are as they were written, and which has the name that it was written under.
 pub fn verify(checkpoint: &Path) -> Result<State> {
-    let state: State = seal::read(&checkpoint.join(STATE))?;
+    let state = state(checkpoint)?;
     let name = checkpoint.file_name().unwrap_or_default();
     if step_of(&name.to_string_lossy()) != Some(state.step) {
         return Err(Error::new(
@@ -140,6 +152,7 @@ pub fn verify(checkpoint: &Path) -> Result<State> {
             ),
         ));
     }
+    optimizer_file(checkpoint, &state)?;
     for (name, expected) in &state.files {
         let path = checkpoint.join(name);
         let computed = files::sha256_of_file(&path)?;
@@ -148,6 +161,31 @@ pub fn verify(checkpoint: &Path) -> Result<State> {
         }
     }
     Ok(state)
+}
+
+/// The optimiser's state in a checkpoint.
+pub fn optimizer(checkpoint: &Path, state: &State) -> Result<OptimizerState> {
+    let file = optimizer_file(checkpoint, state)?;
+    optimizer_state::read(checkpoint, file, state.step)
+}
+
+/// The file that has the optimiser's state. It must be listed, and so must [`MODEL`]: what is not listed has no hash.
+pub fn optimizer_file(checkpoint: &Path, state: &State) -> Result<&'static str> {
+    let is_listed = |name: &str| state.files.contains_key(name);
+    match [MODEL, OPTIMIZER, MOMENTUM].map(is_listed) {
+        [true, true, false] => Ok(OPTIMIZER),
+        [true, false, true] => Ok(MOMENTUM),
+        _ => {
+            let found: Vec<&str> = state.files.keys().map(String::as_str).collect();
+            let message = format!(
+                "`{}` does not list the files of a checkpoint\n  \
+                 expected {MODEL} and {OPTIMIZER}, or {MOMENTUM} of an earlier version\n  found    {}",
+                checkpoint.join(STATE).shown(),
+                found.join(", ").shown()
+            );
+            Err(Error::new(Kind::Run, message).hint(HINT))
+        }
+    }
 }
 
 /// A file whose hash is not the recorded one.
@@ -181,7 +219,7 @@ mod tests {
         assert_eq!(list(&place).unwrap(), []);
         let held = Held::open(&place).unwrap();
         for step in [8, 9, 10] {
-            write(&held, moment(step), b"model", b"momentum").unwrap();
+            write(&held, moment(step), b"model", b"optimizer").unwrap();
         }
         fs::create_dir(place.join(".tmp-killed")).unwrap();
         prune(&held, KEPT).unwrap();
@@ -216,11 +254,36 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_does_not_list_its_files_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Held::open(folder.path()).unwrap();
+        let path = write(&held, moment(1), b"a", b"b").unwrap();
+        let whole = state(&path).unwrap();
+        let name = |name: &str| (name.to_owned(), String::new());
+        for names in [
+            &[][..],
+            &[MODEL],
+            &[OPTIMIZER],
+            &[MODEL, OPTIMIZER, MOMENTUM],
+        ] {
+            let files = names.iter().copied().map(name).collect();
+            let changed = State {
+                files,
+                ..whole.clone()
+            };
+            seal::write(&Held::open(&path).unwrap(), STATE, &changed).unwrap();
+            let error = verify(&path).unwrap_err();
+            assert!(error.message.contains("does not list the files"), "{error}");
+            assert!(error.hint.is_some());
+        }
+    }
+
+    #[test]
     fn a_flipped_bit_or_a_missing_end_in_any_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let held = Held::open(folder.path()).unwrap();
-        for name in [MODEL, MOMENTUM, STATE] {
-            let path = write(&held, moment(1), b"model", b"momentum").unwrap();
+        for name in [MODEL, OPTIMIZER, STATE] {
+            let path = write(&held, moment(1), b"model", b"optimizer").unwrap();
             let file = path.join(name);
             let mut bytes = fs::read(&file).unwrap();
             let middle = bytes.len() / 2;

@@ -31,6 +31,7 @@ pub mod left_out;
 pub mod log;
 pub mod manifest;
 pub mod metrics;
+pub mod optimizer_state;
 pub mod overview;
 pub mod provenance;
 pub mod results;

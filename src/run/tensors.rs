@@ -8,17 +8,10 @@ use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exchange::read::safetensors::contents;
 use crate::exchange::write::{self, Notes};
 use crate::model::StateDict;
-use crate::model::state::{self, Named};
 
 /// A model's parameters and running statistics. Counters are scalars of 64-bit integers, as PyTorch writes them.
 pub fn encode(state: &StateDict) -> Result<Vec<u8>> {
     write::safetensors::encode(&state.entries(), &Notes::new())
-}
-
-/// Float tensors alone: momentum.
-pub fn encode_floats(tensors: &[Named]) -> Result<Vec<u8>> {
-    let entries: Vec<_> = tensors.iter().map(state::entry).collect();
-    write::safetensors::encode(&entries, &Notes::new())
 }
 
 /// What [`encode`] wrote, by name.

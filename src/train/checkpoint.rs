@@ -5,7 +5,8 @@ use std::path::Path;
 use super::learner::Learner;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::model::Model;
-use crate::run::checkpoint::{self, MODEL, MOMENTUM, Moment, State};
+use crate::run::checkpoint::{self, MODEL, Moment, State};
+use crate::run::optimizer_state::{self, HINT, OPTIMIZER};
 use crate::run::{Folder, Working, folder, metrics, tensors};
 
 /// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
@@ -23,9 +24,9 @@ pub fn save(folder: &Working, learner: &Learner, moment: Moment) -> Result<()> {
         ));
     }
     let model = tensors::encode(&state)?;
-    let momentum = tensors::encode_floats(&learner.optimizer.state()?)?;
+    let optimizer = optimizer_state::encode(&learner.optimizer.state()?)?;
     let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
-    checkpoint::write(&checkpoints, moment, &model, &momentum)?;
+    checkpoint::write(&checkpoints, moment, &model, &optimizer)?;
     checkpoint::prune(&checkpoints, checkpoint::KEPT)
 }
 
@@ -48,7 +49,7 @@ pub fn restore(folder: &Working, identity: &str, learner: &mut Learner) -> Resul
                 passed.push(path);
             }
             Ok(state) => {
-                load(&path, learner)?;
+                load(&path, &state, learner)?;
                 let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
                 for path in passed {
                     let name = path.file_name().unwrap_or_default();
@@ -82,13 +83,15 @@ fn verified(path: &Path, identity: &str) -> Result<State> {
     Ok(state)
 }
 
-fn load(path: &Path, learner: &mut Learner) -> Result<()> {
-    learner
-        .model
-        .load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
-    learner
-        .optimizer
-        .load_state(&tensors::decode(&path.join(MOMENTUM))?.floats)
+fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
+    let model = tensors::decode(&path.join(MODEL))?;
+    learner.model.load_state_dict(&model)?;
+    let optimizer = checkpoint::optimizer(path, state)?;
+    learner.optimizer.load_state(&optimizer).map_err(|error| {
+        let file = checkpoint::optimizer_file(path, state).unwrap_or(OPTIMIZER);
+        let message = format!("`{}`: {}", path.join(file).shown(), error.message);
+        Error::new(error.kind, message).hint(HINT)
+    })
 }
 
 /// Loads the weights of a run's last checkpoint, for evaluation; returns the steps that they have had.

@@ -17,6 +17,7 @@ use crate::base::Result;
 use crate::exec::{Momentum, Rates, Update};
 use crate::graph::{Param, ParamKind};
 use crate::model::{Model, state};
+use crate::run::optimizer_state::{self, OptimizerState};
 use crate::spec::{Experiment, FrozenNorms, Group, Groups, Precision};
 
 pub struct Optimizer {
@@ -26,7 +27,8 @@ pub struct Optimizer {
     slots: Vec<Slot>,
     /// v, of every parameter that is not frozen.
     velocity: Momentum,
-    started: bool,
+    /// Steps that were done.
+    steps: u64,
 }
 
 /// What belongs to one parameter.
@@ -73,6 +75,11 @@ pub fn is_frozen(param: &Param, frozen: FrozenNorms) -> bool {
 }
 
 impl Slot {
+    /// The name of its momentum in the state.
+    fn tensor(&self) -> String {
+        optimizer_state::tensor_name(optimizer_state::SGD_MOMENTUM, &self.name)
+    }
+
     fn rates(&self, lr: f64) -> Rates {
         Rates {
             rate: (lr * self.rate) as f32,
@@ -105,7 +112,7 @@ impl Optimizer {
                 .map(|clip| clip.norm),
             velocity: model.momentum(&trained)?,
             slots,
-            started: false,
+            steps: 0,
         })
     }
 
@@ -125,7 +132,7 @@ impl Optimizer {
     ) -> Result<f64> {
         if norm.is_finite() {
             learn(&self.update(norm, lr), &mut self.velocity)?;
-            self.started = true;
+            self.steps += 1;
         }
         Ok(norm)
     }
@@ -170,32 +177,35 @@ impl Optimizer {
         self.velocity.memory()
     }
 
-    /// Momentum of each trained parameter by its official name, in the graph's order; empty before the first step.
-    pub fn state(&self) -> Result<Vec<state::Named>> {
-        if !self.started {
-            return Ok(Vec::new());
+    /// Steps that were done, and the momentum of each trained parameter, in the graph's order; none before the first step.
+    pub fn state(&self) -> Result<OptimizerState> {
+        if self.steps == 0 {
+            return Ok(OptimizerState::default());
         }
         let trained = self.trained().zip(self.velocity.read()?);
-        let named = trained.map(|(slot, v)| (slot.name.clone(), slot.shape.clone(), v));
-        Ok(named.collect())
+        let named = trained.map(|(slot, v)| (slot.tensor(), slot.shape.clone(), v));
+        Ok(OptimizerState {
+            steps: self.steps,
+            tensors: named.collect(),
+        })
     }
 
     /// What [`Optimizer::state`] gave; nothing is missing and nothing left over.
-    pub fn load_state(&mut self, state: &[state::Named]) -> Result<()> {
-        if state.is_empty() {
-            self.velocity.clear()?;
-        } else {
-            let expected = self
-                .trained()
-                .map(|s| (s.name.as_str(), s.shape.as_slice()));
-            let found = state::in_order("momentum", expected, state)?;
-            self.velocity.write(&found)?;
+    pub fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        let of_step = self.trained().filter(|_| state.steps > 0);
+        let names: Vec<String> = of_step.clone().map(Slot::tensor).collect();
+        let names = names.iter().map(String::as_str);
+        let expected = names.zip(of_step.map(|slot| slot.shape.as_slice()));
+        let found = state::in_order("optimiser's state", expected, &state.tensors)?;
+        match state.steps {
+            0 => self.velocity.clear()?,
+            _ => self.velocity.write(&found)?,
         }
-        self.started = !state.is_empty();
+        self.steps = state.steps;
         Ok(())
     }
 
-    fn trained(&self) -> impl Iterator<Item = &Slot> {
+    fn trained(&self) -> impl Iterator<Item = &Slot> + Clone {
         self.slots.iter().filter(|slot| !slot.frozen)
     }
 }
@@ -359,7 +369,10 @@ mod tests {
                 .map(|p| p.shape.iter().product::<usize>())
                 .sum();
             assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
-            assert_eq!(bench.optimizer.state().unwrap().len(), trained.count());
+            assert_eq!(
+                bench.optimizer.state().unwrap().tensors.len(),
+                trained.count()
+            );
         }
     }
 
@@ -370,7 +383,7 @@ mod tests {
         gradients[1][0] = f32::NAN;
         assert!(bench.step(&gradients, 0.1).is_nan());
         assert_eq!(bench.values, filled(&bench.graph, 1.0));
-        assert!(bench.optimizer.state().unwrap().is_empty());
+        assert_eq!(bench.optimizer.state().unwrap(), OptimizerState::default());
     }
 
     #[test]
@@ -378,15 +391,24 @@ mod tests {
         let mut bench = Bench::new(&small(), 1.0);
         bench.step(&filled(&bench.graph, 0.5), 0.1);
         let mut state = bench.optimizer.state().unwrap();
-        state[0].0 = "elsewhere".to_owned();
-        state[1].1 = vec![1, 8];
+        assert_eq!(state.steps, 1);
+        state.tensors[0].0 = "exp_avg/base_model.conv1.weight".to_owned();
+        state.tensors[1].1 = vec![1, 8];
         let error = bench.optimizer.load_state(&state).unwrap_err();
         insta::assert_snapshot!(error.message, @r"
-        the momentum does not fit the model:
-          missing    base_model.conv1.weight
-          shape      base_model.bn1.weight: expected [8], found [1, 8]
-          unexpected elsewhere
+        the optimiser's state does not fit the model:
+          missing    momentum/base_model.conv1.weight
+          shape      momentum/base_model.bn1.weight: expected [8], found [1, 8]
+          unexpected exp_avg/base_model.conv1.weight
         ");
+        // Before the first step there is none, and after it all are there.
+        state.steps = 0;
+        assert!(bench.optimizer.load_state(&state).is_err());
+        let none = OptimizerState {
+            steps: 1,
+            tensors: Vec::new(),
+        };
+        assert!(bench.optimizer.load_state(&none).is_err());
     }
 
     proptest! {

@@ -8,7 +8,8 @@ use super::report::{Difference, Outcome, Stage};
 use super::side::{Run, Side};
 use super::{Halt, Pair, Walk};
 use crate::base::{Result, files, limits};
-use crate::run::checkpoint::{self, MODEL, MOMENTUM};
+use crate::model::StateDict;
+use crate::run::checkpoint::{self, MODEL};
 use crate::run::folder::{EVAL, METRICS};
 use crate::run::left_out::LeftOut;
 use crate::run::metrics::{self, Record};
@@ -117,7 +118,7 @@ fn computed_here(losses: &Pair<f64>, a: &Record, b: &Record) -> String {
     )
 }
 
-/// Weights, then momentum, of every step of which both have a checkpoint.
+/// Weights, then the optimiser's state, of every step of which both have a checkpoint.
 fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
     let lists = runs.map(|run| checkpoint::list(&run.folder.checkpoints()));
     let Pair { a, b } = lists.both()?;
@@ -126,11 +127,15 @@ fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
         let Some((_, b)) = b.iter().find(|(other, _)| other == step) else {
             continue;
         };
-        for file in [MODEL, MOMENTUM] {
-            let states = Pair::new(a, b).map(|place| tensors::decode(&place.join(file)));
+        let places = Pair::new(a, b);
+        let models = places
+            .as_ref()
+            .map(|place| tensors::decode(&place.join(MODEL)));
+        let optimizers = places.map(|place| optimizer(place));
+        for (what, states) in [(MODEL, models), ("optimiser", optimizers)] {
             if let Outcome::Differs(differences) = weights(&states.both()?, Measure::Bits) {
                 let at = |mut difference: Difference| {
-                    difference.place = format!("after step {step}, {file}: {}", difference.place);
+                    difference.place = format!("after step {step}, {what}: {}", difference.place);
                     difference
                 };
                 return Ok(Outcome::Differs(differences.into_iter().map(at).collect()));
@@ -141,9 +146,18 @@ fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
     Ok(match compared.is_empty() {
         true => Outcome::NotCompared("there is no step of which both have a checkpoint".into()),
         false => Outcome::Same(format!(
-            "weights and momentum after step {}",
+            "weights and optimiser after step {}",
             compared.join(", ")
         )),
+    })
+}
+
+/// The optimiser's state as tensors, whichever file of the checkpoint has it.
+fn optimizer(place: &Path) -> Result<StateDict> {
+    let state = checkpoint::state(place)?;
+    Ok(StateDict {
+        floats: checkpoint::optimizer(place, &state)?.tensors,
+        counters: Vec::new(),
     })
 }
 

@@ -60,7 +60,7 @@ fn kill_in_the_middle(out: &Path, engine: &str) {
 /// The bytes that training ends with.
 fn learnt(out: &Path) -> [Vec<u8>; 2] {
     let checkpoint = only_run(out).join("checkpoints/step-00000012");
-    ["model.safetensors", "momentum.safetensors"]
+    ["model.safetensors", "optimizer.safetensors"]
         .map(|name| std::fs::read(checkpoint.join(name)).unwrap())
 }
 

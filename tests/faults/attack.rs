@@ -275,7 +275,7 @@ fn results_of(run: &Path) -> Vec<Vec<u8>> {
         "eval/4.json",
     ];
     let files = names.map(|name| run.join(name));
-    let weights = ["model.safetensors", "momentum.safetensors"].map(|name| checkpoint.join(name));
+    let weights = ["model.safetensors", "optimizer.safetensors"].map(|name| checkpoint.join(name));
     files
         .iter()
         .chain(&weights)

@@ -103,26 +103,14 @@ fn stopped_with_two_checkpoints(out: &Path) -> Vec<PathBuf> {
     assert!(wait_for_steps(&mut child, out, 4));
     child.kill().unwrap();
     child.wait().unwrap();
-    let folder = only_run(out).join("checkpoints");
-    let entries = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let named = |path: &PathBuf| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("step-")
-    };
-    let mut checkpoints: Vec<PathBuf> = entries.filter(named).collect();
-    checkpoints.sort();
+    let checkpoints = checkpoints(&only_run(out));
     assert!(checkpoints.len() >= 2, "{checkpoints:?}");
     checkpoints
 }
 
 #[test]
 fn a_damaged_checkpoint_is_passed_over_and_said() {
-    for name in ["model.safetensors", "momentum.safetensors", "state.json"] {
+    for name in ["model.safetensors", "optimizer.safetensors", "state.json"] {
         let place = tempfile::tempdir().unwrap();
         let checkpoints = stopped_with_two_checkpoints(place.path());
         flip_bit(&checkpoints.last().unwrap().join(name));
@@ -167,6 +155,97 @@ fn changed_metrics_are_refused() {
         stderr(&output).contains("are not those of the checkpoint"),
         "{}",
         stderr(&output)
+    );
+}
+
+/// A run folder of an earlier version, with `momentum.safetensors` in its checkpoints, goes on to the same bytes.
+#[test]
+fn a_run_with_the_momentum_of_earlier_versions_ends_the_same() {
+    // Before the first step, when there is no momentum; and after some.
+    let begun = tempfile::tempdir().unwrap();
+    expect(&run_tiny(begun.path(), &["--max-minutes", "0"]), 75);
+    let under_way = tempfile::tempdir().unwrap();
+    stopped_with_two_checkpoints(under_way.path());
+    for place in [begun, under_way] {
+        let run = only_run(place.path());
+        as_earlier_versions(&run);
+        expect(&ffn(&["verify", run.to_str().unwrap()]), 0);
+        let output = run_tiny(place.path(), &[]);
+        expect(&output, 0);
+        assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
+        assert_same(&results(&run), &results(undisturbed()));
+    }
+}
+
+/// So does what reads a finished one.
+#[test]
+fn a_finished_run_of_earlier_versions_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let run = place.path().join(undisturbed().file_name().unwrap());
+    copy(undisturbed(), &run);
+    let (text, clip) = (run.to_str().unwrap(), some_clip());
+    let commands = [
+        vec!["predict", text, clip.to_str().unwrap(), "--json"],
+        vec!["eval", text, "--json"],
+        vec!["verify", text],
+    ];
+    let before = commands.each_ref().map(|arguments| ffn(arguments));
+    as_earlier_versions(&run);
+    assert!(
+        results(&run)
+            .keys()
+            .any(|name| name.ends_with("momentum.safetensors"))
+    );
+    for (arguments, before) in commands.iter().zip(&before) {
+        let after = ffn(arguments);
+        expect(&after, 0);
+        assert_eq!(stdout(&after), stdout(before));
+    }
+    // Beside a run of this version it is the same, tensor by tensor.
+    let other = undisturbed().to_str().unwrap();
+    let compared = ffn(&["why", text, other, "--steps", "0"]);
+    expect(&compared, 0);
+    let said = stdout(&compared);
+    assert!(
+        said.contains("weights and optimiser after step 12"),
+        "{said}"
+    );
+}
+
+/// An optimiser's state that was not written by this run is refused as a whole, whatever seals say.
+#[test]
+fn a_foreign_state_of_the_optimizer_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    stopped_with_two_checkpoints(place.path());
+    let run = only_run(place.path());
+    for checkpoint in checkpoints(&run) {
+        let path = checkpoint.join("optimizer.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1 << 20)]).into_owned();
+        let from = text.find("momentum/base_model.conv1").unwrap();
+        let mut changed = bytes;
+        changed[from..from + 8].copy_from_slice(b"exp_avgs");
+        std::fs::write(&path, changed).unwrap();
+        list_again(&checkpoint);
+    }
+    let refused = run_tiny(place.path(), &[]);
+    expect(&refused, 5);
+    let message = stderr(&refused);
+    assert!(
+        message.contains("optimizer.safetensors`: the optimiser's state does not fit the model"),
+        "{message}"
+    );
+    assert!(
+        message.contains("missing    momentum/base_model.conv1.weight"),
+        "{message}"
+    );
+    assert!(
+        message.contains("unexpected exp_avgs/base_model.conv1.weight"),
+        "{message}"
+    );
+    assert!(
+        message.contains("hint: bring the checkpoint back"),
+        "{message}"
     );
 }
 

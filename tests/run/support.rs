@@ -6,6 +6,12 @@ use std::process::{Child, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use ffn::base::files;
+use ffn::exchange::write::{Entry, Notes, Values, safetensors};
+use ffn::run::checkpoint::{self, MODEL, STATE};
+use ffn::run::optimizer_state::{MOMENTUM, OPTIMIZER};
+use ffn::run::{Folder, seal};
+
 pub use crate::program::*;
 
 pub const TINY: &str = "fixtures/experiments/tiny.ron";
@@ -93,6 +99,67 @@ pub fn assert_same(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>)
     assert_eq!(names(a), names(b));
     let differing: Vec<&String> = a.keys().filter(|name| a[*name] != b[*name]).collect();
     assert!(differing.is_empty(), "different bytes in {differing:?}");
+}
+
+/// The whole checkpoints of a run, by step.
+pub fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let all = checkpoint::list(&run.join("checkpoints")).unwrap();
+    all.into_iter().map(|(_, path)| path).collect()
+}
+
+/// A training clip of the tiny data set.
+pub fn some_clip() -> PathBuf {
+    let videos = std::fs::read_dir(data()).unwrap();
+    let mut videos: Vec<PathBuf> = videos.map(|entry| entry.unwrap().path()).collect();
+    videos.sort();
+    let clip = videos
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|e| e == "webm"));
+    clip.expect("a clip")
+}
+
+/// Rewrites a run's checkpoints as versions before `optimizer.safetensors` wrote them.
+pub fn as_earlier_versions(run: &Path) {
+    for checkpoint in checkpoints(run) {
+        let state = checkpoint::state(&checkpoint).unwrap();
+        let tensors = checkpoint::optimizer(&checkpoint, &state).unwrap().tensors;
+        let entries = tensors.iter().map(|(name, shape, values)| Entry {
+            name: name.strip_prefix("momentum/").unwrap(),
+            shape,
+            values: Values::Float32(values),
+        });
+        let entries: Vec<_> = entries.collect();
+        let bytes = safetensors::encode(&entries, &Notes::new()).unwrap();
+        std::fs::write(checkpoint.join(MOMENTUM), bytes).unwrap();
+        std::fs::remove_file(checkpoint.join(OPTIMIZER)).unwrap();
+        list_again(&checkpoint);
+    }
+    let folder = Folder::at(run);
+    let mut manifest = folder.manifest().unwrap();
+    if manifest.finished {
+        let names = folder.files().unwrap();
+        let is_listed =
+            |name: &&String| manifest.files.contains_key(*name) || name.ends_with(MOMENTUM);
+        manifest.files = hashes(run, names.iter().filter(is_listed));
+        std::fs::write(run.join("manifest.json"), seal::seal(&manifest).unwrap()).unwrap();
+        let mut history = folder.history().unwrap();
+        history.files = hashes(run, history.files.keys());
+        std::fs::write(run.join("history.json"), seal::seal(&history).unwrap()).unwrap();
+    }
+}
+
+fn hashes<'a>(folder: &Path, names: impl Iterator<Item = &'a String>) -> BTreeMap<String, String> {
+    let hash = |name: &String| files::sha256_of_file(&folder.join(name)).unwrap();
+    names.map(|name| (name.clone(), hash(name))).collect()
+}
+
+/// Writes a checkpoint's `state.json` anew, with the hashes of the files that are there.
+pub fn list_again(place: &Path) {
+    let mut state = checkpoint::state(place).unwrap();
+    let names = [MODEL, OPTIMIZER, MOMENTUM].map(str::to_owned);
+    let there = names.iter().filter(|name| place.join(name).exists());
+    state.files = hashes(place, there);
+    std::fs::write(place.join(STATE), seal::seal(&state).unwrap()).unwrap();
 }
 
 /// Flips a bit in the middle of a file.

@@ -357,8 +357,8 @@ fn weights_of_another_program_are_evaluated_as_a_run_is() {
         "{}",
         stdout(&table)
     );
-    let momentum = checkpoint.path().join("momentum.safetensors");
-    let refused = ffn(&["eval", TINY, "--weights", text(&momentum)]);
+    let optimizer = checkpoint.path().join("optimizer.safetensors");
+    let refused = ffn(&["eval", TINY, "--weights", text(&optimizer)]);
     expect(&refused, 4);
     assert!(
         stderr(&refused).contains("missing    base_model.bn1_2.running_mean"),
