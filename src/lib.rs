@@ -28,13 +28,14 @@
 //! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
+//! | [`plan`] | an experiment | what it will cost: parameters, multiply-adds, memory, steps |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
 //! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
-//! | [`analysis`] | a run | where its accuracy goes when the frame count changes, and why: documents in its folder |
+//! | [`analysis`] | a finished run | where its accuracy goes when the frame count changes, and why: documents in its folder |
 //! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
 //! | [`report`] | runs, analyses and suites | plots, tables, the book, metrics in the formats of other programs |
 //! | [`mod@bench`] | an experiment | how long this machine takes for its work, beside what it could do at most |
-//! | [`cli`] | the command line | one file for each subcommand; exit codes in [`cli::exit_codes`] |
+//! | [`cli`] | the command line | one file for each subcommand: its flags and what it prints; exit codes in [`cli::exit_codes`] |
 //!
 //! # Where to begin
 //! - *The paper in code*: `graph/flexible.rs` (private norms, alteration), `model/objective.rs` (equation 4),
@@ -59,6 +60,7 @@ pub mod exchange;
 pub mod model;
 pub mod run;
 pub mod train;
+pub mod plan;
 pub mod golden;
 pub mod why;
 pub mod analysis;

@@ -15,7 +15,7 @@
 //! | `confusion.json` | [`Confusion`]: which class is taken for which, by frame count | predictions |
 //! | `gains.<run>.json` | [`Gains`]: accuracy of each class against another run | predictions of both |
 //!
-//! Formulas and units stand with the types.
+//! Formulas and units stand with the types; [`work`] computes what a run lacks.
 
 pub mod alteration;
 pub mod document;
@@ -27,6 +27,7 @@ pub mod precise;
 pub mod predictions;
 pub mod subject;
 pub mod surface;
+pub mod work;
 
 pub use alteration::Alterations;
 pub use document::{Content, Document, Origin};
@@ -36,3 +37,4 @@ pub use precise::PreciseNorms;
 pub use predictions::{Confusion, Flips, Gains};
 pub use subject::Subject;
 pub use surface::Surface;
+pub use work::{Analyses, Request};

@@ -10,9 +10,12 @@ use crate::graph::Graph;
 use crate::model::Model;
 use crate::run::checkpoint::{self, MODEL};
 use crate::run::folder::CHECKPOINTS;
+use crate::run::manifest::DataIdentity;
 use crate::run::{Folder, results};
 use crate::spec::Experiment;
 use crate::train::evaluate::Pass;
+use crate::train::machine::thread_count;
+use crate::train::opening::{self, Opening};
 
 /// Decoded bytes of one batch, about: the clips ahead of it take four times as much.
 const BATCH_BYTES: usize = 1 << 27;
@@ -29,6 +32,25 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The run with its data and weights; refused where the data are not those of the run.
+    pub fn open(folder: Folder, opening: &Opening) -> Result<Self> {
+        let experiment = folder.experiment()?;
+        let base = opening::experiment_folder(opening.experiments.as_deref(), &folder)?;
+        let dataset = opening.data.open(&experiment, &base)?;
+        let manifest = folder.manifest()?;
+        manifest.check_data(&DataIdentity::of(&dataset))?;
+        let executor = opening.machine.executor(manifest.engine)?;
+        let (model, step) = opening::model(&folder, &experiment, executor)?;
+        Ok(Self {
+            folder,
+            experiment,
+            dataset,
+            model,
+            step,
+            workers: thread_count(opening.machine.workers),
+        })
+    }
+
     /// Where an analysis of the weights comes from.
     pub fn origin(&self) -> Result<Origin> {
         Origin::of(&self.folder, self.step, &[weights(&self.folder)?])

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::options::{DataOptions, MachineOptions};
-use super::{Cli, analyse};
+use super::Cli;
+use super::options::{self, DataOptions, MachineOptions};
 use crate::base::{Result, Shown, terminal};
 use crate::report::book::{self, Catalogue};
 
@@ -50,12 +50,13 @@ pub fn run(args: Args) -> Result<()> {
         false => Catalogue::new(args.folders.clone()),
     };
     let commands = commands();
+    let opening = options::opening(None, &args.data, &args.machine);
     let source = book::Source {
         book: &args.book,
         catalogue: &catalogue,
         commands: &commands,
         allowed: &args.allow,
-        analyse: &|folder| analyse::complete(folder, &args.data, &args.machine),
+        opening: &opening,
     };
     let built = book::build(&source, &args.out)?;
     terminal::line(format_args!(

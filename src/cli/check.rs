@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::plan;
 use crate::base::{Error, Kind, Result, terminal};
+use crate::plan;
 use crate::spec::{self, Document, Experiment, Suite};
 
 #[derive(Debug, clap::Args)]

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::opening::{Opening, open};
 use super::options::{self, DataOptions, FrameCounts, MachineOptions};
-use super::{results, surface};
+use super::results;
+use super::tables::surface;
+use crate::analysis::{self, work};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exchange::read;
@@ -16,6 +17,7 @@ use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
 use crate::spec::{self, Experiment, Init};
 use crate::train::evaluate::{Branches, Evaluated, Evaluation};
+use crate::train::opening::Opening;
 use crate::train::progress::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -101,13 +103,8 @@ fn run_surface(args: &Args) -> Result<()> {
     let experiment = folder.experiment()?;
     let frames = frame_counts(&args.frames, &experiment);
     let working = args.save.then(|| folder.lock()).transpose()?;
-    let mut subject = Opening {
-        experiments: args.experiments.as_deref(),
-        data: &args.data,
-        machine: &args.machine,
-    }
-    .open(folder)?;
-    let (surface, latency) = surface::compute(&mut subject, &frames)?;
+    let mut subject = analysis::Subject::open(folder, &opening(args))?;
+    let (surface, latency) = work::surface(&mut subject, &frames)?;
     if let Some(working) = &working {
         surface.write(working)?;
         latency.write(working)?;
@@ -118,6 +115,10 @@ fn run_surface(args: &Args) -> Result<()> {
     let trained = experiment.method.frames();
     let told = surface::describe(&surface.content, Some(&latency.content), trained);
     terminal::line(format_args!("{}\n\n{told}", subject.folder.name()))
+}
+
+fn opening(args: &Args) -> Opening {
+    options::opening(args.experiments.as_deref(), &args.data, &args.machine)
 }
 
 /// Only what the run's own engine says of a finished run is kept.
@@ -139,12 +140,7 @@ impl Subject {
     fn of_run(args: &Args) -> Result<Self> {
         let folder = Folder::at(&args.run);
         check_save(args, &folder)?;
-        let opening = Opening {
-            experiments: args.experiments.as_deref(),
-            data: &args.data,
-            machine: &args.machine,
-        };
-        let subject = opening.open(folder)?;
+        let subject = analysis::Subject::open(folder, &opening(args))?;
         Ok(Self {
             left_out: subject.folder.manifest()?.left_out,
             name: subject.folder.name(),
@@ -175,7 +171,7 @@ impl Subject {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned(),
-            dataset: open(&args.data, &experiment, &loaded.base)?,
+            dataset: args.data.location().open(&experiment, &loaded.base)?,
             experiment,
             frames,
             model,
@@ -205,14 +201,11 @@ impl Subject {
 }
 
 /// The frame counts asked for, ascending, each once.
-pub fn frame_counts(asked: &[FrameCounts], experiment: &Experiment) -> Vec<usize> {
-    let mut frames = match asked.is_empty() {
-        true => experiment.eval.frames.clone(),
-        false => asked.iter().flat_map(FrameCounts::range).collect(),
-    };
-    frames.sort_unstable();
-    frames.dedup();
-    frames
+fn frame_counts(asked: &[FrameCounts], experiment: &Experiment) -> Vec<usize> {
+    match asked.is_empty() {
+        true => work::frames_of(experiment),
+        false => FrameCounts::union(asked),
+    }
 }
 
 fn save(folder: &Folder, evaluated: &[Evaluated]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{opening, options};
+use super::options;
 use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
@@ -17,6 +17,7 @@ use crate::model::StateDict;
 use crate::run::provenance::Build;
 use crate::run::{Folder, tensors};
 use crate::spec::{self, Backbone, Eval, Experiment};
+use crate::train::opening;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -159,7 +160,7 @@ impl Source {
     fn of_run(folder: &Folder) -> Result<Self> {
         let manifest = folder.manifest()?;
         let experiment = folder.experiment()?;
-        let (model, step) = opening::load(folder, &experiment, Executor::compiled(1))?;
+        let (model, step) = opening::model(folder, &experiment, Executor::compiled(1))?;
         let trained = (step, step / manifest.steps_per_epoch.max(1));
         let mut source = Self::new(folder.name(), experiment, model.state_dict()?)?;
         source.note("run", folder.name());

@@ -1,4 +1,4 @@
-//! One file for each subcommand.
+//! One file for each subcommand: its flags, and what it prints. What it computes is the library's.
 
 pub mod exit_codes;
 pub mod options;
@@ -25,11 +25,10 @@ mod report;
 mod export_metrics;
 mod book;
 mod jobs;
-mod opening;
 mod results;
 mod suites;
-mod surface;
 mod table;
+mod tables;
 
 use std::process::ExitCode;
 

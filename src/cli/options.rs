@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exec::cuda::libraries::Search;
-use crate::exec::cuda::probe::Probe;
 use crate::exec::{Device, EngineKind, Executor};
+pub use crate::train::machine::thread_count;
+use crate::train::machine::{DeviceChoice, MachineChoice};
+use crate::train::opening::{DataLocation, Opening};
 
 /// Frames of a clip.
 const MAX_FRAMES: usize = limits::FRAMES.most as usize;
@@ -121,6 +123,14 @@ pub fn check_frames(frames: usize) -> Result<usize> {
 }
 
 impl FrameCounts {
+    /// All of several ranges, ascending, each once.
+    pub fn union(all: &[Self]) -> Vec<usize> {
+        let mut frames: Vec<usize> = all.iter().flat_map(Self::range).collect();
+        frames.sort_unstable();
+        frames.dedup();
+        frames
+    }
+
     pub fn range(&self) -> RangeInclusive<usize> {
         self.0.clone()
     }
@@ -145,15 +155,41 @@ impl FromStr for FrameCounts {
     }
 }
 
+impl DataOptions {
+    pub fn location(&self) -> DataLocation {
+        DataLocation {
+            root: self.data_root.clone(),
+            unpinned: self.unpinned,
+        }
+    }
+}
+
 impl MachineOptions {
+    pub fn choice(&self) -> MachineChoice {
+        MachineChoice {
+            engine: self.engine,
+            device: self.device.choice(),
+            threads: self.threads,
+            workers: self.workers,
+        }
+    }
+
     /// `own`: the engine if none is asked for.
     pub fn executor(&self, own: EngineKind) -> Result<Executor> {
-        let engine = self.engine.unwrap_or(own);
-        Ok(Executor {
-            engine,
-            device: self.device.open(engine)?,
-            threads: thread_count(self.threads),
-        })
+        self.choice().executor(own)
+    }
+}
+
+/// How these flags open a run; `experiments` is the folder of its experiment file, where one is given.
+pub fn opening(
+    experiments: Option<&Path>,
+    data: &DataOptions,
+    machine: &MachineOptions,
+) -> Opening {
+    Opening {
+        experiments: experiments.map(Path::to_owned),
+        data: data.location(),
+        machine: machine.choice(),
     }
 }
 
@@ -174,9 +210,13 @@ impl DeviceOptions {
         self.device.0
     }
 
+    pub fn choice(&self) -> DeviceChoice {
+        self.device.with(&self.cuda)
+    }
+
     /// The device, with the libraries that it needs open; what it lacks is an error now.
     pub fn open(&self, engine: EngineKind) -> Result<Device> {
-        self.device.open(engine, &self.cuda)
+        self.choice().open(engine)
     }
 }
 
@@ -186,17 +226,12 @@ impl DeviceOptions {
 pub struct Chosen(Device);
 
 impl Chosen {
-    /// As [`DeviceOptions::open`].
-    pub fn open(self, engine: EngineKind, cuda: &CudaOptions) -> Result<Device> {
-        if let Device::Cuda(ordinal) = self.0 {
-            if !engine.runs_on_cards() {
-                let message = format!("the engine `{}` runs on the CPU alone", engine.name());
-                return Err(Error::new(Kind::Usage, message)
-                    .hint("leave out `--device`, or take `--engine compiled`"));
-            }
-            Probe::new(&cuda.search()).card(ordinal)?;
+    /// With the libraries of another flag.
+    pub fn with(self, cuda: &CudaOptions) -> DeviceChoice {
+        DeviceChoice {
+            device: self.0,
+            libraries: cuda.cuda_libraries.clone(),
         }
-        Ok(self.0)
     }
 }
 
@@ -221,14 +256,6 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
             Error::new(Kind::Usage, format!("`{}` is there already", path.shown()))
                 .hint("--force replaces it; --out names another file"),
         ),
-    }
-}
-
-/// `requested`, or the number of cores where it is 0.
-pub fn thread_count(requested: usize) -> usize {
-    match requested {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::options::{self, MachineOptions};
-use super::{opening, table};
+use super::table;
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::dataset::Pinned;
 use crate::data::video::Source;
@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::run::{Folder, results};
 use crate::spec::{Data, Experiment};
 use crate::train::evaluate::{Branches, Evaluation};
+use crate::train::opening;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -96,7 +97,7 @@ impl Classifier {
             None => experiment.eval.frames.last().copied().unwrap_or(1),
         };
         let executor = args.machine.executor(folder.manifest()?.engine)?;
-        let (model, step) = opening::load(&folder, &experiment, executor)?;
+        let (model, step) = opening::model(&folder, &experiment, executor)?;
         Ok(Self {
             classes: folder.classes()?,
             frames,

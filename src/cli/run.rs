@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions};
-use super::{jobs, opening, results, suites};
+use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exec::choice::Measured;
@@ -193,7 +193,10 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         }
         drop(folder.lock()?);
     }
-    let dataset = opening::open(&args.data, &loaded.experiment, &loaded.base)?;
+    let dataset = args
+        .data
+        .location()
+        .open(&loaded.experiment, &loaded.base)?;
     Ok(Prepared::Ready(task, dataset, begun.elapsed()))
 }
 

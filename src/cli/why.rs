@@ -112,7 +112,7 @@ fn executor(
     let engine = engine.unwrap_or(side.engine());
     Ok(Executor {
         engine,
-        device: device.open(engine, &args.cuda)?,
+        device: device.with(&args.cuda).open(engine)?,
         threads: thread_count(args.threads),
     })
 }

@@ -1,9 +1,11 @@
-//! Optimiser, schedule, loop, checkpoint, evaluation.
+//! Optimiser, schedule, loop, checkpoint, evaluation; how a run is opened for it.
 
 pub mod checkpoint;
 pub mod evaluate;
 pub mod first_step;
 pub mod learner;
+pub mod machine;
+pub mod opening;
 pub mod optimizer;
 pub mod progress;
 pub mod schedule;

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::cli::opening;
 use crate::cli::options::{self, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden::{self, Recipe, Recorded};
 use crate::model::StateDict;
 use crate::run::Folder;
 use crate::spec::{self, Experiment};
+use crate::train::opening;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -110,7 +110,7 @@ fn read(args: &Args, threads: usize) -> Result<(Experiment, Option<StateDict>)> 
     let folder = Folder::at(&args.from);
     folder.manifest()?;
     let experiment = folder.experiment()?;
-    let (model, _) = opening::load(&folder, &experiment, Executor::compiled(threads))?;
+    let (model, _) = opening::model(&folder, &experiment, Executor::compiled(threads))?;
     Ok((experiment, Some(model.state_dict()?)))
 }
 

@@ -9,9 +9,8 @@ use super::functions::{self, FUNCTIONS, Function, Shape};
 use super::markdown::{Part, parts};
 use super::mistake::Mistake;
 use super::reference::{self, Reference};
-use crate::base;
 use crate::report::escape;
-use crate::run::Folder;
+use crate::train::opening::Opening;
 
 /// The first line of a page that shows results. Only such pages may refer to runs, and [`figures`] rules them.
 pub const RESULTS: &str = "<!-- results -->";
@@ -33,8 +32,8 @@ pub struct Expander<'a> {
     pub root: &'a Path,
     /// The subcommands with their help.
     pub commands: &'a [(String, String)],
-    /// Computes the analyses that a run does not have.
-    pub analyse: &'a dyn Fn(&Folder) -> base::Result<()>,
+    /// How a run is opened that lacks an analysis.
+    pub opening: &'a Opening,
     /// Folder names of the runs that were referred to: each gets a page.
     pub runs: BTreeSet<String>,
     /// The suites that were referred to, by folder name.

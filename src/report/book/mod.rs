@@ -6,8 +6,8 @@
 //! ([`source`](super::source)), and a figure that somebody typed on a results page (`figures`), are mistakes with
 //! page, line and column; nothing is written then. The book may be somebody else's, and so may the runs: no program of
 //! its settings runs unasked, nothing leads out of its folder (`settings.rs`), and every text that comes from a run or a
-//! file goes through `report/escape`. Analyses that a figure is drawn from are asked for first
-//! ([`Source::analyse`]).
+//! file goes through `report/escape`. Analyses that a figure is drawn from and a run lacks are computed first and kept in
+//! its folder ([`crate::analysis::work`]).
 //!
 //! ```text
 //! OUT/book.toml, OUT/src/   the plain mdBook: `mdbook build OUT` renders it again, without this program
@@ -39,7 +39,7 @@ pub use catalogue::Catalogue;
 
 use crate::base::{Error, Kind, Result, Shown};
 use crate::report::escape;
-use crate::run::Folder;
+use crate::train::opening::Opening;
 use expand::{Expander, Page};
 use pages::Generated;
 use render::Files;
@@ -56,8 +56,8 @@ pub struct Source<'a> {
     pub commands: &'a [(String, String)],
     /// Preprocessors and other renderers of the book's settings that may run.
     pub allowed: &'a [String],
-    /// Computes the analyses that a run does not have, for the figures that are drawn from them.
-    pub analyse: &'a dyn Fn(&Folder) -> Result<()>,
+    /// How a run is opened whose analyses a figure is drawn from and which lacks some of them.
+    pub opening: &'a Opening,
 }
 
 /// What was built.
@@ -78,7 +78,7 @@ pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
         catalogue: source.catalogue,
         root: source.book.parent().unwrap_or(Path::new("")),
         commands: source.commands,
-        analyse: source.analyse,
+        opening: source.opening,
         runs: BTreeSet::new(),
         suites: BTreeSet::new(),
         files: BTreeMap::new(),

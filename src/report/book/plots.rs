@@ -3,6 +3,7 @@
 use super::expand::Expander;
 use super::functions::argument;
 use super::runs::page;
+use crate::analysis::work;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::report::escape;
 use crate::report::plot::{self, Subject};
@@ -20,7 +21,7 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     // depend on what was drawn before it.
     if wanted != "training" {
         for subject in &subjects {
-            (expander.analyse)(&subject.run.folder)?;
+            work::complete(&subject.run.folder, expander.opening)?;
         }
     }
     let gathered = plot::figures(&subjects)?;

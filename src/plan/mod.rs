@@ -1,205 +1,167 @@
-//! `ffn plan`: what an experiment will cost, before anything is allocated.
+//! What an experiment will cost, before anything is allocated: parameters, multiply-adds, memory, steps.
+//!
+//! Everything follows from the experiment and the programs that it compiles into; its data are not read.
 
-mod card;
-mod tables;
+pub mod card;
 
-use std::path::PathBuf;
+use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
 use self::card::{Card, OnCard, Planned};
-use super::options::DeviceOptions;
-use super::print_json;
-use crate::base::{Result, terminal};
+use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::exec::{Device, EngineKind};
-use crate::graph::{Graph, ParamKind};
+use crate::graph::{Graph, Param, ParamKind};
 use crate::program::batch::{Batch, Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Numerics, Program, Step, TrainOptions, compile_eval, compile_train};
-use crate::spec::{self, Data, Document, Experiment, Suite};
+use crate::spec::{Data, Experiment, Suite};
 use crate::train::optimizer;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// An experiment or suite file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-
-    /// Every layer with its output's shape, parameters and multiply-adds for one frame; every fused step of a training
-    /// step and of an evaluation with its multiply-adds and the bytes that it reads and writes.
-    #[arg(long)]
-    layers: bool,
-
-    /// Every parameter with its group, learning rate and weight decay.
-    #[arg(long)]
-    groups: bool,
-
-    /// What would compute the model, instead of the engine that fits `precision` and this machine.
-    #[arg(long, value_enum)]
-    engine: Option<EngineKind>,
-
-    #[command(flatten)]
-    device: DeviceOptions,
-
-    /// As JSON, layers and groups included.
-    #[arg(long, conflicts_with_all = ["layers", "groups"])]
-    json: bool,
-}
-
-pub fn run(args: Args) -> Result<()> {
-    let target = Target {
-        engine: args.engine,
-        device: args.device.place(),
-        card: Card::open(&args.device, args.engine.unwrap_or_default())?,
-    };
-    match spec::load_document(&args.file)? {
-        Document::Experiment(loaded) => {
-            tell_warnings(&loaded.warnings);
-            let plan = Plan::of(&loaded.experiment, &target)?;
-            match args.json {
-                true => print_json(&plan),
-                false => plan.tell(&args),
-            }
-        }
-        Document::Suite(loaded) => {
-            tell_warnings(&loaded.warnings);
-            let plans = plans(&loaded.suite, &target)?;
-            if args.json {
-                return print_json(&plans);
-            }
-            for (name, plan) in &plans {
-                terminal::line(format_args!("{name}:"))?;
-                plan.tell(&args)?;
-                terminal::line("")?;
-            }
-            Ok(())
-        }
-    }
-}
-
-fn tell_warnings(warnings: &[String]) {
-    warnings
-        .iter()
-        .for_each(|warning| terminal::say_exactly(&format!("{warning}\n")));
-}
-
 /// Of every member, by name; its seeds cost the same.
-fn plans<'a>(suite: &'a Suite, target: &Target) -> Result<Vec<(&'a str, Plan)>> {
+pub fn plans<'a>(suite: &'a Suite, target: &Target) -> Result<Vec<(&'a str, Plan)>> {
     let members = suite.members.iter();
     let plans = members.map(|member| Ok((&*member.name, Plan::of(&member.experiment, target)?)));
     plans.collect()
 }
 
 /// What would compute the model.
-struct Target {
+pub struct Target {
     /// Instead of the engine that a run would take.
-    engine: Option<EngineKind>,
-    device: Device,
-    card: Option<Card>,
+    pub engine: Option<EngineKind>,
+    pub device: Device,
+    /// The device where it is a card: the plan then says what the run takes of its memory.
+    pub card: Option<Card>,
 }
 
 /// Everything that can be said of an experiment without its data.
 #[derive(Debug, Serialize)]
-struct Plan {
-    name: String,
-    summary: String,
+pub struct Plan {
+    pub name: String,
+    /// [`Experiment::summary`].
+    pub summary: String,
     /// What the programs are for.
-    engine: EngineKind,
-    parameters: Vec<ParametersOfKind>,
-    parameter_count: usize,
-    forward: Vec<Forward>,
-    training: Training,
-    evaluation: Vec<Evaluation>,
-    on_card: Option<OnCard>,
-    layers: Vec<Layer>,
-    groups: Vec<GroupOf>,
+    pub engine: EngineKind,
+    pub parameters: Vec<ParametersOfKind>,
+    /// Values of all parameters.
+    pub parameter_count: usize,
+    /// Each frame count that is trained or evaluated, ascending.
+    pub forward: Vec<Forward>,
+    pub training: Training,
+    /// Each frame count of the evaluation.
+    pub evaluation: Vec<Evaluation>,
+    pub on_card: Option<OnCard>,
+    /// In the graph's order.
+    pub layers: Vec<Layer>,
+    /// Each parameter, in the graph's order.
+    pub groups: Vec<GroupOf>,
 }
 
+/// How many parameters of one kind there are.
 #[derive(Debug, Serialize)]
-struct ParametersOfKind {
-    kind: &'static str,
-    tensors: usize,
-    values: usize,
+pub struct ParametersOfKind {
+    /// [`ParamKind::name`].
+    pub kind: &'static str,
+    pub tensors: usize,
+    pub values: usize,
 }
 
 /// One clip at one frame count.
 #[derive(Debug, Serialize)]
-struct Forward {
-    frames: usize,
-    branch: usize,
-    trained: bool,
-    multiply_adds: u64,
+pub struct Forward {
+    pub frames: usize,
+    /// Frame count of the branch that serves it.
+    pub branch: usize,
+    /// Whether the experiment trains it.
+    pub trained: bool,
+    /// In convolutions and classifier.
+    pub multiply_adds: u64,
 }
 
+/// Training steps.
 #[derive(Debug, Serialize)]
-struct Training {
-    batch: usize,
-    /// Frames of one step, all branches together.
-    frames: usize,
+pub struct Training {
+    /// Clips of one training step.
+    pub batch: usize,
+    /// Frames of one training step, all branches together.
+    pub frames: usize,
     /// Forward and backward: three times the forward products.
-    step_multiply_adds: u64,
-    steps_per_epoch: Option<u64>,
-    epochs: usize,
+    pub step_multiply_adds: u64,
+    /// `None` where the experiment does not say how many clips there are.
+    pub steps_per_epoch: Option<u64>,
+    pub epochs: usize,
     /// Parameters, gradients and momentum.
-    state_bytes: usize,
-    memory: Memory,
-    steps: Vec<Fused>,
+    pub state_bytes: usize,
+    pub memory: Memory,
+    /// Of the program of one training step.
+    pub steps: Vec<Fused>,
 }
 
 /// One forward pass.
 #[derive(Debug, Serialize)]
-struct Evaluation {
+pub struct Evaluation {
     #[serde(flatten)]
-    batch: EvalShape,
-    memory: Memory,
-    steps: Vec<Fused>,
+    pub batch: EvalShape,
+    pub memory: Memory,
+    /// Of the program of one batch.
+    pub steps: Vec<Fused>,
 }
 
 /// Clips that are evaluated at once.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct EvalShape {
-    frames: usize,
-    clips: usize,
+pub struct EvalShape {
+    pub frames: usize,
+    pub clips: usize,
     /// Of each clip.
-    views: usize,
+    pub views: usize,
 }
 
 /// One step of a program and what it asks of a machine at least.
 #[derive(Debug, Serialize)]
-struct Fused {
-    step: String,
+pub struct Fused {
+    /// Name and kind.
+    pub step: String,
     #[serde(flatten)]
-    cost: Cost,
+    pub cost: Cost,
 }
 
+/// What an engine on the CPU takes for a program.
 #[derive(Debug, Serialize)]
-struct Memory {
-    arena_bytes: usize,
-    scratch_bytes_per_thread: usize,
+pub struct Memory {
+    pub arena_bytes: usize,
+    pub scratch_bytes_per_thread: usize,
 }
 
+/// A node of the graph.
 #[derive(Debug, Serialize)]
-struct Layer {
-    name: String,
-    op: &'static str,
-    output: String,
-    parameters: usize,
-    multiply_adds: u64,
+pub struct Layer {
+    pub name: String,
+    pub op: &'static str,
+    /// Shape of the output.
+    pub output: String,
+    /// Values of its parameters.
+    pub parameters: usize,
+    /// For one frame.
+    pub multiply_adds: u64,
 }
 
+/// How a parameter is trained.
 #[derive(Debug, Serialize)]
-struct GroupOf {
-    parameter: String,
-    kind: &'static str,
-    frozen: bool,
-    rate: f64,
-    decay: f64,
+pub struct GroupOf {
+    pub parameter: String,
+    /// [`ParamKind::name`].
+    pub kind: &'static str,
+    pub frozen: bool,
+    /// Learning rate before any schedule.
+    pub rate: f64,
+    /// Weight decay.
+    pub decay: f64,
 }
 
 impl Plan {
-    fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
+    pub fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
         let own = || EngineKind::of(experiment.train.precision, target.device);
         let engine = target.engine.unwrap_or_else(own);
         let numerics = engine.numerics();
@@ -338,6 +300,21 @@ impl EvalShape {
     }
 }
 
+impl Display for EvalShape {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let clips = if self.clips == 1 { "clip" } else { "clips" };
+        write!(
+            f,
+            "evaluation, {} {clips} of {} frames",
+            self.clips, self.frames
+        )?;
+        match self.views {
+            1 => Ok(()),
+            views => write!(f, ", {views} views each"),
+        }
+    }
+}
+
 fn steps(program: &Program) -> Vec<Fused> {
     let fused = |step: &Step| Fused {
         step: format!("{}: {}", step.name, step.op.kind()),
@@ -388,7 +365,7 @@ fn layers(graph: &Graph) -> Vec<Layer> {
 
 fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
     let sgd = &experiment.optimizer;
-    let of = |param: &crate::graph::Param| {
+    let of = |param: &Param| {
         let group = optimizer::group(&sgd.groups, param.kind);
         GroupOf {
             parameter: param.name.clone(),

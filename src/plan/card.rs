@@ -3,16 +3,14 @@
 use serde::Serialize;
 
 use super::EvalShape;
-use super::tables::mega;
 use crate::base::{Kind, Result};
-use crate::cli::options::DeviceOptions;
-use crate::cli::table;
 use crate::exec::cuda::{Gpu, Needs, WeightNeeds};
 use crate::exec::{Device, EngineKind};
 use crate::graph::Graph;
 use crate::program::batch::every_branch;
 use crate::program::{Program, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
+use crate::train::machine::DeviceChoice;
 use crate::train::optimizer;
 
 /// The card that somebody asks about, whether it is there or not.
@@ -23,11 +21,11 @@ pub struct Card {
 
 impl Card {
     /// `None`: the plan is for the CPU.
-    pub fn open(options: &DeviceOptions, engine: EngineKind) -> Result<Option<Self>> {
-        let Device::Cuda(ordinal) = options.place() else {
+    pub fn open(choice: &DeviceChoice, engine: EngineKind) -> Result<Option<Self>> {
+        let Device::Cuda(ordinal) = choice.device else {
             return Ok(None);
         };
-        let found = match options.open(engine).and_then(|_| Gpu::open(ordinal)) {
+        let found = match choice.open(engine).and_then(|_| Gpu::open(ordinal)) {
             Err(error) if error.kind == Kind::Device => Err(error.message),
             outcome => Ok(outcome?),
         };
@@ -59,33 +57,41 @@ impl Card {
 /// Memory in bytes. What all engines share comes first; they are there side by side, from the start to the end.
 #[derive(Debug, Serialize)]
 pub struct OnCard {
-    device: String,
+    /// `cuda:N`.
+    pub device: String,
     /// What the card has, with CUDA, the kernels and cuDNN open; `None` where there is none to ask.
     #[serde(flatten)]
-    has: Option<Has>,
+    pub has: Option<Has>,
     /// Why there is none to ask. cuDNN's scratch memory is not known then, and left out everywhere.
-    unknown: Option<String>,
-    weights: WeightNeeds,
-    engines: Vec<EngineNeeds>,
+    pub unknown: Option<String>,
+    pub weights: WeightNeeds,
+    /// That of training, then those that evaluate.
+    pub engines: Vec<EngineNeeds>,
     /// Of everything.
-    bytes: usize,
+    pub bytes: usize,
     /// The largest `train.batch` that fits, where the experiment's does not.
-    largest_batch: Option<usize>,
+    pub largest_batch: Option<usize>,
 }
 
+/// The memory of a card.
 #[derive(Debug, Serialize)]
-struct Has {
-    card: String,
-    card_bytes: usize,
-    free_bytes: usize,
-    fits: bool,
+pub struct Has {
+    /// Its name.
+    pub card: String,
+    /// All of its memory.
+    pub card_bytes: usize,
+    pub free_bytes: usize,
+    /// Whether the run fits into what is free.
+    pub fits: bool,
 }
 
+/// What one engine takes.
 #[derive(Debug, Serialize)]
-struct EngineNeeds {
-    what: String,
+pub struct EngineNeeds {
+    /// The batch that it is for.
+    pub what: String,
     #[serde(flatten)]
-    needs: Needs,
+    pub needs: Needs,
 }
 
 impl OnCard {
@@ -112,59 +118,6 @@ impl OnCard {
             bytes,
             largest_batch,
         })
-    }
-
-    pub fn text(&self) -> String {
-        let total = |what: &str, bytes: usize| {
-            let blank = String::new();
-            vec![
-                what.to_owned(),
-                blank.clone(),
-                blank.clone(),
-                blank,
-                mega(bytes),
-            ]
-        };
-        let mut rows = vec![
-            total("parameters, statistics", self.weights.model),
-            total("gradients", self.weights.gradients),
-            total("momentum", self.weights.momentum),
-        ];
-        rows.extend(self.engines.iter().map(|EngineNeeds { what, needs }| {
-            let parts = [
-                needs.buffers,
-                needs.pixels,
-                needs.convolutions(),
-                needs.total(),
-            ];
-            [what.clone()].into_iter().chain(parts.map(mega)).collect()
-        }));
-        rows.push(total("total", self.bytes));
-        let title = format!("memory on {}", self.device);
-        let table = table::render(&[&title, "buffers", "pixels", "convolutions", "MB"], &rows);
-        format!("{table}{}\n", self.verdict())
-    }
-
-    fn verdict(&self) -> String {
-        let needed = mega(self.bytes);
-        let Some(has) = &self.has else {
-            let why = self.unknown.as_deref().unwrap_or_default();
-            return format!(
-                "at least {needed} MB: cuDNN's scratch memory and what CUDA itself takes are not known here\n  {why}"
-            );
-        };
-        let free = format!(
-            "{needed} of {} MB, which {} has free with CUDA, the kernels and cuDNN open",
-            mega(has.free_bytes),
-            has.card
-        );
-        match (has.fits, self.largest_batch) {
-            (true, _) => format!("fits: {free}"),
-            (false, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
-            (false, None) => format!(
-                "does not fit: {free}; nor would any `train.batch`: a smaller `eval.batch` needs less"
-            ),
-        }
     }
 }
 

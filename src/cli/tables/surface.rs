@@ -1,35 +1,12 @@
 //! The any-frame surface: `ffn eval RUN --all-branches`, and a part of `ffn analyse`.
 
-use super::table;
 use crate::analysis::interval::wilson;
 use crate::analysis::surface::Point;
-use crate::analysis::{Document, Latency, Subject, Surface};
-use crate::base::Result;
-use crate::train::progress::Progress;
+use crate::analysis::{Latency, Surface};
+use crate::cli::table;
 
 /// Signs of the longest bar of a curve.
 const BAR: f64 = 40.0;
-
-/// Every one of `frames` by every branch, and how long each takes.
-pub fn compute(
-    subject: &mut Subject,
-    frames: &[usize],
-) -> Result<(Document<Surface>, Document<Latency>)> {
-    let origin = subject.origin()?;
-    let mut progress = Progress::new();
-    progress.evaluate(subject.dataset.validation.len(), frames);
-    let surface = Surface::compute(subject, frames, &mut |done| {
-        progress.evaluated(done);
-        Ok(())
-    });
-    progress.clear();
-    let surface = surface?;
-    let latency = Latency::measure(subject, frames)?;
-    Ok((
-        Document::new(origin.clone(), surface),
-        Document::new(origin, latency),
-    ))
-}
 
 /// Both tables, and how the time was measured.
 pub fn describe(surface: &Surface, latency: Option<&Latency>, trained: &[usize]) -> String {

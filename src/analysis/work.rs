@@ -1,111 +1,46 @@
-//! `ffn analyse`
-
-mod tables;
-
-use std::path::PathBuf;
+//! Computes the analyses of a run that are not there or are stale, and keeps them in its folder.
 
 use serde::Serialize;
 
-use super::opening::Opening;
-use super::options::{self, DataOptions, FrameCounts, MachineOptions};
-use super::{eval, surface};
-use crate::analysis::document;
-use crate::analysis::drift::Drift;
-use crate::analysis::estimate::{Extent, estimate};
-use crate::analysis::predictions::Said;
-use crate::analysis::subject::evaluations;
-use crate::analysis::{
+use super::drift::Drift;
+use super::estimate::{Extent, estimate};
+use super::predictions::Said;
+use super::subject::evaluations;
+use super::{
     Alterations, Confusion, Content, Document, Flips, Gains, Latency, PreciseNorms, Subject,
-    Surface,
+    Surface, document,
 };
-use crate::base::{Error, Kind, Result, Shown, terminal};
-use crate::report::source::Suite;
+use crate::base::{Error, Kind, Result, Shown};
 use crate::run::{Folder, Working, results, verify};
-use crate::suite;
+use crate::spec::Experiment;
+use crate::train::opening::Opening;
 use crate::train::progress::Progress;
-
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Folders of finished runs and of suites.
-    #[arg(required = true, value_name = "RUN|SUITE")]
-    folders: Vec<PathBuf>,
-
-    /// Compare the accuracy of every class with this run.
-    #[arg(long, value_name = "RUN")]
-    against: Option<PathBuf>,
-
-    /// Frame counts of the any-frame surface, as of `ffn eval`; else those that it was computed for, or those of the
-    /// experiment.
-    #[arg(long, value_name = "T", value_delimiter = ',')]
-    frames: Vec<FrameCounts>,
-
-    /// Training clips that norm statistics are estimated from; else as many as before, or 2048 where there are so many.
-    #[arg(long, value_name = "N", value_parser = options::count::<usize>)]
-    clips: Option<usize>,
-
-    /// Tell the distance of every norm.
-    #[arg(long)]
-    layers: bool,
-
-    /// Print JSON.
-    #[arg(long, conflicts_with = "layers")]
-    json: bool,
-
-    /// Folder of the experiment file, where pins and lists are; else the one that the run was made from.
-    #[arg(long, value_name = "DIR")]
-    experiments: Option<PathBuf>,
-
-    #[command(flatten)]
-    data: DataOptions,
-
-    #[command(flatten)]
-    machine: MachineOptions,
-}
 
 /// Training clips that statistics are estimated from where nobody says how many.
 const CLIPS: usize = 2048;
 
-/// Everything that is known of a run.
-#[derive(Serialize)]
-struct Analyses {
-    surface: Document<Surface>,
-    latency: Document<Latency>,
-    drift: Document<Drift>,
-    precise_bn: Document<PreciseNorms>,
-    alteration: Document<Alterations>,
-    flips: Document<Flips>,
-    confusion: Document<Confusion>,
-    gains: Option<Document<Gains>>,
+/// What of a run's analyses somebody decides.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Frame counts of the any-frame surface, ascending, each once; none: those that it was computed for, or those of the
+    /// experiment.
+    pub frames: Vec<usize>,
+    /// Training clips that norm statistics are estimated from; `None`: as many as before, or 2048 where there are so many.
+    pub clips: Option<usize>,
 }
 
-/// Computes what is not there or stale, keeps it, and tells all.
-pub fn run(args: Args) -> Result<()> {
-    let against = args.against.as_ref().map(Folder::at);
-    let what = What {
-        opening: Opening {
-            experiments: args.experiments.as_deref(),
-            data: &args.data,
-            machine: &args.machine,
-        },
-        frames: &args.frames,
-        clips: args.clips,
-    };
-    let mut all = Vec::new();
-    for folder in runs(&args.folders)? {
-        let work = Work::new(&what, folder)?;
-        let trained = work.folder.experiment()?.method.frames().to_vec();
-        let name = work.folder.name();
-        let analyses = work.analyses(against.as_ref())?;
-        match args.json {
-            true => all.push(analyses),
-            // The other runs are analysed even where nobody reads this.
-            false => terminal::tell(tables::describe(&name, &analyses, &trained, args.layers)),
-        }
-    }
-    match args.json {
-        true => super::print_json(&all),
-        false => Ok(()),
-    }
+/// Everything that is known of a run.
+#[derive(Serialize)]
+pub struct Analyses {
+    pub surface: Document<Surface>,
+    pub latency: Document<Latency>,
+    pub drift: Document<Drift>,
+    pub precise_bn: Document<PreciseNorms>,
+    pub alteration: Document<Alterations>,
+    pub flips: Document<Flips>,
+    pub confusion: Document<Confusion>,
+    /// Where there is a run to compare with.
+    pub gains: Option<Document<Gains>>,
 }
 
 /// The analyses of a run alone.
@@ -119,48 +54,59 @@ const NAMES: [&str; 7] = [
     Confusion::NAME,
 ];
 
+/// All analyses of a finished run; those that it lacks are computed and kept. `against`: the run whose classes' accuracy
+/// is compared.
+pub fn analyse(
+    folder: Folder,
+    opening: &Opening,
+    request: &Request,
+    against: Option<&Folder>,
+) -> Result<Analyses> {
+    Work::new(folder, opening, request)?.analyses(against)
+}
+
 /// Computes the analyses that a run does not have, and keeps them; where it has all of them, nothing is written.
-pub fn complete(folder: &Folder, data: &DataOptions, machine: &MachineOptions) -> Result<()> {
+pub fn complete(folder: &Folder, opening: &Opening) -> Result<()> {
     let kept = |name: &&str| document::path(folder, name, None).exists();
     if NAMES.iter().all(kept) {
         return Ok(());
     }
-    let what = What {
-        opening: Opening {
-            experiments: None,
-            data,
-            machine,
-        },
-        frames: &[],
-        clips: None,
-    };
-    Work::new(&what, folder.clone())?.analyses(None).map(drop)
+    analyse(folder.clone(), opening, &Request::default(), None).map(drop)
 }
 
-/// The run folders, those of suites among them.
-fn runs(folders: &[PathBuf]) -> Result<Vec<Folder>> {
-    let mut runs = Vec::new();
-    for path in folders {
-        match suite::folder::is_at(path) {
-            true => runs.extend(Suite::open(path)?.runs()?.into_iter().map(|run| run.folder)),
-            false => runs.push(Folder::at(path)),
-        }
-    }
-    Ok(runs)
+/// The frame counts of an experiment's evaluation, ascending, each once.
+pub fn frames_of(experiment: &Experiment) -> Vec<usize> {
+    let mut frames = experiment.eval.frames.clone();
+    frames.sort_unstable();
+    frames.dedup();
+    frames
 }
 
-/// What is analysed of a run, and how it is opened.
-struct What<'a> {
-    opening: Opening<'a>,
-    /// As the flag `--frames`.
-    frames: &'a [FrameCounts],
-    /// As the flag `--clips`.
-    clips: Option<usize>,
+/// The any-frame surface: every one of `frames` by every branch, and how long each takes.
+pub fn surface(
+    subject: &mut Subject,
+    frames: &[usize],
+) -> Result<(Document<Surface>, Document<Latency>)> {
+    let origin = subject.origin()?;
+    let mut progress = Progress::new();
+    progress.evaluate(subject.dataset.validation.len(), frames);
+    let surface = Surface::compute(subject, frames, &mut |done| {
+        progress.evaluated(done);
+        Ok(())
+    });
+    progress.clear();
+    let surface = surface?;
+    let latency = Latency::measure(subject, frames)?;
+    Ok((
+        Document::new(origin.clone(), surface),
+        Document::new(origin, latency),
+    ))
 }
 
 /// One run while it is analysed.
 struct Work<'a> {
-    what: &'a What<'a>,
+    opening: &'a Opening,
+    request: &'a Request,
     folder: Working,
     /// Opened when the first analysis asks for it: with fresh ones no data are read.
     subject: Option<Subject>,
@@ -168,7 +114,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Refuses a run that still trains, that is not as it was written, or that another engine computed.
-    fn new(what: &'a What<'a>, folder: Folder) -> Result<Self> {
+    fn new(folder: Folder, opening: &'a Opening, request: &'a Request) -> Result<Self> {
         let manifest = folder.manifest()?;
         if !manifest.finished {
             return Err(Error::new(
@@ -177,11 +123,12 @@ impl<'a> Work<'a> {
             )
             .hint("`ffn run` with its experiment goes on with it"));
         }
-        manifest.check_engine(what.opening.machine.engine)?;
+        manifest.check_engine(opening.machine.engine)?;
         verify::intact(&folder)?;
         let folder = folder.lock()?;
         Ok(Self {
-            what,
+            opening,
+            request,
             folder,
             subject: None,
         })
@@ -207,7 +154,8 @@ impl<'a> Work<'a> {
 
     fn subject(&mut self) -> Result<&mut Subject> {
         if self.subject.is_none() {
-            self.subject = Some(self.what.opening.open(Folder::clone(&self.folder))?);
+            let folder = Folder::clone(&self.folder);
+            self.subject = Some(Subject::open(folder, self.opening)?);
         }
         self.subject
             .as_mut()
@@ -217,17 +165,20 @@ impl<'a> Work<'a> {
     fn surface(&mut self) -> Result<(Document<Surface>, Document<Latency>)> {
         let experiment = self.folder.experiment()?;
         let (known, times) = (self.fresh::<Surface>(), self.fresh::<Latency>());
-        let asked = eval::frame_counts(self.what.frames, &experiment);
+        let asked = match self.request.frames.as_slice() {
+            [] => frames_of(&experiment),
+            frames => frames.to_vec(),
+        };
         let covers = |surface: &Surface| {
             let known: Vec<usize> = surface.chosen().map(|point| point.frames).collect();
-            self.what.frames.is_empty() || known == asked
+            self.request.frames.is_empty() || known == asked
         };
         if let (Some(surface), Some(latency)) = (known, times)
             && covers(&surface.content)
         {
             return Ok((surface, latency));
         }
-        let (surface, latency) = surface::compute(self.subject()?, &asked)?;
+        let (surface, latency) = surface(self.subject()?, &asked)?;
         surface.write(&self.folder)?;
         latency.write(&self.folder)?;
         Ok((surface, latency))
@@ -236,7 +187,7 @@ impl<'a> Work<'a> {
     /// Drift and control come from the same estimates.
     fn statistics(&mut self) -> Result<(Document<Drift>, Document<PreciseNorms>)> {
         let (drift, precise) = (self.fresh::<Drift>(), self.fresh::<PreciseNorms>());
-        let asked = self.what.clips;
+        let asked = self.request.clips;
         if let (Some(drift), Some(precise)) = (drift, precise)
             && drift.content.clips == precise.content.clips
             && asked.is_none_or(|clips| clips == drift.content.clips)

@@ -1,11 +1,12 @@
 //! The analyses of a run as tables.
 
-use super::Analyses;
+use super::surface;
+use crate::analysis::Analyses;
 use crate::analysis::alteration::{Alterations, Layer};
 use crate::analysis::drift::{self, Drift};
 use crate::analysis::precise::{Point, PreciseNorms};
 use crate::analysis::predictions::{Confusion, Flips, Gains, Pair};
-use crate::cli::{surface, table};
+use crate::cli::table;
 
 /// Pairs of classes that are told for each frame count.
 const PAIRS: usize = 5;

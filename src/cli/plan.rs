@@ -1,0 +1,87 @@
+//! `ffn plan`: what an experiment will cost, before anything is allocated.
+
+use std::path::PathBuf;
+
+use super::options::DeviceOptions;
+use super::print_json;
+use super::tables::plan as tables;
+use crate::base::{Result, terminal};
+use crate::exec::EngineKind;
+use crate::plan::card::Card;
+use crate::plan::{self, Plan, Target};
+use crate::spec::{self, Document};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An experiment or suite file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Every layer with its output's shape, parameters and multiply-adds for one frame; every fused step of a training
+    /// step and of an evaluation with its multiply-adds and the bytes that it reads and writes.
+    #[arg(long)]
+    layers: bool,
+
+    /// Every parameter with its group, learning rate and weight decay.
+    #[arg(long)]
+    groups: bool,
+
+    /// What would compute the model, instead of the engine that fits `precision` and this machine.
+    #[arg(long, value_enum)]
+    engine: Option<EngineKind>,
+
+    #[command(flatten)]
+    device: DeviceOptions,
+
+    /// As JSON, layers and groups included.
+    #[arg(long, conflicts_with_all = ["layers", "groups"])]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let target = Target {
+        engine: args.engine,
+        device: args.device.place(),
+        card: Card::open(&args.device.choice(), args.engine.unwrap_or_default())?,
+    };
+    match spec::load_document(&args.file)? {
+        Document::Experiment(loaded) => {
+            tell_warnings(&loaded.warnings);
+            let plan = Plan::of(&loaded.experiment, &target)?;
+            match args.json {
+                true => print_json(&plan),
+                false => tell(&plan, &args),
+            }
+        }
+        Document::Suite(loaded) => {
+            tell_warnings(&loaded.warnings);
+            let plans = plan::plans(&loaded.suite, &target)?;
+            if args.json {
+                return print_json(&plans);
+            }
+            for (name, plan) in &plans {
+                terminal::line(format_args!("{name}:"))?;
+                tell(plan, &args)?;
+                terminal::line("")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn tell_warnings(warnings: &[String]) {
+    warnings
+        .iter()
+        .for_each(|warning| terminal::say_exactly(&format!("{warning}\n")));
+}
+
+fn tell(plan: &Plan, args: &Args) -> Result<()> {
+    terminal::print(tables::overview(plan))?;
+    if args.layers {
+        terminal::print(format_args!("\n{}", tables::layers(plan)))?;
+    }
+    if args.groups {
+        terminal::print(format_args!("\n{}", tables::groups(plan)))?;
+    }
+    Ok(())
+}

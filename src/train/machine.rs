@@ -1,0 +1,63 @@
+//! What of this machine works on a run, as a person chose it. Results do not depend on it, within one device class.
+
+use std::path::PathBuf;
+
+use crate::base::{Error, Kind, Result};
+use crate::exec::cuda::libraries::Search;
+use crate::exec::cuda::probe::Probe;
+use crate::exec::{Device, EngineKind, Executor};
+
+/// What computes and what loads.
+#[derive(Debug, Clone)]
+pub struct MachineChoice {
+    /// What computes the model, instead of the run's own engine.
+    pub engine: Option<EngineKind>,
+    pub device: DeviceChoice,
+    /// Threads of the compiled engine on the CPU; 0: one for each core.
+    pub threads: usize,
+    /// Threads that decode and transform videos; 0: one for each core.
+    pub workers: usize,
+}
+
+/// A device, whether it is there or not, and where NVIDIA's libraries are.
+#[derive(Debug, Clone)]
+pub struct DeviceChoice {
+    pub device: Device,
+    /// Looked into before the system's folders: a folder of libraries, or a Python environment.
+    pub libraries: Option<PathBuf>,
+}
+
+impl MachineChoice {
+    /// `own`: the engine if none is asked for.
+    pub fn executor(&self, own: EngineKind) -> Result<Executor> {
+        let engine = self.engine.unwrap_or(own);
+        Ok(Executor {
+            engine,
+            device: self.device.open(engine)?,
+            threads: thread_count(self.threads),
+        })
+    }
+}
+
+impl DeviceChoice {
+    /// The device, with the libraries that it needs open; what it lacks is an error now.
+    pub fn open(&self, engine: EngineKind) -> Result<Device> {
+        if let Device::Cuda(ordinal) = self.device {
+            if !engine.runs_on_cards() {
+                let message = format!("the engine `{}` runs on the CPU alone", engine.name());
+                return Err(Error::new(Kind::Usage, message)
+                    .hint("leave out `--device`, or take `--engine compiled`"));
+            }
+            Probe::new(&Search::new(self.libraries.as_deref())).card(ordinal)?;
+        }
+        Ok(self.device)
+    }
+}
+
+/// `requested`, or the number of cores where it is 0.
+pub fn thread_count(requested: usize) -> usize {
+    match requested {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
