@@ -14,7 +14,8 @@
 //!    data, weights and code.
 //!
 //! # The pipeline
-//! The modules are its stages, in this order. No stage reads one that stands below it in the list.
+//! The modules are its stages, in this order. No stage reads one that stands below it in the list, and no files read one
+//! another in a circle: `tests/stages.rs` holds both.
 //!
 //! | stage | what goes in | what comes out |
 //! |---|---|---|

@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
 use ffn::base::Kind;
-use ffn::data::dataset::{OpenOptions, Pinned};
+use ffn::data::dataset::Pinned;
+use ffn::data::open::OpenOptions;
 use ffn::data::video::Picture;
 use ffn::data::{Dataset, EvalBatch, EvalLoader, Split, TrainBatch, TrainLoader};
 use ffn::spec::{self, BranchFrames, Crops, Data, EvalSampling, Experiment, Unreadable};

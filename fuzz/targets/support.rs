@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ffn::data::dataset::{Dataset, OpenOptions};
+use ffn::data::Dataset;
+use ffn::data::open::OpenOptions;
 use ffn::spec::Experiment;
 
 /// A folder of this process.

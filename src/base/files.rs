@@ -7,17 +7,11 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
+pub use super::hash::{hex, sha256};
 use super::limits::{self, Bound};
+pub use super::temporary::{TEMPORARY, is_temporary};
 use super::temporary::{Temporary, folder_of};
 use super::{Error, Kind, Result, Shown};
-
-/// How the names of files begin that are not finished.
-pub const TEMPORARY: &str = ".tmp-";
-
-/// Whether a file name is that of a file that a killed process left unfinished.
-pub fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY)
-}
 
 /// The folder for what can be made again: hashes of videos, the miniature, what was measured.
 pub fn cache_folder() -> Result<PathBuf> {
@@ -161,11 +155,6 @@ pub fn read_text(path: &Path, bound: Bound) -> Result<String> {
     })
 }
 
-/// SHA-256 of bytes, in lowercase hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
 /// SHA-256 of a file's content, in lowercase hexadecimal.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let attempt = || -> std::io::Result<String> {
@@ -180,18 +169,6 @@ pub fn sha256_of_file(path: &Path) -> Result<String> {
         }
     };
     attempt().map_err(|e| Error::io("read", path, &e))
-}
-
-/// Bytes in lowercase hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(all(test, unix))]

@@ -13,7 +13,7 @@ use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 
-use super::files::TEMPORARY;
+use super::temporary::TEMPORARY;
 use super::{Error, Kind, Result, Shown};
 
 /// A folder by its handle.

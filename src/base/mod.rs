@@ -3,10 +3,12 @@
 
 pub mod error;
 pub mod files;
+pub mod hash;
 mod held;
 pub mod limits;
 mod mistakes;
 pub mod rng;
+pub mod shown;
 pub mod signals;
 pub mod statistics;
 pub mod temporary;
@@ -15,4 +17,4 @@ pub mod terminal;
 pub use error::{Error, Kind, Result};
 pub use held::Held;
 pub use mistakes::Mistakes;
-pub use terminal::Shown;
+pub use shown::Shown;

@@ -10,7 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::files::{TEMPORARY, sha256};
+use super::hash::sha256;
+
+/// How the names of files begin that are not finished.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// Whether a file name is that of a file that a killed process left unfinished.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
 
 /// How long a process waits for another that writes the same file.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,6 +16,7 @@ pub mod hashes;
 pub mod pins;
 pub mod look;
 pub mod dataset;
+pub mod open;
 pub mod augment;
 pub mod clip;
 mod prefetch;

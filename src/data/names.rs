@@ -4,7 +4,7 @@
 use std::path::{Component, Path};
 
 use crate::base::Shown;
-use crate::base::terminal::is_hidden;
+use crate::base::shown::is_hidden;
 
 /// The longest, in bytes: what the file systems take as one name, a few folders deep.
 const LONGEST: usize = 1024;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::experiment::{Network, Training, experiment, held_still};
 use super::raw::{MethodName, Mode, Raw, ReferenceError, Source, in_bundle};
 use super::tensors::{damaged, read_json};
 use crate::base::Result;
+use crate::spec::network::{Network, Training, experiment, held_still};
 use crate::spec::{self, Alteration, Distillation, Experiment, Ffn, Method, Norms, ShiftSegments};
 
 /// Largest number of input values of one branch, 256 MiB of float32: 400 pictures of 224 × 224. More is a typing error.

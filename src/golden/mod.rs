@@ -5,7 +5,6 @@
 
 mod raw;
 mod case;
-mod experiment;
 mod source;
 mod procedural;
 mod tensors;
@@ -19,9 +18,9 @@ mod preprocess;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::spec::network::{Network, Training, experiment, held_still};
 pub use case::{Case, Steps};
 pub use compare::{Comparison, FACTOR, FLOOR, Group, Rule, Worst};
-pub use experiment::{Network, Training, experiment, held_still};
 pub use network::{Bundle as ModelBundle, CASE};
 pub use raw::{ReferenceError, Source};
 pub use record::{Recipe, Recorded, record};

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::case::Case;
 use super::compare::{BF16_FLOOR, Comparison, FLOOR, Rule, group_of};
 use super::compute::compute;
-use super::experiment::held_still;
 use super::source::{self, Inputs};
 use super::taps;
 use super::tensors::{self, Tensors, damaged};
@@ -16,6 +15,7 @@ use crate::model::Model;
 use crate::program::batch::{every_branch, served};
 use crate::program::{Numerics, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
+use crate::spec::network::held_still;
 
 pub const CASE: &str = "case.json";
 pub const EXPECTED: &str = "expected.safetensors";

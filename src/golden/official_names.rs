@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use super::compare::{Comparison, Rule};
-use super::experiment::{Network, experiment};
 use super::raw::Arch;
 use super::tensors::{Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
 use crate::exchange::mapping::{Wanted, wanted};
 use crate::graph::Graph;
+use crate::spec::network::{Network, experiment};
 use crate::spec::{Alteration, Distillation, Ffn, Method, Norms, ShiftSegments};
 
 pub const FILE: &str = "state_dict_names.json";

@@ -6,13 +6,13 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::compare::{Comparison, Rule};
-use super::experiment::NORMALIZE;
 use super::tensors::{self, Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
 use crate::data::resize::Region;
 use crate::data::video::Picture;
 use crate::data::{crop, sampling, transform};
 use crate::spec::ShortVideos;
+use crate::spec::network::NORMALIZE;
 
 pub const CASES: &str = "cases.json";
 const TENSORS: &str = "tensors.safetensors";

@@ -109,7 +109,7 @@ fn unknown(graph: &Graph, word: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Network, experiment};
+    use crate::spec::network::{Network, experiment};
     use crate::spec::{Backbone, Method};
 
     fn graph() -> Graph {

@@ -72,7 +72,7 @@ fn kaiming_fan_out(shape: &[usize]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden::{Network, experiment};
+    use crate::spec::network::{Network, experiment};
     use crate::spec::{Backbone, Block, Distillation, Ffn, Norms, ResNet, ShiftSegments, Stem};
 
     fn small(method: Method) -> (Experiment, Graph) {

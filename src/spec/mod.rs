@@ -7,6 +7,7 @@ mod diff;
 mod excerpt;
 pub mod experiment;
 mod lexer;
+pub mod network;
 mod parser;
 mod place;
 mod raw;

@@ -8,7 +8,7 @@ use super::machine::MachineChoice;
 use super::progress::Preparation;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::data::Dataset;
-use crate::data::dataset::OpenOptions;
+use crate::data::open::OpenOptions;
 use crate::exec::Executor;
 use crate::model::Model;
 use crate::run::Folder;

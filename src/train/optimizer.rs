@@ -219,8 +219,8 @@ mod tests {
 
     use super::*;
     use crate::exec::{Executor, Weights};
-    use crate::golden::{Network, Training, experiment};
     use crate::graph::Graph;
+    use crate::spec::network::{Network, Training, experiment};
     use crate::spec::{Backbone, Block, Clip, Method, ResNet, Stem};
 
     fn small() -> Experiment {

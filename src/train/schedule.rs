@@ -55,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::golden::{Network, Training, experiment};
+    use crate::spec::network::{Network, Training, experiment};
     use crate::spec::{Backbone, Method, Schedule, Warmup};
 
     /// Ten epochs at the rate 0.1.

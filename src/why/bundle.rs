@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::report::{Difference, Outcome, Report, Stage};
 use super::side::Side;
-use super::{Halt, Pair, Walk, declared, replay, samples};
+use super::{Halt, Pair, Walk, declared, replayed, samples};
 use crate::base::{Result, Shown};
 use crate::exec::Executor;
-use crate::golden::{Case, Comparison, Group, ModelBundle, held_still};
+use crate::golden::{Case, Comparison, Group, ModelBundle};
 use crate::graph::Graph;
+use crate::spec::network::held_still;
 use crate::spec::{self, Alteration, Experiment, Method};
 
 /// Computes the case as the experiment says, and compares in the order of computation.
@@ -52,7 +53,7 @@ fn stages(
         bundle.and_then(|bundle| bundle.compare(&bundle.compute(executor)?, executor.engine));
     match computed {
         Ok(comparison) => groups(&comparison, walk),
-        Err(error) => walk.note(Stage::Bundle, replay::untold(error)?),
+        Err(error) => walk.note(Stage::Bundle, replayed::untold(error)?),
     }
 }
 

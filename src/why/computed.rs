@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::compare::{Measure, Tolerance, place};
-use super::replay::{Replayed, weights};
+use super::replayed::{Replayed, weights};
 use super::report::{Difference, Outcome, Stage};
 use super::{Halt, Pair, Walk};
 use crate::base::Result;

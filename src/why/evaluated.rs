@@ -1,7 +1,7 @@
 //! Evaluation: which frames of each video it takes, and the bytes and logits of the first.
 
 use super::compare::{Measure, place};
-use super::replay::{Replayed, untold};
+use super::replayed::{Replayed, untold};
 use super::report::{Difference, Outcome, Stage};
 use super::{Halt, Pair, Walk, samples};
 use crate::base::{Error, Result};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::report::Stage;
+use super::stage::Stage;
 use crate::spec::Difference;
 
 /// A difference between the paper, the official code and people's reproductions.

@@ -17,9 +17,11 @@ mod evaluated;
 pub mod fields;
 mod recorded;
 mod replay;
+mod replayed;
 pub mod report;
 mod samples;
 pub mod side;
+pub mod stage;
 
 use std::path::PathBuf;
 

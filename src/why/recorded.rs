@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::compare::Measure;
-use super::replay::weights;
+use super::replayed::weights;
 use super::report::{Difference, Outcome, Stage};
 use super::side::{Run, Side};
 use super::{Halt, Pair, Walk};

@@ -2,25 +2,16 @@
 
 use std::sync::Arc;
 
-use super::compare::{Measure, Tolerance, place};
+use super::compare::{Measure, Tolerance};
+use super::replayed::{Replayed, replayed, untold, weights};
 use super::report::{Difference, Outcome, Stage};
 use super::side::{Data, Side};
 use super::{Halt, Options, Pair, Walk, computed, evaluated, samples};
-use crate::base::{Error, Kind, Result};
-use crate::data::loader::steps_per_epoch;
+use crate::base::Result;
 use crate::data::{Dataset, TrainPlan};
-use crate::model::{Model, StateDict};
-use crate::spec::{Experiment, Init};
-use crate::train::learner::Learner;
+use crate::model::Model;
+use crate::spec::Init;
 use crate::train::schedule;
-
-/// One side while it is computed.
-pub struct Replayed<'a> {
-    pub experiment: &'a Experiment,
-    pub dataset: &'a Arc<Dataset>,
-    pub learner: Learner,
-    pub steps_per_epoch: u64,
-}
 
 /// Stages of the training steps.
 const COMPUTED: [Stage; 5] = [
@@ -128,42 +119,6 @@ fn plans(sides: &Pair<Side>, data: &Pair<Arc<Dataset>>) -> Pair<TrainPlan> {
     sides.as_ref().zip(data.as_ref()).map(plan)
 }
 
-fn replayed<'a>(
-    ((side, dataset), model): ((&'a Side, &'a Arc<Dataset>), Model),
-) -> Result<Replayed<'a>> {
-    let experiment = &side.experiment;
-    Ok(Replayed {
-        experiment,
-        dataset,
-        learner: Learner::new(model, experiment)?,
-        steps_per_epoch: steps_per_epoch(dataset.train.len(), experiment.train.batch),
-    })
-}
-
-/// The first tensor of two states that differs, in the graph's order.
-pub fn weights(states: &Pair<StateDict>, measure: Measure) -> Outcome {
-    let names = |state: &StateDict| -> Vec<String> {
-        let floats = state.floats.iter();
-        floats
-            .map(|(name, shape, _)| format!("{name} {shape:?}"))
-            .collect()
-    };
-    let names = states.as_ref().map(names);
-    let difference = samples::first_apart(&names, "tensor").or_else(|| {
-        let pairs = states.a.floats.iter().zip(&states.b.floats);
-        let mut differences = pairs.filter_map(|((name, shape, a), (_, _, b))| {
-            let apart = measure.apart(a, b)?;
-            let place = format!("{name}{}", place(apart.index, shape));
-            Some(Difference::new(place, apart.a, apart.b).note(apart.to_string()))
-        });
-        differences.next()
-    });
-    let values = || states.a.floats.iter().map(|t| t.2.len()).sum::<usize>();
-    Outcome::of(difference, || {
-        format!("{} tensors, {} values", states.a.floats.len(), values())
-    })
-}
-
 /// The learning rate of every step: a formula, so that all of them are compared.
 fn schedules(both: &Pair<Replayed<'_>>) -> Outcome {
     let steps = both
@@ -186,14 +141,4 @@ fn schedules(both: &Pair<Replayed<'_>>) -> Outcome {
     Outcome::of(difference, || {
         format!("learning rates of {} steps", steps.a)
     })
-}
-
-/// That a side cannot be computed.
-pub fn untold(error: Error) -> Result<Outcome, Halt> {
-    match error.kind {
-        Kind::Data | Kind::Device | Kind::Usage | Kind::Diverged => {
-            Ok(Outcome::NotCompared(error.message))
-        }
-        _ => Err(Halt::Failed(error)),
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Options, Pair};
 use crate::base::{Error, Kind, Result, Shown};
-use crate::data::dataset::OpenOptions;
+use crate::data::open::OpenOptions;
 use crate::data::{Dataset, pins};
 use crate::exec::EngineKind;
 use crate::run::Folder;

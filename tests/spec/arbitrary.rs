@@ -91,7 +91,7 @@ fn model() -> impl Strategy<Value = Model> {
 
 /// Any characters that a relative path may have.
 fn file() -> impl Strategy<Value = String> {
-    let seen = |path: &String| !path.contains(ffn::base::terminal::is_hidden);
+    let seen = |path: &String| !path.contains(ffn::base::shown::is_hidden);
     "[^/\\\\:\\pC][^\\\\:\\pC]{0,12}".prop_filter("a character that cannot be seen", seen)
 }
 

@@ -9,9 +9,9 @@ mod verify;
 use std::path::PathBuf;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::data::dataset::{Listed, OpenOptions};
 use crate::data::listing::{Fault, counted, list_all};
 use crate::data::look::{self, Surplus};
+use crate::data::open::{Listed, OpenOptions};
 use crate::data::{Dataset, Split};
 use crate::spec::{self, Loaded, Unreadable};
 use crate::train::progress::Preparation;

@@ -62,7 +62,11 @@ pub enum VideoError {
     /// A format that is decoded by `ffmpeg`, which is not there.
     NeedsFfmpeg { format: String },
     /// An `ffmpeg` that is not one of the supported versions, as it calls itself.
-    FfmpegVersion { found: String },
+    FfmpegVersion {
+        found: String,
+        /// The versions that are supported, in words.
+        supported: &'static str,
+    },
     /// `ffmpeg` was ended from outside, or did nothing for too long.
     FfmpegStopped { what: String },
     /// `ffmpeg` failed, and not for what it found in the file.
@@ -140,11 +144,10 @@ impl std::fmt::Display for VideoError {
                 "it is {}, which needs the program `ffmpeg`, and there is none on the PATH",
                 format.shown()
             ),
-            FfmpegVersion { found } => write!(
+            FfmpegVersion { found, supported } => write!(
                 f,
-                "the `ffmpeg` on the PATH is of version {}, and versions {} are supported",
+                "the `ffmpeg` on the PATH is of version {}, and versions {supported} are supported",
                 found.shown(),
-                super::ffmpeg::SUPPORTED
             ),
             FfmpegStopped { what } => write!(f, "ffmpeg was stopped: {}", what.shown()),
             Ffmpeg { what } => write!(f, "ffmpeg failed: {}", what.shown()),

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Template, VideoError, unreadable};
+use super::template::Template;
+use super::{VideoError, unreadable};
 use crate::base::{Shown, files};
 
 /// Endings of images that are decoded.

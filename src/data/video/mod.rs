@@ -7,6 +7,7 @@ mod folder;
 mod header;
 mod inventory;
 mod picture;
+mod template;
 mod vp9;
 mod webm;
 mod yuv;
@@ -19,9 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::VideoError;
-pub use folder::{Template, check_count};
+pub use folder::check_count;
 pub use inventory::{Inventory, check_start as check_image};
 pub use picture::{ClipMemory, Picture};
+pub use template::Template;
 
 use ffmpeg::Ffmpeg;
 use folder::Folder;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::exchange::read::{Dtype, Format};
-use crate::golden::{Network, experiment};
+use crate::spec::network::{Network, experiment};
 use crate::spec::{
     Alteration, Backbone, Block, Distillation, Ffn, Method, Norms, ResNet, ShiftSegments, Stem,
 };

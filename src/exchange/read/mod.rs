@@ -18,7 +18,7 @@ use std::path::Path;
 
 pub use tensor::{Dtype, Floats, Tensor, name_of};
 
-use crate::base::terminal::is_hidden;
+use crate::base::shown::is_hidden;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// How often a byte of the file may come back in tensors: compressed zeros, and tensors that share a storage.

@@ -5,8 +5,7 @@ use std::path::{Component, Path};
 use mdbook_summary::{Summary, SummaryItem, parse_summary};
 
 use super::expand::Page;
-use super::mistake::Mistake;
-use super::render::told;
+use super::mistake::{Mistake, told};
 use crate::base::Shown;
 
 /// What is wrong with the contents. `is_page`: whether the book has a page, by its path below the source folder.

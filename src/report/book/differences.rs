@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::expand::Expander;
-use super::functions::argument;
+use super::arguments::argument;
+use super::context::Context;
 use crate::base::Result;
 use crate::report::numbers::percent;
 use crate::report::source::{Run, evaluation};
@@ -12,10 +12,10 @@ use crate::spec;
 use crate::why::fields::{NAMED, named_difference, roots};
 
 /// Each named difference with the runs that differ from `RUN` in nothing else.
-pub fn ledger(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let base = expander.run(argument(args, 0))?;
+pub fn ledger(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let base = context.run(argument(args, 0))?;
     let mut others = Vec::new();
-    for run in expander.catalogue.current() {
+    for run in context.catalogue.current() {
         if let Some(subject) = only_difference(base, run) {
             others.push((subject, run));
         }
@@ -29,9 +29,9 @@ pub fn ledger(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         let effect = match runs.is_empty() {
             true => format!(
                 "Not measured: no run here differs from {} in this alone.\n",
-                expander.cite(&base.name(), &escape::code(&base.name()), "experiment.ron")
+                context.cite(&base.name(), &escape::code(&base.name()), "experiment.ron")
             ),
-            false => effects(expander, base, &runs)?,
+            false => effects(context, base, &runs)?,
         };
         // Writing to a String cannot fail.
         let _ = write!(
@@ -59,21 +59,21 @@ fn only_difference(base: &Run, other: &Run) -> Option<&'static str> {
 }
 
 /// A row for the run as it is, and one for each that differs.
-fn effects(expander: &mut Expander<'_>, base: &Run, others: &[&Run]) -> Result<String> {
+fn effects(context: &mut Context<'_>, base: &Run, others: &[&Run]) -> Result<String> {
     let counts: Vec<usize> = base.results.iter().map(|summary| summary.frames).collect();
     let mut header = vec!["run".to_owned(), "differs in".to_owned()];
     header.extend(counts.iter().map(|frames| format!("{frames} frames")));
     let mut rows = Vec::new();
     for run in std::iter::once(&base).chain(others) {
         let name = run.name();
-        expander.runs.insert(name.clone());
+        context.runs.insert(name.clone());
         let changes = spec::diff(&base.experiment, &run.experiment);
         let changes = changes.iter().filter(|change| change.path != "name");
         let changes: Vec<String> = changes
             .map(|change| escape::code(&change.to_string()))
             .collect();
         let mut row = vec![
-            expander.cite(&name, &escape::code(&name), "experiment.ron"),
+            context.cite(&name, &escape::code(&name), "experiment.ron"),
             match changes.is_empty() {
                 true => "–".to_owned(),
                 false => changes.join("<br>"),
@@ -86,7 +86,7 @@ fn effects(expander: &mut Expander<'_>, base: &Run, others: &[&Run]) -> Result<S
                 true => percent(top1),
                 false => format!("{} ({change:+.2})", percent(top1)),
             };
-            row.push(expander.cite(&name, &shown, &evaluation(frames)));
+            row.push(context.cite(&name, &shown, &evaluation(frames)));
         }
         rows.push(row);
     }

@@ -1,16 +1,12 @@
 //! Pages with references → pages of plain Markdown.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use super::catalogue::Catalogue;
+use super::context::Context;
 use super::figures;
 use super::functions::{self, FUNCTIONS, Function, Shape};
 use super::markdown::{Part, parts};
 use super::mistake::Mistake;
 use super::reference::{self, Reference};
 use crate::report::escape;
-use crate::train::opening::Opening;
 
 /// The first line of a page that shows results. Only such pages may refer to runs, and [`figures`] rules them.
 pub const RESULTS: &str = "<!-- results -->";
@@ -25,26 +21,7 @@ pub struct Page<'a> {
     pub text: &'a str,
 }
 
-/// What the references of a book read, and what they asked for.
-pub struct Expander<'a> {
-    pub catalogue: &'a Catalogue,
-    /// The folder that paths of files in references start at.
-    pub root: &'a Path,
-    /// The subcommands with their help.
-    pub commands: &'a [(String, String)],
-    /// How a run is opened that lacks an analysis.
-    pub opening: &'a Opening,
-    /// Folder names of the runs that were referred to: each gets a page.
-    pub runs: BTreeSet<String>,
-    /// The suites that were referred to, by folder name.
-    pub suites: BTreeSet<String>,
-    /// Files that were referred to, with their text.
-    pub files: BTreeMap<String, String>,
-    /// `../` for each folder that the page is below the book's source folder.
-    pub up: String,
-}
-
-impl Expander<'_> {
+impl Context<'_> {
     /// The page with every reference replaced; what it finds wrong goes to `mistakes`.
     pub fn page(&mut self, page: Page<'_>, mistakes: &mut Vec<Mistake>) -> String {
         self.up = "../".repeat(page.path.matches('/').count());

@@ -6,8 +6,8 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::expand::Expander;
-use super::functions::argument;
+use super::arguments::argument;
+use super::context::Context;
 use super::render;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::report::{escape, table};
@@ -18,7 +18,7 @@ pub fn page(file: &str) -> String {
     format!("files/{}.md", names.join("/"))
 }
 
-impl Expander<'_> {
+impl Context<'_> {
     /// The text of a file that a page refers to.
     fn file(&mut self, name: &str) -> Result<String> {
         let inside = Path::new(name)
@@ -43,16 +43,16 @@ impl Expander<'_> {
     }
 }
 
-pub fn source(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn source(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let name = argument(args, 0);
-    expander.file(name)?;
-    Ok(expander.cite_file(name, &escape::code(name), "the whole file"))
+    context.file(name)?;
+    Ok(context.cite_file(name, &escape::code(name), "the whole file"))
 }
 
 /// The item whose first line begins with the text: up to the line that closes its brace, else up to an empty line.
-pub fn code(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn code(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (name, beginning) = (argument(args, 0), argument(args, 1));
-    let text = expander.file(name)?;
+    let text = context.file(name)?;
     let lines: Vec<&str> = text.lines().collect();
     let starts = lines.iter().enumerate();
     let starts = starts.filter(|(_, line)| line.trim_start().starts_with(beginning));
@@ -68,7 +68,7 @@ pub fn code(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     };
     let item = item(lines.get(start..).unwrap_or_default());
     let place = format!("{name}, line {}", start + 1);
-    let cited = expander.cite_file(name, &escape::markdown(&place), "the whole file");
+    let cited = context.cite_file(name, &escape::markdown(&place), "the whole file");
     Ok(format!("{}\n*{cited}*\n", escape::block("rust", &item)))
 }
 
@@ -97,9 +97,9 @@ fn item(lines: &[&str]) -> String {
 }
 
 /// A value as the file has it.
-pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn json(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (name, pointer) = (argument(args, 0), argument(args, 1));
-    let text = expander.file(name)?;
+    let text = context.file(name)?;
     let document: Value = serde_json::from_str(&text).map_err(|e| {
         Error::new(
             Kind::Usage,
@@ -115,7 +115,7 @@ pub fn json(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     let unit = args.get(2).map(|unit| format!(" {unit}"));
     let shown = format!("{shown}{}", unit.unwrap_or_default());
     let title = format!("{pointer} of {name}");
-    Ok(expander.cite_file(name, &escape::markdown(&shown), &title))
+    Ok(context.cite_file(name, &escape::markdown(&shown), &title))
 }
 
 /// Where measurements of speed are kept.
@@ -134,12 +134,12 @@ struct Benchmark {
 }
 
 /// Every file of measurements as a table, by file name.
-pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
-    let names = measurements(&expander.root.join(BENCHMARKS))?;
+pub fn benchmarks(context: &mut Context<'_>, _: &[&str]) -> Result<String> {
+    let names = measurements(&context.root.join(BENCHMARKS))?;
     let mut text = String::new();
     for name in names {
         let path = format!("{BENCHMARKS}/{name}");
-        let benchmark: Benchmark = serde_json::from_str(&expander.file(&path)?).map_err(|e| {
+        let benchmark: Benchmark = serde_json::from_str(&context.file(&path)?).map_err(|e| {
             Error::new(
                 Kind::Usage,
                 format!(
@@ -151,7 +151,7 @@ pub fn benchmarks(expander: &mut Expander<'_>, _: &[&str]) -> Result<String> {
         })?;
         text += &benchmark_table(
             &benchmark,
-            &expander.cite_file(&path, &escape::code(&path), "the whole file"),
+            &context.cite_file(&path, &escape::code(&path), "the whole file"),
         );
     }
     match text.is_empty() {

@@ -1,8 +1,9 @@
 //! The references of the book by name: what each takes, and the Markdown that stands in its place.
 
-use super::expand::Expander;
+use super::arguments::argument;
+use super::context::Context;
 use super::{differences, files, language, plots, runs, suites};
-use crate::base::{Error, Kind, Result, limits};
+use crate::base::{Result, limits};
 use crate::report::{escape, table};
 
 /// How a reference may stand in a page.
@@ -14,7 +15,7 @@ pub enum Shape {
     Block,
 }
 
-type Call = fn(&mut Expander<'_>, &[&str]) -> Result<String>;
+type Call = fn(&mut Context<'_>, &[&str]) -> Result<String>;
 
 /// One kind of reference.
 pub struct Function {
@@ -235,35 +236,21 @@ impl Function {
 }
 
 /// What stands in the place of a reference. The number of arguments has been looked at.
-pub fn call(function: &Function, expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    (function.call)(expander, args)
-}
-
-/// An argument that is there, since [`Function::accepts`] said so.
-pub fn argument<'a>(args: &[&'a str], index: usize) -> &'a str {
-    args.get(index).copied().unwrap_or_default()
-}
-
-/// A frame count among the arguments.
-pub fn frames(args: &[&str], index: usize) -> Result<usize> {
-    let word = argument(args, index);
-    word.parse().map_err(|_| {
-        let message = format!("expected a number of frames, found `{word}`");
-        Error::new(Kind::Usage, message)
-    })
+pub fn call(function: &Function, context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    (function.call)(context, args)
 }
 
 /// A quotation: the one way to show a figure that no run here measured.
-fn paper(_: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+fn paper(_: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (figure, source) = (argument(args, 0), argument(args, 1));
     let (figure, source) = (escape::markdown(figure), escape::markup(source));
     Ok(format!("<abbr title=\"{source}\">{figure}</abbr>"))
 }
 
 /// The help of each subcommand whose name begins so.
-fn commands(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+fn commands(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let prefix = argument(args, 0);
-    let wanted = expander.commands.iter();
+    let wanted = context.commands.iter();
     let wanted = wanted.filter(|(name, _)| name.starts_with(prefix));
     let section = |(name, help): &(String, String)| {
         let help = escape::block("text", help.trim_end());
@@ -273,7 +260,7 @@ fn commands(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
 }
 
 /// The most that is taken of everything that comes from outside.
-fn limits(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {
+fn limits(_: &mut Context<'_>, _: &[&str]) -> Result<String> {
     let row = |bound: &limits::Bound| {
         let cells = [bound.what, &bound.describe(), bound.reason];
         cells.map(escape::markdown).to_vec()
@@ -283,7 +270,7 @@ fn limits(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {
     Ok(table::words(&header, &rows))
 }
 
-fn references(_: &mut Expander<'_>, _: &[&str]) -> Result<String> {
+fn references(_: &mut Context<'_>, _: &[&str]) -> Result<String> {
     let row = |f: &Function| {
         let results = if f.of_results { "results" } else { "any page" };
         let place = match f.shape {

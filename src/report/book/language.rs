@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::expand::Expander;
-use super::functions::argument;
+use super::arguments::argument;
+use super::context::Context;
 use crate::base::{Error, Kind, Result};
 use crate::report::table;
 use crate::spec;
 
 /// Every type of an experiment, or what a suite has beside: the file's own type first, then the others by name.
-pub fn reference(_: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn reference(_: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let experiment = parsed(&spec::schema())?;
     let (schema, known) = match argument(args, 0) {
         "experiment" => (experiment, Map::new()),

@@ -1,7 +1,7 @@
 //! What is wrong with a page, and where.
 
 use super::markdown;
-use crate::base::{Error, Kind};
+use crate::base::{Error, Kind, Shown};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -45,4 +45,11 @@ pub fn into_error(mistakes: Vec<Mistake>) -> Option<Error> {
         Kind::Mismatch,
         format!("the book has {count}:{lines}"),
     ))
+}
+
+/// What mdBook says, in its lines.
+pub fn told(error: &mdbook_driver::errors::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<String> = text.lines().map(Shown::shown).collect();
+    lines.join("\n  ")
 }

@@ -14,8 +14,10 @@
 //! OUT/html/                 the rendered book
 //! ```
 
+mod arguments;
 mod catalogue;
 mod contents;
+mod context;
 mod differences;
 mod expand;
 mod figures;
@@ -40,7 +42,8 @@ pub use catalogue::Catalogue;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::report::escape;
 use crate::train::opening::Opening;
-use expand::{Expander, Page};
+use context::Context;
+use expand::Page;
 use pages::Generated;
 use render::Files;
 
@@ -74,7 +77,7 @@ pub struct Built {
 pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
     let settings = settings::read(source.book, source.allowed)?;
     let (written, beside) = split(render::read(source.book)?);
-    let mut expander = Expander {
+    let mut context = Context {
         catalogue: source.catalogue,
         root: source.book.parent().unwrap_or(Path::new("")),
         commands: source.commands,
@@ -84,8 +87,8 @@ pub fn build(source: &Source<'_>, out: &Path) -> Result<Built> {
         files: BTreeMap::new(),
         up: String::new(),
     };
-    let mut files = expand(source.book, written, &mut expander)?;
-    let (runs, generated) = generate(&expander)?;
+    let mut files = expand(source.book, written, &mut context)?;
+    let (runs, generated) = generate(&context)?;
     add(&mut files, generated)?;
     let pages = files.keys().filter(|path| path.ends_with(".md"));
     let pages = pages.filter(|path| *path != SUMMARY).count();
@@ -109,7 +112,7 @@ fn split(files: Files) -> (Files, Files) {
 }
 
 /// The pages with what their references refer to, beside what is no page. Fails with every mistake of every page.
-fn expand(book: &Path, written: Files, expander: &mut Expander<'_>) -> Result<Files> {
+fn expand(book: &Path, written: Files, context: &mut Context<'_>) -> Result<Files> {
     let names: BTreeSet<String> = written.keys().cloned().collect();
     if !names.contains(SUMMARY) {
         let path = book.join("src").join(SUMMARY);
@@ -130,7 +133,7 @@ fn expand(book: &Path, written: Files, expander: &mut Expander<'_>) -> Result<Fi
             shown: &shown,
             text: &text,
         };
-        let expanded = expander.page(page, &mut mistakes);
+        let expanded = context.page(page, &mut mistakes);
         if path == SUMMARY {
             page.text = &expanded;
             mistakes.extend(contents::check(page, |name| names.contains(name)));
@@ -144,13 +147,13 @@ fn expand(book: &Path, written: Files, expander: &mut Expander<'_>) -> Result<Fi
 }
 
 /// The pages of what was referred to, and the runs among it.
-fn generate(expander: &Expander<'_>) -> Result<(BTreeSet<String>, Vec<Section>)> {
-    let catalogue = expander.catalogue;
-    let suites = expander.suites.iter();
+fn generate(context: &Context<'_>) -> Result<(BTreeSet<String>, Vec<Section>)> {
+    let catalogue = context.catalogue;
+    let suites = context.suites.iter();
     let suites = suites.map(|name| pages::suite(catalogue.suite(name)?, catalogue));
-    let runs = expander.runs.iter();
+    let runs = context.runs.iter();
     let runs = runs.map(|name| pages::run(catalogue.run(name)?));
-    let files = expander.files.iter();
+    let files = context.files.iter();
     let files = files.map(|(name, text)| pages::file(name, text));
     let sections = vec![
         Section {
@@ -169,7 +172,7 @@ fn generate(expander: &Expander<'_>) -> Result<(BTreeSet<String>, Vec<Section>)>
             pages: files.collect(),
         },
     ];
-    Ok((expander.runs.clone(), sections))
+    Ok((context.runs.clone(), sections))
 }
 
 /// Generated pages of one kind.

@@ -1,7 +1,7 @@
 //! Figures of runs and suites, inline in the page, so that they follow its colours.
 
-use super::expand::Expander;
-use super::functions::argument;
+use super::arguments::argument;
+use super::context::Context;
 use super::runs::page;
 use crate::analysis::work;
 use crate::base::{Error, Kind, Result, Shown};
@@ -11,17 +11,17 @@ use crate::report::source::Run;
 use crate::suite::MemberRun;
 
 /// A figure of `ffn plot` by its name without the runs' names, with links to the runs that it was drawn from.
-pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn plot(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (wanted, sources) = (argument(args, 0), args.get(1..).unwrap_or_default());
     let mut subjects = Vec::new();
     for source in sources {
-        subjects.extend(expander.subjects(source)?);
+        subjects.extend(context.subjects(source)?);
     }
     // The training curves alone are drawn from nothing but the run. Always all of a run's analyses: else a figure would
     // depend on what was drawn before it.
     if wanted != "training" {
         for subject in &subjects {
-            work::complete(&subject.run.folder, expander.opening)?;
+            work::complete(&subject.run.folder, context.opening)?;
         }
     }
     let gathered = plot::figures(&subjects)?;
@@ -45,7 +45,7 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         Error::new(Kind::Run, message)
     })?;
     let links = runs.iter().map(|run| {
-        let (name, up) = (run.name(), &expander.up);
+        let (name, up) = (run.name(), &context.up);
         let (page, name) = (page(&name), escape::markup(&name));
         let page = page.strip_suffix(".md").unwrap_or(&page);
         format!("<a href=\"{up}{page}.html\">{name}</a>")
@@ -59,7 +59,7 @@ pub fn plot(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     ))
 }
 
-impl Expander<'_> {
+impl Context<'_> {
     /// A suite's runs under their members' names, or the one run of this name under its own.
     fn subjects(&mut self, name: &str) -> Result<Vec<Subject>> {
         if !self.catalogue.has_suite(name) {

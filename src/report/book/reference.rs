@@ -1,6 +1,6 @@
 //! `{{name argument "an argument with spaces"}}`.
 
-use crate::base::terminal::is_hidden;
+use crate::base::shown::is_hidden;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference<'a> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mdbook_driver::MDBook;
 use mdbook_driver::config::Config;
 
+use super::mistake::told;
 use super::settings;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
@@ -136,13 +137,6 @@ fn mend_search(html: &Path) -> Result<()> {
         write_file(&path, text.replace(AS_HTML, AS_TEXT).as_bytes())?;
     }
     Ok(())
-}
-
-/// What mdBook says, in its lines.
-pub fn told(error: &mdbook_driver::errors::Error) -> String {
-    let text = format!("{error:#}");
-    let lines: Vec<String> = text.lines().map(Shown::shown).collect();
-    lines.join("\n  ")
 }
 
 /// Removes a folder of which everything is written anew.

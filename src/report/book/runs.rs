@@ -1,7 +1,7 @@
 //! References to runs. Each links to the run's page, and its title says which file holds the number.
 
-use super::expand::Expander;
-use super::functions::{argument, frames};
+use super::arguments::{argument, frames};
+use super::context::Context;
 use crate::base::Result;
 use crate::base::statistics::percentage;
 use crate::report::numbers::{giga, percent, points, thousands};
@@ -15,7 +15,7 @@ pub fn page(run: &str) -> String {
     format!("runs/{}.md", escape::file_name(run))
 }
 
-impl<'a> Expander<'a> {
+impl<'a> Context<'a> {
     /// A run that a page refers to: it gets a page of its own.
     pub fn run(&mut self, name: &str) -> Result<&'a Run> {
         let run = self.catalogue.run(name)?;
@@ -30,82 +30,78 @@ impl<'a> Expander<'a> {
     }
 }
 
-pub fn top1(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    share(expander, args, |summary| summary.top1_percent())
+pub fn top1(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    share(context, args, |summary| summary.top1_percent())
 }
 
-pub fn top5(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    share(expander, args, |summary| summary.top5_percent())
+pub fn top5(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    share(context, args, |summary| summary.top5_percent())
 }
 
-fn share(
-    expander: &mut Expander<'_>,
-    args: &[&str],
-    of: impl Fn(&Summary) -> f64,
-) -> Result<String> {
-    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+fn share(context: &mut Context<'_>, args: &[&str], of: impl Fn(&Summary) -> f64) -> Result<String> {
+    let (run, frames) = (context.run(argument(args, 0))?, frames(args, 1)?);
     let text = percent(of(run.result(frames)?));
-    Ok(expander.cite(&run.name(), &text, &evaluation(frames)))
+    Ok(context.cite(&run.name(), &text, &evaluation(frames)))
 }
 
-pub fn deviation(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn deviation(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (from, to) = (frames(args, 1)?, frames(args, 2)?);
-    let run = expander.run(argument(args, 0))?;
+    let run = context.run(argument(args, 0))?;
     let text = points(run.deviation(from, to)?);
     let files = format!("{} and {}", evaluation(from), evaluation(to));
-    Ok(expander.cite(&run.name(), &text, &files))
+    Ok(context.cite(&run.name(), &text, &files))
 }
 
-pub fn gain(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
+pub fn gain(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let frames = frames(args, 2)?;
     let (run, other) = (
-        expander.run(argument(args, 0))?,
-        expander.run(argument(args, 1))?,
+        context.run(argument(args, 0))?,
+        context.run(argument(args, 1))?,
     );
     let gain = run.result(frames)?.top1_percent() - other.result(frames)?.top1_percent();
     let files = format!("{} minus that of {}", evaluation(frames), other.name());
-    Ok(expander.cite(&run.name(), &points(gain), &files))
+    Ok(context.cite(&run.name(), &points(gain), &files))
 }
 
-pub fn clips(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+pub fn clips(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let (run, frames) = (context.run(argument(args, 0))?, frames(args, 1)?);
     let clips = run.result(frames)?.clips.to_string();
-    Ok(expander.cite(&run.name(), &clips, &evaluation(frames)))
+    Ok(context.cite(&run.name(), &clips, &evaluation(frames)))
 }
 
-pub fn parameters(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let run = expander.run(argument(args, 0))?;
+pub fn parameters(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let run = context.run(argument(args, 0))?;
     let text = thousands(run.graph.parameter_count() as u64);
-    Ok(expander.cite(&run.name(), &text, "experiment.ron"))
+    Ok(context.cite(&run.name(), &text, "experiment.ron"))
 }
 
-pub fn gflops(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let (run, frames) = (expander.run(argument(args, 0))?, frames(args, 1)?);
+pub fn gflops(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let (run, frames) = (context.run(argument(args, 0))?, frames(args, 1)?);
     run.graph.check_size(frames)?;
     let text = giga(run.gflops(frames));
-    Ok(expander.cite(&run.name(), &text, "experiment.ron"))
+    Ok(context.cite(&run.name(), &text, "experiment.ron"))
 }
 
-pub fn steps(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let run = expander.run(argument(args, 0))?;
+pub fn steps(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let run = context.run(argument(args, 0))?;
     let text = thousands(run.manifest.steps);
-    Ok(expander.cite(&run.name(), &text, "manifest.json"))
+    Ok(context.cite(&run.name(), &text, "manifest.json"))
 }
 
-pub fn minutes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let run = expander.run(argument(args, 0))?;
+pub fn minutes(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let run = context.run(argument(args, 0))?;
     let text = format!("{:.1}", run.seconds()? / 60.0);
-    Ok(expander.cite(&run.name(), &text, "history.json"))
+    Ok(context.cite(&run.name(), &text, "history.json"))
 }
 
-pub fn name(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let run = expander.run(argument(args, 0))?;
-    Ok(expander.cite(&run.name(), &escape::code(&run.name()), "manifest.json"))
+pub fn name(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let run = context.run(argument(args, 0))?;
+    Ok(context.cite(&run.name(), &escape::code(&run.name()), "manifest.json"))
 }
 
 /// Top-1 by frame count, parameters and the deviation between the most and the fewest frames.
-pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let runs = args.iter().map(|name| expander.run(name));
+pub fn results(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let runs = args.iter().map(|name| context.run(name));
     let runs: Vec<&Run> = runs.collect::<Result<_>>()?;
     let counts = frame_counts(runs.iter().copied());
     let mut header = vec!["run".to_owned()];
@@ -113,16 +109,16 @@ pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
     header.push("deviation".to_owned());
     let row = |run: &&Run| {
         let name = run.name();
-        let mut row = vec![expander.cite(&name, &escape::code(&name), "manifest.json")];
+        let mut row = vec![context.cite(&name, &escape::code(&name), "manifest.json")];
         row.extend(counts.iter().map(|&frames| match run.result(frames) {
             Ok(summary) => {
                 let text = percent(summary.top1_percent());
-                expander.cite(&name, &text, &evaluation(frames))
+                context.cite(&name, &text, &evaluation(frames))
             }
             Err(_) => "–".to_owned(),
         }));
         row.push(match run.widest_deviation() {
-            Some(deviation) => expander.cite(&name, &points(deviation), EVAL),
+            Some(deviation) => context.cite(&name, &points(deviation), EVAL),
             None => "–".to_owned(),
         });
         row
@@ -132,8 +128,8 @@ pub fn results(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
 }
 
 /// Top-1 of each class by frame count.
-pub fn classes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let run = expander.run(argument(args, 0))?;
+pub fn classes(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let run = context.run(argument(args, 0))?;
     let mut header = vec!["class".to_owned(), "clips".to_owned()];
     header.extend(run.results.iter().map(|s| format!("{} frames", s.frames)));
     let count = |summary: &Summary, class: &String| {
@@ -146,7 +142,7 @@ pub fn classes(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         row.extend(run.results.iter().map(|summary| {
             let count = count(summary, class);
             let share = percentage(count.top1, count.clips);
-            expander.cite(&run.name(), &percent(share), &evaluation(summary.frames))
+            context.cite(&run.name(), &percent(share), &evaluation(summary.frames))
         }));
         row
     };

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use mdbook_driver::config::{Config, HtmlConfig};
 use serde::Deserialize;
 
-use super::render::told;
+use super::mistake::told;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// The file's name in the book's folder.

@@ -1,7 +1,7 @@
 //! References to suites. Each links to the suite's page.
 
-use super::expand::Expander;
-use super::functions::argument;
+use super::arguments::argument;
+use super::context::Context;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::report::source::Suite;
 use crate::report::{escape, results, table, verdicts};
@@ -13,7 +13,7 @@ pub fn page(suite: &str) -> String {
     format!("suites/{}.md", escape::file_name(suite))
 }
 
-impl<'a> Expander<'a> {
+impl<'a> Context<'a> {
     /// A suite that a page refers to: it gets a page of its own, and so do its runs.
     pub fn suite(&mut self, name: &str) -> Result<&'a Suite> {
         let suite = self.catalogue.suite(name)?;
@@ -30,8 +30,8 @@ impl<'a> Expander<'a> {
 }
 
 /// `pass, 41.56 points [36.25, 47.00]`
-pub fn claim(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let (suite, id) = (expander.suite(argument(args, 0))?, argument(args, 1));
+pub fn claim(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let (suite, id) = (context.suite(argument(args, 0))?, argument(args, 1));
     let judged = suite.verdicts.iter().find(|judged| judged.id == id);
     let judged = judged.ok_or_else(|| {
         let known: Vec<&str> = suite.verdicts.iter().map(|j| j.id.as_str()).collect();
@@ -49,17 +49,17 @@ pub fn claim(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
         verdicts::interval(judged)
     );
     let text = escape::markdown(text.trim());
-    Ok(expander.cite_suite(&suite.name(), &text, VERDICTS))
+    Ok(context.cite_suite(&suite.name(), &text, VERDICTS))
 }
 
 /// Every claim with its verdict.
-pub fn verdicts(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let suite = expander.suite(argument(args, 0))?;
+pub fn verdicts(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let suite = context.suite(argument(args, 0))?;
     let row = |judged: &Judged| {
         let cells = verdicts::row(judged);
         let mut cells: Vec<String> = cells.iter().map(|c| escape::markdown(c)).collect();
         if let Some(verdict) = cells.get_mut(verdicts::VERDICT) {
-            *verdict = expander.cite_suite(&suite.name(), &format!("**{verdict}**"), VERDICTS);
+            *verdict = context.cite_suite(&suite.name(), &format!("**{verdict}**"), VERDICTS);
         }
         cells
     };
@@ -69,10 +69,10 @@ pub fn verdicts(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
 }
 
 /// Top-1 of each member by frame count, over its seeds.
-pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
-    let suite = expander.suite(argument(args, 0))?;
+pub fn members(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
+    let suite = context.suite(argument(args, 0))?;
     for member in &suite.record.members {
-        expander.run(&member.run)?;
+        context.run(&member.run)?;
     }
     let mut table = results::of_members(suite)?;
     for row in &mut table.rows {
@@ -83,7 +83,7 @@ pub fn members(expander: &mut Expander<'_>, args: &[&str]) -> Result<String> {
                 .replace(" / ", " /<br>");
         }
         for cell in row.iter_mut().skip(1) {
-            *cell = expander.cite_suite(&suite.name(), cell, RECORD);
+            *cell = context.cite_suite(&suite.name(), cell, RECORD);
         }
     }
     let text = table::markdown(&table.header, &table.rows);

@@ -18,7 +18,7 @@ mod tests;
 
 use std::fmt::Write;
 
-use crate::base::terminal::is_hidden;
+use crate::base::shown::is_hidden;
 use crate::base::{Shown, files};
 
 /// Signs that begin something in Markdown wherever they stand, smart quotes included.

@@ -18,8 +18,6 @@ use crate::base::limits;
 use ppm::Next;
 use process::Process;
 
-pub use version::SUPPORTED;
-
 /// The program, as it is looked for on the PATH.
 const PROGRAM: &str = "ffmpeg";
 

@@ -10,7 +10,7 @@ use super::PROGRAM;
 use super::process::Process;
 
 /// The versions whose options and results are known: `.ci/ffmpeg` gets some of them for the tests.
-pub const SUPPORTED: &str = "5.1 to 9";
+const SUPPORTED: &str = "5.1 to 9";
 const OLDEST: (u32, u32) = (5, 1);
 const NEWEST_MAJOR: u32 = 9;
 
@@ -30,7 +30,8 @@ pub fn check(format: &str) -> Result<(), VideoError> {
         error => error,
     })?;
     if !parse(&found).is_some_and(is_supported) {
-        return Err(VideoError::FfmpegVersion { found });
+        let supported = SUPPORTED;
+        return Err(VideoError::FfmpegVersion { found, supported });
     }
     IS_SUPPORTED.store(true, Ordering::Relaxed);
     Ok(())

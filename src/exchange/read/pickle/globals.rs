@@ -2,8 +2,20 @@
 
 use std::fmt;
 
-use super::super::{Dtype, Error, Result, fault};
-use super::object::Name;
+use super::super::{Dtype, Error, Result, fault, printable};
+
+/// A class or function as a pickle names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a> {
+    pub module: &'a str,
+    pub name: &'a str,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}.{}`", printable(self.module), printable(self.name))
+    }
+}
 
 /// What becomes of a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

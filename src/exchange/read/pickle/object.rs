@@ -2,7 +2,7 @@
 
 use super::super::strided::View;
 use super::super::{Dtype, Result, fault, printable};
-use super::Global;
+use super::globals::{Global, Name};
 
 /// Place of an object in [`Pickle::objects`].
 pub type Id = usize;
@@ -28,19 +28,6 @@ pub enum Object<'a> {
     Opaque(&'static str),
     /// What a class or function of which nothing is known would give. It was not made.
     Instance(Name<'a>),
-}
-
-/// A class or function as a pickle names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Name<'a> {
-    pub module: &'a str,
-    pub name: &'a str,
-}
-
-impl std::fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}.{}`", printable(self.module), printable(self.name))
-    }
 }
 
 /// A block of values that stands elsewhere in the file.

@@ -1,9 +1,9 @@
-//! The experiment that a golden case runs: one whose every field the case names or that has the official code's value, or
-//! a person's own, held still.
+//! An experiment without a file: a golden case's or a test's, which names the network and its training; every other field
+//! has the official code's value. And a person's own, held still as a case.
 
-use crate::spec::*;
+use super::*;
 
-/// What a case says of the network and its training.
+/// The network and its training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     pub method: Method,

@@ -1,0 +1,117 @@
+//! Finds a data set on this machine, reads its lists and checks it against its pins.
+
+use std::path::{Path, PathBuf};
+
+use super::dataset::{Dataset, Pinned, Progress};
+use super::listing::{Expected, Listing};
+use super::{augment, frame_folders, miniature, pins, roots, something_v2};
+use crate::base::Result;
+use crate::spec::{Data, Experiment};
+
+/// How a data set is found and checked on this machine.
+pub struct OpenOptions<'a> {
+    /// `--data-root`.
+    pub root: Option<PathBuf>,
+    /// Folder against which the experiment's relative paths (pins, lists, weights) are resolved.
+    pub base: &'a Path,
+    pub unpinned: bool,
+    pub progress: &'a Progress<'a>,
+}
+
+/// What the lists of a data set say, and what is expected of them.
+pub struct Listed {
+    pub root: PathBuf,
+    pub listing: Listing,
+    pub expected: Expected,
+}
+
+impl Listed {
+    /// Finds the root, renders the miniature where it is missing, and reads the lists, without checking them.
+    pub fn read(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let root = roots::find(&experiment.data, options.root.as_deref())?;
+        let (classes, train, validation) = match &experiment.data {
+            Data::SomethingV2(data) => (
+                data.class_count,
+                Some(data.train_count),
+                Some(data.validation_count),
+            ),
+            Data::FrameFolders(data) => (data.class_count, data.train_count, data.validation_count),
+            Data::Miniature(data) => {
+                let report =
+                    |done, total| (options.progress)("rendering the miniature", done, total);
+                miniature::render(&root, data, &report)?;
+                let classes = experiment.data.class_count();
+                (classes, Some(data.train), Some(data.validation))
+            }
+        };
+        let listing = match &experiment.data {
+            Data::FrameFolders(data) => frame_folders::read(&root, options.base, data)?,
+            Data::SomethingV2(_) | Data::Miniature(_) => something_v2::read(&root)?,
+        };
+        let expected = Expected {
+            classes,
+            train,
+            validation,
+        };
+        Ok(Self {
+            root,
+            listing,
+            expected,
+        })
+    }
+}
+
+impl Dataset {
+    /// Finds the root (flag, environment, configuration), renders the miniature where it is missing, reads the
+    /// lists, checks counts and classes against the experiment and hashes against the pins.
+    pub fn open(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let pins = options.base.join(experiment.data.pins());
+        let mut dataset = Self::find(experiment, options)?;
+        if !options.unpinned {
+            dataset.verify(&pins, false, options.progress)?;
+        }
+        Ok(dataset)
+    }
+
+    /// As [`Dataset::open`], without looking at the pins.
+    pub fn find(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
+        let listed = Listed::read(experiment, options)?;
+        listed.listing.check(listed.expected)?;
+        Self::of(listed, experiment)
+    }
+
+    /// From lists that were read; videos of theirs may be missing.
+    pub fn of(listed: Listed, experiment: &Experiment) -> Result<Self> {
+        let Listing {
+            classes,
+            train,
+            validation,
+            texts,
+            missing: _,
+        } = listed.listing;
+        let flip = &experiment.train.clips.flip;
+        augment::flipped_labels(flip, &classes)?;
+        augment::check_crops(flip, experiment.eval.crops, &classes)?;
+        Ok(Self {
+            root: listed.root,
+            classes,
+            train,
+            validation,
+            texts,
+            pinned: Pinned::Unpinned,
+        })
+    }
+
+    /// Holds every hash against the pins at `path`. `full`: nothing that the cache remembers counts.
+    pub fn verify(&mut self, path: &Path, full: bool, progress: &Progress<'_>) -> Result<()> {
+        let (pinned, pins_sha256) = pins::of_data(path)?;
+        let computed = pins::compute(self, full, progress)?;
+        pins::compare(path, &pinned, &computed)?;
+        self.pinned = Pinned::Verified {
+            pins_sha256,
+            train_root: pinned.train.root,
+            validation_root: pinned.validation.root,
+        };
+        Ok(())
+    }
+}
