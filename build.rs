@@ -14,9 +14,20 @@ fn main() {
         println!("cargo::rerun-if-changed={source}");
     }
     println!("cargo::rustc-env=FFN_SOURCE_SHA256={}", hash_of_sources());
+    note_compiler();
     // A package unpacked inside somebody else's repository must not take that one's commit.
     if git(&["ls-files", "--error-unmatch", "build.rs"]).is_some() {
         record_commit();
+    }
+}
+
+/// `cfg(without_cxx)`: the tests that compile an emulated graphics card are listed as ignored. Nothing else needs C++.
+fn note_compiler() {
+    println!("cargo::rustc-check-cfg=cfg(without_cxx)");
+    println!("cargo::rerun-if-env-changed=CXX");
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    if Command::new(compiler).arg("--version").output().is_err() {
+        println!("cargo::rustc-cfg=without_cxx");
     }
 }
 

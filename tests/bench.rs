@@ -1,7 +1,11 @@
 //! `ffn bench` through the binary: the work is done, and what it says of it hangs together. Speed itself is never tested.
 
+#[path = "support/limit.rs"]
+mod limit;
+
 use std::process::{Command, Output};
 
+use limit::InTime;
 use serde_json::Value;
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
@@ -11,8 +15,7 @@ fn bench(arguments: &[&str]) -> Output {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .arg("bench")
         .args(arguments)
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 fn json(arguments: &[&str]) -> Value {

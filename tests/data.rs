@@ -1,5 +1,8 @@
 //! Data sets, pins and loaders, on a small miniature that is rendered once.
 
+#[path = "support/limit.rs"]
+mod limit;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,6 +14,7 @@ use ffn::data::open::OpenOptions;
 use ffn::data::video::Picture;
 use ffn::data::{Dataset, EvalBatch, EvalLoader, Split, TrainBatch, TrainLoader};
 use ffn::spec::{self, BranchFrames, Crops, Data, EvalSampling, Experiment, Unreadable};
+use limit::InTime;
 use tempfile::TempDir;
 
 const EXPERIMENT: &str = r#"Experiment(
@@ -125,8 +129,7 @@ impl Place {
             .env("FFN_DATA_MINIATURE", self.path("data"))
             .env("FFN_DATA_SMALL", self.path("data"))
             .env("XDG_CACHE_HOME", self.path("cache"))
-            .output()
-            .unwrap()
+            .in_time()
     }
 
     /// As [`Place::new`], read as Something-Something V2, which may leave out what is damaged.
@@ -611,8 +614,7 @@ fn without_the_data_one_message_says_how_to_get_them() {
         .arg(experiment)
         .env_remove("FFN_DATA_STHV2")
         .env("FFN_CONFIG", home.path().join("config.ron"))
-        .output()
-        .unwrap();
+        .in_time();
     assert_eq!(output.status.code(), Some(4));
     let text = String::from_utf8(output.stderr).unwrap();
     insta::assert_snapshot!(text.replace(&*home.path().to_string_lossy(), "HOME"));
@@ -625,8 +627,7 @@ fn without_the_data_one_message_says_how_to_get_them() {
         .args(["data", "stats", "experiments/ffn_tsm_sthv2.ron"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("FFN_CONFIG", home.path().join("config.ron"));
-    let asked =
-        |command: &mut Command| String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let asked = |command: &mut Command| String::from_utf8(command.in_time().stderr).unwrap();
     let configured = asked(command.env_remove("FFN_DATA_STHV2"));
     assert!(configured.contains("`/no/such/folder`"), "{configured}");
     let environment = asked(command.env("FFN_DATA_STHV2", "/nor/this"));

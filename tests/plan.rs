@@ -1,14 +1,18 @@
 //! `ffn plan` as a person sees it. Nothing is allocated: the sthv2 programs would fill a server.
 
+#[path = "support/limit.rs"]
+mod limit;
+
 use std::process::Command;
+
+use limit::InTime;
 
 fn plan(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_ffn"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .arg("plan")
         .args(arguments)
-        .output()
-        .unwrap();
+        .in_time();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     String::from_utf8(output.stdout).unwrap()
@@ -122,8 +126,7 @@ fn sizes_beyond_any_machine_are_an_error() {
         let (_folder, file) = changed(changes);
         let output = Command::new(env!("CARGO_BIN_EXE_ffn"))
             .args(["plan", &file])
-            .output()
-            .unwrap();
+            .in_time();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{changes:?}: {error}");
         assert!(error.contains("a program has at most"), "{error}");

@@ -66,7 +66,7 @@ fn everything_is_told_and_the_second_time_nothing_is_computed() {
     let before = run.analyses();
     let mut again = command(&["analyse", &run.path(), "--layers", "--against", &against]);
     again.env("FFN_DATA_MINIATURE", "/nowhere");
-    let again = again.output().unwrap();
+    let again = again.in_time();
     expect(&again, 0);
     assert_eq!(
         stdout(&again),

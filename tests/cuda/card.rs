@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::emulated::card;
-use crate::program::{self, stderr, stdout};
+use crate::program::{self, InTime, stderr, stdout};
 
 /// `ffn` where the card's libraries are named; `None` where they cannot be built.
 pub fn on_card(arguments: &[&str]) -> Option<Command> {
@@ -17,7 +17,7 @@ pub fn on_card(arguments: &[&str]) -> Option<Command> {
 fn run(out: &Path, flags: &[&str]) -> Option<Output> {
     let out = out.to_string_lossy();
     let arguments = ["run", "fixtures/experiments/tiny.ron", "--out", &out];
-    let output = on_card(&[&arguments, flags].concat())?.output().unwrap();
+    let output = on_card(&[&arguments, flags].concat())?.in_time();
     Some(output)
 }
 
@@ -48,11 +48,11 @@ fn kill_in_the_middle(out: &Path, engine: &str) {
         let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).ok()?;
         Some(metrics.lines().count())
     };
-    while steps().unwrap_or(0) < 5 {
+    program::limit::wait_until("five steps", || {
         let ended = child.try_wait().unwrap();
         assert!(ended.is_none(), "it ended before it was killed");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+        steps().unwrap_or(0) >= 5
+    });
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -79,13 +79,14 @@ pub fn curve(out: &Path) -> Vec<(f64, f64)> {
 
 /// The official code's results, forward, backward and two steps of the optimiser.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn goldens() {
     let bundles = ["golden/tsm_r18_train", "golden/ffn_r18_eval"];
     for engine in ["compiled", "compiled-bf16"] {
         let flags = ["golden", "verify", "--device", "cuda:0", "--engine", engine];
         let arguments = [flags.as_slice(), &bundles].concat();
         if let Some(mut command) = on_card(&arguments) {
-            let output = command.output().unwrap();
+            let output = command.in_time();
             program::expect(&output, 0);
             let text = stdout(&output);
             assert!(text.contains("bundles: 2"), "{text}");
@@ -95,6 +96,7 @@ fn goldens() {
 
 /// A run on the card has the CPU's curve and says where it ran; killed, it goes on to the same bits, or on the CPU.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn runs() {
     // Twelve steps amplify the last bits of float32 little.
     check_runs("compiled", 1e-3);
@@ -102,6 +104,7 @@ fn runs() {
 
 /// What cannot be captured runs step by step, to the same bits.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn runs_where_nothing_can_be_captured() {
     let [captured, stepwise] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let Some(output) = run(captured.path(), &["--device", "cuda:0"]) else {
@@ -112,7 +115,7 @@ fn runs_where_nothing_can_be_captured() {
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["run", file, "--out", &out, "--device", "cuda:0"];
     let mut command = on_card(&arguments).unwrap();
-    let output = command.env("EMULATED_CAPTURE", "0").output().unwrap();
+    let output = command.env("EMULATED_CAPTURE", "0").in_time();
     program::expect(&output, 0);
     let text = stderr(&output);
     assert!(
@@ -127,6 +130,7 @@ fn runs_where_nothing_can_be_captured() {
 
 /// `precision: Mixed` is bf16 on a card.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn runs_in_mixed_precision() {
     check_runs("compiled-bf16", 0.05);
 }
@@ -164,11 +168,12 @@ fn check_runs(engine: &str, tolerance: f64) {
 
 /// `ffn why` holds every node of a step on the card against the CPU's.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn why_between_devices() {
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["why", file, file, "--device-b", "cuda:0"];
     if let Some(mut command) = on_card(&arguments) {
-        let output = command.output().unwrap();
+        let output = command.in_time();
         program::expect(&output, 0);
         let text = stdout(&output);
         assert!(
@@ -180,6 +185,7 @@ fn why_between_devices() {
 
 /// `ffn bench` gives the card's memory as the peak.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn bench() {
     let file = "fixtures/experiments/tiny.ron";
     for what in ["train", "eval"] {
@@ -194,7 +200,7 @@ fn bench() {
             "--json",
         ];
         if let Some(mut command) = on_card(&arguments) {
-            let output = command.output().unwrap();
+            let output = command.in_time();
             program::expect(&output, 0);
             let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
             assert_eq!(report["peak_of"], "the engine on the card");
@@ -223,7 +229,7 @@ fn bench_algorithms() {
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["bench", "algorithms", file, "--device", "cuda:0"];
     if let Some(mut command) = on_card(&arguments) {
-        let output = command.output().unwrap();
+        let output = command.in_time();
         program::expect(&output, 0);
         insta::assert_snapshot!(stdout(&output));
     }
@@ -233,6 +239,7 @@ fn bench_algorithms() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn too_little_memory_is_found_before_the_first_step() {
     let out = tempfile::tempdir().unwrap();
     let out = out.path().to_string_lossy();
@@ -245,7 +252,7 @@ fn too_little_memory_is_found_before_the_first_step() {
         &out,
     ];
     if let Some(mut command) = on_card(&arguments) {
-        let output = command.env("EMULATED_BYTES", "2000000").output().unwrap();
+        let output = command.env("EMULATED_BYTES", "2000000").in_time();
         program::expect(&output, 7);
         let text = stderr(&output);
         let (_, error) = text.split_once("error: ").unwrap();
@@ -254,6 +261,7 @@ fn too_little_memory_is_found_before_the_first_step() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn cards_that_are_not_there() {
     let cases = [
         ("absent", "cuda:1", 7),
@@ -269,7 +277,7 @@ fn cards_that_are_not_there() {
             device,
         ];
         if let Some(mut command) = on_card(&arguments) {
-            let output = command.output().unwrap();
+            let output = command.in_time();
             program::expect(&output, code);
             insta::assert_snapshot!(name, stderr(&output));
         }

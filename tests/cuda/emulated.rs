@@ -1,23 +1,28 @@
 //! NVIDIA's libraries without a card: small ones of our own, built from `tests/cuda/emulated` by the C++ compiler.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use ffn::exec::cuda::compile;
 
-/// A shared library of a source in the folder `folder`, under the name by which it is opened. `None` where there is no
-/// C++ compiler: the test has compared nothing and says so on standard error, past the capture of its output.
-pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
+use crate::skipped::skipped;
+
+/// `CXX`, else `c++`. `None` where there is none: the test has compared nothing and says so.
+fn compiler() -> Option<String> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    if Command::new(&compiler).arg("--version").output().is_err() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let message =
-            format!("skipped: {test}: there is no C++ compiler `{compiler}`; CXX names one\n");
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
-        return None;
+    if Command::new(&compiler).arg("--version").output().is_ok() {
+        return Some(compiler);
     }
+    skipped(&format!(
+        "there is no C++ compiler `{compiler}`; CXX names one"
+    ));
+    None
+}
+
+/// A shared library of a source in the folder `folder`, under the name by which it is opened, if there is a compiler.
+pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
+    let compiler = compiler()?;
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/emulated");
     let path = folder.join(name);
     // Fibers leave their stacks by longjmp, which the fortified one takes for a mistake.
@@ -58,5 +63,7 @@ pub fn card() -> Option<&'static Path> {
         library(&folder, "libcuda.so", "driver.cpp")?;
         Some(folder)
     };
+    // Asked for every test, so that each says it.
+    compiler()?;
     FOLDER.get_or_init(build).as_deref()
 }

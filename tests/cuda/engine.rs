@@ -278,17 +278,20 @@ pub fn flexible(block: Block, stem: Stem) -> Graph {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_basic_blocks() {
     compare_training(&flexible(Block::Basic, Stem::Small), &options());
 }
 
 /// Borders, maximum pooling, convolutions that filter minimally on the CPU.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_bottlenecks_with_a_full_stem() {
     compare_training(&flexible(Block::Bottleneck, Stem::ImageNet), &options());
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_shared_norms() {
     compare_training(
         &network(Block::Basic, Stem::Small, Norms::Shared),
@@ -297,6 +300,7 @@ fn training_shared_norms() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_several_groups_and_dropout() {
     for (norm_clips, dropout) in [(Some(1), 0.0), (Some(2), 0.0), (None, 0.5)] {
         let options = TrainOptions {
@@ -309,6 +313,7 @@ fn training_several_groups_and_dropout() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_frozen_norms() {
     let graph = flexible(Block::Basic, Stem::Small);
     for frozen_norms in [FrozenNorms::AllButFirst, FrozenNorms::All] {
@@ -323,6 +328,7 @@ fn training_frozen_norms() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_shift_across_clips() {
     let options = TrainOptions {
         shift_segments: ShiftSegments::Shared(6),
@@ -332,6 +338,7 @@ fn training_shift_across_clips() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn statistics_of_a_batch() {
     let graph = flexible(Block::Basic, Stem::Small);
     compare(&graph, |_| compile_statistics(&graph, &segments()).unwrap());
@@ -339,6 +346,7 @@ fn statistics_of_a_batch() {
 
 /// Norms, shift and alteration folded into convolutions, for each branch.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn evaluation() {
     for block in [Block::Basic, Block::Bottleneck] {
         let graph = flexible(block, Stem::ImageNet);
@@ -350,6 +358,7 @@ fn evaluation() {
 
 /// What is observed is not folded: each step by itself.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn observed() {
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
     let nodes: Vec<usize> = (0..graph.nodes.len()).collect();
@@ -362,6 +371,7 @@ fn observed() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn cards_without_tensor_cores_for_bf16_are_refused() {
     let Some(folder) = card() else { return };
     let probe = Probe::new(&Search::new(Some(folder)));

@@ -67,6 +67,7 @@ fn assert_near(found: &[f32], expected: &[f32]) {
 
 /// Pictures, dropout masks and statistics are those of each step, whatever pass was captured.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn every_pass_has_its_own_input() {
     let Some(mut both) = both() else { return };
     let [host, on_card] = both.weights(1.0);
@@ -86,6 +87,7 @@ fn every_pass_has_its_own_input() {
 
 /// A graph that was captured with some weights does not compute with others.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn other_weights_are_captured_anew() {
     let Some(mut both) = both() else { return };
     let (_, stats) = weights(&both.graph);
@@ -99,6 +101,7 @@ fn other_weights_are_captured_anew() {
 
 /// Timed passes run step by step, to the same bits.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn timed_passes_give_the_same_bits() {
     let Some(mut both) = both() else { return };
     let [_, on_card] = both.weights(1.0);

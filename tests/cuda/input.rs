@@ -65,6 +65,7 @@ fn input(bytes: &[u8]) -> Input<'_> {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn bytes_are_normalized_as_on_the_cpu() {
     let Some(mut reader) = Reader::new() else {
         return;
@@ -80,6 +81,7 @@ fn bytes_are_normalized_as_on_the_cpu() {
 
 /// Whatever was copied ahead, a pass reads its own bytes.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn no_pass_reads_what_is_not_its_own() {
     let Some(mut reader) = Reader::new() else {
         return;

@@ -20,6 +20,7 @@ const CLIP: f64 = 0.1;
 
 /// From equal gradients every bit of parameters and momentum is the CPU's; the norm is, but for the order of its sum.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn updates_have_the_cpus_bits() {
     let Some(gpu) = gpu() else { return };
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
@@ -75,6 +76,7 @@ fn updates_have_the_cpus_bits() {
 
 /// What was made for one network touches no other's memory.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn weights_of_others_are_refused() {
     let Some(gpu) = gpu() else { return };
     let graphs = [Stem::Small, Stem::ImageNet].map(|stem| flexible(Block::Basic, stem));
@@ -95,6 +97,7 @@ fn weights_of_others_are_refused() {
 
 /// Statistics go to the card when it holds others, and come back as they are there.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn statistics_follow_their_owner() {
     let Some(gpu) = gpu() else { return };
     let graph = flexible(Block::Basic, Stem::Small);
@@ -202,6 +205,7 @@ fn near(found: &StateDict, expected: &StateDict) {
 
 /// Clipped steps with frozen norms, evaluated in between: as on the CPU; and gone on with from a saved state, the same bits.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
     let Some(device) = cards() else { return };
     let experiment = small();
@@ -246,6 +250,7 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn gradients_that_are_not_finite_change_nothing() {
     let Some(device) = cards() else { return };
     let mut learner = Learner::new(&small(), device);
@@ -263,6 +268,7 @@ fn gradients_that_are_not_finite_change_nothing() {
 
 /// Observing and releasing build the engines anew; what has been learnt stays.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn weights_outlive_their_engines() {
     let Some(device) = cards() else { return };
     let mut learner = Learner::new(&small(), device);

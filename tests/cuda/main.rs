@@ -2,6 +2,8 @@
 
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 mod card;
 mod devices;

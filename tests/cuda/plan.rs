@@ -6,13 +6,13 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::card::{curve, on_card};
-use crate::program::{self, stderr, stdout};
+use crate::program::{self, InTime, stderr, stdout};
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
 
 /// The table of memory and what follows it.
 fn memory(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = command.in_time();
     program::expect(&output, 0);
     let text = stdout(&output);
     let (_, table) = text.split_once("memory on").unwrap();
@@ -21,6 +21,7 @@ fn memory(command: &mut Command) -> String {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn a_card_that_is_there() {
     if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
         insta::assert_snapshot!(memory(&mut command));
@@ -28,6 +29,7 @@ fn a_card_that_is_there() {
 }
 
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn a_card_that_is_too_small() {
     for (name, bytes) in [("smaller_batch", "9000000"), ("no_batch", "3000000")] {
         if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
@@ -38,6 +40,7 @@ fn a_card_that_is_too_small() {
 
 /// What only a card can tell is left out and named.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn no_card() {
     if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
         insta::assert_snapshot!(memory(command.env("EMULATED_CARDS", "0")));
@@ -66,7 +69,7 @@ fn uneven(folder: &Path) -> PathBuf {
 fn planned(file: &str, engine: &str) -> Option<u64> {
     let device = ["--device", "cuda:0", "--engine", engine];
     let arguments = [&["plan", file, "--json"], &device[..]].concat();
-    let output = on_card(&arguments)?.output().unwrap();
+    let output = on_card(&arguments)?.in_time();
     program::expect(&output, 0);
     let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let engines = plan["on_card"]["engines"].as_array().unwrap();
@@ -81,6 +84,7 @@ fn planned(file: &str, engine: &str) -> Option<u64> {
 /// A card of exactly the planned bytes is large enough, and one that has one byte less is too small, which is found before the
 /// first step.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn a_run_takes_what_is_planned() {
     let folder = tempfile::tempdir().unwrap();
     let file = uneven(folder.path());
@@ -96,7 +100,7 @@ fn a_run_takes_what_is_planned() {
             let arguments = ["run", file, "--device", "cuda:0", "--engine", engine];
             let arguments = [&arguments[..], &["--out", out_text]].concat();
             let mut command = on_card(&arguments).unwrap();
-            let output = command.env("EMULATED_BYTES", bytes).output().unwrap();
+            let output = command.env("EMULATED_BYTES", bytes).in_time();
             program::expect(&output, code);
             assert_eq!(curve(&out).len(), steps);
             let is_full = stderr(&output).contains("are free (CUDA_ERROR_OUT_OF_MEMORY)");

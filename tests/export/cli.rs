@@ -9,6 +9,7 @@ use ffn::spec;
 use prost::Message;
 
 use super::models::build;
+use crate::limit::InTime;
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
 
@@ -20,8 +21,7 @@ fn export(folder: &Path, flags: &str) -> Output {
         .args(["export", "weights.safetensors", "--experiment"])
         .arg(experiment)
         .args(flags.split_whitespace())
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 /// A folder with random weights of the tiny experiment.
@@ -106,8 +106,7 @@ fn an_export_can_be_imported_and_exported_again() {
                 .current_dir(folder.path())
                 .args([command, name, "--force", "--out", out, "--experiment"])
                 .arg(&experiment)
-                .output()
-                .unwrap();
+                .in_time();
             assert!(output.status.success(), "{}", seen(&output));
         };
         ffn("import", "back.safetensors");

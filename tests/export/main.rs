@@ -1,5 +1,10 @@
 //! Files for other programs: what is in them, and what the other programs make of them.
 
+#[path = "../support/limit.rs"]
+mod limit;
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 #[path = "../support/python.rs"]
 mod python;
 

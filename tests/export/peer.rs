@@ -8,6 +8,7 @@ use ffn::model::Model;
 use serde_json::{Value, json};
 
 use super::models::{pixels, planes};
+use crate::limit::InTime;
 
 pub const CLIPS: usize = 2;
 /// Relative L2 error of the logits. Each side sums in an order of its own, in float32; PyTorch's own error in float32
@@ -83,7 +84,7 @@ pub fn script(name: &str) -> PathBuf {
 
 /// What a program prints, which must not fail.
 pub fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = command.in_time();
     assert!(
         output.status.success(),
         "{}",

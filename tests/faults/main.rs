@@ -4,9 +4,12 @@
 
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 mod attack;
 mod folders;
+mod hangs;
 mod output;
 mod sizes;
 mod special;

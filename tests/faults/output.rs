@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::process::Stdio;
 
+use crate::skipped::skipped;
 use crate::support::*;
 
 /// A full disk, where the system has one to try.
 fn full() -> Option<File> {
     let full = File::options().write(true).open("/dev/full").ok();
     if full.is_none() {
-        eprintln!("skipped: a full disk, /dev/full is not there");
+        skipped("/dev/full is not there");
     }
     full
 }

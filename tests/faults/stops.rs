@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::skipped::skipped;
 use crate::support::*;
 
 fn kill(child: &std::process::Child, signal: &str) {
@@ -27,13 +28,13 @@ fn a_signal_is_heard_while_a_model_is_built() {
             .replace("Basic", "Bottleneck")
     });
     for signal in ["-TERM", "-INT", "-HUP"] {
-        let mut child = limited(&["run", &wide, "--out", &place.text("r")])
+        let child = limited(&["run", &wide, "--out", &place.text("r")])
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(700));
         let begun = Instant::now();
         kill(&child, signal);
-        let status = child.wait().unwrap();
+        let status = child.in_time().status;
         assert!(
             begun.elapsed() < Duration::from_secs(2),
             "{signal}: {:?}",
@@ -61,12 +62,12 @@ fn a_signal_that_was_ignored_stays_so() {
         )
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
+    let child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_millis(600));
     for _ in 0..3 {
         kill(&child, "-HUP");
     }
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.in_time().status.code(), Some(0));
 }
 
 fn temporaries(folder: &Path) -> Vec<String> {
@@ -106,10 +107,10 @@ fn killed_commands_leave_nothing_that_the_next_does_not_clear() {
     for signal in ["-TERM", "-KILL"] {
         for attempt in 0..15 {
             for arguments in &commands {
-                let mut child = limited(arguments).spawn().unwrap();
+                let child = limited(arguments).spawn().unwrap();
                 std::thread::sleep(Duration::from_millis(4 + attempt));
                 kill(&child, signal);
-                child.wait().unwrap();
+                child.in_time();
             }
         }
         for arguments in &commands {
@@ -148,7 +149,7 @@ fn any_clock_will_do() {
         .args(["-shared", "-fPIC", "-o", &library, &source, "-ldl"])
         .status();
     if !built.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: no C compiler for a clock that is wrong");
+        return skipped("there is no C compiler for a clock that is wrong");
     }
     for seconds in [
         "-1000000000",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use crate::program::*;
 
@@ -118,32 +118,10 @@ pub fn run(arguments: &[&str]) -> Output {
     within(TIME, limited(arguments))
 }
 
+/// As [`run`], of any command. An abort has no exit code.
 #[track_caller]
 pub fn within(time: Duration, mut command: Command) -> Output {
-    let mut child = command.spawn().unwrap();
-    let limit = Instant::now() + time;
-    let id = child.id().to_string();
-    let late = std::thread::spawn(move || {
-        while Instant::now() < limit {
-            std::thread::sleep(Duration::from_millis(20));
-            if !Path::new("/proc").join(&id).exists() && Path::new("/proc/self").exists() {
-                return false;
-            }
-        }
-        Command::new("kill").args(["-KILL", &id]).status().is_ok()
-    });
-    let stdout = child.stdout.take().map(read_all);
-    let stderr = child.stderr.take().map(read_all);
-    let status = child.wait().unwrap();
-    let bytes = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
-        reader.map_or(Vec::new(), |reader| reader.join().unwrap())
-    };
-    let output = Output {
-        status,
-        stdout: bytes(stdout),
-        stderr: bytes(stderr),
-    };
-    assert!(!late.join().unwrap(), "took longer than {time:?}");
+    let output = limit::within(time, &mut command);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!message.contains("panicked"), "{message}");
     assert_ne!(output.status.code(), Some(101), "{message}");
@@ -153,14 +131,6 @@ pub fn within(time: Duration, mut command: Command) -> Output {
         output.status
     );
     output
-}
-
-fn read_all(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
 }
 
 /// Changes a sealed document and seals it again, as somebody would who knows how.

@@ -1,5 +1,10 @@
 //! Golden bundles: that they agree, that the verifier can fail, what is recorded, and what PyTorch writes.
 
+#[path = "../support/limit.rs"]
+mod limit;
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 mod agree;
 mod hostile;
 #[path = "../support/python.rs"]

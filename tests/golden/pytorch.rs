@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::limit::InTime;
 use crate::python::python;
 use crate::support::{expect, ffn_golden, golden};
 
@@ -23,7 +24,7 @@ fn pytorch_agrees_with_the_goldens() {
     script
         .arg("--check")
         .args(["ffn_r18_eval", "tsm_r18_train"].map(golden));
-    let printed = expect(&script.output().unwrap(), 0);
+    let printed = expect(&script.in_time(), 0);
     assert!(printed.contains("ffn_r18_eval: 3 tensors"), "{printed}");
     assert!(printed.contains("tsm_r18_train: 460 tensors"), "{printed}");
     assert_eq!(printed.matches(": agrees").count(), 2, "{printed}");
@@ -41,7 +42,7 @@ fn a_network_of_ones_own_passes_until_it_differs() {
         .arg(golden("pytorch/small.json"))
         .arg("--out")
         .arg(&bundle);
-    expect(&script.output().unwrap(), 0);
+    expect(&script.in_time(), 0);
     let path = bundle.to_str().unwrap();
     let table = expect(&ffn_golden(&["verify", path]), 0);
     assert!(
@@ -84,7 +85,7 @@ fn a_checkpoint_of_pytorch_gives_pytorchs_logits() {
             .arg("--checkpoint")
             .arg(bundle.join("weights.pth"))
             .args(flag);
-        expect(&script.output().unwrap(), 0);
+        expect(&script.in_time(), 0);
         let starts = starts_as_zip(&bundle.join("weights.pth"));
         assert_eq!(starts, flag.is_none(), "{name}");
         let table = expect(&ffn_golden(&["verify", bundle.to_str().unwrap()]), 0);

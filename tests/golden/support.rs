@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::limit::InTime;
+
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
@@ -91,8 +93,7 @@ pub fn ffn_golden(arguments: &[&str]) -> Output {
         .args(arguments)
         .env("COLUMNS", "100")
         .env("NO_COLOR", "1")
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 /// Fails unless the program ended with this code; what it printed on both streams.
@@ -108,8 +109,7 @@ pub fn verify(paths: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ffn"))
         .args(["golden", "verify"])
         .args(paths)
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 /// Numbers differ between machines in their last digits: the measured ones are taken out, and the spaces that align them.

@@ -9,6 +9,7 @@ use ffn::graph::Graph;
 use ffn::spec;
 
 use crate::files::{Pickle, Tensor, zipped};
+use crate::limit::InTime;
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
 
@@ -17,8 +18,7 @@ pub fn import(file: &Path, experiment: &str, flags: &[&str]) -> Output {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["import", file.to_str().unwrap(), "--experiment", experiment])
         .args(flags)
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 /// Standard output, or standard error where the exit code says so, with the file's folder taken out.

@@ -4,6 +4,7 @@ use ffn::exchange::read::parse;
 use zip::CompressionMethod;
 
 use crate::files::*;
+use crate::limit::InTime;
 
 /// A file of one tensor, changed.
 fn lying(change: impl FnOnce(&mut Tensor)) -> Vec<u8> {
@@ -497,8 +498,7 @@ fn memory_stays_small_whatever_a_file_declares() {
                 "--experiment",
                 "fixtures/experiments/tiny.ron",
             ])
-            .output()
-            .unwrap();
+            .in_time();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{name}: {told}");
     }

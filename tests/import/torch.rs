@@ -6,6 +6,7 @@ use std::process::Output;
 use ffn::exchange::read::{self, Format};
 
 use crate::cli::{import, told};
+use crate::limit::InTime;
 use crate::python::python;
 
 /// Writes DIR/{zip,legacy}.pth, and DIR/expected.safetensors with the same tensors as PyTorch makes them float32.
@@ -57,8 +58,7 @@ fn files_of_pytorch_are_read_to_the_last_bit() {
     expect_success(
         &python
             .args(["-c", WRITE, place.to_str().unwrap()])
-            .output()
-            .unwrap(),
+            .in_time(),
     );
     let expected = read::open(&place.join("expected.safetensors")).unwrap();
     for (name, format) in [
@@ -149,7 +149,7 @@ fn an_imported_checkpoint_gives_the_logits_of_pytorch() {
         "--out",
         &bundle,
     ]);
-    expect_success(&python.args(["--checkpoint", &checkpoint]).output().unwrap());
+    expect_success(&python.args(["--checkpoint", &checkpoint]).in_time());
 
     let weights = path("bundle/weights.safetensors");
     let flags = ["--out", &weights];
@@ -160,7 +160,7 @@ fn an_imported_checkpoint_gives_the_logits_of_pytorch() {
         "{report}"
     );
     let mut verify = std::process::Command::new(env!("CARGO_BIN_EXE_ffn"));
-    let verified = verify.args(["golden", "verify", &bundle]).output().unwrap();
+    let verified = verify.args(["golden", "verify", &bundle]).in_time();
     assert!(told(&verified, 0, place).contains("failures: 0"));
 }
 

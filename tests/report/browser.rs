@@ -1,10 +1,11 @@
 //! The rendered book in a browser as wide as a phone, where a Chromium is installed.
 
-use std::io::Write;
 use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::program::InTime;
+use crate::skipped::skipped;
 use crate::whole::{built, pages};
 
 /// Width of a phone's window in CSS pixels.
@@ -22,9 +23,7 @@ fn chromium() -> Option<String> {
     };
     let found = candidates.find(answers);
     if found.is_none() {
-        let message =
-            "skipped: the book in a browser: there is no Chromium; FFN_CHROMIUM names one\n";
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        skipped("there is no Chromium; FFN_CHROMIUM names one");
     }
     found
 }
@@ -106,8 +105,7 @@ fn every_page_reads_on_a_phone() {
         ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("file://{}", observer_page.display()))
-        .output()
-        .unwrap();
+        .in_time();
     let dom = String::from_utf8_lossy(&output.stdout);
     let seen = dom
         .rsplit("SEEN")

@@ -158,7 +158,7 @@ fn first_file(folder: &Path) -> std::path::PathBuf {
 
 /// What a Python program printed as JSON: a list of tag, step, value.
 fn read_by(mut python: Command, program: &str, folder: &Path) -> BTreeMap<(String, u64), f64> {
-    let output = python.arg("-c").arg(program).arg(folder).output().unwrap();
+    let output = python.arg("-c").arg(program).arg(folder).in_time();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8(output.stdout).unwrap();

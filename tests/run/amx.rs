@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::skipped::skipped;
 use crate::support::*;
 
 /// An instruction of the filter by which Linux decides about system calls (`linux/bpf_common.h`).
@@ -76,7 +77,7 @@ fn without_tiles(mut command: Command) -> Output {
     };
     // SAFETY: between fork and exec two system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(refuse) };
-    command.output().unwrap()
+    command.in_time()
 }
 
 fn tiny(out: &Path, flags: &[&str]) -> Command {
@@ -94,11 +95,11 @@ fn computed(out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
 #[test]
 fn a_run_moves_between_machines_with_amx_and_without() {
     if !ffn::exec::cpu::has_amx() {
-        eprintln!("skipped: AMX, which this machine does not have or does not give");
+        skipped("AMX, which this machine does not have or does not give");
         return;
     }
     let [with, without, there, back] = [(); 4].map(|()| tempfile::tempdir().unwrap());
-    expect(&tiny(with.path(), &[]).output().unwrap(), 0);
+    expect(&tiny(with.path(), &[]).in_time(), 0);
     let output = without_tiles(tiny(without.path(), &[]));
     expect(&output, 0);
     let said = stdout(&output);
@@ -108,10 +109,10 @@ fn a_run_moves_between_machines_with_amx_and_without() {
     );
     // A part on one, the rest on the other.
     let part = ["--max-minutes", "0"];
-    expect(&tiny(there.path(), &part).output().unwrap(), 75);
+    expect(&tiny(there.path(), &part).in_time(), 75);
     expect(&without_tiles(tiny(there.path(), &[])), 0);
     expect(&without_tiles(tiny(back.path(), &part)), 75);
-    expect(&tiny(back.path(), &[]).output().unwrap(), 0);
+    expect(&tiny(back.path(), &[]).in_time(), 0);
     for moved in [without, there, back] {
         assert_same(&computed(moved.path()), &computed(with.path()));
     }

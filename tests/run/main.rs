@@ -2,6 +2,8 @@
 
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;

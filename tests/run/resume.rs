@@ -56,7 +56,7 @@ fn stopped_by_sigterm_it_saves_and_ends_the_same() {
     let mut child = start_tiny(out, &[]);
     assert!(wait_for_steps(&mut child, out, 2));
     signal(&child, "-TERM");
-    let output = child.wait_with_output().unwrap();
+    let output = child.in_time();
     expect(&output, 75);
     let message = stderr(&output);
     assert!(

@@ -101,7 +101,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
 #[test]
 fn missing_data_are_one_error_that_says_how_to_get_them() {
     let mut command = command(&["run", "experiments/ffn_tsm_sthv2.ron"]);
-    let output = command.env_remove("FFN_DATA_STHV2").output().unwrap();
+    let output = command.env_remove("FFN_DATA_STHV2").in_time();
     expect(&output, 4);
     let message = stderr(&output).replace(text(&data()), "DATA");
     insta::assert_snapshot!(message);

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::limit::InTime;
+
 /// Runs `ffn` in the root of the project.
 fn ffn(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ffn"))
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap()
+        .in_time()
 }
 
 fn stdout(output: &Output) -> String {

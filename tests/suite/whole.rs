@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use ffn::suite::{Judged, Record, Verdict};
 
@@ -111,11 +110,9 @@ fn jobs_and_kills_leave_no_trace() {
             cut.path().to_str().unwrap(),
         ]);
         let mut child = child.spawn().unwrap();
-        let limit = Instant::now() + Duration::from_secs(60);
-        while begun(cut.path()) < 2 * runs && child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < limit);
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        limit::wait_until("two runs", || {
+            begun(cut.path()) >= 2 * runs || child.try_wait().unwrap().is_some()
+        });
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -146,15 +143,15 @@ fn a_signal_stops_all_runs_and_the_same_command_goes_on() {
     let out = place.path();
     let arguments = ["run", TINY, "--jobs", "2", "--out", out.to_str().unwrap()];
     let mut child = command(&arguments).spawn().unwrap();
-    while begun(out) < 2 && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    limit::wait_until("two runs", || {
+        begun(out) >= 2 || child.try_wait().unwrap().is_some()
+    });
     let id = child.id().to_string();
     std::process::Command::new("kill")
         .args(["-INT", &id])
         .status()
         .unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = child.in_time();
     expect(&output, 75);
     assert!(
         stderr(&output).contains("the same command"),
@@ -171,9 +168,9 @@ fn a_second_process_learns_who_holds_the_suite() {
     let out = place.path();
     let arguments = ["run", TINY, "--out", out.to_str().unwrap()];
     let mut first = command(&arguments).spawn().unwrap();
-    while begun(out) < 1 && first.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    limit::wait_until("a run", || {
+        begun(out) >= 1 || first.try_wait().unwrap().is_some()
+    });
     let second = ffn(&arguments);
     expect(&second, 5);
     let holder = format!("process {} since", first.id());

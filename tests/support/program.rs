@@ -1,5 +1,8 @@
 //! The binary, as a person calls it in the project's folder, with the tiny data set and nobody's configuration.
 
+#[path = "limit.rs"]
+pub mod limit;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -7,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 pub fn data() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny")
 }
+
+pub use limit::InTime;
 
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
@@ -24,7 +29,7 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 pub fn ffn(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
+    command(arguments).in_time()
 }
 
 pub fn stdout(output: &Output) -> String {

@@ -1,7 +1,8 @@
 //! Python, for the tests that hold this program against others.
 
-use std::io::Write;
 use std::process::Command;
+
+use crate::skipped::skipped;
 
 /// `FFN_PYTHON`, else `python3`, if it can import `modules`. If not, the test has compared nothing and says so on
 /// standard error, past the capture of a test's output.
@@ -12,10 +13,9 @@ pub fn python(modules: &[&str]) -> Option<Command> {
     if found.is_ok_and(|output| output.status.success()) {
         return Some(Command::new(program));
     }
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let modules = modules.join(", ");
-    let message =
-        format!("skipped: {test}: `{program}` cannot import {modules}; FFN_PYTHON names another\n");
-    std::io::stderr().write_all(message.as_bytes()).unwrap();
+    skipped(&format!(
+        "`{program}` cannot import {modules}; FFN_PYTHON names another"
+    ));
     None
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ffn::base::limits::{self, Bound};
 use ffn::data::video::VideoError;
 
+use crate::limit::InTime;
 use crate::open;
 
 /// An element: identifier, size in four bytes, content.
@@ -206,8 +207,7 @@ fn frames_within(kib: u64, video: &Path, at: &str) -> (i32, String) {
     let output = std::process::Command::new("sh")
         .args(["-c", &script, env!("CARGO_BIN_EXE_ffn")])
         .arg(video)
-        .output()
-        .unwrap();
+        .in_time();
     let text = String::from_utf8(output.stderr).unwrap();
     (output.status.code().unwrap_or(-1), text)
 }

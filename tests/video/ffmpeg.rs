@@ -1,10 +1,10 @@
 //! Other formats: what real versions of `ffmpeg` make of them, and what pretended ones may do wrong.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::skipped::skipped;
 use crate::{fixture, frames};
 
 /// What the program in a folder calls its version; `None` where it does not run.
@@ -30,11 +30,7 @@ fn installed() -> Vec<(PathBuf, String)> {
     });
     let found: Vec<_> = found.collect();
     if found.is_empty() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let message = format!(
-            "skipped: {test}: there is no ffmpeg; .ci/ffmpeg gets some, FFN_FFMPEG names them\n"
-        );
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        skipped("there is no ffmpeg; .ci/ffmpeg gets some, FFN_FFMPEG names them");
     }
     found
 }

@@ -1,5 +1,10 @@
 //! Videos and frame folders: right pictures from good ones, a typed error from every broken one, never a panic.
 
+#[path = "../support/limit.rs"]
+mod limit;
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 mod costs;
 #[cfg(unix)]
 mod ffmpeg;
@@ -9,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ffn::data::video::{Picture, Source, Video, VideoError};
+use limit::InTime;
 use proptest::prelude::*;
 
 fn fixture(name: &str) -> PathBuf {
@@ -43,7 +49,7 @@ fn frames(arguments: &[&str], path: Option<&Path>) -> (i32, String) {
     if let Some(path) = path {
         command.env("PATH", path);
     }
-    let output = command.output().unwrap();
+    let output = command.in_time();
     let text = [output.stdout, output.stderr].concat();
     (
         output.status.code().unwrap(),

@@ -11,7 +11,7 @@ const EXPERIMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/experim
 
 /// The program in a folder of experiments.
 pub fn ffn_in(place: &Path, arguments: &[&str]) -> Output {
-    command(arguments).current_dir(place).output().unwrap()
+    command(arguments).current_dir(place).in_time()
 }
 
 /// A folder with the tiny experiment as `a.ron` and its pins.
