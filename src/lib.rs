@@ -41,8 +41,8 @@
 //!   `exec/dfdx/ops.rs` (the temporal shift, every layer).
 //! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk/compiled.rs` →
 //!   [`exec::cpu::Engine::forward`].
-//! - *A new field of the language*: the raw type in `spec/raw.rs`, its default in `spec/resolve.rs`, its rules in
-//!   `spec/rules/`; `ffn schema` and its test say what else changed.
+//! - *A new field of the language*: one declaration in `spec/experiment/` ([`spec::setting`]); a default that follows from
+//!   other fields in `spec/resolve.rs`, rules across fields in `spec/rules/`; `ffn schema` and its test say what else changed.
 //! - *A new architecture*: a builder beside `graph/resnet.rs`, a golden case for it, a variant in the language.
 //! - *A new data set*: a reader beside `data/something_v2.rs` that lists samples; decoding and sampling are shared.
 

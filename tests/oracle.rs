@@ -384,8 +384,8 @@ fn case() -> impl Strategy<Value = Case> {
             move |((resnet, size), method, options, seed)| {
                 let mut experiment = small(method, resnet, size);
                 let (shift, dropout, norm_clips, frozen_norms, larger) = options;
-                experiment.model.shift = shift;
-                experiment.model.dropout = dropout;
+                experiment.model.tsm_mut().unwrap().shift = shift;
+                *experiment.model.dropout_mut() = dropout;
                 experiment.train.norm_clips = norm_clips;
                 experiment.train.frozen_norms = frozen_norms;
                 experiment.eval.size += larger;

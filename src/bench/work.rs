@@ -142,7 +142,7 @@ impl Work for Evaluating {
 
 fn random(experiment: &Experiment) -> Experiment {
     let mut experiment = experiment.clone();
-    experiment.model.init = Init::Random;
+    *experiment.model.init_mut() = Init::Random;
     experiment
 }
 

@@ -162,7 +162,7 @@ impl Subject {
         let frames = frame_counts(&args.frames, &experiment);
         let checkpoint = read::open(weights)?;
         // Nothing of what the training would begin with stays.
-        experiment.model.init = Init::Random;
+        *experiment.model.init_mut() = Init::Random;
         let executor = args.machine.executor(EngineKind::Compiled)?;
         let mut model = Model::new(&experiment, &loaded.base, executor)?;
         let what = format!("checkpoint `{}`", weights.shown());

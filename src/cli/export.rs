@@ -246,7 +246,7 @@ impl Source {
             true => pth::Layout::Plain,
             false => pth::Layout::Official {
                 epoch: self.trained.map(|(_, epoch)| epoch),
-                arch: arch(&self.experiment.model.backbone),
+                arch: arch(&self.experiment.model),
                 notes: &self.notes,
             },
         };
@@ -349,8 +349,9 @@ fn unwritable(e: &dyn std::fmt::Display) -> Error {
 }
 
 /// The official code's name of a backbone.
-fn arch(backbone: &Backbone) -> &'static str {
-    match backbone {
+fn arch(model: &spec::Model) -> &'static str {
+    let spec::Model::Tsm(tsm) = model;
+    match tsm.backbone {
         Backbone::ResNet18 => "resnet18",
         Backbone::ResNet34 => "resnet34",
         Backbone::ResNet50 => "resnet50",

@@ -64,7 +64,7 @@ pub fn open(data: &DataOptions, experiment: &Experiment, base: &Path) -> Result<
 pub fn load(folder: &Folder, experiment: &Experiment, executor: Executor) -> Result<(Model, u64)> {
     // The weights come from the checkpoint: those that the training began with need not be there any more.
     let mut experiment = experiment.clone();
-    experiment.model.init = Init::Random;
+    *experiment.model.init_mut() = Init::Random;
     let mut model = Model::new(&experiment, folder.path(), executor)?;
     let step = checkpoint::load_model(folder, &mut model)?;
     Ok((model, step))

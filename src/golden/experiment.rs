@@ -33,7 +33,7 @@ pub fn experiment(network: &Network) -> Experiment {
     Experiment {
         name: "golden".to_owned(),
         seed: 0,
-        model: Model {
+        model: Model::Tsm(Tsm {
             backbone: network.backbone.clone(),
             shift: Shift {
                 div: 8,
@@ -41,7 +41,7 @@ pub fn experiment(network: &Network) -> Experiment {
             },
             dropout: 0.0,
             init: Init::Random,
-        },
+        }),
         method: network.method.clone(),
         data: Data::SomethingV2(SomethingV2 {
             root: "golden".to_owned(),
@@ -72,8 +72,8 @@ pub fn experiment(network: &Network) -> Experiment {
 /// dropout, for nobody else's random numbers can be repeated; the rate is constant, for a case has no epochs; and the
 /// case says which weights and inputs there are.
 pub fn held_still(mut experiment: Experiment, size: usize) -> Experiment {
-    experiment.model.dropout = 0.0;
-    experiment.model.init = Init::Random;
+    *experiment.model.dropout_mut() = 0.0;
+    *experiment.model.init_mut() = Init::Random;
     experiment.schedule = constant_rate();
     experiment.train.clips.size = size;
     experiment.eval.crops = Crops::One;
@@ -114,9 +114,9 @@ fn train(network: &Network) -> Train {
     }
 }
 
-fn sgd(training: Option<&Training>) -> Sgd {
-    let group = |lr, decay| Group { lr, decay };
-    Sgd {
+fn sgd(training: Option<&Training>) -> Optimizer {
+    let group = Group::new;
+    Optimizer::Sgd(Sgd {
         lr: training.map_or(0.0, |t| t.lr),
         momentum: training.map_or(0.0, |t| t.momentum),
         weight_decay: training.map_or(0.0, |t| t.weight_decay),
@@ -132,5 +132,5 @@ fn sgd(training: Option<&Training>) -> Sgd {
             classifier_weight: group(5.0, 1.0),
             classifier_bias: group(10.0, 0.0),
         },
-    }
+    })
 }

@@ -13,7 +13,7 @@ pub use flexible::frame_flexible;
 pub use op::{Conv, NormParams, Op, Role, Shape};
 
 use crate::base::{Error, Kind, Result};
-use crate::spec::{Experiment, Method};
+use crate::spec::{Experiment, Method, Model};
 
 /// What a parameter is, for its optimiser group and its initial value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,9 +114,10 @@ impl Graph {
     /// The graph of an experiment at `input` pixels (training and evaluation may differ).
     pub fn build(experiment: &Experiment, input: (usize, usize)) -> Result<Self> {
         let largest = experiment.method.frames().last().copied().unwrap_or(1);
+        let Model::Tsm(tsm) = &experiment.model;
         let vanilla = resnet::tsm(&resnet::Tsm {
-            backbone: &experiment.model.backbone,
-            shift: &experiment.model.shift,
+            backbone: &tsm.backbone,
+            shift: &tsm.shift,
             classes: experiment.data.class_count(),
             frames: largest,
             input,

@@ -26,7 +26,7 @@ pub fn initial(
     let random = |param| random(param, experiment.seed, alteration);
     let mut params: Vec<Vec<f32>> = graph.params.iter().map(random).collect();
     let mut statistics = Statistics::initial(graph);
-    if let Init::Pretrained { file, sha256 } = &experiment.model.init {
+    if let Init::Pretrained { file, sha256 } = experiment.model.init() {
         let weights = pretrained::Weights::read(&base.join(file), sha256.as_deref())?;
         weights.copy_into(graph, &mut params, &mut statistics)?;
     }

@@ -42,7 +42,7 @@ impl TrainOptions {
             },
             norm_clips: experiment.train.norm_clips,
             frozen_norms: experiment.train.frozen_norms,
-            dropout: experiment.model.dropout as f32,
+            dropout: experiment.model.dropout() as f32,
         }
     }
 }

@@ -34,6 +34,14 @@ impl Method {
 
 impl Model {
     fn summary(&self) -> String {
+        match self {
+            Model::Tsm(tsm) => tsm.summary(),
+        }
+    }
+}
+
+impl Tsm {
+    fn summary(&self) -> String {
         let kind = match self.shift.place {
             ShiftPlace::Nowhere => "TSN",
             _ => "TSM",

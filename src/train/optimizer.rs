@@ -17,7 +17,7 @@ use crate::base::Result;
 use crate::exec::{Momentum, Rates, Update};
 use crate::graph::{Param, ParamKind};
 use crate::model::{Model, state};
-use crate::spec::{Experiment, FrozenNorms, Group, Groups, Precision};
+use crate::spec::{self, Experiment, FrozenNorms, Group, Groups, Precision};
 
 pub struct Optimizer {
     momentum: f32,
@@ -83,7 +83,7 @@ impl Slot {
 
 impl Optimizer {
     pub fn new(model: &Model, experiment: &Experiment) -> Result<Self> {
-        let sgd = &experiment.optimizer;
+        let spec::Optimizer::Sgd(sgd) = &experiment.optimizer;
         let mixed = experiment.train.precision == Precision::Mixed;
         let slots = model.graph().params.iter().map(|param| {
             let group = group(&sgd.groups, param.kind);
@@ -315,7 +315,8 @@ mod tests {
     #[test]
     fn clipping_scales_to_the_norm() {
         let mut experiment = small();
-        experiment.optimizer.clip = Some(Clip {
+        let spec::Optimizer::Sgd(sgd) = &mut experiment.optimizer;
+        sgd.clip = Some(Clip {
             norm: 2.0,
             under_mixed: false,
         });

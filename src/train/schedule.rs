@@ -33,7 +33,7 @@ pub fn rate(experiment: &Experiment, steps_per_epoch: u64, step: u64) -> f64 {
             experiment.train.epochs as f64,
         ),
     };
-    experiment.optimizer.lr * factor
+    experiment.optimizer.lr() * factor
 }
 
 fn shape(shape: &ScheduleShape, epoch: f64, warmup: f64, epochs: f64) -> f64 {

@@ -63,8 +63,9 @@ pub fn random(number: u64) -> Experiment {
         }
     }
     let mut experiment = of(method, backbone, size);
-    experiment.model.shift.div = [2, 3, 8][below(3)];
-    experiment.model.shift.place = [
+    let shift = &mut experiment.model.tsm_mut().unwrap().shift;
+    shift.div = [2, 3, 8][below(3)];
+    shift.place = [
         ShiftPlace::ResidualInput,
         ShiftPlace::ResidualInput,
         ShiftPlace::BlockInput,

@@ -81,11 +81,13 @@ fn model() -> impl Strategy<Value = Model> {
         .prop_map(|(file, sha256)| Init::Pretrained { file, sha256 });
     let init = prop_oneof![Just(Init::Random), pretrained];
     let shift = (select(&[2usize, 4, 8][..]), select(places.to_vec()));
-    (backbone, shift, 0.0..1.0f64, init).prop_map(|(backbone, (div, place), dropout, init)| Model {
-        backbone,
-        shift: Shift { div, place },
-        dropout,
-        init,
+    (backbone, shift, 0.0..1.0f64, init).prop_map(|(backbone, (div, place), dropout, init)| {
+        Model::Tsm(Tsm {
+            backbone,
+            shift: Shift { div, place },
+            dropout,
+            init,
+        })
     })
 }
 
@@ -272,7 +274,7 @@ fn normalize() -> impl Strategy<Value = Normalize> {
     (three(0.0), three(1e-9)).prop_map(|(mean, std)| Normalize { mean, std })
 }
 
-fn optimizer() -> impl Strategy<Value = Sgd> {
+fn optimizer() -> impl Strategy<Value = Optimizer> {
     let group = || (0.0..10.0f64, 0.0..1.0f64).prop_map(|(lr, decay)| Group { lr, decay });
     let groups = (group(), group(), group(), group(), group(), group()).prop_map(
         |(first_conv, conv, alteration, norm, classifier_weight, classifier_bias)| Groups {
@@ -293,12 +295,14 @@ fn optimizer() -> impl Strategy<Value = Sgd> {
         prop::option::of(clip),
         groups,
     )
-        .prop_map(|(lr, momentum, weight_decay, clip, groups)| Sgd {
-            lr,
-            momentum,
-            weight_decay,
-            clip,
-            groups,
+        .prop_map(|(lr, momentum, weight_decay, clip, groups)| {
+            Optimizer::Sgd(Sgd {
+                lr,
+                momentum,
+                weight_decay,
+                clip,
+                groups,
+            })
         })
 }
 

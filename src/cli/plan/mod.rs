@@ -387,7 +387,7 @@ fn layers(graph: &Graph) -> Vec<Layer> {
 }
 
 fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
-    let sgd = &experiment.optimizer;
+    let spec::Optimizer::Sgd(sgd) = &experiment.optimizer;
     let of = |param: &crate::graph::Param| {
         let group = optimizer::group(&sgd.groups, param.kind);
         GroupOf {
