@@ -350,7 +350,10 @@ fn unwritable(e: &dyn std::fmt::Display) -> Error {
 
 /// The official code's name of a backbone.
 fn arch(model: &spec::Model) -> &'static str {
-    let spec::Model::Tsm(tsm) = model;
+    let tsm = match model {
+        spec::Model::Tsm(tsm) => tsm,
+        spec::Model::Tea(_) => return "res2net50",
+    };
     match tsm.backbone {
         Backbone::ResNet18 => "resnet18",
         Backbone::ResNet34 => "resnet34",

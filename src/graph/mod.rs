@@ -114,7 +114,14 @@ impl Graph {
     /// The graph of an experiment at `input` pixels (training and evaluation may differ).
     pub fn build(experiment: &Experiment, input: (usize, usize)) -> Result<Self> {
         let largest = experiment.method.frames().last().copied().unwrap_or(1);
-        let Model::Tsm(tsm) = &experiment.model;
+        let tsm = match &experiment.model {
+            Model::Tsm(tsm) => tsm,
+            Model::Tea(_) => {
+                let message = "the network of `model: Tea(…)` is not built yet";
+                return Err(Error::new(Kind::Experiment, message)
+                    .hint("the language knows it; networks that are built: `Tsm(…)`"));
+            }
+        };
         let vanilla = resnet::tsm(&resnet::Tsm {
             backbone: &tsm.backbone,
             shift: &tsm.shift,

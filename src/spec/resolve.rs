@@ -7,6 +7,14 @@ use super::experiment::*;
 /// The experiment with what its file, as `decoder` read it, leaves open.
 pub fn resolve(mut experiment: Experiment, decoder: &Decoder) -> Experiment {
     spell(experiment.model.init_mut());
+    if let Method::Ffn(ffn) = &mut experiment.method {
+        let usual = match experiment.model {
+            Model::Tsm(_) => Alteration::Normal { std: 1e-3 },
+            // The official code of FFN on TEA has none.
+            Model::Tea(_) => Alteration::Off,
+        };
+        settle("method.alteration", &mut ffn.alteration, usual, decoder);
+    }
     let Optimizer::Sgd(sgd) = &mut experiment.optimizer;
     groups(&mut sgd.groups, decoder);
     let clips = &mut experiment.train.clips;

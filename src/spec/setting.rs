@@ -290,3 +290,45 @@ pub fn lines(doc: &[&str]) -> String {
     let lines: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_agree_on_what_fields_of_one_name_do() {
+        for (name, described) in types::<experiment::Experiment>() {
+            let mut known = BTreeMap::new();
+            for field in described.fields() {
+                let effect = *known.entry(field.name).or_insert(field.effect);
+                assert_eq!(effect, field.effect, "{name}: {}", field.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_type_and_every_bare_variant_is_documented() {
+        for (name, described) in types::<experiment::Experiment>() {
+            assert!(!described.doc.is_empty(), "{name}");
+            if let Body::Variants(variants) = described.body {
+                for variant in variants {
+                    let told =
+                        !variant.doc.is_empty() || matches!(variant.content, Content::Value(_));
+                    assert!(told, "{name}: {}", variant.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_told_as_they_are_written() {
+        let field = |setting: Setting<f64>| setting.field("x", &[" of x"]);
+        let half = field(default(0.5).number(0.0..1.0));
+        assert_eq!((half.doc.as_str(), half.required), ("of x", false));
+        assert_eq!(half.default.as_deref(), Some("`0.5`"));
+        assert_eq!(half.legal.unwrap().to_string(), "in [0, 1)");
+        assert!(field(required()).required);
+        assert_eq!(field(of_its_type()).default, None);
+        assert_eq!(field(follows("like y")).default.as_deref(), Some("like y"));
+    }
+}

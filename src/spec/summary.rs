@@ -36,7 +36,20 @@ impl Model {
     fn summary(&self) -> String {
         match self {
             Model::Tsm(tsm) => tsm.summary(),
+            Model::Tea(tea) => tea.backbone.summary(),
         }
+    }
+}
+
+impl Res2Net {
+    fn summary(&self) -> String {
+        format!(
+            "TEA on a Res2Net of {} blocks, {}w{}s, {} planes",
+            self.blocks.iter().sum::<usize>(),
+            self.width,
+            self.scale,
+            self.planes
+        )
     }
 }
 

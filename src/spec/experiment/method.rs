@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::limits;
 use crate::spec::decode::language;
-use crate::spec::setting::{default, required};
+use crate::spec::setting::{default, follows, required};
 use crate::spec::stage::Stage;
 
 /// Frames of one clip: more is a mistake of the pen.
@@ -30,7 +30,8 @@ language! {
         frames: Vec<usize> = required().whole(FRAMES),
         /// Weight of each divergence term.
         lambda: f64 = default(1.0).number(0.0..=1000.0).acts_on(Stage::Loss),
-        alteration: Alteration = default(Alteration::Normal { std: 1e-3 })
+        /// FFN on TEA has none.
+        alteration: Alteration = follows("`Normal(std: 0.001)`; with TEA `Off`")
             .differs("alteration's initial weights", Stage::InitialWeights),
         norms: Norms = default(Norms::Private).acts_on(Stage::InitialWeights),
         distillation: Distillation = default(Distillation::FromLargest)
@@ -73,7 +74,7 @@ language! {
         Off,
     }
 
-    /// In what the shift takes for a clip while training.
+    /// What the shift takes for a clip while training; with TEA, what motion excitation and temporal convolutions do.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
     pub enum ShiftSegments: "shift segments" {
         /// Every branch inside its own clips.

@@ -1,6 +1,6 @@
 //! The network.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use serde::Serialize;
 
@@ -12,11 +12,15 @@ use crate::spec::stage::Stage;
 /// Channels of the first stage.
 pub(in crate::spec) const WIDTHS: RangeInclusive<usize> = 1..=1024;
 
+/// Of a probability that is not certain.
+const DROPOUT: Range<f64> = 0.0..1.0;
+
 language! {
     /// The network.
     #[derive(Debug, Clone, PartialEq, Serialize)]
     pub enum Model: "a model" {
         Tsm(Tsm = required()),
+        Tea(Tea = required()),
     }
 
     /// TSM: a ResNet over frames whose residual blocks shift part of the channels in time (ICCV 2019).
@@ -25,7 +29,7 @@ language! {
         backbone: Backbone = required(),
         shift: Shift = of_its_type(),
         /// Probability that a feature is dropped before the classifier.
-        dropout: f64 = default(0.5).number(0.0..1.0).acts_on(Stage::Activations),
+        dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
         /// Initial weights.
         init: Init = required(),
     }
@@ -96,6 +100,30 @@ language! {
         Nowhere,
     }
 
+    /// TEA: a Res2Net over frames, with motion excitation and learned temporal convolutions in every block (CVPR 2020).
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct Tea {
+        backbone: Res2Net = of_its_type(),
+        /// Probability that a feature is dropped before the classifier.
+        dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
+        /// Initial weights.
+        init: Init = required(),
+    }
+
+    /// Stage `i` (from 0) has `blocks[i]` blocks of `p = planes · 2^i` planes: `scale` parts of `⌊width · p / 64⌋` channels
+    /// each, and `4 · p` channels out. The default is Res2Net-50 26w4s; others are for small studies.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct Res2Net {
+        /// Blocks of each stage.
+        blocks: [usize; 4] = default([3, 4, 6, 3]).whole(1..=100),
+        /// Planes of the first stage.
+        planes: usize = default(64).whole(WIDTHS),
+        /// Channels of a part at 64 planes.
+        width: usize = default(26).whole(WIDTHS),
+        /// Parts of a block.
+        scale: usize = default(4).whole(2..=16),
+    }
+
     /// Parameters and running statistics before the first step.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
     pub enum Init: "initial weights" {
@@ -114,37 +142,51 @@ impl Model {
     pub fn tsm(&self) -> Option<&Tsm> {
         match self {
             Model::Tsm(tsm) => Some(tsm),
+            Model::Tea(_) => None,
         }
     }
 
     pub fn tsm_mut(&mut self) -> Option<&mut Tsm> {
         match self {
             Model::Tsm(tsm) => Some(tsm),
+            Model::Tea(_) => None,
         }
     }
 
     pub fn dropout(&self) -> f64 {
         match self {
             Model::Tsm(tsm) => tsm.dropout,
+            Model::Tea(tea) => tea.dropout,
         }
     }
 
     pub fn dropout_mut(&mut self) -> &mut f64 {
         match self {
             Model::Tsm(tsm) => &mut tsm.dropout,
+            Model::Tea(tea) => &mut tea.dropout,
         }
     }
 
     pub fn init(&self) -> &Init {
         match self {
             Model::Tsm(tsm) => &tsm.init,
+            Model::Tea(tea) => &tea.init,
         }
     }
 
     pub fn init_mut(&mut self) -> &mut Init {
         match self {
             Model::Tsm(tsm) => &mut tsm.init,
+            Model::Tea(tea) => &mut tea.init,
         }
+    }
+}
+
+impl Res2Net {
+    /// Channels of a part of the blocks of a stage (from 0).
+    pub fn part(&self, stage: u32) -> usize {
+        let planes = self.planes.saturating_mul(1 << stage);
+        self.width.saturating_mul(planes) / 64
     }
 }
 

@@ -4,11 +4,18 @@ use super::Findings;
 use crate::spec::experiment::*;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
-    let Model::Tsm(tsm) = &experiment.model;
-    if let Backbone::ResNet(resnet) = &tsm.backbone {
-        stages(resnet, findings);
+    match &experiment.model {
+        Model::Tsm(tsm) => {
+            if let Backbone::ResNet(resnet) = &tsm.backbone {
+                stages(resnet, findings);
+            }
+            shift(tsm, findings);
+        }
+        Model::Tea(tea) => {
+            excitation(&tea.backbone, findings);
+            unaltered(&experiment.method, findings);
+        }
     }
-    shift(tsm, findings);
     init(experiment, findings);
     if let Method::Ffn(ffn) = &experiment.method {
         flexible(ffn, experiment.train.batch, findings);
@@ -22,6 +29,50 @@ fn stages(resnet: &ResNet, findings: &mut Findings) {
         findings
             .mistake(format!("a ResNet has 1 to 6 stages, found {stages}"))
             .at("model.backbone.blocks", "one number for each stage");
+    }
+}
+
+/// Motion excitation squeezes the channels of all parts to a sixteenth.
+fn excitation(res2net: &Res2Net, findings: &mut Findings) {
+    let Res2Net {
+        planes,
+        width,
+        scale,
+        ..
+    } = *res2net;
+    let channels = res2net.part(0).saturating_mul(scale);
+    // Of a size that is refused nothing more is said.
+    if channels >= 16 || planes == 0 || width == 0 || scale < 2 {
+        return;
+    }
+    findings
+        .mistake(format!(
+            "motion excitation leaves a sixteenth of {channels} channels, which is none"
+        ))
+        .at(
+            "model.backbone.width",
+            format!("{width} channels at 64 planes"),
+        )
+        .at(
+            "model.backbone.planes",
+            format!("{planes} in the first stage"),
+        )
+        .at("model.backbone.scale", format!("{scale} parts"))
+        .hint("`scale` · ⌊`width` · `planes` / 64⌋ must be 16 or more");
+}
+
+fn unaltered(method: &Method, findings: &mut Findings) {
+    if let Method::Ffn(ffn) = method
+        && ffn.alteration != Alteration::Off
+    {
+        findings
+            .mistake("FFN on TEA has no alteration")
+            .at("method.alteration", "must be `Off`")
+            .at(
+                "model",
+                "the official code of it has private norms and distillation alone",
+            )
+            .hint("`alteration: Off`, which is the default with TEA");
     }
 }
 
