@@ -1,7 +1,7 @@
 //! A setting of the language, declared once beside its type: default, legal values, what it acts on. With its documentation
 //! that is the source of decoding, range checks, JSON Schema, the book's reference and the fields of `ffn why`.
 //!
-//! [`super::decode::language`] declares types whose fields look so:
+//! `language!` (`spec/decode/macros.rs`) declares types whose fields look so:
 //! ```text
 //! /// Probability that a feature is dropped before the classifier.
 //! dropout: f64 = default(0.5).number(0.0..1.0).acts_on(Stage::Activations),
@@ -35,7 +35,7 @@ enum Absent<T> {
     Default(fn(&T) -> String),
     /// A type all of whose fields have defaults: those.
     OfItsType,
-    /// Chosen by [`super::resolve`], here in words.
+    /// Chosen in `spec/resolve.rs`, here in words.
     Follows(&'static str),
 }
 
@@ -65,7 +65,7 @@ pub fn of_its_type<T: Decode>() -> Setting<T> {
     Setting::new(T::placeholder(), Absent::OfItsType)
 }
 
-/// A default that [`super::resolve`] reads off other fields: `words` say how.
+/// A default that `spec/resolve.rs` reads off other fields: `words` say how.
 pub fn follows<T: Decode>(words: &'static str) -> Setting<T> {
     Setting::new(T::placeholder(), Absent::Follows(words))
 }

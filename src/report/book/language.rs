@@ -148,3 +148,30 @@ fn in_a_cell(doc: &str) -> String {
     let in_one_line = doc.replace('\n', " ");
     in_one_line.replace('|', "\\|").replace('<', "&lt;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_told_with_its_range_its_default_and_its_stage() {
+        let types = spec::language();
+        let tsm = section(&types["Tsm"]);
+        for line in [
+            "## Tsm\n",
+            "| field | type | default | meaning | acts first on |\n",
+            "| `init` | [`Init`](#init) | required | Initial weights. |  |\n",
+            "| `dropout` | number, in [0, 1) | `0.5` | Probability that a feature is dropped before the classifier. | activations |\n",
+        ] {
+            assert!(tsm.contains(line), "{tsm}");
+        }
+        let crop = section(&types["TrainCrop"]);
+        for line in [
+            "| `Centre(…)` | The centre, as in evaluation. |\n",
+            "\n`Centre`:\n\n| field | type | default | meaning |\n",
+            "| whole number, from 16 to 4096 | 256 for a size of 224, in proportion |",
+        ] {
+            assert!(crop.contains(line), "{crop}");
+        }
+    }
+}

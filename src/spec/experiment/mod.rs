@@ -1,6 +1,6 @@
 //! The experiment as the language declares it: each setting once, with its type, default, legal values, documentation and
-//! the stage where it acts ([`super::setting`]). Defaults that follow from other fields are in [`super::resolve`], rules
-//! across fields in [`super::rules`].
+//! the stage where it acts ([`super::setting`]). Defaults that follow from other fields are in `spec/resolve.rs`,
+//! rules across fields in `spec/rules`.
 //!
 //! A resolved experiment has every default explicit; its canonical form is hashed into its identity. The defaults are those
 //! of the official TSM and FFN scripts for Something-Something, except where the paper and its code differ: then the paper's
