@@ -21,6 +21,7 @@ sys.path.insert(0, str(PEERS))
 import clips  # noqa: E402
 
 R50, MINIATURE = "experiments/ffn_tsm_sthv2.ron", "experiments/ffn_tsm_miniature.ron"
+TEA = "experiments/ffn_tea_sthv1.ron"
 # Videos that are made on first use, where git does not see them.
 CLIPS, RENDERED = Path("target/benches/clips"), Path("target/benches/miniature")
 
@@ -70,6 +71,25 @@ WORKS = {
             "PyTorch, channels_last, autocast": [*EVAL, "pytorch", "--precision", "bf16"],
             "PyTorch Inductor, frozen, autocast": [*EVAL, "inductor", "--precision", "bf16"],
             "OpenVINO": [*EVAL, "openvino", "--precision", "bf16"],
+        },
+    ),
+    "tea_train": (
+        "Training step of the FFN-TEA-Res2Net-50, {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "train", TEA, "--batch", "{clips}", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last": [*TRAIN, "--network", "tea", "--clips", "{clips}"],
+            "PyTorch, NCHW": [*TRAIN, "--network", "tea", "--layout", "nchw", "--clips", "{clips}"],
+        },
+    ),
+    "tea_eval": (
+        "Evaluation of the FFN-TEA-Res2Net-50, 1 clip of 8 frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "eval", TEA, "--frames", "8", "--batch", "1", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last": [*EVAL, "pytorch", "--network", "tea"],
+            "PyTorch, NCHW": [*EVAL, "pytorch", "--network", "tea", "--layout", "nchw"],
+            "PyTorch Inductor, frozen": [*EVAL, "inductor", "--network", "tea"],
+            "ONNX Runtime": [*EVAL, "onnxruntime", "--network", "tea"],
+            "OpenVINO": [*EVAL, "openvino", "--network", "tea"],
         },
     ),
     "miniature": (

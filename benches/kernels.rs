@@ -1,136 +1,76 @@
 //! The compiled engine's kernels on the shapes of ResNet-50: `cargo bench --bench kernels [-- FILTER]`.
 //!
 //! Each layer is a network of its own, so that what runs is what the compiler makes of it, and no kernel needs a door for
-//! benchmarks alone. The time is that of one step, by the engine's own clock; its throughput is in operations, two for each
-//! multiply-add of the network's definition (`Gelem/s` are GFLOP/s; minimal filtering needs fewer), and for
-//! steps without products in bytes that are read and written.
+//! benchmarks alone. The time is that of one task of the engine's plan, by its own clock; its throughput is in operations, two for each
+//! multiply-add of the network's definition (`Gelem/s` are GFLOP/s; Winograd's algorithm needs fewer), and for
+//! tasks without products in bytes that are read and written.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use ffn::base::Result;
 use ffn::exec::{
     DropoutKey, Engine, EngineKind, Engines, Executor, Input, Segment, Statistics, TrainOptions,
     Weights,
 };
-use ffn::graph::op::windowed;
-use ffn::graph::{Conv, Graph, Node, NodeId, NormParams, Op, Param, ParamKind, Role, Shape, Stat};
-use ffn::program::Step;
+use ffn::graph::{Architecture, Builder, Graph, Network, NodeId, Param, ParamKind};
+use ffn::ops::{Alter, Op, Pool, Pooled, Shift};
 
 /// Of the one clip that is computed.
 const FRAMES: usize = 8;
 
 /// A network around the layers that are looked at: a convolution before them makes the channels that they want of the
 /// input's three; pooling and a classifier behind them make the logits that every network has.
-struct Network {
-    graph: Graph,
+struct Layers {
+    net: Builder,
+    last: NodeId,
 }
 
-impl Network {
-    fn new(channels: usize, side: usize) -> Self {
-        let shape = square(3, side);
-        let graph = Graph {
-            nodes: vec![node("input", Op::Input, vec![], shape)],
-            params: vec![],
-            stats: vec![],
-            branches: vec![FRAMES],
+impl Layers {
+    fn new(channels: usize, side: usize) -> Result<Self> {
+        let net = Builder::new(&Network {
+            architecture: Architecture::Tsm,
             classes: 1,
+            frames: FRAMES,
             input: (side, side),
-        };
-        Self { graph }.conv("stem", channels, 1, 1)
-    }
-
-    fn shape(&self) -> Shape {
-        self.graph.nodes[self.graph.nodes.len() - 1].shape
-    }
-
-    fn then(mut self, name: &str, op: Op, shape: Shape) -> Self {
-        let last: NodeId = self.graph.nodes.len() - 1;
-        self.graph.nodes.push(node(name, op, vec![last], shape));
-        self
-    }
-
-    fn param(&mut self, name: String, shape: &[usize]) -> usize {
-        let (shape, kind) = (shape.to_vec(), ParamKind::Conv);
-        self.graph.params.push(Param { name, shape, kind });
-        self.graph.params.len() - 1
-    }
-
-    fn conv(mut self, name: &str, channels: usize, kernel: usize, stride: usize) -> Self {
-        let from = self.shape();
-        let shape = [channels, from.channels, kernel, kernel];
-        let conv = Conv {
-            weight: self.param(format!("{name}.weight"), &shape),
-            kernel,
-            stride,
-            padding: kernel / 2,
-            role: Role::Inner,
-        };
-        let side = windowed(from.width, kernel, stride, conv.padding);
-        let side = side.expect("the window fits");
-        self.then(name, Op::Conv(conv), square(channels, side))
-    }
-
-    fn norm(mut self) -> Self {
-        let shape = self.shape();
-        let [weight, bias] =
-            ["norm.weight", "norm.bias"].map(|name| self.param(name.to_owned(), &[shape.channels]));
-        self.graph.stats.push(Stat {
-            name: "norm".to_owned(),
-            channels: shape.channels,
         });
-        let norm = NormParams {
-            weight,
-            bias,
-            stat: 0,
-        };
-        self.then("norm", Op::Norm(vec![norm]), shape)
-            .then("relu", Op::Relu, shape)
+        Self { net, last: 0 }.conv("stem", channels, 1)
     }
 
-    fn shift(mut self) -> Self {
-        let shape = self.shape();
-        let weight = self.param("alter.weight".to_owned(), &[shape.channels, 1, 1, 1]);
-        self.then("shift", Op::Shift { div: 8 }, shape).then(
-            "alter",
-            Op::Alter(vec![weight]),
-            shape,
-        )
+    fn then(mut self, name: &str, op: impl Into<Op>) -> Result<Self> {
+        self.last = self.net.layer(name, op, &[self.last])?;
+        Ok(self)
     }
 
-    fn pool(self) -> Self {
-        let Shape {
-            channels, width, ..
-        } = self.shape();
-        self.then("pool", Op::MaxPool, square(channels, width.div_ceil(2)))
+    fn conv(mut self, name: &str, channels: usize, kernel: usize) -> Result<Self> {
+        self.last = self.net.conv(name, (channels, kernel, 1), self.last)?;
+        Ok(self)
     }
 
-    fn finish(mut self) -> Graph {
-        let features = self.shape().channels;
-        let weight = self.param("fc.weight".to_owned(), &[1, features]);
-        let bias = self.param("fc.bias".to_owned(), &[1]);
-        let logits = square(1, 1);
-        self.then("average", Op::GlobalAveragePool, square(features, 1))
-            .then("fc", Op::Linear { weight, bias }, logits)
-            .then("mean", Op::FrameMean, logits)
-            .graph
+    fn norm(mut self) -> Result<Self> {
+        let norm = self.net.norm("norm", self.last)?;
+        self.last = self.net.relu("relu", norm)?;
+        Ok(self)
     }
-}
 
-fn square(channels: usize, side: usize) -> Shape {
-    Shape {
-        channels,
-        height: side,
-        width: side,
+    fn shift(mut self) -> Result<Self> {
+        let shape = [self.net.channels(self.last), 1, 1, 1];
+        let weight = self
+            .net
+            .param("alter.weight", &shape, ParamKind::Alteration);
+        let weights = vec![weight];
+        self.then("shift", Shift { div: 8 })?
+            .then("alter", Alter { weights })
     }
-}
 
-fn node(name: &str, op: Op, inputs: Vec<NodeId>, shape: Shape) -> Node {
-    Node {
-        name: name.to_owned(),
-        op,
-        inputs,
-        shape,
+    fn pool(self) -> Result<Self> {
+        self.then("pool", Pool::of_three(Pooled::Max, 2))
+    }
+
+    fn finish(mut self) -> Result<Graph> {
+        self.net.frame_classifier(self.last)?;
+        self.net.finish()
     }
 }
 
@@ -144,7 +84,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(graph: &Graph, train: bool, engine: EngineKind) -> ffn::base::Result<Self> {
+    fn new(graph: &Graph, train: bool, engine: EngineKind) -> Result<Self> {
         let segments = [Segment {
             branch: 0,
             frames: FRAMES,
@@ -171,26 +111,29 @@ impl Work {
         })
     }
 
-    /// A pass as far as step `step`, forward or backward; its time.
-    fn time(&mut self, step: usize) -> Duration {
-        let spent = |engine: &Engine| {
-            engine
-                .times()
-                .into_iter()
-                .nth(step)
-                .map_or(Duration::ZERO, |t| t.1)
-        };
-        let before = spent(&self.engine);
+    /// A pass; the time of task `task` in it.
+    fn time(&mut self, task: usize) -> Duration {
+        let before = self.spent(task);
+        self.pass();
+        self.spent(task) - before
+    }
+
+    /// Time that a task took so far.
+    fn spent(&self, task: usize) -> Duration {
+        let time = self.engine.times().into_iter().nth(task);
+        time.map_or(Duration::ZERO, |task| task.time)
+    }
+
+    fn pass(&mut self) {
         let dropout = DropoutKey { seed: 0, step: 0 };
         let input = Input::Values(&self.input);
         let forward = (self.engine).forward(&self.weights, &mut self.stats, input, dropout);
         forward.expect("the slices are as long as the program wants them");
-        if step >= self.engine.program().forward.len() {
+        if !self.engine.program().backward.is_empty() {
             let mut grads: Vec<&mut [f32]> = self.grads.iter_mut().map(Vec::as_mut_slice).collect();
             let backward = self.engine.backward(&self.weights, &[1.0], &mut grads);
             backward.expect("it is a program for training");
         }
-        spent(&self.engine) - before
     }
 }
 
@@ -200,10 +143,43 @@ fn values(count: usize) -> Vec<f32> {
     (0..count).map(value).collect()
 }
 
-/// A benchmark for each of the network's steps that `wanted` picks, in training and in evaluation.
-fn measure(criterion: &mut Criterion, name: &str, network: Network, wanted: fn(&Step) -> bool) {
-    let graph = network.finish();
-    graph.verify().expect("the layers fit");
+/// A task of the engine's plan: node, kind, multiply-adds and bytes.
+struct Measured {
+    index: usize,
+    node: String,
+    kind: &'static str,
+    throughput: Throughput,
+}
+
+impl Work {
+    /// The tasks that every pass runs.
+    fn tasks(&mut self) -> Vec<Measured> {
+        self.pass();
+        let before: Vec<Duration> = self.engine.times().iter().map(|task| task.time).collect();
+        self.pass();
+        let tasks = self.engine.times().into_iter().enumerate();
+        let runs = tasks.filter(|(index, task)| task.time > before[*index]);
+        runs.map(|(index, task)| Measured {
+            index,
+            node: task.name.to_owned(),
+            kind: task.kind,
+            throughput: match task.cost.multiply_adds {
+                0 => Throughput::Bytes(task.cost.bytes),
+                products => Throughput::Elements(2 * products),
+            },
+        })
+        .collect()
+    }
+}
+
+/// A benchmark for each of the network's tasks that `wanted` picks, in training and in evaluation.
+fn measure(
+    criterion: &mut Criterion,
+    name: &str,
+    layers: Result<Layers>,
+    wanted: fn(&Measured) -> bool,
+) {
+    let graph = layers.and_then(Layers::finish).expect("the layers fit");
     let engines = [
         EngineKind::Compiled,
         EngineKind::CompiledBf16,
@@ -219,35 +195,27 @@ fn measure(criterion: &mut Criterion, name: &str, network: Network, wanted: fn(&
         // As many passes for each sample: the engine's clock runs in a part of them alone.
         group.sampling_mode(SamplingMode::Flat);
         let mut seen = BTreeSet::new();
-        let steps: Vec<_> = (work.engine.program().forward.iter())
-            .chain(&work.engine.program().backward)
-            .cloned()
-            .collect();
-        for (index, step) in steps.into_iter().enumerate() {
-            let name = format!("{}: {}", step.name, step.op.kind());
+        for task in work.tasks() {
+            let name = format!("{}: {}", task.node, task.kind);
             // The backward pass computes some of the forward's steps again.
-            if !wanted(&step) || !seen.insert(name.clone()) {
+            if !wanted(&task) || !seen.insert(name.clone()) {
                 continue;
             }
-            let cost = work.engine.program().cost(&step);
-            group.throughput(match cost.multiply_adds {
-                0 => Throughput::Bytes(cost.bytes),
-                products => Throughput::Elements(2 * products),
-            });
+            group.throughput(task.throughput.clone());
             group.bench_function(name, |bencher| {
-                bencher.iter_custom(|times| (0..times).map(|_| work.time(index)).sum());
+                bencher.iter_custom(|times| (0..times).map(|_| work.time(task.index)).sum());
             });
         }
     }
 }
 
 /// Whether it is part of the layers that are looked at, and not of what stands around them.
-fn is_inner(step: &Step) -> bool {
-    !["stem", "fc", "mean"].contains(&step.name.as_str())
+fn is_inner(task: &Measured) -> bool {
+    !["stem", "new_fc", "consensus"].contains(&task.node.as_str())
 }
 
-fn is_product(step: &Step) -> bool {
-    step.op.kind().starts_with("convolution")
+fn is_product(task: &Measured) -> bool {
+    task.kind.starts_with("convolution")
 }
 
 /// The three convolutions of a bottleneck block at each of the four stages.
@@ -260,9 +228,10 @@ fn convolutions(criterion: &mut Criterion) {
             (1, width, 4 * width),
         ] {
             let name = format!("{kernel}x{kernel}, {from} to {to} channels, {side}x{side}");
-            let network = Network::new(from, side).conv("conv", to, kernel, 1).norm();
-            measure(criterion, &name, network, |step| {
-                is_inner(step) && is_product(step)
+            let layers = Layers::new(from, side).and_then(|layers| layers.conv("conv", to, kernel));
+            let layers = layers.and_then(Layers::norm);
+            measure(criterion, &name, layers, |task| {
+                is_inner(task) && is_product(task)
             });
         }
     }
@@ -270,9 +239,10 @@ fn convolutions(criterion: &mut Criterion) {
 
 /// What goes over activations once: those of the first stage are the largest.
 fn passes(criterion: &mut Criterion) {
-    let network = Network::new(256, 56).norm().shift().pool();
-    measure(criterion, "256 channels, 56x56", network, |step| {
-        is_inner(step) && !is_product(step)
+    let layers = Layers::new(256, 56).and_then(Layers::norm);
+    let layers = layers.and_then(Layers::shift).and_then(Layers::pool);
+    measure(criterion, "256 channels, 56x56", layers, |task| {
+        is_inner(task) && !is_product(task)
     });
 }
 

@@ -22,8 +22,9 @@
 //! | [`base`] | | errors, random streams, atomic files: what every stage uses |
 //! | [`spec`] | RON text | the resolved [`spec::Experiment`], or every mistake of the file at once |
 //! | [`data`] | lists, pins, videos | [`data::TrainBatch`] and [`data::EvalBatch`]: bytes of all frame counts from one decode |
+//! | [`ops`] | | each operation in one file: shape rule, gradient rule, reference kernel; the rows of a batch |
 //! | [`graph`] | the experiment's architecture | nodes with shapes and official names; FFN is a transformation of a vanilla graph |
-//! | [`program`] | a graph and the segments of a batch | fused steps over planned buffers, forward and backward |
+//! | [`program`] | a graph and the segments of a batch | plain steps, forward and backward, and their named fusions |
 //! | [`exec`] | a program, parameters, pixels | logits, gradients, updated parameters; [`exec::dfdx`] interprets the graph itself, as the reference |
 //! | [`exchange`] | checkpoints of other programs, our weights | named tensors; safetensors, PyTorch checkpoints, ONNX models |
 //! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
@@ -43,9 +44,10 @@
 //!   `exec/dfdx/ops.rs` (the temporal shift, every layer).
 //! - *One training step*, top-down: `train/session.rs` → [`model::Model::train_step`] → `model/trunk/compiled.rs` →
 //!   [`exec::cpu::Engine::forward`].
-//! - *A new field of the language*: the raw type in `spec/raw.rs`, its default in `spec/resolve.rs`, its rules in
-//!   `spec/rules/`; `ffn schema` and its test say what else changed.
-//! - *A new architecture*: a builder beside `graph/resnet.rs`, a golden case for it, a variant in the language.
+//! - *A new field of the language*: one declaration in `spec/experiment/` ([`spec::setting`]); a default that follows from
+//!   other fields in `spec/resolve.rs`, rules across fields in `spec/rules/`; `ffn schema` and its test say what else changed.
+//! - *A new architecture*: a builder in `graph/arch/`, a golden case for it, a variant in the language.
+//! - *A new operation*: a file in `ops/`; the compiler says where it needs an arm.
 //! - *A new data set*: a reader beside `data/something_v2.rs` that lists samples; decoding and sampling are shared.
 
 // They panic where nobody reads the output; `base::terminal` does not.
@@ -54,6 +56,7 @@
 pub mod base;
 pub mod spec;
 pub mod data;
+pub mod ops;
 pub mod graph;
 pub mod program;
 pub mod exec;

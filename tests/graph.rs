@@ -1,10 +1,11 @@
 //! The graphs against the official checkpoints' names and the published sizes.
 
-use ffn::graph::{Graph, Op, Param, ParamKind, frame_flexible, resnet};
+use ffn::graph::arch::tsm;
+use ffn::graph::{Graph, Op, Param, ParamKind, frame_flexible};
 use ffn::spec::*;
 
 fn vanilla(backbone: Backbone, place: ShiftPlace, classes: usize) -> Graph {
-    resnet::tsm(&resnet::Tsm {
+    tsm::tsm(&tsm::Tsm {
         backbone: &backbone,
         shift: &Shift { div: 8, place },
         classes,
@@ -130,7 +131,7 @@ fn shifts_stand_where_they_are_declared() {
 #[test]
 fn resnet101_shifts_every_second_block() {
     let graph = tsm(Backbone::ResNet101);
-    let is_shift = |op: &Op| matches!(op, Op::Shift { .. });
+    let is_shift = |op: &Op| matches!(op, Op::Shift(_));
     assert_eq!(graph.nodes.iter().filter(|n| is_shift(&n.op)).count(), 18);
 }
 

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use ffn::exec::{DropoutKey, Executor, Input};
 use ffn::golden::{Network, Training, experiment};
+use ffn::graph::Op;
 use ffn::model::{Model, Observation, StepInput, StepOutput};
+use ffn::ops::Each;
+use ffn::spec::network;
 use ffn::spec::{
     Alteration, Backbone, Block, Distillation, Experiment, Ffn, Method, Norms, ResNet,
     ShiftSegments, Stem,
@@ -20,12 +23,12 @@ const DROPOUT: DropoutKey = DropoutKey { seed: 0, step: 0 };
 fn small(method: Method) -> Experiment {
     experiment(&Network {
         method,
-        backbone: Backbone::ResNet(ResNet {
+        model: network::tsm(Backbone::ResNet(ResNet {
             block: Block::Basic,
             blocks: vec![1, 1],
             width: 8,
             stem: Stem::Small,
-        }),
+        })),
         classes: CLASSES,
         size: SIZE,
         training: Some(Training {
@@ -197,7 +200,7 @@ fn a_flexible_network_without_private_differences_is_vanilla() {
         flexible.state_dict().unwrap(),
     );
     for (name, _, values) in &mut state.floats {
-        let shared = ffn::exchange::names::vanilla(name);
+        let shared = ffn::graph::Architecture::Tsm.vanilla_name(name);
         if let Some((.., own)) = source.floats.iter().find(|(n, ..)| *n == shared) {
             values.clone_from(own);
         }
@@ -340,7 +343,8 @@ fn observing_changes_no_result_and_gives_every_node() {
         assert_eq!(observation.values.len(), count, "{}", observation.node);
     }
     // What a ReLU gave is its input where that is positive, also behind a fused norm.
-    for relu in graph.nodes.iter().filter(|n| n.op == ffn::graph::Op::Relu) {
+    let is_relu = |op: &Op| *op == Op::Each(Each::Relu);
+    for relu in graph.nodes.iter().filter(|n| is_relu(&n.op)) {
         let before = values(&observed, &graph.nodes[relu.inputs[0]].name);
         assert!(
             before

@@ -9,6 +9,8 @@ use ffn::exec::{DropoutKey, EngineKind, Executor, Input};
 use ffn::golden::{Network, experiment};
 use ffn::graph::{Graph, Op, ParamKind};
 use ffn::model::{Model, Observation, StateDict, StepInput, StepOutput, first_difference};
+use ffn::ops::Each;
+use ffn::spec::network;
 use ffn::spec::*;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
@@ -156,7 +158,7 @@ fn statistics(model: &Model) -> Vec<Observation> {
 /// Whether every ReLU and every largest value of a window is decided by more than rounding.
 fn is_decided(model: &Model, observed: &[Observation]) -> bool {
     let graph = model.graph();
-    let decides = |op: &Op| matches!(op, Op::Relu | Op::MaxPool);
+    let decides = |op: &Op| matches!(op, Op::Each(Each::Relu) | Op::Pool(_));
     let decided = graph.nodes.iter().filter(|node| decides(&node.op));
     let mut inputs = decided.flat_map(|node| {
         let input = &graph.nodes[node.inputs[0]].name;
@@ -164,7 +166,7 @@ fn is_decided(model: &Model, observed: &[Observation]) -> bool {
         segments.map(|o| (&node.op, o))
     });
     inputs.all(|(op, o)| match op {
-        Op::Relu => o.values.iter().all(|v| v.abs() > corner(o)),
+        Op::Each(Each::Relu) => o.values.iter().all(|v| v.abs() > corner(o)),
         _ => windows_are_decided(o),
     })
 }
@@ -384,8 +386,8 @@ fn case() -> impl Strategy<Value = Case> {
             move |((resnet, size), method, options, seed)| {
                 let mut experiment = small(method, resnet, size);
                 let (shift, dropout, norm_clips, frozen_norms, larger) = options;
-                experiment.model.shift = shift;
-                experiment.model.dropout = dropout;
+                experiment.model.tsm_mut().unwrap().shift = shift;
+                *experiment.model.dropout_mut() = dropout;
                 experiment.train.norm_clips = norm_clips;
                 experiment.train.frozen_norms = frozen_norms;
                 experiment.eval.size += larger;
@@ -403,7 +405,7 @@ fn case() -> impl Strategy<Value = Case> {
 fn small(method: Method, resnet: ResNet, size: usize) -> Experiment {
     experiment(&Network {
         method,
-        backbone: Backbone::ResNet(resnet),
+        model: network::tsm(Backbone::ResNet(resnet)),
         classes: CLASSES,
         size,
         training: None,
@@ -509,10 +511,7 @@ fn every_second_block_shifts_in_a_long_stage() {
     };
     let experiment = small(method, resnet, 7);
     let graph = Graph::build(&experiment, (7, 7)).unwrap();
-    let shifts = graph
-        .nodes
-        .iter()
-        .filter(|n| matches!(n.op, Op::Shift { .. }));
+    let shifts = graph.nodes.iter().filter(|n| matches!(n.op, Op::Shift(_)));
     assert_eq!(shifts.count(), 1 + 1 + 12);
     check_one(&experiment, 2);
 }

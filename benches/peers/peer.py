@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "golden" / "pytorch"))
 import networks  # noqa: E402
+import tea  # noqa: E402
 
 FRAMES = [4, 8, 16]
 LAYOUT = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -28,7 +29,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=["train", "eval"])
     parser.add_argument("peer", choices=["pytorch", "inductor", "onnxruntime", "openvino"])
-    parser.add_argument("--network", choices=["resnet50", "miniature"], default="resnet50")
+    parser.add_argument("--network", choices=["resnet50", "miniature", "tea"], default="resnet50")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="the network by torch.compile")
     parser.add_argument("--layout", choices=LAYOUT, default="channels_last")
@@ -42,8 +43,10 @@ def arguments():
 
 
 def build(args):
-    """The FFN of the bench: ResNet-50 for 224 x 224 and 174 classes, or the miniature's for 32 x 32 and 8."""
+    """The FFN of the bench: ResNet-50 or TEA for 224 x 224 and 174 classes, or the miniature's for 32 x 32 and 8."""
     torch.manual_seed(0)
+    if args.network == "tea":
+        return tea.Network("res2net50_26w_4s", 174, FRAMES, True), 224
     classes, side, networks.Shift.div = {"resnet50": (174, 224, 8), "miniature": (8, 32, 4)}[args.network]
     return networks.Network(args.network, classes, FRAMES, True), side
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::Content;
 use crate::base::Result;
-use crate::graph::Op;
+use crate::graph::{Node, Op, ParamId};
 use crate::model::Model;
 
 /// The learned values w of the alteration x ← x + w·x (FFN, section 3.4), for each block and branch; empty for a model
@@ -44,16 +44,23 @@ impl Alterations {
         let values = model.state_dict()?.floats;
         let layer = |(param, &branch): (&usize, &usize)| {
             let (name, _, values) = values.get(*param)?;
-            let (block, _) = name.rsplit_once(".adaconv")?;
+            let block = graph.architecture.altered_block(name)?;
             Some(Layer::of(block, branch, values))
         };
-        let layers = graph.nodes.iter().filter_map(|node| match &node.op {
-            Op::Alter(params) => Some(params.iter().zip(&graph.branches).filter_map(layer)),
-            _ => None,
-        });
+        let layers = graph.nodes.iter().filter_map(weights);
+        let layers = layers.flat_map(|weights| weights.iter().zip(&graph.branches));
         Ok(Self {
-            layers: layers.flatten().collect(),
+            layers: layers.filter_map(layer).collect(),
         })
+    }
+}
+
+/// The parameters of an alteration, one for each branch.
+fn weights(node: &Node) -> Option<&[ParamId]> {
+    if let Op::Alter(alter) = &node.op {
+        Some(&alter.weights)
+    } else {
+        None
     }
 }
 

@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
-use super::estimate::{Estimate, Extent, Moments};
+use super::estimate::{Estimate, Extent, Moments, Norm};
 use super::subject::branch_frames;
-use crate::exchange::names;
 use crate::exec::Statistics;
-use crate::graph::op::NORM_EPSILON;
-use crate::graph::{Graph, NormParams};
+use crate::graph::Graph;
 use crate::model::Model;
 
 /// For each frame count and branch: the distance of every norm's running statistics, which training left, from those
@@ -36,7 +34,7 @@ pub struct Series {
 /// One norm.
 ///
 /// With the running mean μ and variance σ² of a channel, the mean μ′ and variance σ′² of the inputs at hand, and
-/// s² = σ² + 1e-5, s′² = σ′² + 1e-5, what the norm divides by:
+/// s² = σ² + eps, s′² = σ′² + eps, what the norm divides by:
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its name in the vanilla model, so that models can be compared.
@@ -76,15 +74,15 @@ impl Drift {
 }
 
 impl Layer {
-    fn of(graph: &Graph, running: &Statistics, norm: &NormParams, moments: &Moments) -> Self {
-        let values = |all: &[Vec<f32>]| all.get(norm.stat).cloned().unwrap_or_default();
+    fn of(graph: &Graph, running: &Statistics, norm: &Norm, moments: &Moments) -> Self {
+        let values = |all: &[Vec<f32>]| all.get(norm.params.stat).cloned().unwrap_or_default();
         let (mean, var) = (values(&running.mean), values(&running.var));
         let estimated = moments.mean.iter().zip(moments.variance());
         let distances = mean.iter().zip(&var).zip(estimated);
         let distances: Vec<[f64; 3]> = distances
             .map(|((&mean, &var), (&new_mean, new_var))| {
                 let running = (f64::from(mean), f64::from(var));
-                distance(running, (new_mean, new_var))
+                distance(running, (new_mean, new_var), norm.eps)
             })
             .collect();
         let channels = distances.len();
@@ -104,25 +102,31 @@ impl Layer {
 
 /// Shift, scale and divergence of one channel, as in [`Layer`]; (mean, variance) of the running statistics, then of the
 /// inputs.
-fn distance((mean, var): (f64, f64), (new_mean, new_var): (f64, f64)) -> [f64; 3] {
-    let (square, new_square) = (var + NORM_EPSILON, new_var + NORM_EPSILON);
+fn distance((mean, var): (f64, f64), (new_mean, new_var): (f64, f64), eps: f64) -> [f64; 3] {
+    let (square, new_square) = (var + eps, new_var + eps);
     let log = 0.5 * libm::log(new_square / square);
     let apart = new_mean - mean;
     let divergence = (new_square + apart * apart) / (2.0 * square) - 0.5 - log;
     [apart.abs() / square.sqrt(), log.abs(), divergence.max(0.0)]
 }
 
-fn vanilla_name(graph: &Graph, norm: &NormParams) -> String {
-    let stat = graph.stats.get(norm.stat);
+fn vanilla_name(graph: &Graph, norm: &Norm) -> String {
+    let stat = graph.stats.get(norm.params.stat);
     let own = stat.map_or("", |stat| stat.name.as_str());
-    let name = names::vanilla(&format!("{own}.running_mean"));
+    let name = graph
+        .architecture
+        .vanilla_name(&format!("{own}.running_mean"));
     name.trim_end_matches(".running_mean").to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::ops::BatchNorm;
     use proptest::prelude::*;
+
+    fn distance(running: (f64, f64), new: (f64, f64)) -> [f64; 3] {
+        super::distance(running, new, BatchNorm::EPS)
+    }
 
     #[test]
     fn one_deviation_aside_and_twice_as_wide() {

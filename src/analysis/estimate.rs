@@ -11,7 +11,9 @@
 use super::subject::Subject;
 use crate::base::Result;
 use crate::exec::Statistics;
-use crate::graph::{Graph, NormParams, Op};
+use crate::graph::{Graph, Node, NormParams, Op};
+use crate::ops::{BatchNorm, Rate};
+use crate::program::Segment;
 use crate::train::evaluate::{Branches, Evaluation, Pass};
 
 /// The statistics of one pass's inputs.
@@ -19,7 +21,17 @@ use crate::train::evaluate::{Branches, Evaluation, Pass};
 pub struct Estimate {
     pub pass: Pass,
     /// For each norm of the branch, in the network's order.
-    pub norms: Vec<(NormParams, Moments)>,
+    pub norms: Vec<(Norm, Moments)>,
+}
+
+/// A norm as one branch has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    pub params: NormParams,
+    pub eps: f64,
+    /// How many rows it reads, and of how many pixels each.
+    pub rate: Rate,
+    pub pixels: usize,
 }
 
 /// Count, mean and sum of squares around the mean of each channel.
@@ -76,8 +88,7 @@ pub fn estimate(
         for estimate in &mut estimates {
             let (segment, pixels) = evaluation.input(&batch, estimate.pass, None);
             let statistics = subject.model.batch_statistics(segment, pixels)?;
-            let frames = segment.frames * segment.clips;
-            estimate.add(subject.model.evaluation_graph(), frames, &statistics);
+            estimate.add(segment, &statistics);
         }
         done += batch.ids.len();
         observe(done)?;
@@ -86,32 +97,44 @@ pub fn estimate(
     Ok(estimates)
 }
 
-/// The norms that a branch goes through, with the pixels of a frame that each reads.
-pub fn norms(graph: &Graph, branch: usize) -> impl Iterator<Item = (NormParams, usize)> {
-    graph.nodes.iter().filter_map(move |node| match &node.op {
-        Op::Norm(branches) => {
-            let own = if branches.len() == 1 { 0 } else { branch };
-            Some((*branches.get(own)?, node.shape.pixels()))
-        }
-        _ => None,
+/// The norms that a branch goes through.
+pub fn norms(graph: &Graph, branch: usize) -> impl Iterator<Item = Norm> {
+    graph.nodes.iter().filter_map(move |node| {
+        let norm = norm_of(node)?;
+        let own = if norm.branches.len() == 1 { 0 } else { branch };
+        Some(Norm {
+            params: *norm.branches.get(own)?,
+            eps: norm.eps,
+            rate: node.rate,
+            pixels: node.shape.pixels(),
+        })
     })
+}
+
+fn norm_of(node: &Node) -> Option<&BatchNorm> {
+    if let Op::BatchNorm(norm) = &node.op {
+        Some(norm)
+    } else {
+        None
+    }
 }
 
 impl Estimate {
     fn new(graph: &Graph, pass: Pass) -> Self {
-        let norms = norms(graph, pass.branch).map(|(norm, _)| (norm, Moments::default()));
+        let norms = norms(graph, pass.branch).map(|norm| (norm, Moments::default()));
         Self {
             pass,
             norms: norms.collect(),
         }
     }
 
-    fn add(&mut self, graph: &Graph, frames: usize, statistics: &Statistics) {
-        let pixels = norms(graph, self.pass.branch).map(|(_, pixels)| pixels);
-        for ((norm, moments), pixels) in self.norms.iter_mut().zip(pixels) {
-            let of = |all: &[Vec<f32>]| all.get(norm.stat).cloned().unwrap_or_default();
+    fn add(&mut self, segment: Segment, statistics: &Statistics) {
+        for (norm, moments) in &mut self.norms {
+            let stat = norm.params.stat;
+            let of = |all: &[Vec<f32>]| all.get(stat).cloned().unwrap_or_default();
             let (mean, var) = (of(&statistics.mean), of(&statistics.var));
-            moments.add((frames * pixels) as f64, &mean, &var);
+            let rows = segment.clips * norm.rate.rows(segment.frames);
+            moments.add((rows * norm.pixels) as f64, &mean, &var);
         }
     }
 
@@ -120,10 +143,10 @@ impl Estimate {
         let mut statistics = running.clone();
         for (norm, moments) in &self.norms {
             let round = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
-            if let Some(mean) = statistics.mean.get_mut(norm.stat) {
+            if let Some(mean) = statistics.mean.get_mut(norm.params.stat) {
                 *mean = round(moments.mean.clone());
             }
-            if let Some(var) = statistics.var.get_mut(norm.stat) {
+            if let Some(var) = statistics.var.get_mut(norm.params.stat) {
                 *var = round(moments.variance());
             }
         }

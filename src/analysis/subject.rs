@@ -39,7 +39,7 @@ impl Subject {
         let dataset = opening.data.open(&experiment, &base)?;
         let manifest = folder.manifest()?;
         manifest.check_data(&DataIdentity::of(&dataset))?;
-        let executor = opening.machine.executor(manifest.engine)?;
+        let executor = opening.machine.executor(manifest.computation())?;
         let (model, step) = opening::model(&folder, &experiment, executor)?;
         Ok(Self {
             folder,

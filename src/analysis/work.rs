@@ -123,7 +123,7 @@ impl<'a> Work<'a> {
             )
             .hint("`ffn run` with its experiment goes on with it"));
         }
-        manifest.check_engine(opening.machine.engine)?;
+        manifest.check_computation(opening.machine.engine, opening.machine.fusions)?;
         verify::intact(&folder)?;
         let folder = folder.lock()?;
         Ok(Self {

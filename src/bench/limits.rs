@@ -11,12 +11,12 @@ use crate::base::Result;
 use crate::exec::{Device, EngineKind, Executor, cpu, cuda};
 use crate::program::cost::Cost;
 
-/// Of all threads that compute together, or of a card.
+/// Of all threads that compute together, or of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Limits {
     /// What multiplies so fast.
     pub products_by: &'static str,
-    /// Multiply-adds a second: of threads in float32 on registers alone, of AMX on its tiles, of a card in the engine's precision.
+    /// Multiply-adds a second: of threads in float32 on registers alone, of AMX on its tiles, of a GPU in the engine's precision.
     pub multiply_adds: f64,
     /// Bytes read plus bytes written a second, copying blocks far larger than the caches.
     pub bytes: f64,
@@ -36,11 +36,11 @@ impl Limits {
             Device::Cpu => Ok(Self::of_threads(executor.threads, executor.engine)),
             Device::Cuda(ordinal) => {
                 let gpu = cuda::Gpu::open(ordinal)?;
-                let element = executor.engine.numerics().element();
-                gpu.prepare(element)?;
+                let dtype = executor.engine.numerics().dtype();
+                gpu.prepare(dtype)?;
                 Ok(Self {
                     products_by: "cuDNN on a square product",
-                    multiply_adds: cuda::limits::multiply_adds(&gpu, element)?,
+                    multiply_adds: cuda::limits::multiply_adds(&gpu, dtype)?,
                     bytes: cuda::limits::bytes(&gpu)?,
                 })
             }

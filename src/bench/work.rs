@@ -8,7 +8,7 @@ use crate::base::rng::{Purpose, Stream};
 use crate::data::TrainBatch;
 use crate::exec::{Executor, Input};
 use crate::model::{Model, StepTime};
-use crate::spec::{Experiment, Init, Normalize};
+use crate::spec::{Experiment, Init, Normalize, Optimizer};
 use crate::train::learner::{Learner, Place};
 
 /// A training step: bytes to normalised pixels, forward of every branch, objective, backward, update.
@@ -140,9 +140,13 @@ impl Work for Evaluating {
     }
 }
 
+/// With random initial weights that stay as they are, so that every pass does the same work: a few steps on one batch would
+/// make its gradients so small that processors take many times as long for each.
 fn random(experiment: &Experiment) -> Experiment {
     let mut experiment = experiment.clone();
-    experiment.model.init = Init::Random;
+    *experiment.model.init_mut() = Init::Random;
+    let Optimizer::Sgd(sgd) = &mut experiment.optimizer;
+    sgd.lr = 0.0;
     experiment
 }
 

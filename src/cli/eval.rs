@@ -10,7 +10,7 @@ use crate::analysis::{self, work};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exchange::read;
-use crate::exec::EngineKind;
+use crate::exec::{EngineKind, Fusions};
 use crate::model::Model;
 use crate::run::folder::EVAL;
 use crate::run::results::{Summary, write};
@@ -133,7 +133,7 @@ fn check_save(args: &Args, folder: &Folder) -> Result<()> {
             "--save is for finished runs: the result of one that still trains would not be its result",
         ));
     }
-    manifest.check_engine(args.machine.engine)
+    manifest.check_computation(args.machine.engine, args.machine.fuse.fuse)
 }
 
 impl Subject {
@@ -158,8 +158,10 @@ impl Subject {
         let frames = frame_counts(&args.frames, &experiment);
         let checkpoint = read::open(weights)?;
         // Nothing of what the training would begin with stays.
-        experiment.model.init = Init::Random;
-        let executor = args.machine.executor(EngineKind::Compiled)?;
+        *experiment.model.init_mut() = Init::Random;
+        let executor = args
+            .machine
+            .executor((EngineKind::Compiled, Fusions::ALL))?;
         let mut model = Model::new(&experiment, &loaded.base, executor)?;
         let what = format!("checkpoint `{}`", weights.shown());
         for line in model.load_checkpoint(&what, &checkpoint)? {

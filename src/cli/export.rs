@@ -13,10 +13,11 @@ use crate::exchange::read;
 use crate::exchange::write::{Notes, pth, safetensors};
 use crate::exec::Executor;
 use crate::graph::Graph;
+use crate::graph::arch::names;
 use crate::model::StateDict;
 use crate::run::provenance::Build;
 use crate::run::{Folder, tensors};
-use crate::spec::{self, Backbone, Eval, Experiment};
+use crate::spec::{self, Eval, Experiment};
 use crate::train::opening;
 
 #[derive(Debug, clap::Args)]
@@ -247,7 +248,7 @@ impl Source {
             true => pth::Layout::Plain,
             false => pth::Layout::Official {
                 epoch: self.trained.map(|(_, epoch)| epoch),
-                arch: arch(&self.experiment.model.backbone),
+                arch: names::official_backbone(&self.experiment.model),
                 notes: &self.notes,
             },
         };
@@ -347,15 +348,4 @@ fn ron(value: &impl Serialize) -> Result<String> {
 
 fn unwritable(e: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Run, format!("cannot write as text: {e}"))
-}
-
-/// The official code's name of a backbone.
-fn arch(backbone: &Backbone) -> &'static str {
-    match backbone {
-        Backbone::ResNet18 => "resnet18",
-        Backbone::ResNet34 => "resnet34",
-        Backbone::ResNet50 => "resnet50",
-        Backbone::ResNet101 => "resnet101",
-        Backbone::ResNet(_) => "resnet",
-    }
 }

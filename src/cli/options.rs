@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exec::cuda::libraries::Search;
-use crate::exec::{Device, EngineKind, Executor};
+use crate::exec::{Device, EngineKind, Executor, Fusions};
 pub use crate::train::machine::thread_count;
 use crate::train::machine::{DeviceChoice, MachineChoice};
 use crate::train::opening::{DataLocation, Opening};
@@ -79,6 +79,9 @@ pub struct MachineOptions {
     #[arg(long, value_enum)]
     pub engine: Option<EngineKind>,
 
+    #[command(flatten)]
+    pub fuse: FuseOptions,
+
     /// Threads of the compiled engine on the CPU; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = threads)]
     pub threads: usize,
@@ -86,6 +89,15 @@ pub struct MachineOptions {
     /// Threads that decode and transform videos; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = threads)]
     pub workers: usize,
+}
+
+/// `--fuse`
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct FuseOptions {
+    /// Which steps the compiled engine makes one of, instead of the run's own choice; of a new run all: `all`, `none`, or
+    /// some of norm, shift, fold-norm, fold-shift, channels, recompute, with commas between them.
+    #[arg(long, value_name = "FUSIONS")]
+    pub fuse: Option<Fusions>,
 }
 
 /// Where NVIDIA's libraries are.
@@ -169,13 +181,14 @@ impl MachineOptions {
         MachineChoice {
             engine: self.engine,
             device: self.device.choice(),
+            fusions: self.fuse.fuse,
             threads: self.threads,
             workers: self.workers,
         }
     }
 
-    /// `own`: the engine if none is asked for.
-    pub fn executor(&self, own: EngineKind) -> Result<Executor> {
+    /// `own`: engine and fusions where none are asked for.
+    pub fn executor(&self, own: (EngineKind, Fusions)) -> Result<Executor> {
         self.choice().executor(own)
     }
 }

@@ -96,7 +96,7 @@ impl Classifier {
             Some(frames) => options::check_frames(frames)?,
             None => experiment.eval.frames.last().copied().unwrap_or(1),
         };
-        let executor = args.machine.executor(folder.manifest()?.engine)?;
+        let executor = args.machine.executor(folder.manifest()?.computation())?;
         let (model, step) = opening::model(&folder, &experiment, executor)?;
         Ok(Self {
             classes: folder.classes()?,

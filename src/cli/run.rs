@@ -10,7 +10,7 @@ use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exec::choice::Measured;
-use crate::exec::{Device, EngineKind, Executor, cpu};
+use crate::exec::{Device, EngineKind, Executor, Fusions, cpu};
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -185,7 +185,7 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
     if args.resume.is_some() || folder.exists() {
         check_experiment(folder, loaded)?;
         let manifest = folder.manifest()?;
-        manifest.check_engine(args.machine.engine)?;
+        manifest.check_computation(args.machine.engine, args.machine.fuse.fuse)?;
         if manifest.finished {
             verify::intact(folder)?;
             terminal::tell(format_args!("{} is finished already\n", folder.name()));
@@ -200,14 +200,14 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
     Ok(Prepared::Ready(task, dataset, begun.elapsed()))
 }
 
-/// The engine that the run began with; of a new one that of its precision.
-fn own_engine(task: &Task, place: Device) -> Result<EngineKind> {
+/// The engine and the fusions that the run began with; of a new one the engine of its precision, and all.
+fn own_computation(task: &Task, place: Device) -> Result<(EngineKind, Fusions)> {
     match task.folder.exists() {
-        true => Ok(task.folder.manifest()?.engine),
-        false => Ok(EngineKind::of(
-            task.loaded.experiment.train.precision,
-            place,
-        )),
+        true => Ok(task.folder.manifest()?.computation()),
+        false => {
+            let precision = task.loaded.experiment.train.precision;
+            Ok((EngineKind::of(precision, place), Fusions::ALL))
+        }
     }
 }
 
@@ -253,7 +253,7 @@ impl Context<'_> {
         }
         let share = |threads: usize| (threads / self.jobs).max(1);
         let machine = &self.args.machine;
-        let executor = machine.executor(own_engine(task, machine.device.place())?)?;
+        let executor = machine.executor(own_computation(task, machine.device.place())?)?;
         self.execute(
             Job {
                 loaded: &task.loaded,

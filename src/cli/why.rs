@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::options::{self, Chosen, CudaOptions, thread_count};
 use crate::base::{Error, Kind, Result, terminal};
-use crate::exec::{EngineKind, Executor};
+use crate::exec::{EngineKind, Executor, Fusions};
 use crate::golden::CASE;
 use crate::train::progress::Preparation;
 use crate::why::{Options, Pair, Report, Side, bundle, walk};
@@ -45,6 +45,14 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "ENGINE")]
     engine_b: Option<EngineKind>,
 
+    /// Which steps the compiled engine makes one of for A: `all`, `none`, or names with commas between them.
+    #[arg(long, value_name = "FUSIONS")]
+    fuse_a: Option<Fusions>,
+
+    /// The same for B.
+    #[arg(long, value_name = "FUSIONS")]
+    fuse_b: Option<Fusions>,
+
     /// Where the compiled engine computes A: `auto`, `cpu` or `cuda:N`.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device_a: Chosen,
@@ -75,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
         true => bundle::walk(
             &a,
             &args.b,
-            executor(&args, (args.engine_a, args.device_a), &a)?,
+            executor(&args, (args.engine_a, args.device_a, args.fuse_a), &a)?,
         )?,
         false => replay(&args, &Pair::new(a, Side::open(&args.b)?))?,
     };
@@ -91,8 +99,8 @@ pub fn run(args: Args) -> Result<()> {
 
 fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
     let preparation = Preparation::new();
-    let a = executor(args, (args.engine_a, args.device_a), &sides.a)?;
-    let b = executor(args, (args.engine_b, args.device_b), &sides.b)?;
+    let a = executor(args, (args.engine_a, args.device_a, args.fuse_a), &sides.a)?;
+    let b = executor(args, (args.engine_b, args.device_b, args.fuse_b), &sides.b)?;
     let root_b = args.data_root_b.as_ref().or(args.data_root.as_ref());
     let options = Options {
         steps: args.steps,
@@ -106,13 +114,14 @@ fn replay(args: &Args, sides: &Pair<Side>) -> Result<Report> {
 
 fn executor(
     args: &Args,
-    (engine, device): (Option<EngineKind>, Chosen),
+    (engine, device, fuse): (Option<EngineKind>, Chosen, Option<Fusions>),
     side: &Side,
 ) -> Result<Executor> {
     let engine = engine.unwrap_or(side.engine());
     Ok(Executor {
         engine,
         device: device.with(&args.cuda).open(engine)?,
-        threads: thread_count(args.threads),
+        fusions: fuse.unwrap_or_else(|| side.fusions()),
+        ..Executor::compiled(thread_count(args.threads))
     })
 }

@@ -5,7 +5,6 @@
 //! [`onnx`] makes models that they run.
 
 pub mod mapping;
-pub mod names;
 pub mod read;
 pub mod write;
 pub mod onnx;

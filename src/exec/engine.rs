@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::plan::Task;
 use super::weights::elsewhere;
 use super::{
     Device, DropoutKey, EngineKind, Executor, Input, Segment, Statistics, TrainOptions, Weights,
@@ -11,12 +12,22 @@ use super::{
 };
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
-use crate::program::{Program, Step, compile_eval, compile_statistics, compile_train};
+use crate::program::cost::Cost;
+use crate::program::{Program, compile_eval, compile_statistics, compile_train};
 
 /// Builds a model's engines and places its weights; the card is opened when it is first needed.
 pub struct Engines {
     executor: Executor,
     gpu: OnceCell<Rc<cuda::Gpu>>,
+}
+
+/// What a task of a plan took.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskTime<'a> {
+    pub name: &'a str,
+    pub kind: &'static str,
+    pub cost: Cost,
+    pub time: Duration,
 }
 
 /// An engine for one shape of batch.
@@ -56,20 +67,23 @@ impl Engines {
         options: &TrainOptions,
         observed: &[NodeId],
     ) -> Result<Engine> {
-        let numerics = self.executor.engine.numerics();
-        let program = compile_train(graph, segments, options, observed, numerics)?;
+        let style = self.executor.style();
+        let program = compile_train(graph, segments, options, observed, style)?;
         self.build(graph, program)
     }
 
     /// For evaluation: running statistics, norms and alteration folded.
     pub fn eval(&self, graph: &Graph, segments: &[Segment], observed: &[NodeId]) -> Result<Engine> {
-        let numerics = self.executor.engine.numerics();
-        self.build(graph, compile_eval(graph, segments, observed, numerics)?)
+        let style = self.executor.style();
+        self.build(graph, compile_eval(graph, segments, observed, style)?)
     }
 
     /// For passes whose norms take the statistics of the batch.
     pub fn statistics(&self, graph: &Graph, batch: Segment) -> Result<Engine> {
-        self.build(graph, compile_statistics(graph, &[batch])?)
+        self.build(
+            graph,
+            compile_statistics(graph, &[batch], self.executor.fusions)?,
+        )
     }
 
     fn build(&self, graph: &Graph, program: Program) -> Result<Engine> {
@@ -180,11 +194,19 @@ impl Engine {
         }
     }
 
-    /// Time that each step took so far, in all passes that tell.
-    pub fn times(&self) -> Vec<(&Step, Duration)> {
+    /// Time that each task of the device's plan took so far, in all passes that tell.
+    pub fn times(&self) -> Vec<TaskTime<'_>> {
+        fn of<K>((task, time): (&Task<K>, Duration)) -> TaskTime<'_> {
+            TaskTime {
+                name: &task.name,
+                kind: task.kind,
+                cost: task.cost,
+                time,
+            }
+        }
         match self {
-            Self::Cpu(engine) => engine.times().collect(),
-            Self::Cuda(engine) => engine.times().collect(),
+            Self::Cpu(engine) => engine.times().map(of).collect(),
+            Self::Cuda(engine) => engine.times().map(of).collect(),
         }
     }
 

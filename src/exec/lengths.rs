@@ -16,7 +16,7 @@ pub struct Lengths {
 
 impl Lengths {
     pub fn of(graph: &Graph, program: &Program) -> Self {
-        let len = |id: BufferId| program.buffers[id].len;
+        let len = |id: BufferId| program.buffers[id].len();
         Self {
             params: graph.params.iter().map(|param| param.count()).collect(),
             stats: graph.stats.iter().map(|stat| stat.channels).collect(),

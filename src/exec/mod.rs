@@ -1,5 +1,6 @@
 //! Computes a network: [`cpu`] and [`cuda`] run its compiled program, [`dfdx`] interprets its graph.
 
+pub mod arena;
 pub mod choice;
 pub mod cpu;
 pub mod cuda;
@@ -7,16 +8,19 @@ pub mod dfdx;
 mod engine;
 mod input;
 mod lengths;
+pub mod plan;
+pub mod reference;
 mod update;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::engine::{Engine, Engines};
+pub use self::engine::{Engine, Engines, TaskTime};
 pub use self::input::{Input, Next};
 pub use self::update::{Momentum, Rates, Update};
 pub use self::weights::{Weights, elsewhere};
-pub use crate::program::{Element, Numerics, Segment, TrainOptions};
+pub use crate::ops::{DropoutKey, Dtype, Statistics};
+pub use crate::program::{Fusions, Numerics, Segment, Style, TrainOptions};
 use crate::spec::Precision;
 
 /// What computes a model, and with how much of the machine. No result depends on the threads.
@@ -26,6 +30,8 @@ pub struct Executor {
     /// Of the compiled engine; the reference runs on the CPU.
     pub device: Device,
     pub threads: usize,
+    /// Of the compiled engine.
+    pub fusions: Fusions,
 }
 
 impl Executor {
@@ -35,15 +41,29 @@ impl Executor {
             engine: EngineKind::Compiled,
             device: Device::Cpu,
             threads,
+            fusions: Fusions::ALL,
         }
     }
 
-    /// The engine, and the device where it is not the CPU.
-    pub fn name(self) -> String {
-        match self.device {
-            Device::Cpu => self.engine.name().to_owned(),
-            Device::Cuda(ordinal) => format!("{} on cuda:{ordinal}", self.engine.name()),
+    /// How its programs are made.
+    pub fn style(self) -> Style {
+        Style {
+            numerics: self.engine.numerics(),
+            fusions: self.fusions,
         }
+    }
+
+    /// The engine, the device where it is not the CPU, and the fusions where they are not all.
+    pub fn name(self) -> String {
+        let device = match self.device {
+            Device::Cpu => String::new(),
+            Device::Cuda(ordinal) => format!(" on cuda:{ordinal}"),
+        };
+        let fusions = match self.fusions {
+            Fusions::ALL => String::new(),
+            fusions => format!(" with --fuse {fusions}"),
+        };
+        format!("{}{device}{fusions}", self.engine.name())
     }
 }
 
@@ -134,14 +154,6 @@ pub enum Arithmetic {
     Float64,
 }
 
-/// Running statistics, in the order of [`crate::graph::Graph::stats`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
-    pub mean: Vec<Vec<f32>>,
-    pub var: Vec<Vec<f32>>,
-    pub batches: Vec<u64>,
-}
-
 impl Statistics {
     /// PyTorch's initial ones: mean 0, variance 1, no batch seen.
     pub fn initial(graph: &crate::graph::Graph) -> Self {
@@ -155,14 +167,4 @@ impl Statistics {
             batches: vec![0; graph.stats.len()],
         }
     }
-}
-
-/// Weight of a batch's statistics in the running ones; PyTorch's default.
-pub const NORM_MOMENTUM: f64 = 0.1;
-
-/// Key of a step's dropout masks: `Stream::new(seed, Purpose::Dropout, &[step, branch])`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DropoutKey {
-    pub seed: u64,
-    pub step: u64,
 }

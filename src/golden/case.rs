@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::raw::{MethodName, Mode, Raw, ReferenceError, Source, in_bundle};
+use super::raw::{Arch, MethodName, Mode, ModelName, Raw, ReferenceError, Source, in_bundle};
 use super::tensors::{damaged, read_json};
 use crate::base::Result;
-use crate::spec::network::{Network, Training, experiment, held_still};
-use crate::spec::{self, Alteration, Distillation, Experiment, Ffn, Method, Norms, ShiftSegments};
+use crate::graph::Graph;
+use crate::spec::network::{self, Network, Training, experiment, held_still};
+use crate::spec::{
+    self, Alteration, Distillation, Experiment, Ffn, Method, Model, Norms, ShiftSegments,
+};
 
-/// Largest number of input values of one branch, 256 MiB of float32: 400 pictures of 224 × 224. More is a typing error.
+/// Largest number of input values of one branch, 256 MiB of float32: 400 images of 224 × 224. More is a typing error.
 const MAX_INPUT: usize = 1 << 26;
 /// Largest number of classes, clips and steps, for the same reason.
 const MAX_COUNT: usize = 1 << 16;
@@ -29,7 +32,7 @@ pub struct Case {
     /// Clips.
     pub batch: usize,
     /// Height and width of a frame.
-    pub size: usize,
+    pub input: (usize, usize),
     /// Frame counts that are run, ascending.
     pub frames: Vec<usize>,
     /// `None` for an evaluation.
@@ -48,9 +51,25 @@ pub struct Case {
 pub struct Steps {
     pub count: u64,
     pub labels: Vec<usize>,
+    /// Beginnings of the names of parameters and statistics that are recorded one by one; `None`: of all. If there are some, the
+    /// norms of all tensors are recorded together too.
+    pub record: Option<Vec<String>>,
+}
+
+impl Steps {
+    /// Whether a parameter or statistic is recorded one by one.
+    pub fn records(&self, name: &str) -> bool {
+        let begins = |record: &Vec<String>| record.iter().any(|begin| name.starts_with(begin));
+        self.record.as_ref().is_none_or(begins)
+    }
 }
 
 impl Case {
+    /// The network that it is of.
+    pub fn graph(&self) -> Result<Graph> {
+        Graph::build(&self.experiment, self.input)
+    }
+
     /// Reads a case and the experiment that it names, which is in the same folder.
     pub fn read(path: &Path) -> Result<Self> {
         let raw: Raw = read_json(path)?;
@@ -61,6 +80,7 @@ impl Case {
             ("labels", raw.labels.is_some()),
         ];
         only_in_training(&raw, &training).map_err(refused)?;
+        check_record(&raw).map_err(refused)?;
         check_reference(&raw.reference_f32_error).map_err(refused)?;
         raw.reference_bf16_error
             .iter()
@@ -88,7 +108,7 @@ fn resolve(raw: Raw, experiment: Experiment) -> Result<Case, String> {
         name: raw.name,
         experiment,
         batch: raw.batch,
-        size: raw.height,
+        input: (raw.height, raw.width),
         frames: raw.frames,
         steps,
         taps: raw.taps,
@@ -103,13 +123,8 @@ fn check_sizes(raw: &Raw) -> Result<(), String> {
     if raw.name.is_empty() || raw.name.len() > 100 || raw.name.chars().any(char::is_control) {
         return Err("name must be 1 to 100 printable characters".to_owned());
     }
-    if raw.height != raw.width {
-        return Err(format!(
-            "height {} and width {} must be equal: only square pictures are known",
-            raw.height, raw.width
-        ));
-    }
     within("height", raw.height, PIXELS)?;
+    within("width", raw.width, PIXELS)?;
     within("batch", raw.batch, 1..=MAX_COUNT)?;
     within("classes", raw.classes.unwrap_or(1), 1..=MAX_COUNT)?;
     frame_counts("frames", &raw.frames)?;
@@ -177,6 +192,7 @@ fn check_bf16_reference(errors: &BTreeMap<String, ReferenceError>) -> Result<(),
 /// A case that names an experiment leaves to it what the experiment says.
 fn check_left_to_experiment(raw: &Raw) -> Result<(), String> {
     let fields = [
+        ("model", raw.model.is_some()),
         ("method", raw.method.is_some()),
         ("arch", raw.arch.is_some()),
         ("classes", raw.classes.is_some()),
@@ -198,12 +214,23 @@ fn check_left_to_experiment(raw: &Raw) -> Result<(), String> {
 fn named(raw: &Raw) -> Result<Experiment, String> {
     let network = Network {
         method: method(raw)?,
-        backbone: needed("arch", raw.arch)?.backbone(),
+        model: model(raw.model.unwrap_or_default(), needed("arch", raw.arch)?)?,
         classes: needed("classes", raw.classes)?,
         size: raw.height,
         training: training(raw)?,
     };
     Ok(experiment(&network))
+}
+
+fn model(name: ModelName, arch: Arch) -> Result<Model, String> {
+    match (name, arch.backbone()) {
+        (ModelName::Tsm, Some(backbone)) => Ok(network::tsm(backbone)),
+        (ModelName::Tea, None) => Ok(network::tea()),
+        (ModelName::Tsm, None) => Err("arch res2net50_26w_4s is of model tea alone".to_owned()),
+        (ModelName::Tea, Some(_)) => {
+            Err("model tea has the arch res2net50_26w_4s alone".to_owned())
+        }
+    }
 }
 
 fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
@@ -215,21 +242,31 @@ fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
 fn method(raw: &Raw) -> Result<Method, String> {
     let segments = shift_segments(&needed("shift_segments", raw.shift_segments.clone())?)?;
     let branches = needed("branches", raw.branches.clone())?;
-    match (needed("method", raw.method)?, branches.as_slice()) {
-        (MethodName::Tsm, &[frames]) if segments == ShiftSegments::PerBranch => {
+    let name = needed("method", raw.method)?;
+    match (name, branches.as_slice()) {
+        (MethodName::Tsm | MethodName::Vanilla, &[frames])
+            if segments == ShiftSegments::PerBranch =>
+        {
             Ok(Method::Vanilla { frames })
         }
-        (MethodName::Tsm, [_]) => {
-            Err("method tsm knows shift_segments `per_branch` only".to_owned())
+        (MethodName::Tsm | MethodName::Vanilla, [_]) => {
+            let name = name.text();
+            Err(format!(
+                "method {name} knows shift_segments `per_branch` only"
+            ))
         }
-        (MethodName::Tsm, branches) => {
-            Err(format!("method tsm has one branch, found {branches:?}"))
+        (MethodName::Tsm | MethodName::Vanilla, branches) => {
+            let name = name.text();
+            Err(format!("method {name} has one branch, found {branches:?}"))
         }
         (MethodName::Ffn, [_]) => Err("method ffn needs two branches or more".to_owned()),
         (MethodName::Ffn, branches) => Ok(Method::Ffn(Ffn {
             frames: branches.to_vec(),
             lambda: number("lambda", raw.lambda.unwrap_or(1.0), 0.0, 1000.0)?,
-            alteration: Alteration::KaimingFanOut,
+            alteration: match raw.model.unwrap_or_default() {
+                ModelName::Tsm => Alteration::KaimingFanOut,
+                ModelName::Tea => Alteration::Off,
+            },
             norms: Norms::Private,
             distillation: Distillation::FromLargest,
             shift_segments: segments,
@@ -294,6 +331,20 @@ fn only_in_training(raw: &Raw, fields: &[(&str, bool)]) -> Result<(), String> {
     }
 }
 
+/// What is recorded is a matter of training alone.
+fn check_record(raw: &Raw) -> Result<(), String> {
+    let Some(record) = &raw.record else {
+        return Ok(());
+    };
+    if raw.mode == Mode::Eval {
+        return Err("mode eval has no field `record`".to_owned());
+    }
+    match record.is_empty() || record.iter().any(String::is_empty) {
+        true => Err("record must be one or more beginnings of names".to_owned()),
+        false => Ok(()),
+    }
+}
+
 fn steps(raw: &Raw, experiment: &Experiment) -> Result<Steps, String> {
     let branches = experiment.method.frames();
     if raw.frames != branches {
@@ -313,7 +364,11 @@ fn steps(raw: &Raw, experiment: &Experiment) -> Result<Steps, String> {
     shared_out(raw.batch, experiment)?;
     let count = raw.steps.unwrap_or(0);
     match (1..=MAX_COUNT as u64).contains(&count) {
-        true => Ok(Steps { count, labels }),
+        true => Ok(Steps {
+            count,
+            labels,
+            record: raw.record.clone(),
+        }),
         false => Err(format!("steps must be in 1..={MAX_COUNT}, found {count}")),
     }
 }

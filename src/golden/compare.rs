@@ -89,11 +89,16 @@ impl Rule<'_> {
         }
     }
 
-    fn error(self, group: &str) -> Option<f64> {
-        match self {
-            Rule::Exact => None,
-            Rule::Reference { errors, .. } => Some(errors.get(group).map_or(0.0, |e| e.rel_l2)),
-        }
+    /// Of a group of so many values. The reference comes near a single value by chance as well: of those the largest error of
+    /// the kind counts, over all steps of the case.
+    fn error(self, group: &str, values: usize) -> Option<f64> {
+        let Rule::Reference { errors, .. } = self else {
+            return None;
+        };
+        let own = errors.get(group).map_or(0.0, |e| e.rel_l2);
+        let alike = errors.iter().filter(|(name, _)| kind(name) == kind(group));
+        let largest = alike.map(|(_, e)| e.rel_l2).fold(own, f64::max);
+        Some(if values == 1 { largest } else { own })
     }
 
     fn floor(self) -> f64 {
@@ -101,6 +106,14 @@ impl Rule<'_> {
             Rule::Exact => 0.0,
             Rule::Reference { floor, .. } => floor,
         }
+    }
+}
+
+/// The name of a group without its step.
+fn kind(group: &str) -> &str {
+    match group.split_once('.') {
+        Some((step, kind)) if step.starts_with("step") => kind,
+        Some(_) | None => group,
     }
 }
 
@@ -210,7 +223,7 @@ impl<'a> Sum<'a> {
             name: self.group.to_owned(),
             values: self.values,
             error,
-            reference: rule.error(self.group),
+            reference: rule.error(self.group, self.values),
             floor: rule.floor(),
             worst: self.worst.map(|(_, worst)| worst),
         }

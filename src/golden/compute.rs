@@ -1,5 +1,7 @@
 //! Everything that a case fixes, computed by a model: in evaluation, or in whole training steps.
 
+use std::collections::BTreeMap;
+
 use super::case::{Case, Steps};
 use super::source::{Inputs, input_name};
 use super::taps;
@@ -49,23 +51,37 @@ fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> 
         let rate = schedule::rate(&case.experiment, steps.count, step);
         let norm = optimizer.step(model, rate)?;
         let step = format!("step{step}.");
-        record_step(&mut computed, &step, case, model, &output)?;
+        record_outputs(&mut computed, &step, case, model, &output);
+        let gradients = Recorded {
+            head: format!("{step}grad_head"),
+            norm: format!("{step}grad_norm"),
+        };
+        let values = model.gradients()?;
+        let params = model.graph().params.iter().map(|param| param.name.as_str());
+        let tensors = params.zip(values.iter().map(Vec::as_slice));
+        gradients.record(&mut computed, steps, tensors);
         record_taps(&mut computed, &step, model);
         computed.insert(format!("{step}grad_norm.total"), Tensor::scalar(norm));
     }
-    for (name, _, values) in model.state_dict()?.floats {
-        record_tensor(&mut computed, "after", "after_norm", &name, &values);
-    }
+    let after = Recorded {
+        head: "after".to_owned(),
+        norm: "after_norm".to_owned(),
+    };
+    let floats = model.state_dict()?.floats;
+    let tensors = floats
+        .iter()
+        .map(|(name, _, values)| (name.as_str(), values.as_slice()));
+    after.record(&mut computed, steps, tensors);
     Ok(computed)
 }
 
-fn record_step(
+fn record_outputs(
     computed: &mut Tensors,
     step: &str,
     case: &Case,
     model: &Model,
     output: &StepOutput,
-) -> Result<()> {
+) {
     for (frames, logits) in case.frames.iter().zip(&output.logits) {
         let shape = vec![case.batch, model.graph().classes];
         computed.insert(format!("{step}logits.{frames}"), Tensor::new(shape, logits));
@@ -74,11 +90,6 @@ fn record_step(
         computed.insert(format!("{step}loss.{term}"), Tensor::scalar(*value));
     }
     computed.insert(format!("{step}loss.total"), Tensor::scalar(output.total));
-    let (head, norm) = (format!("{step}grad_head"), format!("{step}grad_norm"));
-    for (param, gradient) in model.graph().params.iter().zip(&*model.gradients()?) {
-        record_tensor(computed, &head, &norm, &param.name, gradient);
-    }
-    Ok(())
 }
 
 fn record_taps(computed: &mut Tensors, step: &str, model: &Model) {
@@ -89,13 +100,38 @@ fn record_taps(computed: &mut Tensors, step: &str, model: &Model) {
     }
 }
 
-/// The first values of a tensor and its L2 norm.
-fn record_tensor(computed: &mut Tensors, head: &str, norm: &str, name: &str, values: &[f32]) {
-    let first = &values[..values.len().min(HEAD)];
-    let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
-    computed.insert(
-        format!("{head}/{name}"),
-        Tensor::new(vec![first.len()], first),
-    );
-    computed.insert(format!("{norm}/{name}"), Tensor::scalar(square.sqrt()));
+/// What is recorded of named tensors: under `head` the first values of each, under `norm` its L2 norm.
+struct Recorded {
+    head: String,
+    norm: String,
+}
+
+impl Recorded {
+    /// Of a case that records some tensors one by one the norms of all too, in the byte order of their names.
+    fn record<'a>(
+        &self,
+        computed: &mut Tensors,
+        steps: &Steps,
+        tensors: impl Iterator<Item = (&'a str, &'a [f32])>,
+    ) {
+        let (head, norm) = (&self.head, &self.norm);
+        let mut norms = BTreeMap::new();
+        for (name, values) in tensors {
+            let square: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
+            norms.insert(name, square.sqrt());
+            if steps.records(name) {
+                let first = &values[..values.len().min(HEAD)];
+                let first = Tensor::new(vec![first.len()], first);
+                computed.insert(format!("{head}/{name}"), first);
+                computed.insert(format!("{norm}/{name}"), Tensor::scalar(square.sqrt()));
+            }
+        }
+        if steps.record.is_some() {
+            let all = Tensor {
+                shape: vec![norms.len()],
+                values: norms.into_values().collect(),
+            };
+            computed.insert(format!("{norm}.all"), all);
+        }
+    }
 }

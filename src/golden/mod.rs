@@ -81,10 +81,7 @@ fn open_bundle(path: &Path) -> Result<Option<Bundle>> {
         let bundle = preprocess::Bundle::open(path)?;
         return Ok(Some(Bundle::Preprocess(Box::new(bundle))));
     }
-    if path
-        .file_name()
-        .is_some_and(|name| name == official_names::FILE)
-    {
+    if path.file_name().is_some_and(official_names::is_file) {
         return Ok(Some(Bundle::Names(official_names::Bundle::open(path)?)));
     }
     Ok(None)

@@ -9,11 +9,11 @@ use super::source::{self, Inputs};
 use super::taps;
 use super::tensors::{self, Tensors, damaged};
 use crate::base::{Error, Kind, Result};
-use crate::exec::{EngineKind, Executor};
+use crate::exec::{EngineKind, Executor, cpu};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
 use crate::program::batch::{every_branch, served};
-use crate::program::{Numerics, TrainOptions, compile_eval, compile_train};
+use crate::program::{Numerics, Program, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
 use crate::spec::network::held_still;
 
@@ -51,7 +51,8 @@ impl Bundle {
     /// The case's model with the case's weights; it observes the case's taps.
     pub fn model(&self, executor: Executor) -> Result<Model> {
         self.check_memory(executor.engine)?;
-        let mut model = Model::new(&self.case.experiment, &self.folder, executor)?;
+        let graphs = [self.case.graph()?, self.case.graph()?];
+        let mut model = Model::of_graphs(&self.case.experiment, graphs, &self.folder, executor)?;
         source::set_weights(&mut model, &self.case.weights, &self.folder)?;
         let path = self.folder.join(CASE);
         let nodes = taps::nodes(model.graph(), &self.case.taps);
@@ -61,7 +62,7 @@ impl Bundle {
 
     /// The same weights, inputs and expectations, computed as another experiment says, held still.
     pub fn with_experiment(mut self, experiment: Experiment) -> Result<Self> {
-        self.case.experiment = held_still(experiment, self.case.size);
+        self.case.experiment = held_still(experiment, self.case.input.0);
         let path = self.folder.join(CASE);
         self.memory = memory(&self.case).map_err(|what| damaged(&path, &what))?;
         Ok(self)
@@ -87,7 +88,7 @@ impl Bundle {
             MAX_DFDX_MEMORY >> 30
         );
         Err(Error::new(Kind::Device, message)
-            .hint("fewer clips or smaller pictures show the same; `--engine compiled` takes less"))
+            .hint("fewer clips or smaller images show the same; `--engine compiled` takes less"))
     }
 
     /// What the bundle fixes, as this program computes it.
@@ -149,7 +150,8 @@ fn check_groups(case: &Case, expected: &Tensors) -> Result<(), String> {
 /// does not have.
 fn memory(case: &Case) -> Result<usize, String> {
     let text = |error: crate::base::Error| error.message;
-    let graph = Graph::build(&case.experiment, (case.size, case.size)).map_err(text)?;
+    let graph = case.graph().map_err(text)?;
+    check_record(case, &graph)?;
     let observed = taps::nodes(&graph, &case.taps)?;
     // Twice in the model; in training also as gradients and momentum.
     let copies = if case.steps.is_some() { 4 } else { 2 };
@@ -158,11 +160,35 @@ fn memory(case: &Case) -> Result<usize, String> {
     match bytes <= MAX_MEMORY {
         true => Ok(bytes),
         false => Err(format!(
-            "the case needs {:.1} GiB of memory, at most {} are allowed; fewer clips or smaller pictures show the same",
+            "the case needs {:.1} GiB of memory, at most {} are allowed; fewer clips or smaller images show the same",
             gibibytes(bytes),
             MAX_MEMORY >> 30
         )),
     }
+}
+
+/// What is recorded must be there.
+fn check_record(case: &Case, graph: &Graph) -> Result<(), String> {
+    let begins = |begin: &str| {
+        let params = graph.params.iter().map(|param| &param.name);
+        let mut names = params.chain(graph.stats.iter().map(|stat| &stat.name));
+        names.any(|name| name.starts_with(begin))
+    };
+    let record = case.steps.as_ref().and_then(|steps| steps.record.as_ref());
+    match record.into_iter().flatten().find(|begin| !begins(begin)) {
+        None => Ok(()),
+        Some(begin) => {
+            let begin = begin.escape_default();
+            Err(format!(
+                "record: no name of the network begins with `{begin}`"
+            ))
+        }
+    }
+}
+
+/// Bytes that the compiled engine holds for a program, on one thread of the CPU.
+fn held(program: &Program) -> Result<usize> {
+    Ok(cpu::plan::memory(&cpu::plan::plan(program)?, 1))
 }
 
 fn gibibytes(bytes: usize) -> f64 {
@@ -173,13 +199,22 @@ fn arena(case: &Case, graph: &Graph, observed: &[NodeId]) -> Result<usize> {
     if case.steps.is_some() {
         let options = TrainOptions::of(&case.experiment);
         let segments = every_branch(graph, case.batch);
-        return Ok(
-            compile_train(graph, &segments, &options, observed, Numerics::Float32)?.memory(1),
-        );
+        return held(&compile_train(
+            graph,
+            &segments,
+            &options,
+            observed,
+            Numerics::Float32,
+        )?);
     }
     let memory = case.frames.iter().map(|&frames| {
         let segment = served(graph, frames, case.batch);
-        Ok(compile_eval(graph, &[segment], observed, Numerics::Float32)?.memory(1))
+        held(&compile_eval(
+            graph,
+            &[segment],
+            observed,
+            Numerics::Float32,
+        )?)
     });
     memory.sum()
 }

@@ -1,6 +1,7 @@
-//! `state_dict_names.json`: names and shapes of the official checkpoints' tensors, against the graphs'.
+//! `state_dict_names.json`, `state_dict_names_tea.json`: names and shapes of the official checkpoints' tensors, against the graphs'.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,33 +13,55 @@ use super::tensors::{Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
 use crate::exchange::mapping::{Wanted, wanted};
 use crate::graph::Graph;
-use crate::spec::network::{Network, experiment};
-use crate::spec::{Alteration, Distillation, Ffn, Method, Norms, ShiftSegments};
+use crate::spec::network::{self, Network, experiment};
+use crate::spec::{Alteration, Backbone, Distillation, Ffn, Method, Norms, ShiftSegments};
 
-pub const FILE: &str = "state_dict_names.json";
+const FILES: [&str; 2] = ["state_dict_names.json", "state_dict_names_tea.json"];
+/// What such a file says besides names and shapes.
+const ABOUT: [&str; 2] = ["note", "counts"];
 const FRAMES: [usize; 3] = [4, 8, 16];
 const CLASSES: usize = 174;
 
+/// Whether it is the name of such a file.
+pub fn is_file(name: &OsStr) -> bool {
+    FILES.iter().any(|file| name == *file)
+}
+
+/// Tensor → shape.
+type Shapes = BTreeMap<String, Vec<usize>>;
+
 pub struct Bundle {
-    /// Model → tensor → shape.
-    models: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
+    /// Of the file.
+    name: String,
+    /// Model → its tensors.
+    models: BTreeMap<String, Shapes>,
     networks: Vec<(String, Network)>,
 }
 
 impl Bundle {
     pub fn open(path: &Path) -> Result<Self> {
-        let models: BTreeMap<String, BTreeMap<String, Vec<usize>>> = read_json(path)?;
-        let networks = models.keys().map(|model| match network(model) {
-            Some(network) => Ok((model.clone(), network)),
-            None => {
+        let mut file: BTreeMap<String, serde_json::Value> = read_json(path)?;
+        file.retain(|name, _| !ABOUT.contains(&name.as_str()));
+        let (mut models, mut networks) = (BTreeMap::new(), Vec::new());
+        for (model, tensors) in file {
+            let Some(network) = network(&model) else {
+                let model = model.escape_default();
                 let what = format!(
-                    "unknown model `{model}`, expected `tsm_` or `ffn_` and resnet18, resnet34, resnet50 or resnet101"
+                    "unknown model `{model}`, expected `tsm_` or `ffn_` and resnet18, resnet34, resnet50 or resnet101, or tea or tea_ffn"
                 );
-                Err(damaged(path, &what))
-            }
-        });
-        let networks = networks.collect::<Result<_>>()?;
-        Ok(Self { models, networks })
+                return Err(damaged(path, &what));
+            };
+            let shapes: Shapes = serde_json::from_value(tensors)
+                .map_err(|e| damaged(path, &format!("`{}`: {e}", model.escape_default())))?;
+            networks.push((model.clone(), network));
+            models.insert(model, shapes);
+        }
+        let name = path.file_name().unwrap_or_default();
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            models,
+            networks,
+        })
     }
 
     pub fn verify(&self) -> Result<Comparison> {
@@ -54,7 +77,7 @@ impl Bundle {
             named.map(move |(name, shape)| (format!("{model}/{name}"), nameplate(shape.clone())))
         });
         Ok(Comparison::new(
-            FILE,
+            &self.name,
             &expected.collect(),
             &computed,
             Rule::Exact,
@@ -71,27 +94,40 @@ fn nameplate(shape: Vec<usize>) -> Tensor {
 }
 
 /// The network behind a name such as `ffn_resnet50`.
-fn network(model: &str) -> Option<Network> {
-    let (method, arch) = model.split_once('_')?;
-    let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
-        arch.into_deserializer();
-    let method = match method {
-        "tsm" => Method::Vanilla { frames: 16 },
-        "ffn" => Method::Ffn(Ffn {
-            frames: FRAMES.to_vec(),
-            lambda: 1.0,
-            alteration: Alteration::KaimingFanOut,
-            norms: Norms::Private,
-            distillation: Distillation::FromLargest,
-            shift_segments: ShiftSegments::PerBranch,
-        }),
-        _ => return None,
+fn network(name: &str) -> Option<Network> {
+    let vanilla = Method::Vanilla { frames: 16 };
+    let (method, model) = match name.split_once('_') {
+        Some(("tsm", arch)) => (vanilla, network::tsm(backbone(arch)?)),
+        Some(("ffn", arch)) => (
+            flexible(Alteration::KaimingFanOut),
+            network::tsm(backbone(arch)?),
+        ),
+        Some(("tea", "ffn")) => (flexible(Alteration::Off), network::tea()),
+        None if name == "tea" => (vanilla, network::tea()),
+        Some(_) | None => return None,
     };
     Some(Network {
         method,
-        backbone: Arch::deserialize(name).ok()?.backbone(),
+        model,
         classes: CLASSES,
         size: 224,
         training: None,
+    })
+}
+
+fn backbone(arch: &str) -> Option<Backbone> {
+    let arch: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+        arch.into_deserializer();
+    Arch::deserialize(arch).ok()?.backbone()
+}
+
+fn flexible(alteration: Alteration) -> Method {
+    Method::Ffn(Ffn {
+        frames: FRAMES.to_vec(),
+        lambda: 1.0,
+        alteration,
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
     })
 }

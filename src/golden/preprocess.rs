@@ -1,4 +1,4 @@
-//! The `preprocess` bundle: what happens to pictures and frame numbers before the network. Everything is exact.
+//! The `preprocess` bundle: what happens to images and frame numbers before the network. Everything is exact.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ const SCALES: [f64; 4] = [1.0, 0.875, 0.75, 0.66];
 const MAX_DISTORTION: usize = 1;
 const MORE_FIXED: bool = true;
 
-/// Height and width of pictures.
+/// Height and width of images.
 const MAX_SIDE: usize = 4096;
 /// Frames of a clip.
 const MAX_FRAMES: usize = 1024;
@@ -33,7 +33,7 @@ pub struct Bundle {
     cases: Cases,
     boxes: Vec<Boxes>,
     frames: Vec<FrameCase>,
-    pictures: BTreeMap<String, Picture>,
+    images: BTreeMap<String, Picture>,
     expected: Tensors,
 }
 
@@ -108,10 +108,10 @@ impl Bundle {
                 .iter()
                 .map(|c| (&c.name, (c.width, c.height))),
         );
-        let mut pictures = BTreeMap::new();
+        let mut images = BTreeMap::new();
         for (name, size) in sizes {
-            let picture = take_picture(&mut stored, name, size).map_err(|e| damaged(&path, &e))?;
-            pictures.insert(name.clone(), picture);
+            let image = take_image(&mut stored, name, size).map_err(|e| damaged(&path, &e))?;
+            images.insert(name.clone(), image);
         }
         check_geometry(&cases).map_err(|what| damaged(&folder.join(CASES), &what))?;
         check_boxes(&boxes).map_err(|what| damaged(&folder.join(BOXES), &what))?;
@@ -120,7 +120,7 @@ impl Bundle {
             expected: Tensors::new(),
             cases,
             boxes,
-            pictures,
+            images,
         };
         bundle.expected = bundle.expected(stored);
         Ok(bundle)
@@ -160,15 +160,15 @@ impl Bundle {
     fn computed(&self) -> Tensors {
         let mut computed = Tensors::new();
         for case in &self.cases.eval {
-            let view = transform::evaluate(&self.pictures[&case.name], case.scale, case.crop);
+            let view = transform::evaluate(&self.images[&case.name], case.scale, case.crop);
             computed.insert(
                 format!("{EVALUATION}/{}", case.name),
                 normalised_planes(&view),
             );
         }
         for case in &self.cases.multi_scale_crop {
-            let picture = &self.pictures[&case.name];
-            let view = transform::crop_resize(picture, case.region(), case.size);
+            let image = &self.images[&case.name];
+            let view = transform::crop_resize(image, case.region(), case.size);
             let tensor = Tensor {
                 shape: vec![view.height, view.width, 3],
                 values: view.rgb.iter().map(|&b| f64::from(b)).collect(),
@@ -176,11 +176,11 @@ impl Bundle {
             computed.insert(format!("{CROP}/{}", case.name), tensor);
         }
         for boxes in &self.boxes {
-            let picture = (boxes.width, boxes.height);
-            let sizes = crop::candidate_sizes(picture, boxes.size, &SCALES, MAX_DISTORTION);
+            let image = (boxes.width, boxes.height);
+            let sizes = crop::candidate_sizes(image, boxes.size, &SCALES, MAX_DISTORTION);
             let offsets = |size: Option<&(usize, usize)>| {
-                let size = size.copied().unwrap_or(picture);
-                pairs(&crop::candidate_offsets(picture, size, MORE_FIXED))
+                let size = size.copied().unwrap_or(image);
+                pairs(&crop::candidate_offsets(image, size, MORE_FIXED))
             };
             let [names, first, last] = boxes.names();
             computed.insert(first, offsets(sizes.first()));
@@ -227,7 +227,7 @@ impl Boxes {
     }
 }
 
-/// What would make the transforms panic, or take more memory than any picture needs.
+/// What would make the transforms panic, or take more memory than any image needs.
 fn check_geometry(cases: &Cases) -> Result<(), String> {
     for case in &cases.eval {
         if case.crop == 0 || case.crop > case.scale {
@@ -274,7 +274,7 @@ fn check_boxes(boxes: &[Boxes]) -> Result<(), String> {
 }
 
 /// Moves `NAME.image` out: (height, width, 3) bytes.
-fn take_picture(
+fn take_image(
     stored: &mut Tensors,
     name: &str,
     (width, height): (usize, usize),
@@ -318,12 +318,12 @@ fn read_indices(path: &Path) -> Result<Vec<FrameCase>> {
 }
 
 /// (3, height, width), normalised as for ImageNet.
-fn normalised_planes(picture: &Picture) -> Tensor {
-    let mut pixels = vec![0.0; picture.rgb.len()];
-    transform::normalize_into(&picture.rgb, &NORMALIZE, &mut pixels);
+fn normalised_planes(image: &Picture) -> Tensor {
+    let mut pixels = vec![0.0; image.rgb.len()];
+    transform::normalize_into(&image.rgb, &NORMALIZE, &mut pixels);
     let planes = (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3));
     let planes: Vec<f32> = planes.copied().collect();
-    Tensor::new(vec![3, picture.height, picture.width], &planes)
+    Tensor::new(vec![3, image.height, image.width], &planes)
 }
 
 fn pairs(pairs: &[(usize, usize)]) -> Tensor {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::procedural::Version;
 use crate::spec::Backbone;
 
 /// Fields that a case leaves out are `None`; which may be left out when is a matter of [`super::case`].
@@ -14,6 +15,8 @@ pub struct Raw {
     pub mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<MethodName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +35,8 @@ pub struct Raw {
     pub inputs: Source,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,8 +62,30 @@ pub enum Mode {
 #[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum MethodName {
+    /// The vanilla network of cases that name no model.
     Tsm,
+    Vanilla,
     Ffn,
+}
+
+impl MethodName {
+    /// As in a case.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Tsm => "tsm",
+            Self::Vanilla => "vanilla",
+            Self::Ffn => "ffn",
+        }
+    }
+}
+
+/// Which network a case is of.
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelName {
+    #[default]
+    Tsm,
+    Tea,
 }
 
 #[derive(Debug, Deserialize, Serialize, Clone, Copy)]
@@ -68,15 +95,20 @@ pub enum Arch {
     ResNet34,
     ResNet50,
     ResNet101,
+    /// TEA's.
+    #[serde(rename = "res2net50_26w_4s")]
+    Res2Net50,
 }
 
 impl Arch {
-    pub fn backbone(self) -> Backbone {
+    /// TSM's backbone; none of another network's.
+    pub fn backbone(self) -> Option<Backbone> {
         match self {
-            Arch::ResNet18 => Backbone::ResNet18,
-            Arch::ResNet34 => Backbone::ResNet34,
-            Arch::ResNet50 => Backbone::ResNet50,
-            Arch::ResNet101 => Backbone::ResNet101,
+            Arch::ResNet18 => Some(Backbone::ResNet18),
+            Arch::ResNet34 => Some(Backbone::ResNet34),
+            Arch::ResNet50 => Some(Backbone::ResNet50),
+            Arch::ResNet101 => Some(Backbone::ResNet101),
+            Arch::Res2Net50 => None,
         }
     }
 }
@@ -104,7 +136,7 @@ pub struct ReferenceError {
 #[serde(try_from = "String", into = "String")]
 pub enum Source {
     /// Functions of the tensors' names.
-    ProceduralV1,
+    Procedural(Version),
     /// A file in the bundle's folder: safetensors; for weights also a PyTorch checkpoint.
     File(String),
 }
@@ -113,18 +145,20 @@ pub enum Source {
 const ENDINGS: [&str; 3] = [".safetensors", ".pth", ".pth.tar"];
 
 const PROCEDURAL_V1: &str = "procedural-v1";
+const PROCEDURAL_V2: &str = "procedural-v2";
 
 impl TryFrom<String> for Source {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
-            PROCEDURAL_V1 => Ok(Self::ProceduralV1),
+            PROCEDURAL_V1 => Ok(Self::Procedural(Version::V1)),
+            PROCEDURAL_V2 => Ok(Self::Procedural(Version::V2)),
             name if ENDINGS.iter().any(|end| name.ends_with(end)) => {
                 in_bundle(name).map(Self::File)
             }
             other => Err(format!(
-                "unknown source `{}`, expected `{PROCEDURAL_V1}` or a file of the bundle such as `weights.safetensors`",
+                "unknown source `{}`, expected `{PROCEDURAL_V1}`, `{PROCEDURAL_V2}` or a file of the bundle such as `weights.safetensors`",
                 other.escape_default()
             )),
         }
@@ -134,7 +168,8 @@ impl TryFrom<String> for Source {
 impl From<Source> for String {
     fn from(source: Source) -> Self {
         match source {
-            Source::ProceduralV1 => PROCEDURAL_V1.to_owned(),
+            Source::Procedural(Version::V1) => PROCEDURAL_V1.to_owned(),
+            Source::Procedural(Version::V2) => PROCEDURAL_V2.to_owned(),
             Source::File(name) => name,
         }
     }
@@ -159,13 +194,16 @@ mod tests {
     #[test]
     fn a_source_is_procedural_or_a_file_of_the_bundle() {
         let source = |text: &str| Source::try_from(text.to_owned());
-        assert_eq!(source("procedural-v1"), Ok(Source::ProceduralV1));
+        for (name, version) in [(PROCEDURAL_V1, Version::V1), (PROCEDURAL_V2, Version::V2)] {
+            assert_eq!(source(name), Ok(Source::Procedural(version)));
+            assert_eq!(String::from(Source::Procedural(version)), name);
+        }
         for file in ["weights_2.safetensors", "best.pth", "ckpt.best.pth.tar"] {
             assert_eq!(source(file), Ok(Source::File(file.to_owned())));
         }
         for text in [
             "",
-            "procedural-v2",
+            "procedural-v3",
             "weights.bin",
             "../weights.safetensors",
             "/etc/weights.safetensors",

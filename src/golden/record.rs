@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::case::{Case, shared_out};
 use super::compare::{Comparison, FLOOR, Rule};
 use super::network::{Bundle, CASE, EXPECTED};
+use super::procedural::Version;
 use super::raw::{Mode, Raw, ReferenceError, Source};
 use super::taps;
 use super::tensors::{self, Tensors};
@@ -24,7 +25,7 @@ const WEIGHTS: &str = "weights.safetensors";
 /// What a recorded bundle may consist of; the case is written last and removed first.
 const FILES: [&str; 4] = [CASE, EXPERIMENT, WEIGHTS, EXPECTED];
 
-/// Height and width of the pictures unless a person says otherwise, or the experiment has smaller ones.
+/// Height and width of the images unless a person says otherwise, or the experiment has smaller ones.
 const SIZE: usize = 64;
 /// The fewest clips of a case: batch norm over one clip would show less.
 const CLIPS: usize = 2;
@@ -144,6 +145,7 @@ fn raw(recipe: &Recipe) -> Result<Raw> {
         name: recipe.name.clone(),
         mode: if train { Mode::Train } else { Mode::Eval },
         experiment: Some(EXPERIMENT.to_owned()),
+        model: None,
         method: None,
         arch: None,
         classes: None,
@@ -154,11 +156,12 @@ fn raw(recipe: &Recipe) -> Result<Raw> {
         branches: None,
         shift_segments: None,
         weights: match &recipe.weights {
-            None => Source::ProceduralV1,
+            None => Source::Procedural(Version::V1),
             Some(_) => Source::File(WEIGHTS.to_owned()),
         },
-        inputs: Source::ProceduralV1,
+        inputs: Source::Procedural(Version::V1),
         taps: taps::select(&graph, &recipe.taps)?,
+        record: None,
         dropout: None,
         steps: recipe.steps,
         labels: train.then(|| labels.collect()),

@@ -22,10 +22,11 @@ pub fn set_weights(model: &mut Model, source: &Source, folder: &Path) -> Result<
                 .map(drop)
                 .map_err(|error| damaged(&path, &error.message))
         }
-        Source::ProceduralV1 => {
+        Source::Procedural(version) => {
+            let architecture = model.graph().architecture;
             let mut state = model.state_dict()?;
             for (name, shape, values) in &mut state.floats {
-                *values = procedural::weight(name, shape);
+                *values = version.weight(architecture, name, shape);
             }
             model.load_state_dict(&state)
         }
@@ -56,14 +57,14 @@ impl<'a> Inputs<'a> {
 
     /// Pixels as a model takes them: frames one after another, NHWC.
     pub fn pixels(&self, name: &str, frames: usize) -> Result<Vec<f32>> {
-        let (pictures, size) = (self.case.batch * frames, self.case.size);
+        let (images, input) = (self.case.batch * frames, self.case.input);
         let Some((path, tensors)) = &self.file else {
-            return Ok(procedural::input(name, pictures, size));
+            return Ok(procedural::input(name, images, input));
         };
         let tensor = tensors.get(name);
         let tensor = tensor.ok_or_else(|| damaged(path, &format!("`{name}` is missing")))?;
         let planes = tensor.values.iter().map(|&v| v as f32);
-        Ok(procedural::channels_last(planes, pictures, size))
+        Ok(procedural::channels_last(planes, images, input))
     }
 }
 
@@ -84,8 +85,8 @@ fn check(case: &Case, found: &Tensors) -> Result<()> {
     };
     for step in steps {
         for &frames in &case.frames {
-            let (name, size) = (input_name(frames, step), case.size);
-            let shape = [case.batch, frames, 3, size, size];
+            let (name, (height, width)) = (input_name(frames, step), case.input);
+            let shape = [case.batch, frames, 3, height, width];
             match found.get(&name) {
                 None => mistakes.add("missing", &name),
                 Some(tensor) if tensor.shape != shape => {

@@ -5,7 +5,8 @@
 //! the classifier's mean over frames, (clips, classes).
 
 use crate::base::{Error, Kind, Result};
-use crate::graph::{Graph, Node, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId};
+use crate::ops::Op;
 
 /// Below this, a name is not worth proposing for a misspelt one.
 const ALIKE: f64 = 0.7;
@@ -36,7 +37,7 @@ pub fn nodes(graph: &Graph, names: &[String]) -> Result<Vec<NodeId>, String> {
     names.iter().map(find).collect()
 }
 
-/// Names of nodes for what a person writes: `stem`, or a node's or module's name, `base_model.` left out or not. A module
+/// Names of nodes for what a person writes: `stem`, or a node's or module's name, its wrapper's left out or not. A module
 /// stands for its output: `layer1` for the last node of its last block. Each once, in the order of computation.
 pub fn select(graph: &Graph, words: &[String]) -> Result<Vec<String>> {
     let mut chosen = Vec::new();
@@ -50,37 +51,35 @@ pub fn select(graph: &Graph, words: &[String]) -> Result<Vec<String>> {
 }
 
 fn find(graph: &Graph, word: &str) -> Option<NodeId> {
-    let nodes = graph.nodes.iter();
+    let (architecture, nodes) = (graph.architecture, graph.nodes.iter());
     if word == "stem" {
         return nodes
-            .take_while(|node| !short(node).starts_with("layer"))
+            .take_while(|node| !architecture.is_in_stage(&node.name))
             .count()
             .checked_sub(1);
     }
-    let word = word.strip_prefix(PREFIX).unwrap_or(word);
+    let word = architecture.short_name(word);
     let within = |node: &Node| {
-        let rest = short(node).strip_prefix(word);
-        node.op != Op::Input && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let rest = architecture.short_name(&node.name).strip_prefix(word);
+        !is_input(node) && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     graph.nodes.iter().rposition(within)
 }
 
-const PREFIX: &str = "base_model.";
-
-fn short(node: &Node) -> &str {
-    node.name.strip_prefix(PREFIX).unwrap_or(&node.name)
+fn is_input(node: &Node) -> bool {
+    matches!(node.op, Op::Input(_))
 }
 
 fn unknown(graph: &Graph, word: &str) -> Error {
     let mut names = vec!["stem"];
-    for node in graph.nodes.iter().filter(|node| node.op != Op::Input) {
-        let name = short(node);
+    for node in graph.nodes.iter().filter(|node| !is_input(node)) {
+        let name = graph.architecture.short_name(&node.name);
         let modules = name.match_indices('.').map(|(at, _)| &name[..at]);
         names.extend(modules.chain([name]));
     }
     names.sort_unstable();
     names.dedup();
-    let given = word.strip_prefix(PREFIX).unwrap_or(word);
+    let given = graph.architecture.short_name(word);
     let mut near: Vec<(f64, &str)> = names
         .iter()
         .map(|name| (strsim::normalized_damerau_levenshtein(given, name), *name))
@@ -109,13 +108,13 @@ fn unknown(graph: &Graph, word: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::network::{Network, experiment};
+    use crate::spec::network::{self, Network, experiment};
     use crate::spec::{Backbone, Method};
 
     fn graph() -> Graph {
         let experiment = experiment(&Network {
             method: Method::Vanilla { frames: 4 },
-            backbone: Backbone::ResNet18,
+            model: network::tsm(Backbone::ResNet18),
             classes: 3,
             size: 32,
             training: None,

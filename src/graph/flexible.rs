@@ -2,40 +2,28 @@
 //!
 //! Convolutions and classifier stay shared by all frame counts (section 3.2); what is private to a frame count's branch
 //! is its normalisation ("specialized" batch norms, section 3.3) and its weight alteration, a depthwise 1×1 convolution with
-//! a residual on the input of each block's first convolution (section 3.4): x ← x + w ∗ x.
+//! a residual, where the architecture has one: in TSM on the input of each block's first convolution (section 3.4), x ← x + w ∗ x.
 //!
 //! Official names: `bn1` becomes `bn1_4`, `bn1_8`, …; `downsample.0` becomes `downsample_conv`, `downsample.1`
-//! `downsample_bn_4`, …; the alterations are `adaconv_4`, …, last in their block.
+//! `downsample_bn_4`, …; the alterations are `adaconv_4`, …, last in their block. What else there is
+//! [`super::Architecture`] says.
 
-use super::op::{NormParams, Op, Role};
-use super::{Graph, Node, NodeId, Param, ParamId, ParamKind, Stat};
+use std::collections::BTreeMap;
+
+use super::{Graph, Node, NodeId, Param, ParamId, ParamKind, Stat, StatId};
 use crate::base::Result;
+use crate::ops::{Alter, NormParams, Op};
 use crate::spec::{Alteration, Ffn, Norms};
 
 /// Makes norms private (unless [`Norms::Shared`]) and inserts alterations (unless [`Alteration::Off`]).
 pub fn frame_flexible(vanilla: &Graph, ffn: &Ffn) -> Result<Graph> {
     let mut rewrite = Rewrite::new(vanilla, ffn);
-    for (id, node) in vanilla.nodes.iter().enumerate() {
-        if rewrite.alters && is_first_conv(node) {
-            rewrite.alter(node);
-        }
-        rewrite.copy(id, node);
-        if is_block_end(vanilla, id) {
-            rewrite.end_block();
-        }
+    rewrite.params();
+    for node in &vanilla.nodes {
+        rewrite.node(node);
     }
     rewrite.graph.verify()?;
     Ok(rewrite.graph)
-}
-
-fn is_first_conv(node: &Node) -> bool {
-    matches!(&node.op, Op::Conv(conv) if conv.role == Role::First)
-}
-
-/// The ReLU of a residual sum ends its block.
-fn is_block_end(graph: &Graph, id: NodeId) -> bool {
-    let node = &graph.nodes[id];
-    node.op == Op::Relu && graph.nodes[node.inputs[0]].op == Op::Add
 }
 
 struct Rewrite<'a> {
@@ -45,13 +33,18 @@ struct Rewrite<'a> {
     alters: bool,
     /// Old node → new node.
     nodes: Vec<NodeId>,
-    /// The alteration of the block at hand: its node and its parameters, which the official order puts last.
-    pending: Option<(NodeId, Vec<Param>)>,
+    /// Old parameter → new ones: one, or one for each branch.
+    params: Vec<Vec<ParamId>>,
+    /// Old statistic → new ones.
+    stats: Vec<Vec<StatId>>,
+    /// The altered layer → the alteration's parameters.
+    alterations: BTreeMap<String, Vec<ParamId>>,
 }
 
 impl<'a> Rewrite<'a> {
     fn new(vanilla: &'a Graph, ffn: &Ffn) -> Self {
         let graph = Graph {
+            architecture: vanilla.architecture,
             nodes: Vec::new(),
             params: Vec::new(),
             stats: Vec::new(),
@@ -65,99 +58,178 @@ impl<'a> Rewrite<'a> {
             private_norms: ffn.norms == Norms::Private,
             alters: ffn.alteration != Alteration::Off,
             nodes: Vec::new(),
-            pending: None,
+            params: vec![Vec::new(); vanilla.params.len()],
+            stats: vec![Vec::new(); vanilla.stats.len()],
+            alterations: BTreeMap::new(),
         }
     }
 
-    /// Puts an alteration in front of `conv`.
-    fn alter(&mut self, conv: &Node) {
-        let from = conv.inputs[0];
-        let shape = self.vanilla.nodes[from].shape;
-        let block = conv.name.rsplit_once('.').map_or("", |(block, _)| block);
-        let params = self.graph.branches.iter().map(|frames| Param {
-            name: format!("{block}.adaconv_{frames}.weight"),
-            shape: vec![shape.channels, 1, 1, 1],
-            kind: ParamKind::Alteration,
-        });
-        let params = params.collect();
-        let id = self.push(Node {
-            name: format!("{block}.adaconv"),
-            op: Op::Alter(Vec::new()),
-            inputs: vec![self.nodes[from]],
-            shape,
-        });
-        self.pending = Some((id, params));
-    }
-
-    fn copy(&mut self, id: NodeId, node: &Node) {
-        let mut new = node.clone();
-        new.inputs = node.inputs.iter().map(|&input| self.nodes[input]).collect();
-        match &mut new.op {
-            Op::Conv(conv) => {
-                if conv.role == Role::Shortcut && self.private_norms {
-                    new.name = renamed(&node.name);
-                }
-                if let (Role::First, Some((alteration, _))) = (conv.role, &self.pending) {
-                    new.inputs = vec![*alteration];
-                }
-                conv.weight = self.copy_param(conv.weight, format!("{}.weight", new.name));
+    /// All parameters and statistics, in the official order.
+    fn params(&mut self) {
+        let vanilla = self.vanilla;
+        let units = vanilla.params.chunk_by(|a, b| self.unit(a) == self.unit(b));
+        let units: Vec<&[Param]> = units.collect();
+        let (mut first, mut block) = (0, None);
+        for unit in units {
+            self.end_block(&mut block, &unit[0].name);
+            let is_private = self.private_norms && unit.iter().all(Param::is_of_norm);
+            match is_private {
+                true => self.private(first, unit),
+                false => self.shared(first, unit),
             }
-            Op::Norm(norms) => {
-                let norm = norms[0];
-                if self.private_norms {
-                    new.name = renamed(&node.name);
-                }
-                *norms = self.norms(norm, &new.name);
-            }
-            Op::Linear { weight, bias } => {
-                *weight = self.copy_param(*weight, format!("{}.weight", new.name));
-                *bias = self.copy_param(*bias, format!("{}.bias", new.name));
-            }
-            _ => {}
+            first += unit.len();
         }
-        let new = self.push(new);
-        debug_assert_eq!(id, self.nodes.len());
-        self.nodes.push(new);
+        self.end_block(&mut block, "");
+        for (id, stat) in vanilla
+            .stats
+            .iter()
+            .enumerate()
+            .filter(|_| !self.private_norms)
+        {
+            self.stats[id].push(self.graph.stats.len());
+            self.graph.stats.push(stat.clone());
+        }
     }
 
-    /// One norm for each branch, or the one that all share.
-    fn norms(&mut self, norm: NormParams, name: &str) -> Vec<NormParams> {
-        let names = if self.private_norms {
-            let branches = self.graph.branches.iter();
-            branches.map(|frames| format!("{name}_{frames}")).collect()
-        } else {
-            vec![name.to_string()]
-        };
-        let copy = |name: String| {
-            self.graph.stats.push(Stat {
-                name: name.clone(),
-                channels: self.vanilla.stats[norm.stat].channels,
-            });
-            NormParams {
-                weight: self.copy_param(norm.weight, format!("{name}.weight")),
-                bias: self.copy_param(norm.bias, format!("{name}.bias")),
-                stat: self.graph.stats.len() - 1,
+    /// What has one copy for each branch at a time: a module, or where norms are private a list of norms.
+    fn unit<'b>(&self, param: &'b Param) -> &'b str {
+        let module = module(&param.name);
+        match self.private_norms && param.is_of_norm() {
+            true => self.vanilla.architecture.private_unit(module),
+            false => module,
+        }
+    }
+
+    fn shared(&mut self, first: ParamId, unit: &[Param]) {
+        for (i, param) in unit.iter().enumerate() {
+            let (module, part) = (
+                module(&param.name),
+                &param.name[module(&param.name).len()..],
+            );
+            let module = match self.private_norms {
+                true => self.graph.architecture.private_layer(module),
+                false => module.to_owned(),
+            };
+            let name = format!("{module}{part}");
+            self.push_param(first + i, name, param);
+        }
+    }
+
+    fn private(&mut self, first: ParamId, unit: &[Param]) {
+        let architecture = self.graph.architecture;
+        for frames in self.graph.branches.clone() {
+            for (i, param) in unit.iter().enumerate() {
+                let module = module(&param.name);
+                let part = &param.name[module.len()..];
+                let module = architecture.private_layer(module);
+                let name = architecture.private_norm(&module, frames);
+                if param.kind == ParamKind::NormWeight {
+                    self.push_stat(&param.name, &name);
+                }
+                self.push_param(first + i, format!("{name}{part}"), param);
             }
-        };
-        names.into_iter().map(copy).collect()
+        }
     }
 
-    fn copy_param(&mut self, id: ParamId, name: String) -> ParamId {
-        let param = &self.vanilla.params[id];
+    fn push_param(&mut self, old: ParamId, name: String, param: &Param) {
+        self.params[old].push(self.graph.params.len());
         self.graph.params.push(Param {
             name,
             ..param.clone()
         });
-        self.graph.params.len() - 1
     }
 
-    /// The block's alteration gets its parameters.
-    fn end_block(&mut self) {
-        if let Some((node, params)) = self.pending.take() {
-            let first = self.graph.params.len();
-            let ids = (first..first + params.len()).collect();
-            self.graph.params.extend(params);
-            self.graph.nodes[node].op = Op::Alter(ids);
+    /// The statistics of one branch's norm `name`, of those that belong to the parameter `old`.
+    fn push_stat(&mut self, old: &str, name: &str) {
+        let norm = module(old);
+        let Some(id) = self.vanilla.stats.iter().position(|stat| stat.name == norm) else {
+            return;
+        };
+        self.stats[id].push(self.graph.stats.len());
+        self.graph.stats.push(Stat {
+            name: name.to_owned(),
+            channels: self.vanilla.stats[id].channels,
+        });
+    }
+
+    /// Once the parameters of a block are done, those of its alteration follow. `block`: the altered layer at hand, its block, and how
+    /// many channels are altered.
+    fn end_block(&mut self, block: &mut Option<(String, String, usize)>, next: &str) {
+        let is_inside = |block: &str| {
+            let rest = next.strip_prefix(block);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some((layer, name, channels)) = block.take_if(|(_, block, _)| !is_inside(block)) {
+            let mut ids = Vec::new();
+            for frames in &self.graph.branches {
+                ids.push(self.graph.params.len());
+                self.graph.params.push(Param {
+                    name: format!("{name}.adaconv_{frames}.weight"),
+                    shape: vec![channels, 1, 1, 1],
+                    kind: ParamKind::Alteration,
+                });
+            }
+            self.alterations.insert(layer, ids);
+        }
+        let layer = module(next);
+        let site = self
+            .graph
+            .architecture
+            .alteration(layer)
+            .filter(|_| self.alters);
+        if let (Some(site), Some(node)) = (site, self.vanilla.node(layer)) {
+            let channels = self.vanilla.nodes[node.inputs[0]].shape.channels;
+            *block = Some((layer.to_owned(), site.block.to_owned(), channels));
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        let mut new = node.clone();
+        new.inputs = node.inputs.iter().map(|&input| self.nodes[input]).collect();
+        if let Some(weights) = self.alterations.remove(&node.name) {
+            let site = self.graph.architecture.alteration(&node.name);
+            let block = site.map_or("", |site| site.block);
+            let altered = self.push(Node {
+                name: format!("{block}.adaconv"),
+                op: Alter { weights }.into(),
+                inputs: vec![new.inputs[0]],
+                ..self.vanilla.nodes[node.inputs[0]].clone()
+            });
+            new.inputs[0] = altered;
+        }
+        if self.private_norms {
+            new.name = self.graph.architecture.private_layer(&node.name);
+        }
+        self.rename(&mut new.op);
+        let new = self.push(new);
+        self.nodes.push(new);
+    }
+
+    /// The parameters of an operation are the new graph's.
+    fn rename(&self, op: &mut Op) {
+        match op {
+            Op::Conv(conv) => {
+                conv.weight = self.params[conv.weight][0];
+                conv.bias = conv.bias.map(|id| self.params[id][0]);
+            }
+            Op::BatchNorm(norm) => {
+                let old = norm.branches[0];
+                let new = self.params[old.weight].iter().zip(&self.params[old.bias]);
+                let new = new.zip(&self.stats[old.stat]);
+                let branch = |((&weight, &bias), &stat)| NormParams { weight, bias, stat };
+                norm.branches = new.map(branch).collect();
+            }
+            Op::Linear(linear) => {
+                linear.weight = self.params[linear.weight][0];
+                linear.bias = self.params[linear.bias][0];
+            }
+            Op::Alter(alter) => {
+                let ids = alter.weights.iter().map(|&id| self.params[id][0]);
+                alter.weights = ids.collect();
+            }
+            Op::Input(_) | Op::Each(_) | Op::Binary(_) | Op::Pool(_) | Op::Mean(_) => {}
+            Op::Shift(_) | Op::TakeFrames(_) | Op::SliceChannels(_) => {}
+            Op::ConcatChannels(_) | Op::Dropout(_) => {}
         }
     }
 
@@ -167,11 +239,7 @@ impl<'a> Rewrite<'a> {
     }
 }
 
-/// The official names of a shortcut's parts once their norms are private; others stay.
-fn renamed(name: &str) -> String {
-    let shortcut =
-        |part: &str, new: &str| name.strip_suffix(part).map(|block| format!("{block}{new}"));
-    shortcut(".downsample.0", ".downsample_conv")
-        .or_else(|| shortcut(".downsample.1", ".downsample_bn"))
-        .unwrap_or_else(|| name.to_string())
+/// The module that a parameter belongs to.
+fn module(param: &str) -> &str {
+    param.rsplit_once('.').map_or("", |(module, _)| module)
 }

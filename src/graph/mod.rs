@@ -1,19 +1,22 @@
-//! Architecture builders → graph of layers with shapes. FFN is a transformation of a graph, not a second architecture.
+//! Architecture builders → graph of layers with extents. FFN is a transformation of a graph, not a second architecture.
 //!
-//! [`resnet`] builds TSM on a ResNet as in its paper; [`flexible`] turns it into a Frame Flexible Network;
+//! [`arch`] has a builder for each network, as in its paper; [`flexible`] turns what it builds into a Frame Flexible Network;
 //! [`verify`] states what is legal. Parameters and running statistics have the official checkpoints' names, in the
 //! official order.
 
-pub mod op;
-pub mod resnet;
+pub mod arch;
+mod builder;
 pub mod flexible;
 pub mod verify;
 
+pub use crate::ops::{NormParams, Op, ParamId, Shape, StatId};
+pub use arch::Architecture;
+pub use builder::{Builder, Network};
 pub use flexible::frame_flexible;
-pub use op::{Conv, NormParams, Op, Role, Shape};
 
 use crate::base::{Error, Kind, Result};
-use crate::spec::{Experiment, Method};
+use crate::ops::{Extent, Layer, Rate, Surroundings};
+use crate::spec::{Experiment, FrozenNorms, Method, Model};
 
 /// What a parameter is, for its optimiser group and its initial value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +69,11 @@ impl Param {
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Whether it is a norm's weight or bias.
+    pub fn is_of_norm(&self) -> bool {
+        matches!(self.kind, ParamKind::NormWeight | ParamKind::NormBias)
+    }
 }
 
 /// Running statistics of one batch norm: `NAME.running_mean`, `NAME.running_var`, `NAME.num_batches_tracked`.
@@ -75,6 +83,8 @@ pub struct Stat {
     pub channels: usize,
 }
 
+/// The statistic of the norm that comes first in the graph, which [`FrozenNorms::AllButFirst`] leaves alone.
+pub const FIRST_NORM: StatId = 0;
 /// Frames of one batch; a step of the paper has 896.
 const MAX_FRAMES: usize = 1 << 22;
 /// Values of all nodes in one batch: 4 TiB as float32.
@@ -82,24 +92,31 @@ const MAX_VALUES: u128 = 1 << 40;
 
 /// Index of a node in its graph; inputs come before the nodes that read them.
 pub type NodeId = usize;
-/// Index into [`Graph::params`].
-pub type ParamId = usize;
-/// Index into [`Graph::stats`].
-pub type StatId = usize;
-
 /// One layer. A node without a module of its own is named after what it does (`….relu1`, `….add`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub name: String,
     pub op: Op,
     pub inputs: Vec<NodeId>,
-    /// Of its output, for one frame.
+    /// How many rows its output has.
+    pub rate: Rate,
+    /// Of one row of its output.
     pub shape: Shape,
+}
+
+impl Node {
+    pub fn extent(&self) -> Extent {
+        Extent {
+            rate: self.rate,
+            shape: self.shape,
+        }
+    }
 }
 
 /// A network as nodes with shapes. The first node is the input, the last gives the logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
+    pub architecture: Architecture,
     pub nodes: Vec<Node>,
     pub params: Vec<Param>,
     pub stats: Vec<Stat>,
@@ -114,13 +131,22 @@ impl Graph {
     /// The graph of an experiment at `input` pixels (training and evaluation may differ).
     pub fn build(experiment: &Experiment, input: (usize, usize)) -> Result<Self> {
         let largest = experiment.method.frames().last().copied().unwrap_or(1);
-        let vanilla = resnet::tsm(&resnet::Tsm {
-            backbone: &experiment.model.backbone,
-            shift: &experiment.model.shift,
-            classes: experiment.data.class_count(),
-            frames: largest,
-            input,
-        })?;
+        let classes = experiment.data.class_count();
+        let vanilla = match &experiment.model {
+            Model::Tsm(tsm) => arch::tsm::tsm(&arch::tsm::Tsm {
+                backbone: &tsm.backbone,
+                shift: &tsm.shift,
+                classes,
+                frames: largest,
+                input,
+            }),
+            Model::Tea(tea) => arch::tea::tea(&arch::tea::Tea {
+                backbone: &tea.backbone,
+                classes,
+                frames: largest,
+                input,
+            }),
+        }?;
         match &experiment.method {
             Method::Vanilla { .. } => Ok(vanilla),
             Method::Ffn(ffn) => frame_flexible(&vanilla, ffn),
@@ -137,9 +163,42 @@ impl Graph {
             .unwrap_or(0)
     }
 
+    /// The node of a name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
         self.params.iter().map(Param::count).sum()
+    }
+
+    /// The rates of its activations.
+    pub fn rates(&self) -> Vec<Rate> {
+        let mut rates: Vec<Rate> = self.nodes.iter().map(|node| node.rate).collect();
+        rates.sort_unstable();
+        rates.dedup();
+        rates
+    }
+
+    /// Whether training changes each parameter: all but weights and biases of frozen norms.
+    pub fn trained(&self, frozen: FrozenNorms) -> Vec<bool> {
+        let mut trained = vec![true; self.params.len()];
+        for node in &self.nodes {
+            let Op::BatchNorm(norm) = &node.op else {
+                continue;
+            };
+            let is_first = norm.branches.iter().any(|n| n.stat == FIRST_NORM);
+            let is_frozen = match frozen {
+                FrozenNorms::Off => false,
+                FrozenNorms::AllButFirst => !is_first,
+                FrozenNorms::All => true,
+            };
+            norm.params()
+                .into_iter()
+                .for_each(|id| trained[id] = !is_frozen);
+        }
+        trained
     }
 
     /// Refuses more frames than any program can be planned for: all that is counted afterwards, bytes and multiply-adds,
@@ -163,20 +222,35 @@ impl Graph {
             .hint("take fewer clips, fewer frames or smaller pictures"))
     }
 
-    /// Multiply-adds of a node for one frame. Convolutions and the classifier count, as is usual; the rest is zero.
-    pub fn multiply_adds(&self, node: NodeId) -> u64 {
-        let Node { op, shape, .. } = &self.nodes[node];
-        let weight = match op {
-            Op::Conv(conv) => conv.weight,
-            Op::Linear { weight, .. } => *weight,
-            _ => return 0,
-        };
-        (self.params[weight].count() * shape.height * shape.width) as u64
+    /// Multiply-adds of a node for a clip of so many frames. Convolutions and the classifier count, as is usual; the rest
+    /// is zero.
+    pub fn multiply_adds(&self, node: NodeId, frames: usize) -> u64 {
+        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
+        self.node_multiply_adds(node, frames, &params)
     }
 
     /// Multiply-adds of a clip of `frames` frames.
     pub fn clip_multiply_adds(&self, frames: usize) -> u64 {
-        let frame: u64 = (0..self.nodes.len()).map(|n| self.multiply_adds(n)).sum();
-        frame * frames as u64
+        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
+        let nodes = 0..self.nodes.len();
+        nodes
+            .map(|node| self.node_multiply_adds(node, frames, &params))
+            .sum()
+    }
+
+    fn node_multiply_adds(&self, node: NodeId, frames: usize, params: &[&[usize]]) -> u64 {
+        let node = &self.nodes[node];
+        let row = node
+            .op
+            .row_multiply_adds(self.around(params), node.extent());
+        row * node.rate.rows(frames) as u64
+    }
+
+    fn around<'a>(&self, params: &'a [&'a [usize]]) -> Surroundings<'a> {
+        Surroundings {
+            params,
+            branches: self.branches.len(),
+            input: self.input,
+        }
     }
 }

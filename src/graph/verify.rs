@@ -1,8 +1,8 @@
 //! What a legal graph is.
 //!
-//! - The first node, and no other, is the input; the last is the frame mean with one value for each class.
+//! - The first node, and no other, is the input; the last gives each clip one value for each class.
 //! - A node reads as many nodes as its operation takes, all before it.
-//! - Shapes follow from the inputs' shapes and the parameters'.
+//! - Extents follow from the inputs' extents and the parameters' shapes.
 //! - Names of nodes, of parameters and of statistics are unique.
 //! - Every parameter and every statistic is used exactly once.
 //! - Private parts have one entry for each branch; branches are ascending.
@@ -11,22 +11,25 @@
 
 use std::collections::BTreeSet;
 
-use super::op::{Conv, Op, Shape, windowed};
 use super::{Graph, Node};
 use crate::base::{Error, Kind, Result};
+use crate::ops::{Extent, Layer, Op, Rate, Surroundings};
 
 impl Graph {
     /// Whether the graph is legal, or the first rule that it breaks.
     pub fn verify(&self) -> Result<()> {
         self.verify_ends()?;
+        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
+        let around = self.around(&params);
         for (id, node) in self.nodes.iter().enumerate() {
             let place = |e: String| illegal(format!("node `{}`: {e}", node.name));
-            if node.inputs.len() != node.op.arity() || node.inputs.iter().any(|&i| i >= id) {
+            if !node.op.takes(node.inputs.len()) || node.inputs.iter().any(|&i| i >= id) {
                 return Err(place(format!("its inputs {:?} do not fit", node.inputs)));
             }
-            let expected = self.shape_of(node).map_err(place)?;
-            if expected != node.shape {
-                return Err(place(format!("expected {expected}, found {}", node.shape)));
+            let expected = self.extent_of(node, around).map_err(place)?;
+            if expected != node.extent() {
+                let found = node.extent();
+                return Err(place(format!("expected {expected}, found {found}")));
             }
         }
         unique("node", self.nodes.iter().map(|n| &n.name))?;
@@ -36,12 +39,13 @@ impl Graph {
     }
 
     fn verify_ends(&self) -> Result<()> {
-        let inputs = self.nodes.iter().filter(|n| n.op == Op::Input).count();
-        if inputs != 1 || self.nodes[0].op != Op::Input {
+        let is_input = |node: &Node| matches!(node.op, Op::Input(_));
+        let inputs = self.nodes.iter().filter(|n| is_input(n)).count();
+        if inputs != 1 || !is_input(&self.nodes[0]) {
             return Err(illegal("the first node alone must be the input".into()));
         }
         match self.nodes.last() {
-            Some(last) if last.op == Op::FrameMean && last.shape.count() == self.classes => {}
+            Some(last) if last.rate == Rate::Clip && last.shape.count() == self.classes => {}
             _ => return Err(illegal("the last node must give the logits".into())),
         }
         if self.branches.is_empty() || !self.branches.is_sorted_by(|a, b| a < b) {
@@ -58,12 +62,8 @@ impl Graph {
         let mut params = vec![0; self.params.len()];
         let mut stats = vec![0; self.stats.len()];
         for node in &self.nodes {
-            for id in node.op.params() {
-                params[id] += 1;
-            }
-            if let Op::Norm(norms) = &node.op {
-                norms.iter().for_each(|norm| stats[norm.stat] += 1);
-            }
+            node.op.params().into_iter().for_each(|id| params[id] += 1);
+            node.op.stats().into_iter().for_each(|id| stats[id] += 1);
         }
         let names = self.params.iter().map(|p| &p.name).zip(&params);
         let names = names.chain(self.stats.iter().map(|s| &s.name).zip(&stats));
@@ -73,99 +73,10 @@ impl Graph {
         }
     }
 
-    /// The shape that a node's output must have.
-    fn shape_of(&self, node: &Node) -> Result<Shape, String> {
-        let input = |i: usize| self.nodes[node.inputs[i]].shape;
-        match &node.op {
-            Op::Input => Ok(Shape {
-                channels: 3,
-                height: self.input.0,
-                width: self.input.1,
-            }),
-            Op::Conv(conv) => self.conv_shape(conv, input(0)),
-            Op::MaxPool => window(input(0), 3, 2, 1),
-            Op::GlobalAveragePool => Ok(Shape {
-                height: 1,
-                width: 1,
-                ..input(0)
-            }),
-            Op::Add if input(0) != input(1) => {
-                Err(format!("cannot add {} and {}", input(0), input(1)))
-            }
-            Op::Shift { div } if *div == 0 || 2 * (input(0).channels / div) > input(0).channels => {
-                Err(format!("cannot shift {} by a {div}th", input(0)))
-            }
-            Op::Norm(norms) => {
-                self.per_branch(norms.len(), true)?;
-                let params = norms.iter().flat_map(|n| [n.weight, n.bias]);
-                self.all_channels(params, input(0))
-            }
-            Op::Alter(weights) => {
-                self.per_branch(weights.len(), false)?;
-                self.all_channels(weights.iter().copied(), input(0))
-            }
-            Op::Linear { weight, bias } => {
-                let features = input(0).count();
-                match (
-                    &self.params[*weight].shape[..],
-                    &self.params[*bias].shape[..],
-                ) {
-                    (&[out, from], &[biases]) if from == features && biases == out => Ok(Shape {
-                        channels: out,
-                        height: 1,
-                        width: 1,
-                    }),
-                    _ => Err(format!("its weights do not fit {features} features")),
-                }
-            }
-            Op::Add | Op::Shift { .. } | Op::Relu | Op::Dropout | Op::FrameMean => Ok(input(0)),
-        }
-    }
-
-    fn conv_shape(&self, conv: &Conv, input: Shape) -> Result<Shape, String> {
-        match self.params[conv.weight].shape[..] {
-            [out, from, height, width]
-                if from == input.channels && height == conv.kernel && width == conv.kernel =>
-            {
-                let shape = window(input, conv.kernel, conv.stride, conv.padding)?;
-                Ok(Shape {
-                    channels: out,
-                    ..shape
-                })
-            }
-            ref shape => Err(format!("a weight of {shape:?} does not fit {input}")),
-        }
-    }
-
-    fn per_branch(&self, found: usize, may_share: bool) -> Result<(), String> {
-        let branches = self.branches.len();
-        if found == branches || (may_share && found == 1) {
-            return Ok(());
-        }
-        Err(format!("expected {branches} private parts, found {found}"))
-    }
-
-    fn all_channels(
-        &self,
-        mut params: impl Iterator<Item = usize>,
-        shape: Shape,
-    ) -> Result<Shape, String> {
-        match params.find(|&id| self.params[id].count() != shape.channels) {
-            Some(id) => Err(format!("`{}` does not fit {shape}", self.params[id].name)),
-            None => Ok(shape),
-        }
-    }
-}
-
-fn window(input: Shape, kernel: usize, stride: usize, padding: usize) -> Result<Shape, String> {
-    let side = |side| windowed(side, kernel, stride, padding);
-    match (side(input.height), side(input.width)) {
-        (Some(height), Some(width)) => Ok(Shape {
-            height,
-            width,
-            ..input
-        }),
-        _ => Err(format!("a window of {kernel} does not fit {input}")),
+    /// The extent that a node's output must have.
+    fn extent_of(&self, node: &Node, around: Surroundings<'_>) -> Result<Extent, String> {
+        let inputs = node.inputs.iter().map(|&i| self.nodes[i].extent());
+        node.op.extent(&inputs.collect::<Vec<_>>(), around)
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::pretrained;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream, fnv1a};
-use crate::exchange::names;
 use crate::exec::Statistics;
 use crate::graph::{Graph, Param, ParamKind};
 use crate::spec::{Alteration, Experiment, Init, Method};
@@ -23,31 +22,34 @@ pub fn initial(
         Method::Vanilla { .. } => Alteration::Off,
         Method::Ffn(ffn) => ffn.alteration,
     };
-    let random = |param| random(param, experiment.seed, alteration);
+    let random = |param: &Param| {
+        let shared = graph.architecture.vanilla_name(&param.name);
+        let own = graph.architecture.initial_value(graph, param);
+        own.unwrap_or_else(|| random(param, &shared, experiment.seed, alteration))
+    };
     let mut params: Vec<Vec<f32>> = graph.params.iter().map(random).collect();
     let mut statistics = Statistics::initial(graph);
-    if let Init::Pretrained { file, sha256 } = &experiment.model.init {
+    if let Init::Pretrained { file, sha256 } = experiment.model.init() {
         let weights = pretrained::Weights::read(&base.join(file), sha256.as_deref())?;
         weights.copy_into(graph, &mut params, &mut statistics)?;
     }
     Ok((params, statistics))
 }
 
-/// Convolutions Kaiming normal with fan-out, std sqrt(2 / (out · height · width)); norms 1 and 0; classifier std 1e-3
+/// Where the architecture has no value of its own: convolutions Kaiming normal with fan-out, std sqrt(2 / (out · height · width)); norms 1 and 0; classifier std 1e-3
 /// and 0; the alteration as the experiment says.
 ///
-/// The stream is keyed by the tensor's name in the vanilla model: initial weights depend on no order, and a Frame
+/// The stream is keyed by `shared`, the tensor's name in the vanilla model: initial weights depend on no order, and a Frame
 /// Flexible Network starts from the vanilla model of the same seed.
-fn random(param: &Param, seed: u64, alteration: Alteration) -> Vec<f32> {
+fn random(param: &Param, shared: &str, seed: u64, alteration: Alteration) -> Vec<f32> {
     let count = param.shape.iter().product();
     let normal = |name: &str, std: f64| {
         let mut stream = Stream::new(seed, Purpose::Init, &[fnv1a(name.as_bytes())]);
         (0..count).map(|_| (stream.normal() * std) as f32).collect()
     };
-    let shared = names::vanilla(&param.name);
     match param.kind {
-        ParamKind::FirstConv | ParamKind::Conv => normal(&shared, kaiming_fan_out(&param.shape)),
-        ParamKind::ClassifierWeight => normal(&shared, CLASSIFIER_STD),
+        ParamKind::FirstConv | ParamKind::Conv => normal(shared, kaiming_fan_out(&param.shape)),
+        ParamKind::ClassifierWeight => normal(shared, CLASSIFIER_STD),
         ParamKind::NormWeight => vec![1.0; count],
         ParamKind::NormBias | ParamKind::ClassifierBias => vec![0.0; count],
         ParamKind::Alteration => match alteration {
@@ -58,7 +60,7 @@ fn random(param: &Param, seed: u64, alteration: Alteration) -> Vec<f32> {
     }
 }
 
-/// sqrt(2 / fan-out) of a weight `[out, in, height, width]`. A depthwise 1×1 convolution counts, as in PyTorch, all
+/// sqrt(2 / fan-out) of a weight `[out, in, …]`. A depthwise 1×1 convolution counts, as in PyTorch, all
 /// its channels: sqrt(2 / C).
 fn kaiming_fan_out(shape: &[usize]) -> f64 {
     let fan_out: usize = shape
@@ -72,18 +74,19 @@ fn kaiming_fan_out(shape: &[usize]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::network::{Network, experiment};
+    use crate::graph::Architecture;
+    use crate::spec::network::{self, Network, experiment};
     use crate::spec::{Backbone, Block, Distillation, Ffn, Norms, ResNet, ShiftSegments, Stem};
 
     fn small(method: Method) -> (Experiment, Graph) {
         let experiment = experiment(&Network {
             method,
-            backbone: Backbone::ResNet(ResNet {
+            model: network::tsm(Backbone::ResNet(ResNet {
                 block: Block::Bottleneck,
                 blocks: vec![1, 1],
                 width: 16,
                 stem: Stem::ImageNet,
-            }),
+            })),
             classes: 10,
             size: 32,
             training: None,
@@ -124,7 +127,8 @@ mod tests {
             .iter()
             .filter(|(name, _)| !name.contains("adaconv"))
         {
-            assert_eq!(values, &vanilla[&names::vanilla(name)], "{name}");
+            let shared = Architecture::Tsm.vanilla_name(name);
+            assert_eq!(values, &vanilla[&shared], "{name}");
         }
     }
 

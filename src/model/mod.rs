@@ -29,10 +29,10 @@ use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::Checkpoint;
 use crate::exec::{
-    DropoutKey, Engines, Executor, Input, Momentum, NORM_MOMENTUM, Segment, Statistics,
-    TrainOptions, Update,
+    DropoutKey, Engines, Executor, Input, Momentum, Segment, Statistics, TrainOptions, Update,
 };
 use crate::graph::{Graph, NodeId};
+use crate::ops::BATCH_NORM_MOMENTUM;
 use crate::program::batch::served;
 use crate::program::cost::Cost;
 use crate::spec::Experiment;
@@ -71,7 +71,7 @@ pub struct StepOutput {
 pub struct StepTime {
     /// The node that the step serves.
     pub name: String,
-    /// [`crate::program::Op::kind`]
+    /// [`crate::ops::Compute::kind`]
     pub kind: &'static str,
     pub seconds: f64,
     /// Of one pass.
@@ -84,14 +84,26 @@ impl Model {
     pub fn new(experiment: &Experiment, base: &Path, executor: Executor) -> Result<Self> {
         let train = experiment.train.clips.size;
         let eval = evaluation_size(&experiment.eval);
-        let graph = Graph::build(experiment, (train, train))?;
-        let (values, statistics) = init::initial(experiment, &graph, base)?;
+        let training = Graph::build(experiment, (train, train))?;
+        let evaluation = Graph::build(experiment, (eval, eval))?;
+        Self::of_graphs(experiment, [training, evaluation], base, executor)
+    }
+
+    /// As [`Model::new`] with the graphs for training and for evaluation: golden cases have networks and sizes that no experiment
+    /// has.
+    pub fn of_graphs(
+        experiment: &Experiment,
+        [training, evaluation]: [Graph; 2],
+        base: &Path,
+        executor: Executor,
+    ) -> Result<Self> {
+        let (values, statistics) = init::initial(experiment, &training, base)?;
         let engines = Rc::new(Engines::new(executor));
-        let weights = engines.weights(&graph, values)?;
+        let weights = engines.weights(&training, values)?;
         let plan = Rc::new(Plan {
-            evaluation: Graph::build(experiment, (eval, eval))?,
+            evaluation,
             options: TrainOptions::of(experiment),
-            training: graph,
+            training,
         });
         Ok(Self {
             parameters: Parameters::new(weights),
@@ -235,7 +247,7 @@ impl Model {
     /// statistics of the batch, at the size of evaluation. `batches` is 1 for those norms and 0 for the others. The model
     /// stays as it is.
     ///
-    /// Running statistics that begin at 0 are, after one batch, [`NORM_MOMENTUM`] times those of the batch: exact but
+    /// Running statistics that begin at 0 are, after one batch, [`BATCH_NORM_MOMENTUM`] times those of the batch: exact but
     /// for a rounding of 6e-8.
     pub fn batch_statistics(&mut self, batch: Segment, pixels: Input<'_>) -> Result<Statistics> {
         check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
@@ -245,7 +257,7 @@ impl Model {
             .follow_statistics(&self.parameters, &mut statistics, batch, pixels)?;
         for values in statistics.mean.iter_mut().chain(&mut statistics.var) {
             for value in values {
-                *value = (f64::from(*value) / NORM_MOMENTUM) as f32;
+                *value = (f64::from(*value) / BATCH_NORM_MOMENTUM) as f32;
             }
         }
         Ok(statistics)

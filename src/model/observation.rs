@@ -1,6 +1,7 @@
 //! Outputs of single nodes, for whoever looks inside a model: golden bundles and `ffn why`.
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, NodeId};
+use crate::ops::Rate;
 use crate::program::Segment;
 
 /// What a node gave for one segment of the last pass.
@@ -10,7 +11,7 @@ pub struct Observation {
     pub node: String,
     /// Frame count of the segment; 0 for what belongs to none, such as a gradient.
     pub frames: usize,
-    /// `[clips·frames, channels, height, width]`, as in PyTorch; `[clips, classes]` for the logits.
+    /// `[clips·rows, channels, height, width]`, as in PyTorch; `[clips, classes]` for the logits.
     pub shape: Vec<usize>,
     /// Row-major.
     pub values: Vec<f32>,
@@ -24,19 +25,16 @@ pub fn split(
     values: &[f32],
 ) -> Vec<Observation> {
     let of = &graph.nodes[node];
-    let per_clip = matches!(of.op, Op::FrameMean);
+    let per_clip = of.rate == Rate::Clip && of.shape.pixels() == 1;
     let mut rest = values;
     let observation = |segment: &Segment| {
-        let pictures = match per_clip {
-            true => segment.clips,
-            false => segment.clips * segment.frames,
-        };
-        let (own, tail) = rest.split_at(pictures * of.shape.count());
+        let images = segment.clips * of.rate.rows(segment.frames);
+        let (own, tail) = rest.split_at(images * of.shape.count());
         rest = tail;
         let (channels, pixels) = (of.shape.channels, of.shape.pixels());
         let shape = match per_clip {
-            true => vec![pictures, channels],
-            false => vec![pictures, channels, of.shape.height, of.shape.width],
+            true => vec![images, channels],
+            false => vec![images, channels, of.shape.height, of.shape.width],
         };
         Observation {
             node: of.name.clone(),
@@ -48,11 +46,11 @@ pub fn split(
     segments.iter().map(observation).collect()
 }
 
-/// NHWC → NCHW, for pictures of `pixels` pixels.
+/// NHWC → NCHW, for images of `pixels` pixels.
 fn channels_first(values: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
-    let pictures = values.chunks_exact(channels * pixels);
-    let planes = pictures.flat_map(|picture| {
-        (0..channels).flat_map(move |c| picture.iter().skip(c).step_by(channels).copied())
+    let images = values.chunks_exact(channels * pixels);
+    let planes = images.flat_map(|image| {
+        (0..channels).flat_map(move |c| image.iter().skip(c).step_by(channels).copied())
     });
     planes.collect()
 }
@@ -63,7 +61,7 @@ mod tests {
 
     #[test]
     fn planes_follow_one_another() {
-        // Two pictures of two pixels and three channels.
+        // Two images of two pixels and three channels.
         let values: Vec<f32> = (0..12).map(|v| v as f32).collect();
         let planes = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11].map(|v| v as f32);
         assert_eq!(channels_first(&values, 3, 2), planes);

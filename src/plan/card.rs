@@ -11,7 +11,6 @@ use crate::program::batch::every_branch;
 use crate::program::{Program, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
 use crate::train::machine::DeviceChoice;
-use crate::train::optimizer;
 
 /// The card that somebody asks about, whether it is there or not.
 pub struct Card {
@@ -35,7 +34,7 @@ impl Card {
     fn needs(&self, program: &Program) -> Result<Needs> {
         match &self.found {
             Ok(gpu) => Needs::of(gpu, program),
-            Err(_) => Ok(Needs::without_cudnn(program)),
+            Err(_) => Needs::without_cudnn(program),
         }
     }
 
@@ -132,9 +131,7 @@ pub struct Planned<'a> {
 
 impl Planned<'_> {
     fn weights(&self) -> Result<WeightNeeds> {
-        let frozen = self.experiment.train.frozen_norms;
-        let params = self.training.params.iter();
-        let trained: Vec<bool> = params.map(|p| !optimizer::is_frozen(p, frozen)).collect();
+        let trained = self.training.trained(self.experiment.train.frozen_norms);
         WeightNeeds::of(self.training, &trained)
     }
 

@@ -12,12 +12,15 @@ use self::card::{Card, OnCard, Planned};
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
+use crate::exec::plan::Task;
 use crate::exec::{Device, EngineKind};
+use crate::exec::{cpu, cuda};
 use crate::graph::{Graph, Param, ParamKind};
-use crate::program::batch::{Batch, Segment, every_branch, served};
+use crate::ops::{Batch, Layer as _};
+use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
-use crate::program::{Numerics, Program, Step, TrainOptions, compile_eval, compile_train};
-use crate::spec::{Data, Experiment, Suite};
+use crate::program::{Numerics, Program, TrainOptions, compile_eval, compile_train};
+use crate::spec::{Data, Experiment, Optimizer, Suite};
 use crate::train::optimizer;
 
 /// Of every member, by name; its seeds cost the same.
@@ -164,7 +167,7 @@ impl Plan {
     pub fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
         let own = || EngineKind::of(experiment.train.precision, target.device);
         let engine = target.engine.unwrap_or_else(own);
-        let numerics = engine.numerics();
+        let style = (engine.numerics(), target.device);
         let graph = Graph::build(experiment, square(experiment.train.clips.size))?;
         let evaluation_graph = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
         let on_card = |card| {
@@ -186,9 +189,9 @@ impl Plan {
             parameters: parameters(&graph),
             parameter_count: graph.parameter_count(),
             forward: forward(experiment, &evaluation_graph)?,
-            training: training(experiment, &graph, numerics)?,
+            training: training(experiment, &graph, style)?,
             evaluation: evaluation
-                .map(|batch| evaluate(&evaluation_graph, batch, numerics))
+                .map(|batch| evaluate(&evaluation_graph, batch, style))
                 .collect::<Result<_>>()?,
             layers: layers(&graph),
             groups: groups(experiment, &graph),
@@ -244,7 +247,11 @@ fn forward(experiment: &Experiment, graph: &Graph) -> Result<Vec<Forward>> {
     frames.into_iter().map(of).collect()
 }
 
-fn training(experiment: &Experiment, graph: &Graph, numerics: Numerics) -> Result<Training> {
+fn training(
+    experiment: &Experiment,
+    graph: &Graph,
+    (numerics, device): (Numerics, Device),
+) -> Result<Training> {
     let batch = experiment.train.batch;
     let segments = every_branch(graph, batch);
     let program = compile_train(
@@ -255,6 +262,7 @@ fn training(experiment: &Experiment, graph: &Graph, numerics: Numerics) -> Resul
         numerics,
     )?;
     let frames = program.batch.frames;
+    let plan = cpu::plan::plan(&program)?;
     let clips = training_clips(&experiment.data);
     Ok(Training {
         batch,
@@ -263,17 +271,22 @@ fn training(experiment: &Experiment, graph: &Graph, numerics: Numerics) -> Resul
         steps_per_epoch: clips.map(|clips| steps_per_epoch(clips, batch)),
         epochs: experiment.train.epochs,
         state_bytes: 3 * graph.parameter_count() * size_of::<f32>(),
-        memory: memory(&program),
-        steps: steps(&program),
+        memory: memory(&plan),
+        steps: steps(&program, &plan, device)?,
     })
 }
 
-fn evaluate(graph: &Graph, batch: EvalShape, numerics: Numerics) -> Result<Evaluation> {
+fn evaluate(
+    graph: &Graph,
+    batch: EvalShape,
+    (numerics, device): (Numerics, Device),
+) -> Result<Evaluation> {
     let program = compile_eval(graph, &[batch.segment(graph)], &[], numerics)?;
+    let plan = cpu::plan::plan(&program)?;
     Ok(Evaluation {
         batch,
-        memory: memory(&program),
-        steps: steps(&program),
+        memory: memory(&plan),
+        steps: steps(&program, &plan, device)?,
     })
 }
 
@@ -315,12 +328,21 @@ impl Display for EvalShape {
     }
 }
 
-fn steps(program: &Program) -> Vec<Fused> {
-    let fused = |step: &Step| Fused {
-        step: format!("{}: {}", step.name, step.op.kind()),
-        cost: program.cost(step),
-    };
-    program.steps().map(fused).collect()
+/// What the device makes of the program's steps. `cpu`: the CPU's plan of it.
+fn steps(program: &Program, cpu: &cpu::plan::CpuPlan, device: Device) -> Result<Vec<Fused>> {
+    fn fused<K>(task: &Task<K>) -> Fused {
+        Fused {
+            step: format!("{}: {}", task.name, task.kind),
+            cost: task.cost,
+        }
+    }
+    Ok(match device {
+        Device::Cpu => cpu.tasks().map(fused).collect(),
+        Device::Cuda(_) => {
+            let planned = cuda::plan::DevicePlan::of(program)?;
+            planned.plan.tasks().map(fused).collect()
+        }
+    })
 }
 
 /// Clips of the training split as far as the experiment says.
@@ -341,10 +363,10 @@ fn validation_clips(data: &Data) -> Option<usize> {
     }
 }
 
-fn memory(program: &Program) -> Memory {
+fn memory(plan: &cpu::plan::CpuPlan) -> Memory {
     Memory {
-        arena_bytes: program.memory(0),
-        scratch_bytes_per_thread: program.memory(1) - program.memory(0),
+        arena_bytes: plan.arena * size_of::<f32>(),
+        scratch_bytes_per_thread: cpu::plan::scratch(plan) * size_of::<f32>(),
     }
 }
 
@@ -357,23 +379,24 @@ fn layers(graph: &Graph) -> Vec<Layer> {
             op: node.op.name(),
             output: node.shape.to_string(),
             parameters: params.map(|param| graph.params[param].count()).sum(),
-            multiply_adds: graph.multiply_adds(id),
+            multiply_adds: graph.multiply_adds(id, 1),
         }
     };
     (0..graph.nodes.len()).map(of).collect()
 }
 
 fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
-    let sgd = &experiment.optimizer;
-    let of = |param: &Param| {
+    let Optimizer::Sgd(sgd) = &experiment.optimizer;
+    let trained = graph.trained(experiment.train.frozen_norms);
+    let of = |(param, trained): (&Param, bool)| {
         let group = optimizer::group(&sgd.groups, param.kind);
         GroupOf {
             parameter: param.name.clone(),
             kind: param.kind.name(),
-            frozen: optimizer::is_frozen(param, experiment.train.frozen_norms),
+            frozen: !trained,
             rate: sgd.lr * group.lr,
             decay: sgd.weight_decay * group.decay,
         }
     };
-    graph.params.iter().map(of).collect()
+    graph.params.iter().zip(trained).map(of).collect()
 }

@@ -1,67 +1,99 @@
-//! Graph → fused steps over planned buffers, forward and backward.
+//! Graph → the steps of one shape of batch, forward and backward.
 //!
-//! [`compile_train`] and [`compile_eval`] read top-down: the graph is lowered one node to one step, named passes fuse
-//! steps, the backward steps are derived from the fused forward steps, and every buffer gets its place in one arena.
-//! Nothing here touches a value: a program can be planned for batches that no machine could hold.
+//! [`compile_train`] and [`compile_eval`] read top-down: every node is lowered to its plain steps, the backward steps are derived
+//! from those, and then named patterns over both are fused ([`fuse`]), each of which can be left out. The program says what is
+//! computed, not how: every device makes its own plan of it (`exec::cpu::plan`, `exec::cuda`).
+//! Nothing here touches a value: a program can be made for batches that no machine could hold.
 
 pub mod batch;
-pub mod step;
-pub mod tiling;
-pub mod blocks;
 pub mod cost;
 pub mod lower;
-pub mod passes;
 pub mod differentiate;
-pub mod arena;
+pub mod dtypes;
+pub mod fuse;
 pub mod verify;
 
-pub use batch::{Batch, Segment, TrainOptions};
-pub use step::{
-    Algorithm, BufferId, ConvGeometry, Element, Mask, Norm, Numerics, Op, PixelShape, Step,
-};
+pub use batch::TrainOptions;
+pub use fuse::{Fusion, Fusions};
 
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
+pub use crate::ops::{Batch, Buffer, BufferId, Dtype, Segment, Step};
 
-/// A range of the arena while it is alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Buffer {
-    pub name: String,
-    /// Values.
-    pub len: usize,
-    pub element: Element,
-    /// Where it starts in the arena, in words; set by [`arena::plan`].
-    pub offset: usize,
+/// What a program computes in: the dtype of its activations, and the order in which products are summed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Numerics {
+    #[default]
+    Float32,
+    /// bf16, sums two terms at a time.
+    Bf16,
+    /// bf16, sums 32 terms at a time, as AMX takes them.
+    Bf16Amx,
 }
 
-impl Buffer {
-    /// Words of 32 bits that it takes in the arena.
-    pub fn words(&self) -> usize {
-        self.bytes().div_ceil(size_of::<f32>())
+impl Numerics {
+    /// Of activations, their gradients and packed weights.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::Float32 => Dtype::Float32,
+            Self::Bf16 | Self::Bf16Amx => Dtype::Bf16,
+        }
     }
+}
 
-    pub fn bytes(&self) -> usize {
-        self.len * self.element.size()
+/// How a program is made, besides what it computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    pub numerics: Numerics,
+    pub fusions: Fusions,
+}
+
+impl From<Numerics> for Style {
+    /// With every fusion.
+    fn from(numerics: Numerics) -> Self {
+        Self {
+            numerics,
+            fusions: Fusions::ALL,
+        }
     }
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward and backward; norms take the statistics of the batch.
+    Training,
+    /// Forward with running statistics; parameters change rarely, so that a device may prepare what depends on them alone.
+    Evaluation,
+    /// Forward with the statistics of the batch.
+    Statistics,
 }
 
 /// Steps over buffers for one shape of batch.
 #[derive(Debug, Clone)]
 pub struct Program {
     pub batch: Batch,
+    pub purpose: Purpose,
+    pub numerics: Numerics,
     pub buffers: Vec<Buffer>,
-    /// Evaluation: what depends on parameters and running statistics alone, done once for all passes.
-    pub prepare: Vec<Step>,
     pub forward: Vec<Step>,
     pub backward: Vec<Step>,
     pub input: BufferId,
     pub logits: BufferId,
-    /// Nodes whose outputs stay readable after a pass: no pass fuses them away and nothing reuses their place.
+    /// Nodes whose outputs stay readable after a pass: no fusion removes them and nothing reuses their memory.
     pub observed: Vec<(NodeId, BufferId)>,
-    /// Where the gradient of the logits is put before the backward steps; `None` in evaluation.
+    /// Where the gradient of the logits is put before the backward steps; `None` without a backward pass.
     pub d_logits: Option<BufferId>,
-    /// Length of the arena in words of 32 bits.
-    pub arena: usize,
+    /// Name and shape of every parameter of the graph, and whether training changes it.
+    pub params: Vec<Parameter>,
+}
+
+/// A parameter as a program sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub trained: bool,
 }
 
 /// The program of a training step. `observed`: nodes whose outputs somebody will look at.
@@ -70,16 +102,14 @@ pub fn compile_train(
     segments: &[Segment],
     options: &TrainOptions,
     observed: &[NodeId],
-    numerics: Numerics,
+    style: impl Into<Style>,
 ) -> Result<Program> {
+    let style = style.into();
     let batch = Batch::train(graph, segments, options)?;
     let mut program = lower::train(graph, batch, options, observed);
-    passes::fuse_norm_with_sum_and_relu(&mut program);
-    passes::fuse_shift_with_alteration(&mut program);
-    passes::compute_in(numerics, &mut program)?;
-    differentiate::differentiate(&mut program);
-    passes::recompute_cheap_values(&mut program);
-    arena::plan(&mut program);
+    dtypes::assign(style.numerics, &mut program);
+    differentiate::differentiate(&mut program)?;
+    fuse::training(style, &mut program);
     program.verify()?;
     Ok(program)
 }
@@ -89,31 +119,32 @@ pub fn compile_eval(
     graph: &Graph,
     segments: &[Segment],
     observed: &[NodeId],
-    numerics: Numerics,
+    style: impl Into<Style>,
 ) -> Result<Program> {
+    let style = style.into();
     let batch = Batch::eval(graph, segments)?;
     let mut program = lower::eval(graph, batch, observed);
-    passes::fuse_norm_with_sum_and_relu(&mut program);
-    passes::fuse_shift_with_alteration(&mut program);
-    passes::fold_norm_into_conv(&mut program);
-    passes::fold_shift_and_alteration_into_conv(numerics, &mut program);
-    passes::compute_in(numerics, &mut program)?;
-    passes::remove_unread(&mut program);
-    passes::prepare_weights(&mut program);
-    arena::plan(&mut program);
+    dtypes::assign(style.numerics, &mut program);
+    fuse::evaluation(style, &mut program);
     program.verify()?;
     Ok(program)
 }
 
 /// The program of a forward pass without a backward pass whose norms take the statistics of the batch.
-pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program> {
+pub fn compile_statistics(
+    graph: &Graph,
+    segments: &[Segment],
+    fusions: Fusions,
+) -> Result<Program> {
     let options = &TrainOptions::BATCH_STATISTICS;
     let batch = Batch::train(graph, segments, options)?;
     let mut program = lower::train(graph, batch, options, &[]);
-    passes::fuse_norm_with_sum_and_relu(&mut program);
-    passes::fuse_shift_with_alteration(&mut program);
-    passes::compute_in(Numerics::Float32, &mut program)?;
-    arena::plan(&mut program);
+    program.purpose = Purpose::Statistics;
+    let style = Style {
+        numerics: Numerics::Float32,
+        fusions,
+    };
+    fuse::training(style, &mut program);
     program.verify()?;
     Ok(program)
 }
@@ -121,8 +152,7 @@ pub fn compile_statistics(graph: &Graph, segments: &[Segment]) -> Result<Program
 impl Program {
     /// All steps in the order in which they run.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        let passes = self.forward.iter().chain(&self.backward);
-        self.prepare.iter().chain(passes)
+        self.forward.iter().chain(&self.backward)
     }
 
     /// Whether somebody reads the buffer after the pass: it may neither be fused away nor overwritten.
@@ -130,34 +160,13 @@ impl Program {
         id == self.logits || self.observed.iter().any(|&(_, buffer)| buffer == id)
     }
 
-    /// A new buffer without a place.
-    pub(crate) fn buffer(&mut self, name: impl Into<String>, len: usize) -> BufferId {
-        self.buffers.push(Buffer {
-            name: name.into(),
-            len,
-            element: Element::Float32,
-            offset: 0,
-        });
-        self.buffers.len() - 1
-    }
-
     /// A new buffer for values like those of another.
-    pub(crate) fn buffer_like(&mut self, name: impl Into<String>, other: BufferId) -> BufferId {
-        let id = self.buffer(name, self.buffers[other].len);
-        self.buffers[id].element = self.buffers[other].element;
-        id
-    }
-
-    /// Words of scratch memory that each thread needs.
-    pub fn scratch(&self) -> usize {
-        self.steps()
-            .map(|step| step.op.scratch())
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// Bytes that an engine with `threads` threads holds for this program.
-    pub fn memory(&self, threads: usize) -> usize {
-        (self.arena + threads * self.scratch()) * size_of::<f32>()
+    pub(crate) fn buffer_like(&mut self, name: String, other: BufferId) -> BufferId {
+        let like = Buffer {
+            name,
+            ..self.buffers[other].clone()
+        };
+        self.buffers.push(like);
+        self.buffers.len() - 1
     }
 }

@@ -9,7 +9,7 @@ use super::provenance::{Build, Machine};
 use crate::base::{Error, Kind, Result};
 use crate::data::Dataset;
 use crate::data::dataset::Pinned;
-use crate::exec::{Arithmetic, EngineKind};
+use crate::exec::{Arithmetic, EngineKind, Fusions};
 use crate::spec::{Experiment, Precision};
 
 /// Version of the run folder's format.
@@ -25,6 +25,9 @@ pub struct Manifest {
     /// SHA-256 of the model file that step 0 starts from.
     pub initial_weights: String,
     pub engine: EngineKind,
+    /// Of the engine's programs.
+    #[serde(default, skip_serializing_if = "Fusions::is_all")]
+    pub fusions: Fusions,
     pub precision: PrecisionUsed,
     pub steps_per_epoch: u64,
     pub steps: u64,
@@ -132,9 +135,27 @@ impl Manifest {
         self.data.pins == Pins::Unpinned
     }
 
-    /// Refuses an engine other than the one that the run began with, if one is asked for.
-    pub fn check_engine(&self, asked: Option<EngineKind>) -> Result<()> {
-        let Some(found) = asked.filter(|&asked| asked != self.engine) else {
+    /// What the run's bits depend on besides its experiment.
+    pub fn computation(&self) -> (EngineKind, Fusions) {
+        (self.engine, self.fusions)
+    }
+
+    /// Refuses an engine or fusions other than those that the run began with, if some are asked for.
+    pub fn check_computation(
+        &self,
+        engine: Option<EngineKind>,
+        fusions: Option<Fusions>,
+    ) -> Result<()> {
+        if let Some(found) = fusions.filter(|&asked| asked != self.fusions) {
+            let expected = self.fusions;
+            let message = format!(
+                "the run was computed with `--fuse {expected}`, and `{found}` is asked for"
+            );
+            return Err(Error::new(Kind::Run, message).hint(
+                "fusions differ in the last bits: leave `--fuse` out, or start again in another folder with --out",
+            ));
+        }
+        let Some(found) = engine.filter(|&asked| asked != self.engine) else {
             return Ok(());
         };
         let (expected, found) = (self.engine.name(), found.name());

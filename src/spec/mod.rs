@@ -1,34 +1,41 @@
-//! RON text → raw types that mirror the file → the resolved [`Experiment`] or [`suite::Suite`].
+//! RON text → the resolved [`Experiment`] or [`suite::Suite`].
 //!
+//! What may stand in an experiment is declared in [`experiment`], each setting once: see [`setting`].
 //! After resolving nobody reads the file again: every later stage takes what was resolved.
 
 mod decode;
 mod diff;
 mod excerpt;
 pub mod experiment;
+mod legal;
 mod lexer;
 pub mod network;
 mod parser;
 mod place;
-mod raw;
 mod report;
 mod resolve;
 mod rules;
 mod schema;
+pub mod setting;
+mod stage;
 pub mod suite;
 mod summary;
 mod syntax;
 
 use std::path::{Path, PathBuf};
 
+use ::ron::{Options, extensions::Extensions, ser::PrettyConfig};
+
 pub use diff::{Difference, diff, fields, table, values};
 pub use experiment::*;
-pub use schema::{schema, suite_schema};
+pub use schema::{language, schema, suite_language, suite_schema};
+pub use stage::Stage;
 pub use suite::{LoadedSuite, Suite};
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use decode::Decoder;
 use report::{Mistake, Source};
+use syntax::Node;
 
 /// An experiment that was read from a file and has no mistake.
 #[derive(Debug, Clone)]
@@ -104,17 +111,22 @@ pub fn parse(name: &str, text: &str) -> Result<(Experiment, Vec<String>)> {
 /// The experiment in a text with its warnings, or every mistake.
 fn read(text: &str) -> Result<(Experiment, Vec<Mistake>), Vec<Mistake>> {
     let (node, syntax) = parser::parse(text);
-    let mut decoder = Decoder::after(syntax);
-    let raw: raw::Experiment = decoder.value(&node);
-    let experiment = resolve::resolve(raw);
-    let findings = rules::verify(&experiment);
-    let mut mistakes = place::all(&findings.mistakes, &decoder);
-    let warnings = place::all(&findings.warnings, &decoder);
-    mistakes.splice(..0, decoder.mistakes);
+    let decoder = Decoder::after(syntax);
+    let (experiment, mistakes, warnings) = experiment(&node, decoder);
     match mistakes.is_empty() {
         true => Ok((experiment, warnings)),
         false => Err(mistakes),
     }
+}
+
+/// The experiment of a tree, with its mistakes and warnings; a stand-in where something is a mistake.
+fn experiment(node: &Node, mut decoder: Decoder) -> (Experiment, Vec<Mistake>, Vec<Mistake>) {
+    let experiment = resolve::resolve(decoder.value(node), &decoder);
+    let findings = rules::verify(&experiment);
+    let mut mistakes = place::all(&findings.mistakes, &decoder);
+    let warnings = place::all(&findings.warnings, &decoder);
+    mistakes.splice(..0, decoder.mistakes);
+    (experiment, mistakes, warnings)
 }
 
 impl Experiment {
@@ -131,16 +143,22 @@ impl Experiment {
 
 /// RON with every field spelled out in a fixed order.
 fn canonical(value: &impl serde::Serialize) -> String {
-    use ron::{Options, extensions::Extensions, ser::PrettyConfig};
+    ron(
+        value,
+        PrettyConfig::new().compact_arrays(true).new_line("\n"),
+    ) + "\n"
+}
+
+/// RON in one line.
+fn compact(value: &impl serde::Serialize) -> String {
+    let line = PrettyConfig::new();
+    ron(value, line.compact_arrays(true).compact_structs(true))
+}
+
+fn ron(value: &impl serde::Serialize, pretty: PrettyConfig) -> String {
     let language = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
-    let pretty = PrettyConfig::new()
-        .struct_names(true)
-        .compact_arrays(true)
-        .new_line("\n")
-        .extensions(language);
     Options::default()
         .with_default_extension(language)
-        .to_string_pretty(value, pretty)
-        .map(|text| text + "\n")
+        .to_string_pretty(value, pretty.struct_names(true).extensions(language))
         .expect("RON has a form for every number, text, list and struct")
 }

@@ -7,9 +7,9 @@ use super::*;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     pub method: Method,
-    pub backbone: Backbone,
+    pub model: Model,
     pub classes: usize,
-    /// Height and width of a frame.
+    /// Side of the frames in the experiment.
     pub size: usize,
     pub training: Option<Training>,
 }
@@ -28,20 +28,39 @@ pub const NORMALIZE: Normalize = Normalize {
     std: [0.229, 0.224, 0.225],
 };
 
-/// TSM with shift divisor 8, the official parameter groups, a constant rate and no dropout.
+/// TSM with shift divisor 8 and no dropout.
+pub fn tsm(backbone: Backbone) -> Model {
+    Model::Tsm(Tsm {
+        backbone,
+        shift: Shift {
+            div: 8,
+            place: ShiftPlace::ResidualInput,
+        },
+        dropout: 0.0,
+        init: Init::Random,
+    })
+}
+
+/// TEA on Res2Net-50 26w4s, without dropout.
+pub fn tea() -> Model {
+    Model::Tea(Tea {
+        backbone: Res2Net {
+            blocks: [3, 4, 6, 3],
+            planes: 64,
+            width: 26,
+            scale: 4,
+        },
+        dropout: 0.0,
+        init: Init::Random,
+    })
+}
+
+/// The official parameter groups, a constant rate and no dropout.
 pub fn experiment(network: &Network) -> Experiment {
     Experiment {
         name: "golden".to_owned(),
         seed: 0,
-        model: Model {
-            backbone: network.backbone.clone(),
-            shift: Shift {
-                div: 8,
-                place: ShiftPlace::ResidualInput,
-            },
-            dropout: 0.0,
-            init: Init::Random,
-        },
+        model: network.model.clone(),
         method: network.method.clone(),
         data: Data::SomethingV2(SomethingV2 {
             root: "golden".to_owned(),
@@ -68,12 +87,12 @@ pub fn experiment(network: &Network) -> Experiment {
     }
 }
 
-/// A person's experiment as a case runs it: its network, objective and optimiser, at pictures of `size`. There is no
+/// A person's experiment as a case runs it: its network, objective and optimiser, at images of `size`. There is no
 /// dropout, for nobody else's random numbers can be repeated; the rate is constant, for a case has no epochs; and the
 /// case says which weights and inputs there are.
 pub fn held_still(mut experiment: Experiment, size: usize) -> Experiment {
-    experiment.model.dropout = 0.0;
-    experiment.model.init = Init::Random;
+    *experiment.model.dropout_mut() = 0.0;
+    *experiment.model.init_mut() = Init::Random;
     experiment.schedule = constant_rate();
     experiment.train.clips.size = size;
     experiment.eval.crops = Crops::One;
@@ -114,9 +133,9 @@ fn train(network: &Network) -> Train {
     }
 }
 
-fn sgd(training: Option<&Training>) -> Sgd {
-    let group = |lr, decay| Group { lr, decay };
-    Sgd {
+fn sgd(training: Option<&Training>) -> Optimizer {
+    let group = Group::new;
+    Optimizer::Sgd(Sgd {
         lr: training.map_or(0.0, |t| t.lr),
         momentum: training.map_or(0.0, |t| t.momentum),
         weight_decay: training.map_or(0.0, |t| t.weight_decay),
@@ -132,5 +151,5 @@ fn sgd(training: Option<&Training>) -> Sgd {
             classifier_weight: group(5.0, 1.0),
             classifier_bias: group(10.0, 0.0),
         },
-    }
+    })
 }

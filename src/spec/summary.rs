@@ -34,6 +34,27 @@ impl Method {
 
 impl Model {
     fn summary(&self) -> String {
+        match self {
+            Model::Tsm(tsm) => tsm.summary(),
+            Model::Tea(tea) => tea.backbone.summary(),
+        }
+    }
+}
+
+impl Res2Net {
+    fn summary(&self) -> String {
+        format!(
+            "TEA on a Res2Net of {} blocks, {}w{}s, {} planes",
+            self.blocks.iter().sum::<usize>(),
+            self.width,
+            self.scale,
+            self.planes
+        )
+    }
+}
+
+impl Tsm {
+    fn summary(&self) -> String {
         let kind = match self.shift.place {
             ShiftPlace::Nowhere => "TSN",
             _ => "TSM",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::{Error, Kind, Result};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
-use crate::exec::{Device, EngineKind, Executor};
+use crate::exec::{Device, EngineKind, Executor, Fusions};
 
 /// What computes and what loads.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct MachineChoice {
     /// What computes the model, instead of the run's own engine.
     pub engine: Option<EngineKind>,
     pub device: DeviceChoice,
+    /// Those of the compiled engine's programs, instead of the run's own.
+    pub fusions: Option<Fusions>,
     /// Threads of the compiled engine on the CPU; 0: one for each core.
     pub threads: usize,
     /// Threads that decode and transform videos; 0: one for each core.
@@ -28,13 +30,14 @@ pub struct DeviceChoice {
 }
 
 impl MachineChoice {
-    /// `own`: the engine if none is asked for.
-    pub fn executor(&self, own: EngineKind) -> Result<Executor> {
-        let engine = self.engine.unwrap_or(own);
+    /// `own`: engine and fusions where none are asked for.
+    pub fn executor(&self, own: (EngineKind, Fusions)) -> Result<Executor> {
+        let engine = self.engine.unwrap_or(own.0);
         Ok(Executor {
             engine,
             device: self.device.open(engine)?,
             threads: thread_count(self.threads),
+            fusions: self.fusions.unwrap_or(own.1),
         })
     }
 }

@@ -53,7 +53,7 @@ impl DataLocation {
 pub fn model(folder: &Folder, experiment: &Experiment, executor: Executor) -> Result<(Model, u64)> {
     // The weights come from the checkpoint: those that the training began with need not be there any more.
     let mut experiment = experiment.clone();
-    experiment.model.init = Init::Random;
+    *experiment.model.init_mut() = Init::Random;
     let mut model = Model::new(&experiment, folder.path(), executor)?;
     let step = checkpoint::load_model(folder, &mut model)?;
     Ok((model, step))

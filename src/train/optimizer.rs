@@ -15,10 +15,10 @@
 
 use crate::base::Result;
 use crate::exec::{Momentum, Rates, Update};
-use crate::graph::{Param, ParamKind};
+use crate::graph::ParamKind;
 use crate::model::{Model, state};
 use crate::run::optimizer_state::{self, OptimizerState};
-use crate::spec::{Experiment, FrozenNorms, Group, Groups, Precision};
+use crate::spec::{self, Experiment, Group, Groups, Precision};
 
 pub struct Optimizer {
     momentum: f32,
@@ -64,16 +64,6 @@ pub fn group(groups: &Groups, kind: ParamKind) -> Group {
     }
 }
 
-/// Whether training leaves a parameter alone. The first norm is the stem's, of whichever branch.
-pub fn is_frozen(param: &Param, frozen: FrozenNorms) -> bool {
-    let is_norm = matches!(param.kind, ParamKind::NormWeight | ParamKind::NormBias);
-    match frozen {
-        FrozenNorms::Off => false,
-        FrozenNorms::AllButFirst => is_norm && !param.name.starts_with("base_model.bn1"),
-        FrozenNorms::All => is_norm,
-    }
-}
-
 impl Slot {
     /// The name of its momentum in the state.
     fn tensor(&self) -> String {
@@ -90,20 +80,21 @@ impl Slot {
 
 impl Optimizer {
     pub fn new(model: &Model, experiment: &Experiment) -> Result<Self> {
-        let sgd = &experiment.optimizer;
+        let spec::Optimizer::Sgd(sgd) = &experiment.optimizer;
         let mixed = experiment.train.precision == Precision::Mixed;
-        let slots = model.graph().params.iter().map(|param| {
+        let graph = model.graph();
+        let trained = graph.trained(experiment.train.frozen_norms);
+        let slots = graph.params.iter().zip(&trained).map(|(param, &trained)| {
             let group = group(&sgd.groups, param.kind);
             Slot {
                 name: param.name.clone(),
                 shape: param.shape.clone(),
                 rate: group.lr,
                 decay: (sgd.weight_decay * group.decay) as f32,
-                frozen: is_frozen(param, experiment.train.frozen_norms),
+                frozen: !trained,
             }
         });
         let slots: Vec<Slot> = slots.collect();
-        let trained: Vec<bool> = slots.iter().map(|slot| !slot.frozen).collect();
         Ok(Self {
             momentum: sgd.momentum as f32,
             clip: sgd
@@ -220,18 +211,18 @@ mod tests {
     use super::*;
     use crate::exec::{Executor, Weights};
     use crate::graph::Graph;
-    use crate::spec::network::{Network, Training, experiment};
-    use crate::spec::{Backbone, Block, Clip, Method, ResNet, Stem};
+    use crate::spec::network::{self, Network, Training, experiment};
+    use crate::spec::{Backbone, Block, Clip, FrozenNorms, Method, ResNet, Stem};
 
     fn small() -> Experiment {
         experiment(&Network {
             method: Method::Vanilla { frames: 4 },
-            backbone: Backbone::ResNet(ResNet {
+            model: network::tsm(Backbone::ResNet(ResNet {
                 block: Block::Basic,
                 blocks: vec![1],
                 width: 8,
                 stem: Stem::Small,
-            }),
+            })),
             classes: 2,
             size: 8,
             training: Some(Training {
@@ -325,7 +316,8 @@ mod tests {
     #[test]
     fn clipping_scales_to_the_norm() {
         let mut experiment = small();
-        experiment.optimizer.clip = Some(Clip {
+        let spec::Optimizer::Sgd(sgd) = &mut experiment.optimizer;
+        sgd.clip = Some(Clip {
             norm: 2.0,
             under_mixed: false,
         });
@@ -363,15 +355,19 @@ mod tests {
             let norm = bench.step(&filled(&bench.graph, 0.5), 0.1);
             assert_close(bench.first("base_model.bn1.bias"), first);
             assert_close(bench.first("base_model.layer1.0.bn1.weight"), block);
-            let trained = bench.graph.params.iter().filter(|p| !is_frozen(p, frozen));
+            let params = bench.graph.params.iter().zip(bench.graph.trained(frozen));
+            let trained = params
+                .filter(|(_, trained)| *trained)
+                .map(|(param, _)| param);
+            let trained: Vec<_> = trained.collect();
             let count: usize = trained
-                .clone()
+                .iter()
                 .map(|p| p.shape.iter().product::<usize>())
                 .sum();
             assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
             assert_eq!(
                 bench.optimizer.state().unwrap().tensors.len(),
-                trained.count()
+                trained.len()
             );
         }
     }

@@ -33,7 +33,7 @@ pub fn rate(experiment: &Experiment, steps_per_epoch: u64, step: u64) -> f64 {
             experiment.train.epochs as f64,
         ),
     };
-    experiment.optimizer.lr * factor
+    experiment.optimizer.lr() * factor
 }
 
 fn shape(shape: &ScheduleShape, epoch: f64, warmup: f64, epochs: f64) -> f64 {
@@ -55,14 +55,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::spec::network::{Network, Training, experiment};
+    use crate::spec::network::{self, Network, Training, experiment};
     use crate::spec::{Backbone, Method, Schedule, Warmup};
 
     /// Ten epochs at the rate 0.1.
     fn scheduled(shape: ScheduleShape, warmup: Option<Warmup>, step: ScheduleStep) -> Experiment {
         let mut experiment = experiment(&Network {
             method: Method::Vanilla { frames: 8 },
-            backbone: Backbone::ResNet18,
+            model: network::tsm(Backbone::ResNet18),
             classes: 2,
             size: 32,
             training: Some(Training {

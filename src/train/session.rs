@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
             false => begin(&job, &identity, &learner.model)?,
         };
         check_beginning(&job, &manifest)?;
-        manifest.check_engine(Some(job.executor.engine))?;
+        manifest.check_computation(Some(job.executor.engine), Some(job.executor.fusions))?;
         manifest.check_data(&DataIdentity::of(&job.dataset))?;
         let found = checkpoint::restore(&job.folder, &identity, &mut learner)?;
         let (step, mark) = match &found {
@@ -422,6 +422,7 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         data: DataIdentity::of(&job.dataset),
         initial_weights: crate::base::files::sha256(&weights),
         engine: job.executor.engine,
+        fusions: job.executor.fusions,
         precision: PrecisionUsed::new(experiment, job.executor.engine),
         steps_per_epoch: per_epoch,
         steps: per_epoch * experiment.train.epochs as u64,

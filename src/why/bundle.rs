@@ -1,6 +1,6 @@
 //! An experiment or run against a golden bundle: with the bundle's weights and inputs, held to what the bundle expects.
 //!
-//! The experiment is held still as a case's own is: no dropout, a constant rate, the case's pictures.
+//! The experiment is held still as a case's own is: no dropout, a constant rate, the case's images.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub fn walk(side: &Side, path: &Path, executor: Executor) -> Result<Report> {
     let name = format!("{} (golden bundle {})", path.shown(), case.name);
     let mut walk = Walk::new(Report::new(side.describe(), name));
     let held = Pair::new(
-        held_still(side.experiment.clone(), case.size),
+        held_still(side.experiment.clone(), case.input.0),
         case.experiment.clone(),
     );
     let fields = fields(&held, case);
@@ -45,9 +45,11 @@ fn stages(
         "network, objective and optimizer, as far as the case names them".to_owned()
     });
     walk.note(Stage::Experiment, experiment)?;
-    let size = bundle.case.size;
-    let graphs = held.as_ref().map(|e| Graph::build(e, (size, size)));
-    walk.note(Stage::InitialWeights, parameters(&graphs.both()?))?;
+    let graphs = Pair::new(
+        Graph::build(&held.a, bundle.case.input)?,
+        bundle.case.graph()?,
+    );
+    walk.note(Stage::InitialWeights, parameters(&graphs))?;
     let bundle = bundle.with_experiment(held.a.clone());
     let computed =
         bundle.and_then(|bundle| bundle.compare(&bundle.compute(executor)?, executor.engine));

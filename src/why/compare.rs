@@ -31,7 +31,7 @@ pub struct Tolerance {
 impl Tolerance {
     /// One engine on one device gives the same bits, two give nearly the same values.
     pub fn between(executors: Pair<Executor>) -> Self {
-        let sides = executors.map(|executor| (executor.engine, executor.device));
+        let sides = executors.map(|executor| (executor.engine, executor.device, executor.fusions));
         if sides.a == sides.b {
             return Self {
                 activations: Measure::Bits,

@@ -76,7 +76,7 @@ fn circumstances(sides: &Pair<Side>, options: &Options<'_>) -> Outcome {
     }
 }
 
-fn made_by(runs: Pair<&Run>) -> [(&'static str, Pair<String>); 4] {
+fn made_by(runs: Pair<&Run>) -> [(&'static str, Pair<String>); 5] {
     let manifests = runs.map(|run| &run.manifest);
     let precision = |manifest: &Manifest| {
         let used = &manifest.precision;
@@ -96,6 +96,7 @@ fn made_by(runs: Pair<&Run>) -> [(&'static str, Pair<String>); 4] {
     };
     [
         ("engine", manifests.map(|m| m.engine.name().to_owned())),
+        ("fusions", manifests.map(|m| m.fusions.to_string())),
         ("precision", manifests.map(precision)),
         ("builds", manifests.map(builds)),
         ("machines", manifests.map(machines)),

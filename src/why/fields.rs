@@ -1,9 +1,9 @@
-//! The fields of the language by where they act first, and the differences that have names.
+//! The differences that have names, and what the fields of two experiments explain. Where a field acts first, and which
+//! difference it is, stands at its declaration in [`crate::spec::experiment`].
 
 use serde::Serialize;
 
-use super::stage::Stage;
-use crate::spec::Difference;
+use crate::spec::{Difference, Stage, setting};
 
 /// A difference between the paper, the official code and people's reproductions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,129 +69,14 @@ pub const NAMED: [Named; 10] = [
     },
 ];
 
-/// What the language's fields do.
-struct Field {
-    /// A field or the beginning of its path.
-    path: &'static str,
-    /// The first stage whose values it can change; `None`: no computed value depends on it.
-    acts_on: Option<Stage>,
-    /// Subject of the named difference.
-    named: Option<&'static str>,
-}
-
-const fn field(path: &'static str, stage: Stage) -> Field {
-    Field {
-        path,
-        acts_on: Some(stage),
-        named: None,
-    }
-}
-
-const fn named(path: &'static str, stage: Stage, subject: &'static str) -> Field {
-    Field {
-        path,
-        acts_on: Some(stage),
-        named: Some(subject),
-    }
-}
-
-const fn idle(path: &'static str) -> Field {
-    Field {
-        path,
-        acts_on: None,
-        named: None,
-    }
-}
-
-/// Of several that fit, the longest counts.
-const FIELDS: [Field; 40] = [
-    idle("name"),
-    field("seed", Stage::SampleOrder),
-    field("model", Stage::InitialWeights),
-    field("model.shift.div", Stage::Activations),
-    named(
-        "model.shift.place",
-        Stage::Activations,
-        "place of the shift",
-    ),
-    field("model.dropout", Stage::Activations),
-    field("method", Stage::FrameIndices),
-    field("method.lambda", Stage::Loss),
-    named(
-        "method.alteration",
-        Stage::InitialWeights,
-        "alteration's initial weights",
-    ),
-    field("method.norms", Stage::InitialWeights),
-    named(
-        "method.distillation",
-        Stage::Loss,
-        "direction of the divergence",
-    ),
-    named(
-        "method.shift_segments",
-        Stage::Activations,
-        "shift in training",
-    ),
-    field("data", Stage::Data),
-    field("train.epochs", Stage::Schedule),
-    named("train.batch", Stage::SampleOrder, "schedule and batch"),
-    field("train.precision", Stage::Activations),
-    named("train.norm_clips", Stage::Activations, "schedule and batch"),
-    field("train.frozen_norms", Stage::Activations),
-    named(
-        "train.clips.sampling",
-        Stage::FrameIndices,
-        "frames in training",
-    ),
-    named(
-        "train.clips.branches",
-        Stage::FrameIndices,
-        "frames of the branches",
-    ),
-    field("train.clips.short_videos", Stage::FrameIndices),
-    field("train.clips.crop", Stage::Augmentation),
-    field("train.clips.flip", Stage::Augmentation),
-    field("train.clips.size", Stage::Augmentation),
-    field("train.clips.normalize", Stage::Activations),
-    field("optimizer", Stage::Optimizer),
-    field("optimizer.lr", Stage::Optimizer),
-    named("optimizer.clip", Stage::Optimizer, "gradient clipping"),
-    named("optimizer.groups", Stage::Optimizer, "learning rates"),
-    named("schedule", Stage::Schedule, "schedule and batch"),
-    named("schedule.warmup", Stage::Optimizer, "schedule and batch"),
-    field("eval.frames", Stage::EvaluationFrames),
-    field("eval.sampling", Stage::EvaluationFrames),
-    named(
-        "eval.short_videos",
-        Stage::EvaluationFrames,
-        "short videos in evaluation",
-    ),
-    field("eval.crops", Stage::EvaluationPixels),
-    field("eval.short_side", Stage::EvaluationPixels),
-    field("eval.size", Stage::EvaluationPixels),
-    field("eval.normalize", Stage::EvaluationLogits),
-    idle("eval.batch"),
-    idle("eval.every"),
-];
-
-/// The entry of a field.
-fn entry(path: &str) -> Option<&'static Field> {
-    let begins = |field: &&Field| {
-        let rest = path.strip_prefix(field.path);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    FIELDS.iter().filter(begins).max_by_key(|f| f.path.len())
-}
-
 /// The first stage whose values a field can change.
 pub fn acts_on(path: &str) -> Option<Stage> {
-    entry(path)?.acts_on
+    setting::effect(path)?.stage
 }
 
 /// The named difference of a field.
 pub fn named_difference(path: &str) -> Option<&'static Named> {
-    let subject = entry(path)?.named?;
+    let subject = setting::effect(path)?.named?;
     NAMED.iter().find(|named| named.subject == subject)
 }
 
@@ -228,49 +113,35 @@ pub fn explaining(fields: &[Difference], effect: Stage) -> Vec<&Difference> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::spec;
 
-    fn experiment(name: &str) -> spec::Experiment {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
-        spec::load(&folder.join(name)).unwrap().experiment
-    }
-
-    /// Every path of the canonical form: all differ from those of another kind of experiment, or are in both.
+    /// What holds fields and is of one kind never differs itself.
     #[test]
-    fn every_field_of_the_language_has_an_entry() {
-        let names = [
-            "ffn_tsm_sthv2.ron",
-            "ffn_tsm_sthv2_official.ron",
-            "ffn_tsm_k400_official.ron",
-            "tsm_miniature.ron",
-        ];
-        for name in names {
-            let paths = spec::fields(&experiment(name)).into_iter();
-            // What holds fields and is of one kind never differs itself.
-            for path in
-                paths.filter(|path| !["train", "train.clips", "eval"].contains(&path.as_str()))
-            {
-                assert!(entry(&path).is_some(), "{path}");
-            }
+    fn every_field_of_the_language_acts_somewhere_or_says_that_it_does_not() {
+        for path in setting::paths() {
+            let holder = ["train", "train.clips", "eval"].contains(&path.as_str());
+            assert_eq!(setting::effect(&path).is_none(), holder, "{path}");
         }
     }
 
     #[test]
     fn every_named_difference_has_a_field_and_every_name_a_sentence() {
+        let paths = setting::paths();
+        let effects = paths.iter().filter_map(|path| setting::effect(path));
+        let subjects: Vec<&str> = effects.filter_map(|effect| effect.named).collect();
         for named in NAMED {
-            let has = |field: &&Field| field.named == Some(named.subject);
-            assert!(FIELDS.iter().any(|f| has(&f)), "{}", named.subject);
+            assert!(subjects.contains(&named.subject), "{}", named.subject);
         }
-        for field in FIELDS.iter().filter(|field| field.named.is_some()) {
-            assert!(named_difference(field.path).is_some(), "{}", field.path);
+        for subject in subjects {
+            assert!(
+                NAMED.iter().any(|named| named.subject == subject),
+                "{subject}"
+            );
         }
     }
 
     #[test]
-    fn the_longest_entry_counts_and_only_whole_names() {
+    fn the_nearest_declaration_counts_and_only_whole_names() {
         assert_eq!(acts_on("optimizer.clip.norm"), Some(Stage::Optimizer));
         assert_eq!(acts_on("model.dropout"), Some(Stage::Activations));
         assert_eq!(acts_on("model.drop"), Some(Stage::InitialWeights));

@@ -21,7 +21,6 @@ mod replayed;
 pub mod report;
 mod samples;
 pub mod side;
-pub mod stage;
 
 use std::path::PathBuf;
 

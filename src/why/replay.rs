@@ -95,14 +95,14 @@ fn models(sides: &Pair<Side>, options: &Options<'_>) -> Result<Pair<Model>> {
 
 /// Where both start from the same file, which is not here: what the file does not hold, such as the alteration.
 fn without_file(sides: &Pair<Side>, options: &Options<'_>, walk: &mut Walk) -> Result<(), Halt> {
-    let inits = sides.as_ref().map(|side| &side.experiment.model.init);
+    let inits = sides.as_ref().map(|side| side.experiment.model.init());
     if inits.a != inits.b || *inits.a == Init::Random {
         return Ok(());
     }
     let random = sides.as_ref().zip(options.executors.as_ref());
     let random = random.map(|(side, executor)| {
         let mut experiment = side.experiment.clone();
-        experiment.model.init = Init::Random;
+        *experiment.model.init_mut() = Init::Random;
         let model = Model::new(&experiment, &side.base, *executor)?;
         model.state_dict()
     });

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::fields::{self, Named};
-pub use super::stage::Stage;
+pub use crate::spec::Stage;
 
 /// Where two values part.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -7,7 +7,7 @@ use super::{Options, Pair};
 use crate::base::{Error, Kind, Result, Shown};
 use crate::data::open::OpenOptions;
 use crate::data::{Dataset, pins};
-use crate::exec::EngineKind;
+use crate::exec::{EngineKind, Fusions};
 use crate::run::Folder;
 use crate::run::manifest::{DataIdentity, Manifest, Pins};
 use crate::spec::{self, Experiment};
@@ -64,6 +64,12 @@ impl Side {
     pub fn engine(&self) -> EngineKind {
         let run = self.run.as_ref();
         run.map_or(EngineKind::default(), |run| run.manifest.engine)
+    }
+
+    /// The fusions of its programs; all for an experiment.
+    pub fn fusions(&self) -> Fusions {
+        let run = self.run.as_ref();
+        run.map_or(Fusions::ALL, |run| run.manifest.fusions)
     }
 
     /// A line for a person.

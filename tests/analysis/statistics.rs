@@ -7,6 +7,7 @@ use ffn::exec::{DropoutKey, EngineKind, Executor, Input, Segment};
 use ffn::golden::{Network, Training, experiment};
 use ffn::graph::Op;
 use ffn::model::{Model, StepInput};
+use ffn::spec::network;
 use ffn::spec::*;
 use proptest::prelude::*;
 
@@ -17,12 +18,12 @@ const SIZE: usize = 16;
 fn small(method: Method) -> Experiment {
     experiment(&Network {
         method,
-        backbone: Backbone::ResNet(ResNet {
+        model: network::tsm(Backbone::ResNet(ResNet {
             block: Block::Basic,
             blocks: vec![1, 1],
             width: 8,
             stem: Stem::Small,
-        }),
+        })),
         classes: 5,
         size: SIZE,
         training: Some(Training {
@@ -73,7 +74,7 @@ fn agrees_with_a_training_step(method: Method, clips: usize, seed: u64) {
     let mut reference = model(&experiment, EngineKind::DfdxF64);
     let graph = reference.graph().clone();
     let norms = graph.nodes.iter().filter_map(|node| match &node.op {
-        Op::Norm(branches) => Some((node.inputs[0], branches.clone())),
+        Op::BatchNorm(norm) => Some((node.inputs[0], norm.branches.clone())),
         _ => None,
     });
     let norms: Vec<_> = norms.collect();

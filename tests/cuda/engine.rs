@@ -1,4 +1,4 @@
-//! The engine on an emulated card beside the CPU's: the same programs, weights and inputs, every kernel.
+//! The engine on an emulated GPU beside the CPU's: the same programs, weights and inputs.
 
 use std::rc::Rc;
 
@@ -7,13 +7,17 @@ use ffn::exec::cuda::libraries::{Search, Version};
 use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
 use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, Weights, cpu};
-use ffn::graph::{Graph, ParamKind, frame_flexible, resnet};
-use ffn::program::{Element, Numerics, Program, compile_eval, compile_statistics, compile_train};
+use ffn::graph::arch::tsm;
+use ffn::graph::{Graph, ParamKind, frame_flexible};
+use ffn::program::{
+    Dtype, Fusions, Numerics, Program, Style, compile_eval, compile_statistics, compile_train,
+};
 use ffn::spec::*;
 
 use crate::emulated::card;
 
-const SIDE: usize = 16;
+/// Images that are not square.
+const INPUT: (usize, usize) = (16, 20);
 pub const STEP: DropoutKey = DropoutKey { seed: 7, step: 3 };
 
 /// How far values may be apart, relative to the expected ones.
@@ -23,7 +27,7 @@ struct Tolerance {
     gradients: f64,
 }
 
-/// The engines round to float32 in another order, and the CPU's filters minimally: both stay within a few times 1e-6 of the
+/// The engines round to float32 in another order, and the CPU's uses Winograd's algorithm: both stay within a few times 1e-6 of the
 /// truth on these networks, sums that cancel within ten times that.
 const FLOAT32: Tolerance = Tolerance {
     values: 1e-4,
@@ -38,17 +42,17 @@ const BF16: Tolerance = Tolerance {
 };
 
 fn network(block: Block, stem: Stem, norms: Norms) -> Graph {
-    network_of(SIDE, block, stem, norms)
+    network_of(INPUT, block, stem, norms)
 }
 
-pub fn network_of(side: usize, block: Block, stem: Stem, norms: Norms) -> Graph {
+pub fn network_of(input: (usize, usize), block: Block, stem: Stem, norms: Norms) -> Graph {
     let backbone = Backbone::ResNet(ResNet {
         block,
         blocks: vec![1, 2],
         width: 8,
         stem,
     });
-    let vanilla = resnet::tsm(&resnet::Tsm {
+    let vanilla = tsm::tsm(&tsm::Tsm {
         backbone: &backbone,
         shift: &Shift {
             div: 4,
@@ -56,7 +60,7 @@ pub fn network_of(side: usize, block: Block, stem: Stem, norms: Norms) -> Graph 
         },
         classes: 5,
         frames: 4,
-        input: (side, side),
+        input,
     });
     let ffn = Ffn {
         frames: vec![2, 4],
@@ -124,8 +128,8 @@ fn pass(engine: &mut Engine, own: &Weights, graph: &Graph) -> Vec<(String, Vec<f
     let (_, mut stats) = weights(graph);
     let program = engine.program();
     let trains = program.d_logits.is_some();
-    let input = normal(1, program.buffers[program.input].len);
-    let d_logits = normal(2, program.buffers[program.logits].len);
+    let input = normal(1, program.buffers[program.input].len());
+    let d_logits = normal(2, program.buffers[program.logits].len());
     let logits = engine.forward(own, &mut stats, Input::Values(&input), STEP);
     let logits = logits.unwrap();
     let mut all = vec![("logits".to_owned(), logits.to_vec())];
@@ -211,7 +215,7 @@ fn far(
     far.collect()
 }
 
-/// The emulated card, open.
+/// The emulated GPU, open.
 pub fn gpu() -> Option<Rc<Gpu>> {
     let probe = Probe::new(&Search::new(Some(card()?)));
     assert_eq!(probe.cards.len(), 1, "{probe:?}");
@@ -231,8 +235,8 @@ fn by_kind(graph: &Graph, all: Vec<(String, Vec<f32>)>) -> Vec<(String, Vec<f32>
     rest
 }
 
-/// Runs a program on the CPU in float32 and on the card in both precisions, backward too if it has backward steps, and
-/// twice on the card.
+/// Runs a program on the CPU in float32 and on the GPU in both precisions, backward too if it has backward steps, and
+/// twice on the GPU.
 #[track_caller]
 fn compare(graph: &Graph, program: impl Fn(Numerics) -> Program) {
     let Some(gpu) = gpu() else { return };
@@ -253,9 +257,9 @@ fn compare(graph: &Graph, program: impl Fn(Numerics) -> Program) {
         let mut stats = Statistics::initial(graph);
         let error = engine.forward(&host, &mut stats, Input::Values(&[]), STEP);
         assert!(error.err().unwrap().message.contains("another device"));
-        let far = match numerics.element() {
-            Element::Float32 => far(tolerance, &found, &expected),
-            Element::Bf16 => {
+        let far = match numerics.dtype() {
+            Dtype::Float32 => far(tolerance, &found, &expected),
+            Dtype::Bf16 => {
                 let expected = by_kind(graph, expected.clone());
                 far(tolerance, &by_kind(graph, found), &expected)
             }
@@ -283,7 +287,7 @@ fn training_basic_blocks() {
     compare_training(&flexible(Block::Basic, Stem::Small), &options());
 }
 
-/// Borders, maximum pooling, convolutions that filter minimally on the CPU.
+/// Borders, maximum pooling, convolutions by Winograd's algorithm on the CPU.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn training_bottlenecks_with_a_full_stem() {
@@ -341,7 +345,25 @@ fn training_shift_across_clips() {
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn statistics_of_a_batch() {
     let graph = flexible(Block::Basic, Stem::Small);
-    compare(&graph, |_| compile_statistics(&graph, &segments()).unwrap());
+    compare(&graph, |_| {
+        compile_statistics(&graph, &segments(), Fusions::ALL).unwrap()
+    });
+}
+
+/// The plain steps, which no fusion has touched.
+#[test]
+fn without_fusions() {
+    let graph = flexible(Block::Basic, Stem::ImageNet);
+    let style = |numerics| Style {
+        numerics,
+        fusions: Fusions::NONE,
+    };
+    compare(&graph, |numerics| {
+        compile_train(&graph, &segments(), &options(), &[], style(numerics)).unwrap()
+    });
+    compare(&graph, |numerics| {
+        compile_eval(&graph, &segments(), &[], style(numerics)).unwrap()
+    });
 }
 
 /// Norms, shift and alteration folded into convolutions, for each branch.
@@ -372,7 +394,7 @@ fn observed() {
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn cards_without_tensor_cores_for_bf16_are_refused() {
+fn gpus_without_tensor_cores_for_bf16_are_refused() {
     let Some(folder) = card() else { return };
     let probe = Probe::new(&Search::new(Some(folder)));
     let mut gpu = Gpu::open(0).unwrap();
@@ -385,6 +407,6 @@ fn cards_without_tensor_cores_for_bf16_are_refused() {
         .unwrap();
     assert_eq!(
         error.message,
-        "Emulated card: bf16 needs compute capability 8.0, the card has 7.5"
+        "Emulated card: bf16 needs compute capability 8.0, the GPU has 7.5"
     );
 }

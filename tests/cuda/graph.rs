@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use ffn::exec::{DropoutKey, Engine, Input, Statistics, TrainOptions, Weights, cpu, cuda};
 use ffn::graph::Graph;
-use ffn::program::{Numerics, compile_train};
+use ffn::ops::StepOp;
+use ffn::program::{Numerics, Step, compile_train};
 use ffn::spec::{Block, Stem};
 
 use crate::engine::{distance, flexible, gpu, normal, options, segments, weights};
 
-/// Logits and running statistics of a pass of a step with its own pictures and masks.
+/// Logits and running statistics of a pass of a step with its own frames and masks.
 fn step(
     engine: &mut Engine,
     own: &Weights,
@@ -17,7 +18,7 @@ fn step(
     step: u64,
 ) -> (Vec<f32>, Statistics) {
     let program = engine.program();
-    let pixels = normal(step, program.buffers[program.input].len);
+    let pixels = normal(step, program.buffers[program.input].len());
     let key = DropoutKey { seed: 7, step };
     let logits = engine.forward(own, stats, Input::Values(&pixels), key);
     let logits = logits.unwrap().to_vec();
@@ -50,7 +51,7 @@ fn both() -> Option<Both> {
 }
 
 impl Both {
-    /// As many weights on host and card, `scale` times the usual ones.
+    /// As many weights on host and GPU, `scale` times the usual ones.
     fn weights(&self, scale: f32) -> [Weights; 2] {
         let (mut params, _) = weights(&self.graph);
         params.iter_mut().flatten().for_each(|v| *v *= scale);
@@ -65,7 +66,7 @@ fn assert_near(found: &[f32], expected: &[f32]) {
     assert!(distance < 1e-4, "relative distance {distance}");
 }
 
-/// Pictures, dropout masks and statistics are those of each step, whatever pass was captured.
+/// Frames, dropout masks and statistics are those of each step, whatever pass was captured.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn every_pass_has_its_own_input() {
@@ -112,9 +113,10 @@ fn timed_passes_give_the_same_bits() {
     assert!(both.card.times().is_empty());
     assert!(both.card.time_steps().unwrap());
     let timed = pass(&mut both.card);
-    assert_eq!(
-        both.card.times().len(),
-        both.card.program().steps().count() - both.card.program().prepare.len()
-    );
+    // Each step has its own task, and each weight that is packed.
+    let convolutions = |step: &&Step| matches!(step.op, StepOp::Conv(_) | StepOp::ConvBackInput(_));
+    let packed = both.card.program().steps().filter(convolutions).count();
+    let steps = both.card.program().steps().count();
+    assert_eq!(both.card.times().len(), steps + packed);
     assert!(direct == replayed && replayed == timed);
 }

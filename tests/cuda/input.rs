@@ -1,4 +1,4 @@
-//! The frames' way to the card: normalised to the CPU's bits, copied ahead or not.
+//! The frames' way to the GPU: normalised to the CPU's bits, copied ahead or not.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Reader {
 impl Reader {
     fn new() -> Option<Self> {
         let gpu = gpu()?;
-        let graph = network_of(SIDE, Block::Basic, Stem::Small, Norms::Private);
+        let graph = network_of((SIDE, SIDE), Block::Basic, Stem::Small, Norms::Private);
         let segments = [Segment {
             branch: 0,
             frames: 3,

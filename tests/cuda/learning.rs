@@ -1,4 +1,4 @@
-//! Weights that stay on the card: the optimiser's step there, and a model that trains, evaluates, stops and goes on.
+//! Weights that stay on the GPU: the optimiser's step there, and a model that trains, evaluates, stops and goes on.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -8,9 +8,9 @@ use ffn::exec::{
 };
 use ffn::golden::{Network, Training, experiment};
 use ffn::model::{Model, StateDict, StepInput, StepOutput};
+use ffn::spec::network;
 use ffn::spec::*;
 use ffn::train::Optimizer;
-use ffn::train::optimizer::is_frozen;
 
 use crate::engine::{flexible, gpu, normal, weights};
 
@@ -123,12 +123,12 @@ fn small() -> Experiment {
             distillation: Distillation::FromLargest,
             shift_segments: ShiftSegments::PerBranch,
         }),
-        backbone: Backbone::ResNet(ResNet {
+        model: network::tsm(Backbone::ResNet(ResNet {
             block: Block::Basic,
             blocks: vec![1, 1],
             width: 8,
             stem: Stem::Small,
-        }),
+        })),
         classes: 3,
         size: SIDE,
         training: Some(Training {
@@ -232,9 +232,10 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
     }
     let state = card.state();
     let pairs = before.floats.iter().zip(&state.floats);
-    for (param, (before, after)) in card.model.graph().params.iter().zip(pairs) {
-        let frozen = is_frozen(param, experiment.train.frozen_norms);
-        assert_eq!(before == after, frozen, "{}", param.name);
+    let graph = card.model.graph();
+    let trained = graph.trained(experiment.train.frozen_norms);
+    for ((param, trained), (before, after)) in graph.params.iter().zip(trained).zip(pairs) {
+        assert_eq!(before == after, !trained, "{}", param.name);
     }
 
     let (state, momentum) = saved.unwrap();

@@ -1,4 +1,4 @@
-//! CUDA, as far as it can be held to anything without a card.
+//! CUDA, as far as it can be held to anything without a GPU.
 
 #[path = "../support/program.rs"]
 mod program;
@@ -11,5 +11,6 @@ mod emulated;
 mod engine;
 mod graph;
 mod input;
+mod kernels;
 mod plan;
 mod learning;

@@ -11,6 +11,7 @@ mod python;
 mod cli;
 mod models;
 mod onnx;
+mod operators;
 mod peer;
 mod pth;
 mod round_trip;

@@ -7,6 +7,7 @@ use ffn::exec::Executor;
 use ffn::golden::{Network, experiment};
 use ffn::graph::Graph;
 use ffn::model::Model;
+use ffn::spec::network;
 use ffn::spec::{
     Alteration, Backbone, Block, Distillation, Experiment, Ffn, Method, Norms, ResNet, ShiftPlace,
     ShiftSegments, Stem,
@@ -32,7 +33,7 @@ pub fn flexible(frames: &[usize]) -> Method {
 pub fn of(method: Method, backbone: Backbone, size: usize) -> Experiment {
     experiment(&Network {
         method,
-        backbone,
+        model: network::tsm(backbone),
         classes: CLASSES,
         size,
         training: None,
@@ -63,8 +64,9 @@ pub fn random(number: u64) -> Experiment {
         }
     }
     let mut experiment = of(method, backbone, size);
-    experiment.model.shift.div = [2, 3, 8][below(3)];
-    experiment.model.shift.place = [
+    let shift = &mut experiment.model.tsm_mut().unwrap().shift;
+    shift.div = [2, 3, 8][below(3)];
+    shift.place = [
         ShiftPlace::ResidualInput,
         ShiftPlace::ResidualInput,
         ShiftPlace::BlockInput,
@@ -106,15 +108,15 @@ pub fn graph(experiment: &Experiment) -> Graph {
 }
 
 /// Frames as they come out of the normalisation, NHWC.
-pub fn pixels(frames: usize, size: usize, seed: u64) -> Vec<f32> {
+pub fn pixels(frames: usize, (height, width): (usize, usize), seed: u64) -> Vec<f32> {
     let mut stream = Stream::new(seed, Purpose::Render, &[]);
-    let count = frames * size * size * 3;
+    let count = frames * height * width * 3;
     (0..count).map(|_| stream.normal() as f32).collect()
 }
 
 /// NHWC → NCHW.
-pub fn planes(pixels: &[f32], size: usize) -> Vec<f32> {
-    let frames = pixels.chunks_exact(size * size * 3);
+pub fn planes(pixels: &[f32], (height, width): (usize, usize)) -> Vec<f32> {
+    let frames = pixels.chunks_exact(height * width * 3);
     let channel = |frame: &[f32], c: usize| {
         let values = frame.iter().skip(c).step_by(3);
         values.copied().collect::<Vec<f32>>()

@@ -110,7 +110,7 @@ fn operators_of_a_small_model() {
 #[test]
 fn operators_of_a_shift_after_the_first_convolution() {
     let mut experiment = small();
-    experiment.model.shift.place = ShiftPlace::AfterFirstConv;
+    experiment.model.tsm_mut().unwrap().shift.place = ShiftPlace::AfterFirstConv;
     let model = decoded(&experiment, Frames::Fixed(4));
     let text = listing(&model);
     assert_eq!(text.matches("BatchNormalization").count(), 2, "{text}");
@@ -126,7 +126,7 @@ fn every_model_is_well_formed() {
 }
 
 /// Names are given once and before they are read, nothing is left over, and tensors are as large as they say.
-fn well_formed(model: &ModelProto) {
+pub fn well_formed(model: &ModelProto) {
     let graph = model.graph.as_ref().unwrap();
     let mut sizes: BTreeMap<&str, &TensorProto> = BTreeMap::new();
     let mut given: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
@@ -186,7 +186,8 @@ fn the_same_model_has_the_same_bytes() {
 
 #[test]
 fn weights_of_another_model_and_unknown_branches_are_refused() {
-    let vanilla = build(&of(vanilla(4), small().model.backbone, 12));
+    let backbone = small().model.tsm().unwrap().backbone.clone();
+    let vanilla = build(&of(vanilla(4), backbone, 12));
     let refused = |branch| {
         let export = onnx::encode(&Export {
             name: "test",

@@ -43,20 +43,37 @@ impl Peer {
 
     /// Random clips: what the other program is told of them.
     pub fn ask(&mut self, name: &str, model: &mut Model, frames: usize) -> Value {
-        let size = model.graph().input.0;
-        let input = pixels(CLIPS * frames, size, frames as u64);
+        let (height, width) = model.graph().input;
+        let input = pixels(CLIPS * frames, (height, width), frames as u64);
+        let expected = model.evaluate(frames, CLIPS, Input::Values(&input));
+        let shape = [CLIPS, frames, 3, height, width];
+        let name = format!("{name} at {frames} frames");
+        self.question(
+            name,
+            &planes(&input, (height, width)),
+            shape,
+            expected.unwrap(),
+        )
+    }
+
+    /// What the other program is told of an input of this shape, whose logits must be these.
+    pub fn question(
+        &mut self,
+        name: String,
+        planes: &[f32],
+        shape: [usize; 5],
+        expected: Vec<f32>,
+    ) -> Value {
         let number = self.questions.len();
         let output = self.folder.path().join(format!("{number}.output"));
         let told = json!({
-            "input": self.file(&format!("{number}.input"), &to_bytes(&planes(&input, size))),
-            "shape": [CLIPS, frames, 3, size, size],
+            "input": self.file(&format!("{number}.input"), &to_bytes(planes)),
+            "shape": shape,
             "output": output,
         });
         self.questions.push(Question {
-            name: format!("{name} at {frames} frames"),
-            expected: model
-                .evaluate(frames, CLIPS, Input::Values(&input))
-                .unwrap(),
+            name,
+            expected,
             output,
         });
         told

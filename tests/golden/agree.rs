@@ -1,18 +1,23 @@
 //! Every bundle of the repository agrees with the compiled engine, and some with the dfdx engine.
 
 use ffn::exec::{EngineKind, Executor};
+use ffn::golden::ModelBundle;
 
-use crate::support::golden;
+use crate::support::{Copy, golden};
+
+fn executor(engine: EngineKind) -> Executor {
+    Executor {
+        engine,
+        ..Executor::compiled(2)
+    }
+}
 
 fn assert_agrees(name: &str) {
     assert_agrees_on(EngineKind::Compiled, name);
 }
 
 fn assert_agrees_on(engine: EngineKind, name: &str) {
-    let executor = Executor {
-        engine,
-        ..Executor::compiled(2)
-    };
+    let executor = executor(engine);
     for bundle in ffn::golden::open(&[golden(name)]).unwrap() {
         let comparison = bundle.verify(executor).unwrap();
         assert!(comparison.passes(), "\n{comparison}");
@@ -84,4 +89,26 @@ fn preprocessing_agrees() {
 #[test]
 fn official_names_agree() {
     assert_agrees("state_dict_names.json");
+}
+
+/// No reference has such images: the engines are held against each other.
+#[test]
+fn images_need_not_be_square() {
+    let copy = Copy::of("ffn_r18_eval");
+    copy.edit_case("\"width\": 64", "\"width\": 48");
+    let bundle = ModelBundle::open(copy.folder.path()).unwrap();
+    let computed = |engine| bundle.compute(executor(engine)).unwrap();
+    let found = computed(EngineKind::Compiled);
+    let expected = computed(EngineKind::DfdxF64);
+    assert_eq!(found.len(), expected.len());
+    for (name, tensor) in &expected {
+        let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+        let apart = tensor.values.iter().zip(&found[name].values);
+        let error = square(&mut apart.map(|(e, f)| e - f));
+        let size = square(&mut tensor.values.iter().copied());
+        assert!(
+            error.sqrt() < 2e-6 * size.sqrt(),
+            "{name}: {error:e} of {size:e}"
+        );
+    }
 }

@@ -57,7 +57,7 @@ fn unknown_or_inconsistent_cases_are_refused() {
         ("\"ffn\"", "\"tsm\""),
         (
             "\"weights\": \"procedural-v1\"",
-            "\"weights\": \"procedural-v2\"",
+            "\"weights\": \"procedural-v3\"",
         ),
         ("\"classes\"", "\"class_count\""),
         ("\"steps\": 2,", "\"steps\": 2, \"stages\": 4,"),
@@ -66,7 +66,7 @@ fn unknown_or_inconsistent_cases_are_refused() {
         ("\"train\"", "\"eval\""),
         ("\"per_branch\"", "\"shared\""),
         ("\"dropout\": 0.0", "\"dropout\": 0.5"),
-        ("\"height\": 64", "\"height\": 128"),
+        ("\"height\": 64", "\"height\": 8"),
         ("\"batch\": 2", "\"batch\": 2000000000000"),
         ("42", "174"),
         ("16\n ]", "12\n ]"),

@@ -7,10 +7,10 @@ use proptest::sample::select;
 pub fn experiment() -> impl Strategy<Value = Experiment> {
     (2usize..200, 1usize..9).prop_flat_map(|(epochs, groups)| {
         let batch = groups * 16;
-        let parts = (model(), method(), data(), train(epochs, batch));
+        let parts = (network(), data(), train(epochs, batch));
         let rest = (optimizer(), schedule(epochs), eval());
         ("[a-z][a-z0-9_.-]{0,20}", any::<u64>(), parts, rest).prop_map(
-            |(name, seed, (model, method, mut data, train), (optimizer, schedule, eval))| {
+            |(name, seed, ((model, method), mut data, train), (optimizer, schedule, eval))| {
                 leave_nothing_out_of_shared_segments(&method, &mut data);
                 Experiment {
                     name,
@@ -48,7 +48,41 @@ fn leave_nothing_out_of_shared_segments(method: &Method, data: &mut Data) {
     }
 }
 
-fn model() -> impl Strategy<Value = Model> {
+/// FFN on TEA alters nothing.
+fn network() -> impl Strategy<Value = (Model, Method)> {
+    (prop_oneof![tsm(), tea()], method()).prop_map(|(model, mut method)| {
+        if let (Model::Tea(_), Method::Ffn(ffn)) = (&model, &mut method) {
+            ffn.alteration = Alteration::Off;
+        }
+        (model, method)
+    })
+}
+
+fn tea() -> impl Strategy<Value = Model> {
+    let blocks = [1usize..9, 1usize..9, 1usize..9, 1usize..9];
+    let backbone = (blocks, 16usize..99, 16usize..99, 4usize..9);
+    let backbone = backbone.prop_map(|(blocks, planes, width, scale)| Res2Net {
+        blocks,
+        planes,
+        width,
+        scale,
+    });
+    (backbone, 0.0..1.0f64, init()).prop_map(|(backbone, dropout, init)| {
+        Model::Tea(Tea {
+            backbone,
+            dropout,
+            init,
+        })
+    })
+}
+
+fn init() -> impl Strategy<Value = Init> {
+    let pretrained = (file(), prop::option::of("[0-9a-f]{64}"))
+        .prop_map(|(file, sha256)| Init::Pretrained { file, sha256 });
+    prop_oneof![Just(Init::Random), pretrained]
+}
+
+fn tsm() -> impl Strategy<Value = Model> {
     let resnet = (
         select(&[Block::Basic, Block::Bottleneck][..]),
         prop::collection::vec(1usize..9, 1..6),
@@ -77,15 +111,14 @@ fn model() -> impl Strategy<Value = Model> {
         ShiftPlace::AfterFirstConv,
         ShiftPlace::Nowhere,
     ];
-    let pretrained = (file(), prop::option::of("[0-9a-f]{64}"))
-        .prop_map(|(file, sha256)| Init::Pretrained { file, sha256 });
-    let init = prop_oneof![Just(Init::Random), pretrained];
     let shift = (select(&[2usize, 4, 8][..]), select(places.to_vec()));
-    (backbone, shift, 0.0..1.0f64, init).prop_map(|(backbone, (div, place), dropout, init)| Model {
-        backbone,
-        shift: Shift { div, place },
-        dropout,
-        init,
+    (backbone, shift, 0.0..1.0f64, init()).prop_map(|(backbone, (div, place), dropout, init)| {
+        Model::Tsm(Tsm {
+            backbone,
+            shift: Shift { div, place },
+            dropout,
+            init,
+        })
     })
 }
 
@@ -272,7 +305,7 @@ fn normalize() -> impl Strategy<Value = Normalize> {
     (three(0.0), three(1e-9)).prop_map(|(mean, std)| Normalize { mean, std })
 }
 
-fn optimizer() -> impl Strategy<Value = Sgd> {
+fn optimizer() -> impl Strategy<Value = Optimizer> {
     let group = || (0.0..10.0f64, 0.0..1.0f64).prop_map(|(lr, decay)| Group { lr, decay });
     let groups = (group(), group(), group(), group(), group(), group()).prop_map(
         |(first_conv, conv, alteration, norm, classifier_weight, classifier_bias)| Groups {
@@ -293,12 +326,14 @@ fn optimizer() -> impl Strategy<Value = Sgd> {
         prop::option::of(clip),
         groups,
     )
-        .prop_map(|(lr, momentum, weight_decay, clip, groups)| Sgd {
-            lr,
-            momentum,
-            weight_decay,
-            clip,
-            groups,
+        .prop_map(|(lr, momentum, weight_decay, clip, groups)| {
+            Optimizer::Sgd(Sgd {
+                lr,
+                momentum,
+                weight_decay,
+                clip,
+                groups,
+            })
         })
 }
 

@@ -1,6 +1,6 @@
 //! What holds for every experiment and for every text.
 
-use ffn::spec::{self, Experiment};
+use ffn::spec::{self, Alteration, Experiment, Init, Method, Model, Res2Net, Tea};
 use proptest::prelude::*;
 
 use crate::arbitrary::experiment;
@@ -157,6 +157,31 @@ fn order_comments_and_defaults_do_not_change_the_identity() {
         .replace("seed", "")
         .replace("Experiment(", "/* a comment */ (seed: 1,");
     assert_eq!(parse(&rewritten).unwrap().identity(), identity);
+}
+
+#[test]
+fn tea_has_defaults_of_its_own() {
+    let tea = parse(include_str!("../../fixtures/experiments/tea.ron")).unwrap();
+    let backbone = Res2Net {
+        blocks: [3, 4, 6, 3],
+        planes: 64,
+        width: 26,
+        scale: 4,
+    };
+    assert_eq!(
+        [0, 1, 2, 3].map(|stage| backbone.part(stage)),
+        [26, 52, 104, 208]
+    );
+    let model = Model::Tea(Tea {
+        backbone,
+        dropout: 0.5,
+        init: Init::Random,
+    });
+    assert_eq!(tea.model, model);
+    let Method::Ffn(ffn) = &tea.method else {
+        panic!("{:?}", tea.method);
+    };
+    assert_eq!(ffn.alteration, Alteration::Off);
 }
 
 /// The identity names runs on people's disks: a change of the canonical form must be meant.

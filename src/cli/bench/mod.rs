@@ -14,7 +14,7 @@ use super::{print_json, table};
 use crate::base::{Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
-use crate::exec::{Device, EngineKind, Executor};
+use crate::exec::{Device, EngineKind, Executor, Fusions};
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
 use crate::spec::{self, Experiment};
@@ -189,7 +189,7 @@ impl Time {
 fn executor(args: &ComputeArgs, experiment: &Experiment) -> Result<Executor> {
     let place = args.machine.device.place();
     let own = EngineKind::of(experiment.train.precision, place);
-    args.machine.executor(own)
+    args.machine.executor((own, Fusions::ALL))
 }
 
 fn compute<W: Work>(

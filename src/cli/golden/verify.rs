@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::base::{Error, Kind, Result, terminal};
-use crate::cli::options::{self, DeviceOptions, thread_count};
+use crate::cli::options::{self, DeviceOptions, FuseOptions, thread_count};
 use crate::exec::{EngineKind, Executor};
 use crate::golden;
 
@@ -21,6 +21,9 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceOptions,
 
+    #[command(flatten)]
+    fuse: FuseOptions,
+
     /// Threads of the compiled engine on the CPU; 0: one for each core. No result depends on it.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::threads)]
     threads: usize,
@@ -31,7 +34,8 @@ pub fn run(args: Args) -> Result<()> {
     let executor = Executor {
         engine: args.engine,
         device: args.device.open(args.engine)?,
-        threads: thread_count(args.threads),
+        fusions: args.fuse.fuse.unwrap_or_default(),
+        ..Executor::compiled(thread_count(args.threads))
     };
     let bundles = golden::open(&args.paths)?;
     let (mut groups, mut failures) = (0, 0);

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pattern::matches;
 use super::{Dropped, Prefix, Purpose, Role, Row, Rule, Wanted, known_names};
 use crate::base::{Kind, Mistakes, Result};
-use crate::exchange::names;
 use crate::exchange::read::{Checkpoint, Dtype, Tensor, name_of};
 use crate::graph::ParamKind;
 
@@ -34,11 +33,12 @@ struct Style {
 
 impl Style {
     fn of(checkpoint: &Checkpoint, prefix: &Prefix) -> Self {
+        let architecture = prefix.architecture();
         let any =
             |test: &dyn Fn(&str) -> bool| named(checkpoint, prefix).any(|(name, _)| test(name));
         Self {
-            torchvision: !any(&|name| name.starts_with("base_model.")),
-            alterations: any(&|name| name.contains(".adaconv_")),
+            torchvision: !any(&|name| architecture.short_name(name) != name),
+            alterations: any(&|name| architecture.altered_block(name).is_some()),
             counters: any(&is_counter),
         }
     }
@@ -60,17 +60,18 @@ impl<'a, 'w> Matcher<'a, 'w> {
         purpose: Purpose,
         waive: &'w [String],
     ) -> Self {
+        let architecture = prefix.architecture();
         let mut mistakes = Mistakes::default();
         let mut tensors = BTreeMap::new();
         for (name, tensor) in named(checkpoint, prefix) {
-            let name = names::without_shift_module(name);
+            let name = architecture.unwrapped_name(name);
             if tensors.insert(name, tensor).is_some() {
                 mistakes.add("twice", &tensor.key);
             }
         }
         let others = checkpoint.not_tensors.iter().filter_map(|other| {
             let name = name_of(&other.path);
-            let name = names::without_shift_module(name.strip_prefix(&prefix.taken)?);
+            let name = architecture.unwrapped_name(name.strip_prefix(&prefix.taken)?);
             Some((name, other.what.as_str()))
         });
         let waive = waive.iter().map(|pattern| (pattern.as_str(), false));
@@ -124,7 +125,7 @@ impl<'a, 'w> Matcher<'a, 'w> {
     /// By the tensor's own name, the vanilla model's, or torchvision's.
     fn find(&self, name: &str) -> Option<(&'a Tensor, Rule)> {
         let rules = [Rule::Official, Rule::Vanilla, Rule::Torchvision];
-        let (tensor, rule) = known_names(name)
+        let (tensor, rule) = known_names(self.prefix.architecture(), name)
             .iter()
             .zip(rules)
             .find_map(|(name, rule)| Some((*self.tensors.get(name)?, rule)))?;
@@ -135,7 +136,7 @@ impl<'a, 'w> Matcher<'a, 'w> {
 
     /// A name that is missing, and what stands in the file instead of a tensor.
     fn missing(&self, name: &str) -> String {
-        let names = known_names(name);
+        let names = known_names(self.prefix.architecture(), name);
         match names.iter().find_map(|name| self.others.get(name)) {
             Some(what) => format!("{name}: in the file it is {what}, not a tensor that is read"),
             None => name.to_owned(),
@@ -158,10 +159,12 @@ impl<'a, 'w> Matcher<'a, 'w> {
         }
         let initial = self.purpose == Purpose::Initial;
         let name = source.name.strip_prefix(&self.prefix.taken);
-        let classifier = |prefix| name.is_some_and(|name| name.starts_with(prefix));
+        let architecture = self.prefix.architecture();
+        let is_other = name.is_some_and(|name| architecture.is_other_classifier(name));
+        let is_own = name.is_some_and(|name| architecture.is_classifier(name));
         let why = match () {
-            () if classifier("fc.") && self.style.torchvision => "classifier of another task",
-            () if classifier("new_fc.") && initial => "the classifier begins anew",
+            () if is_other && self.style.torchvision => "classifier of another task",
+            () if is_own && initial => "the classifier begins anew",
             () if self.prefix.is_of_copy(&source.name) => "of another copy of the model",
             // torch.optim.swa_utils.AveragedModel keeps it beside the averages.
             () if source.key == "n_averaged" => "how often weights were averaged",

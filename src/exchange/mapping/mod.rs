@@ -13,10 +13,9 @@ pub use prefix::Prefix;
 pub use values::{Conversion, Loaded, NotFinite};
 
 use self::matcher::Matcher;
-use super::names;
 use super::read::{Checkpoint, Tensor};
 use crate::base::{Error, Kind, Mistakes, Result, Shown};
-use crate::graph::{Graph, ParamKind};
+use crate::graph::{Architecture, Graph, ParamKind};
 
 /// Other sets of weights that are listed.
 const LISTED: usize = 8;
@@ -80,9 +79,9 @@ pub fn wanted(graph: &Graph) -> Vec<Wanted> {
 }
 
 /// The names under which a file may have a tensor of ours: official, the vanilla model's, torchvision's.
-fn known_names(name: &str) -> [String; 3] {
-    let vanilla = names::vanilla(name);
-    let torchvision = vanilla.trim_start_matches("base_model.").to_owned();
+fn known_names(architecture: Architecture, name: &str) -> [String; 3] {
+    let vanilla = architecture.vanilla_name(name);
+    let torchvision = architecture.short_name(&vanilla).to_owned();
     [name.to_owned(), vanilla, torchvision]
 }
 
@@ -153,7 +152,7 @@ impl<'a> Mapping<'a> {
         waive: &[String],
     ) -> Result<Self> {
         let wanted = wanted(graph);
-        let prefix = Prefix::find(&wanted, checkpoint)?;
+        let prefix = Prefix::find(graph.architecture, &wanted, checkpoint)?;
         let mut matcher = Matcher::new(checkpoint, &prefix, purpose, waive);
         let rows = wanted.into_iter();
         let rows = rows.map(|wanted| matcher.row(wanted)).collect();

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LISTED, Wanted, known_names};
 use crate::base::{Error, Kind, Result, Shown};
-use crate::exchange::names;
 use crate::exchange::read::{Checkpoint, Tensor};
+use crate::graph::Architecture;
 
 /// Words of names that say that weights are no longer those that were trained.
 const AVERAGED: [&str; 11] = [
@@ -30,14 +30,25 @@ pub struct Prefix {
 
 /// Every name that a tensor of the graph may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known(BTreeSet<String>);
+struct Known {
+    architecture: Architecture,
+    names: BTreeSet<String>,
+}
 
 impl Prefix {
     /// The beginning that a person asked for, or else that of the most names; of equal ones that of the weights as they
     /// were trained, then the shortest.
-    pub fn find(wanted: &[Wanted], checkpoint: &Checkpoint) -> Result<Self> {
-        let names = wanted.iter().flat_map(|wanted| known_names(&wanted.name));
-        let known = Known(names.collect());
+    pub fn find(
+        architecture: Architecture,
+        wanted: &[Wanted],
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
+        let names = wanted.iter();
+        let names = names.flat_map(|wanted| known_names(architecture, &wanted.name));
+        let known = Known {
+            architecture,
+            names: names.collect(),
+        };
         let counts = known.counts(checkpoint.tensors.iter());
         let taken = match &checkpoint.asked {
             Some(asked) => chosen(asked, &counts, checkpoint)?,
@@ -61,6 +72,11 @@ impl Prefix {
         })
     }
 
+    /// Of the graph whose names are looked for.
+    pub fn architecture(&self) -> Architecture {
+        self.known.architecture
+    }
+
     /// Whether a tensor that was not taken is of another copy.
     pub fn is_of_copy(&self, name: &str) -> bool {
         let mut copies = self.copies.iter();
@@ -72,7 +88,7 @@ impl Known {
     /// Whether a name is one of the graph after a beginning.
     fn has(&self, name: &str, prefix: &str) -> bool {
         let rest = name.strip_prefix(prefix);
-        rest.is_some_and(|rest| self.0.contains(&names::without_shift_module(rest)))
+        rest.is_some_and(|rest| self.names.contains(&self.architecture.unwrapped_name(rest)))
     }
 
     /// For each beginning the number of tensors whose name after it is one of the graph.

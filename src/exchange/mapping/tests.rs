@@ -1,6 +1,6 @@
 use super::*;
 use crate::exchange::read::{Dtype, Format};
-use crate::spec::network::{Network, experiment};
+use crate::spec::network::{self, Network, experiment};
 use crate::spec::{
     Alteration, Backbone, Block, Distillation, Ffn, Method, Norms, ResNet, ShiftSegments, Stem,
 };
@@ -8,12 +8,12 @@ use crate::spec::{
 fn graph(method: Method) -> Graph {
     let experiment = experiment(&Network {
         method,
-        backbone: Backbone::ResNet(ResNet {
+        model: network::tsm(Backbone::ResNet(ResNet {
             block: Block::Bottleneck,
             blocks: vec![1],
             width: 8,
             stem: Stem::ImageNet,
-        }),
+        })),
         classes: 3,
         size: 32,
         training: None,

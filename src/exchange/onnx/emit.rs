@@ -1,19 +1,25 @@
 //! Each node of a graph as operators of ONNX.
+//!
+//! A value is `images × channels × height × width`, where the images are the rows of all clips; `layout` makes clips of them
+//! where an operator works along time. Behind a linear layer it is `images × channels` until somebody wants pixels.
+
+mod layout;
+mod product;
 
 use super::builder::{Attribute, Builder, Call, value};
 use super::proto::{GraphProto, Size};
-use super::weights::{Convolution, Weights};
+use super::weights::Weights;
 use super::{Export, Frames, INPUT, OUTPUT};
 use crate::base::{Error, Kind, Result};
-use crate::graph::op::NORM_EPSILON;
-use crate::graph::{Conv, Graph, Node, NodeId, NormParams, Op, ParamId, Shape};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::ops::{Binary, Each, Mean, Pool, Pooled, Rate, SliceChannels, shift_fold};
 
 /// To the end of an axis, in a slice.
 const END: i64 = i64::MAX;
 
 pub fn graph(export: &Export<'_>) -> Result<GraphProto> {
     let mut emitter = Emitter::new(export);
-    emitter.input(export.graph.nodes[0].shape);
+    emitter.input();
     for id in 1..export.graph.nodes.len() {
         emitter.node(id)?;
     }
@@ -28,16 +34,8 @@ struct Emitter<'a> {
     out: Builder,
     /// For each node the name of the value that it gives; none for what is folded into a reader.
     values: Vec<Option<String>>,
-}
-
-/// A convolution and what is folded into it.
-struct Around {
-    /// The node that it reads in the end.
-    input: NodeId,
-    alteration: Option<ParamId>,
-    norm: Option<NormParams>,
-    /// The node whose value it gives.
-    output: NodeId,
+    /// For each node whether its value has no pixels.
+    flat: Vec<bool>,
 }
 
 impl<'a> Emitter<'a> {
@@ -49,146 +47,81 @@ impl<'a> Emitter<'a> {
             frames: export.frames,
             out: Builder::default(),
             values: vec![None; export.graph.nodes.len()],
+            flat: vec![false; export.graph.nodes.len()],
         }
-    }
-
-    /// Frames of all clips become pictures of one batch.
-    fn input(&mut self, shape: Shape) {
-        if self.frames == Frames::Any {
-            let attributes = [Attribute::Int("start", 1), Attribute::Int("end", 2)];
-            self.out.node(&Call {
-                op: "Shape",
-                name: FRAME_COUNT,
-                inputs: &[INPUT],
-                attributes: &attributes,
-            });
-        }
-        self.pictures("frames", INPUT, shape);
-        self.values[0] = Some("frames".to_owned());
     }
 
     fn node(&mut self, id: NodeId) -> Result<()> {
         let node = &self.graph.nodes[id];
         match &node.op {
-            // Read by a convolution alone, which takes it in.
-            Op::Input | Op::Alter(_) => Ok(()),
+            Op::Input(_) => Ok(()),
             Op::Conv(conv) => self.conv(id, node, conv),
-            Op::Norm(norms) => match self.values[id] {
+            Op::BatchNorm(norm) => match self.values[id] {
+                // A convolution took it in.
                 Some(_) => Ok(()),
-                None => self.norm(id, node, self.of_branch(norms)),
+                None => self.norm(id, node, norm),
             },
-            Op::Relu => self.simple(id, "Relu", &[]),
-            Op::Add => self.simple(id, "Add", &[]),
-            Op::GlobalAveragePool => self.simple(id, "GlobalAveragePool", &[]),
-            Op::MaxPool => self.simple(
-                id,
-                "MaxPool",
-                &[
-                    Attribute::Ints("kernel_shape", &[3, 3]),
-                    Attribute::Ints("pads", &[1; 4]),
-                    Attribute::Ints("strides", &[2, 2]),
-                ],
-            ),
-            Op::Shift { div } => self.shift(id, node, node.shape.channels / (*div).max(1)),
-            Op::Dropout => {
+            Op::Each(each) => self.each(id, node, *each),
+            Op::Binary(Binary::Add) => self.simple(id, "Add", &[]),
+            Op::Binary(Binary::Subtract) => self.simple(id, "Sub", &[]),
+            Op::Binary(Binary::Multiply) => self.simple(id, "Mul", &[]),
+            Op::Pool(pool) => self.pool(id, pool),
+            Op::Mean(Mean::Pixels) => self.simple(id, "GlobalAveragePool", &[]),
+            Op::Mean(Mean::Rows) => self.frame_mean(id, node),
+            Op::Shift(shift) => self.shift(id, node, shift_fold(node.shape.channels, shift.div)),
+            Op::TakeFrames(take) => self.take_frames(id, node, take.offset as i64),
+            Op::Alter(alter) => match self.is_folded(id) {
+                true => Ok(()),
+                false => self.alter(id, node, alter),
+            },
+            Op::SliceChannels(slice) => self.slice_channels(id, node, slice),
+            Op::ConcatChannels(_) => self.simple(id, "Concat", &[Attribute::Int("axis", 1)]),
+            Op::Dropout(_) => {
                 self.values[id] = Some(self.value(node.inputs[0])?);
+                self.flat[id] = self.flat[node.inputs[0]];
                 Ok(())
             }
-            Op::Linear { weight, bias } => self.linear(id, node, *weight, *bias),
-            Op::FrameMean => self.frame_mean(node),
+            Op::Linear(linear) => self.linear(id, node, linear),
         }
     }
 
-    /// A convolution with everything folded that stands around it.
-    fn conv(&mut self, id: NodeId, node: &Node, conv: &Conv) -> Result<()> {
-        let around = self.around(id, node);
-        let (weight, bias) = Convolution {
-            weight: self.weights.param(conv.weight)?,
-            inputs: self.graph.nodes[around.input].shape.channels,
-            taps: conv.kernel * conv.kernel,
-            alteration: around
-                .alteration
-                .map(|id| self.weights.param(id))
-                .transpose()?,
-            norm: around
-                .norm
-                .map(|norm| self.weights.norm(norm))
-                .transpose()?,
-        }
-        .fold();
-
-        let [w, b] = ["weight", "bias"].map(|part| format!("{}.{part}", node.name));
-        let shape = &self.graph.params[conv.weight].shape;
-        self.out.floats(&w, shape, &weight);
-        let x = self.value(around.input)?;
-        let mut inputs = vec![x.as_str(), w.as_str()];
-        if let Some(bias) = bias {
-            self.out.floats(&b, &[node.shape.channels], &bias);
-            inputs.push(&b);
-        }
-        self.out.node(&Call {
-            op: "Conv",
-            name: &self.graph.nodes[around.output].name,
-            inputs: &inputs,
-            attributes: &[
-                Attribute::Ints("kernel_shape", &[conv.kernel; 2]),
-                Attribute::Ints("pads", &[conv.padding; 4]),
-                Attribute::Ints("strides", &[conv.stride; 2]),
-            ],
-        });
-        self.gives(around.output);
-        Ok(())
-    }
-
-    /// What is folded into convolution `id`: the alteration that it reads, the norm that alone reads it.
-    fn around(&self, id: NodeId, node: &Node) -> Around {
-        let before = &self.graph.nodes[node.inputs[0]];
-        let (input, alteration) = match &before.op {
-            Op::Alter(weights) => (before.inputs[0], Some(self.of_branch(weights))),
-            _ => (node.inputs[0], None),
-        };
-        let reader = self.only_reader(id).unwrap_or(id);
-        let (output, norm) = match &self.graph.nodes[reader].op {
-            Op::Norm(norms) => (reader, Some(self.of_branch(norms))),
-            _ => (id, None),
-        };
-        Around {
-            input,
-            alteration,
-            norm,
-            output,
+    fn each(&mut self, id: NodeId, node: &Node, each: Each) -> Result<()> {
+        match each {
+            Each::Relu => self.simple(id, "Relu", &[]),
+            Each::Sigmoid => self.simple(id, "Sigmoid", &[]),
+            Each::Add(constant) => {
+                let name = format!("{}.constant", node.name);
+                self.out.floats(&name, &[1], &[constant as f32]);
+                self.with_constants(id, "Add", &[&name], &[])
+            }
         }
     }
 
-    /// A norm that does not follow a convolution.
-    fn norm(&mut self, id: NodeId, node: &Node, norm: NormParams) -> Result<()> {
-        let norm = self.weights.norm(norm)?;
-        let parts = [
-            ("weight", norm.weight),
-            ("bias", norm.bias),
-            ("running_mean", norm.mean),
-            ("running_var", norm.var),
+    fn pool(&mut self, id: NodeId, pool: &Pool) -> Result<()> {
+        let Pool {
+            pooled,
+            window,
+            stride,
+            padding,
+        } = *pool;
+        let (window, pads, strides) = ([window; 2], [padding; 4], [stride; 2]);
+        let mut attributes = vec![
+            Attribute::Ints("kernel_shape", &window),
+            Attribute::Ints("pads", &pads),
+            Attribute::Ints("strides", &strides),
         ];
-        let mut inputs = vec![self.value(node.inputs[0])?];
-        for (part, values) in parts {
-            let name = format!("{}.{part}", node.name);
-            self.out.floats(&name, &[values.len()], values);
-            inputs.push(name);
+        match pooled {
+            Pooled::Max => self.simple(id, "MaxPool", &attributes),
+            Pooled::Mean => {
+                attributes.push(Attribute::Int("count_include_pad", 1));
+                self.simple(id, "AveragePool", &attributes)
+            }
         }
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        self.out.node(&Call {
-            op: "BatchNormalization",
-            name: &node.name,
-            inputs: &inputs,
-            attributes: &[Attribute::Float("epsilon", NORM_EPSILON)],
-        });
-        self.gives(id);
-        Ok(())
     }
 
     /// Channels `[0, fold)` from the next frame, `[fold, 2·fold)` from the previous one, zero at the clip's ends.
     fn shift(&mut self, id: NodeId, node: &Node, fold: usize) -> Result<()> {
-        let (x, shape) = (self.value(node.inputs[0])?, node.shape);
+        let x = self.image(node.inputs[0])?;
         if fold == 0 {
             self.values[id] = Some(x);
             return Ok(());
@@ -196,9 +129,9 @@ impl<'a> Emitter<'a> {
         let part = |part: &str| format!("{}.{part}", node.name);
         let (clips, shifted) = (part("clips"), part("shifted"));
         let (next, previous, rest) = (part("next"), part("previous"), part("rest"));
-        self.clips(&clips, &x, &[shape.channels, shape.height, shape.width]);
+        self.clips(&clips, &x, node.extent());
 
-        let (fold, channels) = (fold as i64, shape.channels as i64);
+        let (fold, channels) = (fold as i64, node.shape.channels as i64);
         self.frames_of(&clips, &next, [(1, END), (0, fold)], [0, 1]);
         self.frames_of(&clips, &previous, [(0, -1), (fold, 2 * fold)], [1, 0]);
         let mut parts = vec![next.as_str(), &previous];
@@ -212,7 +145,7 @@ impl<'a> Emitter<'a> {
             inputs: &parts,
             attributes: &[Attribute::Int("axis", 2)],
         });
-        self.pictures(&node.name, &shifted, shape);
+        self.images(&node.name, &shifted, node.extent());
         self.values[id] = Some(node.name.clone());
         Ok(())
     }
@@ -223,7 +156,7 @@ impl<'a> Emitter<'a> {
         clips: &str,
         name: &str,
         [frames, channels]: [(i64, i64); 2],
-        [before, behind]: [i64; 2],
+        around: [i64; 2],
     ) {
         let cut = format!("{name}.cut");
         self.slice(
@@ -231,75 +164,78 @@ impl<'a> Emitter<'a> {
             &cut,
             &[(1, frames.0, frames.1), (2, channels.0, channels.1)],
         );
-        let pads = self.out.ints(&[0, before, 0, 0, 0, 0, behind, 0, 0, 0]);
-        self.out.node(&Call {
-            op: "Pad",
-            name,
-            inputs: &[&cut, &pads],
-            attributes: &[],
-        });
+        self.pad_frames(&cut, name, around);
     }
 
-    /// (axis, start, end) of each axis that is cut.
-    fn slice(&mut self, x: &str, name: &str, cuts: &[(i64, i64, i64)]) {
-        let mut list = |of: fn(&(i64, i64, i64)) -> i64| {
-            let values: Vec<i64> = cuts.iter().map(of).collect();
-            self.out.ints(&values)
+    /// Zero frames behind or before each clip, then as many off its other end.
+    fn take_frames(&mut self, id: NodeId, node: &Node, offset: i64) -> Result<()> {
+        let x = self.image(node.inputs[0])?;
+        let part = |part: &str| format!("{}.{part}", node.name);
+        let (clips, padded, taken) = (part("clips"), part("padded"), part("taken"));
+        self.clips(&clips, &x, node.extent());
+        let (around, range) = match offset {
+            0.. => ([0, offset], (offset, END)),
+            ..0 => ([-offset, 0], (0, offset)),
         };
-        let (starts, ends, axes) = (list(|c| c.1), list(|c| c.2), list(|c| c.0));
-        self.out.node(&Call {
-            op: "Slice",
-            name,
-            inputs: &[x, &starts, &ends, &axes],
-            attributes: &[],
-        });
-    }
-
-    /// y = x·wᵀ + b for each frame.
-    fn linear(&mut self, id: NodeId, node: &Node, weight: ParamId, bias: ParamId) -> Result<()> {
-        let x = self.value(node.inputs[0])?;
-        let flat = format!("{}.input", node.name);
-        self.out.node(&Call {
-            op: "Flatten",
-            name: &flat,
-            inputs: &[&x],
-            attributes: &[Attribute::Int("axis", 1)],
-        });
-        for id in [weight, bias] {
-            let param = &self.graph.params[id];
-            self.out
-                .floats(&param.name, &param.shape, self.weights.param(id)?);
-        }
-        let [w, b] = [weight, bias].map(|id| self.graph.params[id].name.as_str());
-        self.out.node(&Call {
-            op: "Gemm",
-            name: &node.name,
-            inputs: &[&flat, w, b],
-            attributes: &[Attribute::Int("transB", 1)],
-        });
+        self.pad_frames(&clips, &padded, around);
+        self.slice(&padded, &taken, &[(1, range.0, range.1)]);
+        self.images(&node.name, &taken, node.extent());
         self.values[id] = Some(node.name.clone());
         Ok(())
     }
 
-    fn frame_mean(&mut self, node: &Node) -> Result<()> {
+    fn slice_channels(&mut self, id: NodeId, node: &Node, slice: &SliceChannels) -> Result<()> {
+        let x = self.image(node.inputs[0])?;
+        let (first, end) = (slice.first as i64, (slice.first + slice.count) as i64);
+        self.slice(&x, &node.name, &[(1, first, end)]);
+        self.gives(id);
+        Ok(())
+    }
+
+    /// The last node's is the output of the model.
+    fn frame_mean(&mut self, id: NodeId, node: &Node) -> Result<()> {
+        let from = &self.graph.nodes[node.inputs[0]];
         let x = self.value(node.inputs[0])?;
         let clips = format!("{}.clips", node.name);
-        self.clips(&clips, &x, &[self.graph.classes]);
+        let is_last = id + 1 == self.graph.nodes.len();
+        match is_last {
+            true => self.clips_of(&clips, &x, from.rate, &[self.graph.classes]),
+            false => self.clips(&clips, &x, from.extent()),
+        }
         self.out.node(&Call {
             op: "ReduceMean",
-            name: OUTPUT,
+            name: if is_last { OUTPUT } else { &node.name },
             inputs: &[&clips],
             attributes: &[Attribute::Ints("axes", &[1]), Attribute::Int("keepdims", 0)],
         });
+        match is_last {
+            true => self.values[id] = Some(OUTPUT.to_owned()),
+            false => self.gives(id),
+        }
         Ok(())
     }
 
     /// An operator of one output and of the inputs of its node.
     fn simple(&mut self, id: NodeId, op: &'static str, attributes: &[Attribute<'_>]) -> Result<()> {
+        self.with_constants(id, op, &[], attributes)
+    }
+
+    /// As [`Emitter::simple`], with constants behind the node's inputs.
+    fn with_constants(
+        &mut self,
+        id: NodeId,
+        op: &'static str,
+        constants: &[&str],
+        attributes: &[Attribute<'_>],
+    ) -> Result<()> {
         let node = &self.graph.nodes[id];
-        let inputs = node.inputs.iter().map(|&id| self.value(id));
+        let inputs = node.inputs.iter().map(|&id| self.image(id));
         let inputs = inputs.collect::<Result<Vec<String>>>()?;
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let inputs: Vec<&str> = inputs
+            .iter()
+            .map(String::as_str)
+            .chain(constants.iter().copied())
+            .collect();
         self.out.node(&Call {
             op,
             name: &node.name,
@@ -310,63 +246,35 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    /// Pictures → clips × frames × `rest`.
-    fn clips(&mut self, name: &str, pictures: &str, rest: &[usize]) {
-        let rest: Vec<i64> = rest.iter().map(|&size| size as i64).collect();
-        let shape = match self.frames {
-            Frames::Fixed(frames) => self.out.ints(&[&[-1, frames as i64], &rest[..]].concat()),
-            Frames::Any => {
-                let (open, rest) = (self.out.ints(&[-1]), self.out.ints(&rest));
-                let shape = format!("{name}.shape");
-                self.out.node(&Call {
-                    op: "Concat",
-                    name: &shape,
-                    inputs: &[&open, FRAME_COUNT, &rest],
-                    attributes: &[Attribute::Int("axis", 0)],
-                });
-                shape
-            }
-        };
-        self.reshape(name, pictures, &shape);
-    }
-
-    /// Clips → pictures of `shape`.
-    fn pictures(&mut self, name: &str, clips: &str, shape: Shape) {
-        let Shape {
-            channels,
-            height,
-            width,
-        } = shape;
-        let sizes = [channels, height, width].map(|size| size as i64);
-        let to = self.out.ints(&[&[-1], &sizes[..]].concat());
-        self.reshape(name, clips, &to);
-        self.out.describe(name, of_pictures(shape));
-    }
-
-    fn reshape(&mut self, name: &str, x: &str, shape: &str) {
-        self.out.node(&Call {
-            op: "Reshape",
-            name,
-            inputs: &[x, shape],
-            attributes: &[],
-        });
-    }
-
     /// The value of node `id` has been emitted under its name.
     fn gives(&mut self, id: NodeId) {
         let node = &self.graph.nodes[id];
-        self.out.describe(&node.name, of_pictures(node.shape));
+        self.out.describe(&node.name, layout::sizes(node.extent()));
         self.values[id] = Some(node.name.clone());
     }
 
+    /// The value of a node in whatever form it is.
     fn value(&self, id: NodeId) -> Result<String> {
         self.values[id].clone().ok_or_else(|| {
             let name = &self.graph.nodes[id].name;
             Error::new(
-                Kind::Experiment,
-                format!("`{name}` cannot be folded: another node reads it too"),
+                Kind::Run,
+                format!("`{name}` was folded, but something else reads it too"),
             )
         })
+    }
+
+    /// The value of a node with pixels.
+    fn image(&mut self, id: NodeId) -> Result<String> {
+        let value = self.value(id)?;
+        if !std::mem::replace(&mut self.flat[id], false) {
+            return Ok(value);
+        }
+        let node = &self.graph.nodes[id];
+        let name = format!("{}.image", node.name);
+        self.images(&name, &value, node.extent());
+        self.values[id] = Some(name.clone());
+        Ok(name)
     }
 
     /// The entry of the branch, or the one that all share.
@@ -374,21 +282,32 @@ impl<'a> Emitter<'a> {
         parts[self.branch.min(parts.len() - 1)]
     }
 
+    fn readers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let nodes = self.graph.nodes.iter().enumerate();
+        nodes.filter_map(move |(reader, node)| node.inputs.contains(&id).then_some(reader))
+    }
+
     /// The node that reads `id`, if it is the only one.
     fn only_reader(&self, id: NodeId) -> Option<NodeId> {
-        let nodes = self.graph.nodes.iter().enumerate();
-        let mut readers = nodes.filter(|(_, node)| node.inputs.contains(&id));
+        let mut readers = self.readers(id);
         let first = readers.next();
-        first.filter(|_| readers.next().is_none()).map(|(id, _)| id)
+        first.filter(|_| readers.next().is_none())
     }
 
     fn finish(mut self, export: &Export<'_>) -> Result<GraphProto> {
+        let last = export.graph.nodes.len() - 1;
+        let logits = self.value(last)?;
+        if logits != OUTPUT {
+            let shape = self.out.ints(&[-1, export.graph.classes as i64]);
+            self.reshape(OUTPUT, &logits, &shape);
+        }
         let shape = export.graph.nodes[0].shape;
         let frames = match export.frames {
-            Frames::Fixed(frames) => fixed(frames),
+            Frames::Fixed(frames) => layout::fixed(frames),
             Frames::Any => Size::Named("frames".to_owned()),
         };
-        let sizes = [shape.channels, shape.height, shape.width].map(fixed);
+        let sizes = [shape.channels, shape.height, shape.width].map(layout::fixed);
+        let clips = || layout::rows(Rate::Clip);
         let input = [vec![clips(), frames], sizes.to_vec()].concat();
         let graph = &mut self.out.graph;
         graph.name = export.name.to_owned();
@@ -397,24 +316,8 @@ impl<'a> Emitter<'a> {
             input,
             "clips × frames × RGB × height × width, normalised",
         )];
-        let output = vec![clips(), fixed(export.graph.classes)];
+        let output = vec![clips(), layout::fixed(export.graph.classes)];
         graph.output = vec![value(OUTPUT, output, "averaged over the frames")];
         Ok(self.out.graph)
     }
-}
-
-/// The value that holds the number of frames where it is open.
-const FRAME_COUNT: &str = "frame_count";
-
-fn clips() -> Size {
-    Size::Named("clips".to_owned())
-}
-
-fn fixed(size: usize) -> Size {
-    Size::Fixed(size as i64)
-}
-
-fn of_pictures(shape: Shape) -> Vec<Size> {
-    let sizes = [shape.channels, shape.height, shape.width].map(fixed);
-    [vec![Size::Named("pictures".to_owned())], sizes.to_vec()].concat()
 }

@@ -9,8 +9,9 @@
 //!
 //! Batch norm and alteration are folded into the convolutions (`weights`). A norm that does not follow its
 //! convolution directly (the shift "after the first convolution" stands between) stays a `BatchNormalization`. The
-//! shift is `Slice`, `Pad` and `Concat`; everything else is the operator of its name. A value is called after the node
-//! of our graph that gives it, so that intermediate values can be compared by name.
+//! shift is `Slice`, `Pad` and `Concat`; a kernel along time is a `Conv` of clips between two `Transpose`; everything else is the
+//! operator of its name. A value is called after the node of our graph that gives it, so that intermediate values can be compared
+//! by name.
 //!
 //! Opset 17 and intermediate representation 8: the newest that ONNX Runtime 1.12 (2022) and later all read.
 

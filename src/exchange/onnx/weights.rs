@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::base::{Error, Kind, Result};
 use crate::exchange::write::{Entry, Values};
-use crate::graph::op::NORM_EPSILON;
 use crate::graph::{Graph, NormParams, ParamId};
 
 /// Parameters and running statistics of a graph, by name.
@@ -20,6 +19,7 @@ pub struct Norm<'a> {
     pub bias: &'a [f32],
     pub mean: &'a [f32],
     pub var: &'a [f32],
+    pub eps: f64,
 }
 
 impl<'a> Weights<'a> {
@@ -39,7 +39,7 @@ impl<'a> Weights<'a> {
         self.find(&param.name, param.count())
     }
 
-    pub fn norm(&self, norm: NormParams) -> Result<Norm<'a>> {
+    pub fn norm(&self, norm: NormParams, eps: f64) -> Result<Norm<'a>> {
         let stat = &self.graph.stats[norm.stat];
         let statistic = |kind: &str| self.find(&format!("{}.{kind}", stat.name), stat.channels);
         Ok(Norm {
@@ -47,6 +47,7 @@ impl<'a> Weights<'a> {
             bias: self.param(norm.bias)?,
             mean: statistic("running_mean")?,
             var: statistic("running_var")?,
+            eps,
         })
     }
 
@@ -70,25 +71,29 @@ impl Norm<'_> {
     fn scales(&self) -> Vec<f64> {
         let channels = self.weight.iter().zip(self.var);
         channels
-            .map(|(&weight, &var)| f64::from(weight) / (f64::from(var) + NORM_EPSILON).sqrt())
+            .map(|(&weight, &var)| f64::from(weight) / (f64::from(var) + self.eps).sqrt())
             .collect()
     }
 
-    /// β − μ·s of each channel.
-    fn offsets(&self, scales: &[f64]) -> Vec<f32> {
-        let means = self.mean.iter().zip(scales);
-        let offsets = self.bias.iter().zip(means);
-        offsets
-            .map(|(&bias, (&mean, scale))| (f64::from(bias) - f64::from(mean) * scale) as f32)
-            .collect()
+    /// β + (b − μ)·s of each channel, b the bias of the convolution before it.
+    fn offsets(&self, scales: &[f64], bias: Option<&[f32]>) -> Vec<f32> {
+        let offset = |(channel, scale): (usize, &f64)| {
+            let before = bias.map_or(0.0, |bias| f64::from(bias[channel]));
+            let centred = before - f64::from(self.mean[channel]);
+            (f64::from(self.bias[channel]) + centred * scale) as f32
+        };
+        scales.iter().enumerate().map(offset).collect()
     }
 }
 
-/// A convolution's weight `[out, in, k, k]` and what stands around it.
+/// A convolution's weight `[out, in / groups, …]` and what stands around it.
 pub struct Convolution<'a> {
     pub weight: &'a [f32],
+    pub bias: Option<&'a [f32]>,
     pub inputs: usize,
-    /// k·k
+    pub outputs: usize,
+    pub groups: usize,
+    /// Values of a kernel.
     pub taps: usize,
     /// a of each input channel: the alteration in front of it.
     pub alteration: Option<&'a [f32]>,
@@ -98,11 +103,13 @@ pub struct Convolution<'a> {
 
 impl Convolution<'_> {
     /// Weight and bias of the one convolution that does it all: w'[o, i] = w[o, i]·(1 + a[i])·s[o],
-    /// b'[o] = β[o] − μ[o]·s[o], s = γ / sqrt(σ² + eps). Computed in float64 and rounded once.
+    /// b'[o] = β[o] + (b[o] − μ[o])·s[o], s = γ / sqrt(σ² + eps). Computed in float64 and rounded once.
     pub fn fold(&self) -> (Vec<f32>, Option<Vec<f32>>) {
         let scales = self.norm.map(|norm| norm.scales());
+        let (of_input, of_output) = (self.inputs / self.groups, self.outputs / self.groups);
         let factor = |index: usize| {
-            let (output, input) = (index / self.inputs, index % self.inputs);
+            let (output, input) = (index / of_input, index % of_input);
+            let input = output / of_output * of_input + input;
             let scale = scales.as_ref().map_or(1.0, |scales| scales[output]);
             let altered = self.alteration.map_or(1.0, |a| 1.0 + f64::from(a[input]));
             altered * scale
@@ -114,8 +121,11 @@ impl Convolution<'_> {
                 *value = (f64::from(*value) * factor) as f32;
             }
         }
-        let bias = self.norm.zip(scales.as_ref());
-        (weight, bias.map(|(norm, scales)| norm.offsets(scales)))
+        let bias = match self.norm.zip(scales.as_ref()) {
+            Some((norm, scales)) => Some(norm.offsets(scales, self.bias)),
+            None => self.bias.map(<[f32]>::to_vec),
+        };
+        (weight, bias)
     }
 }
 
@@ -127,14 +137,18 @@ mod tests {
     fn folding_scales_inputs_and_outputs() {
         let convolution = Convolution {
             weight: &[1.0, 2.0, 3.0, 4.0],
+            bias: None,
             inputs: 2,
+            outputs: 2,
+            groups: 1,
             taps: 1,
             alteration: Some(&[0.5, -1.0]),
             norm: Some(Norm {
                 weight: &[2.0, 1.0],
                 bias: &[0.25, 0.0],
                 mean: &[1.0, -3.0],
-                var: &[1.0 - NORM_EPSILON as f32, 4.0 - NORM_EPSILON as f32],
+                var: &[0.5, 3.5],
+                eps: 0.5,
             }),
         };
         let (weight, bias) = convolution.fold();
@@ -152,7 +166,10 @@ mod tests {
     fn without_anything_around_it_a_weight_stays() {
         let convolution = Convolution {
             weight: &[1e-45, -0.0, f32::MAX],
+            bias: None,
             inputs: 1,
+            outputs: 3,
+            groups: 1,
             taps: 1,
             alteration: None,
             norm: None,
@@ -161,5 +178,28 @@ mod tests {
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&weight), bits(convolution.weight));
         assert_eq!(bias, None);
+    }
+    /// An output's inputs are those of its own group; the bias passes the norm.
+    #[test]
+    fn folding_in_groups_with_a_bias() {
+        let convolution = Convolution {
+            weight: &[1.0, 2.0, 3.0, 4.0],
+            bias: Some(&[1.0, 2.0]),
+            inputs: 4,
+            outputs: 2,
+            groups: 2,
+            taps: 1,
+            alteration: Some(&[0.0, 1.0, 2.0, 3.0]),
+            norm: Some(Norm {
+                weight: &[2.0, 1.0],
+                bias: &[0.5, 0.25],
+                mean: &[0.5, 4.0],
+                var: &[0.0, 3.0],
+                eps: 1.0,
+            }),
+        };
+        let (weight, bias) = convolution.fold();
+        assert_eq!(weight, [2.0, 8.0, 4.5, 8.0]);
+        assert_eq!(bias, Some(vec![1.5, -0.75]));
     }
 }

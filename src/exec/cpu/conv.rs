@@ -3,7 +3,7 @@
 //! With pixels as rows (NHWC), G(x) the windows `[pixels, taps·in]` and W the weight `[taps·in, out]`:
 //!
 //! forward          y  = G(x)·W (+ b) (+ residual), ReLU
-//! input's gradient dx = G'(dy)·W', one product for each phase of the stride (`program::tiling::Phase`)
+//! input's gradient dx = G'(dy)·W', one product for each phase of the stride ([`tiling::Phase`])
 //! weight's         dW = G(x)ᵀ·dy (`weight_gradient`)
 //!
 //! G is not made: [`super::product`] reads windows where they lie. Pictures of few channels have a border of zeros
@@ -12,9 +12,13 @@
 //!
 //! Check: `cargo test --lib exec::cpu::conv`; time: `ffn bench train EXPERIMENT --profile`.
 
+pub mod geometry;
+pub mod plan;
+pub mod tiling;
 mod weight_gradient;
 mod winograd;
 
+pub use geometry::{Algorithm, ConvGeometry};
 pub use weight_gradient::{WeightGradient, back_bias};
 
 use std::ops::Range;
@@ -27,8 +31,8 @@ use super::element::{Element, PackAs, bf16};
 use super::gather::Shifted;
 use super::memory::Scratch;
 use super::product::{Finish, Product, Target};
-use crate::program::tiling::{Phase, task_rows};
-use crate::program::{Algorithm, ConvGeometry, blocks};
+use crate::exec::cpu::amx::blocks;
+use crate::exec::cpu::conv::tiling::{Phase, task_rows};
 
 /// y = x ∗ w + bias + residual, ReLU.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ pub use half::bf16;
 use pulp::Simd;
 
 use super::machine::{self, WithMachine};
-use crate::program::tiling::STRIP;
+use crate::exec::cpu::conv::tiling::STRIP;
 
 /// Zeros that stand in for what lies outside a picture: as many as any kernel reads at once.
 const ZERO_COUNT: usize = 1024;

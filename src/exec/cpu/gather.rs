@@ -3,7 +3,7 @@
 //! Row (frame, r, c) is made of the values that one window sees, tap by tap, zero outside the picture. Products take
 //! them where they are.
 
-use crate::program::tiling::Gather;
+use crate::exec::cpu::conv::tiling::Gather;
 
 /// The shift in time of an input, in evaluation: channels `[0, C/div)` of a pixel come from the next frame of the
 /// clip, `[C/div, 2C/div)` from the previous one.

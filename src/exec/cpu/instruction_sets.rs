@@ -6,7 +6,8 @@ use super::simd::{CEILING, widest};
 use super::*;
 use crate::base::rng::{Purpose, Stream};
 use crate::exec::{Input, Numerics, Segment, TrainOptions};
-use crate::graph::{Graph, frame_flexible, resnet};
+use crate::graph::arch::tsm::{self, Tsm};
+use crate::graph::{Graph, frame_flexible};
 use crate::program::{compile_eval, compile_train};
 use crate::spec::{
     Alteration, Backbone, Block, Distillation, Ffn, Norms, ResNet, Shift, ShiftPlace,
@@ -19,7 +20,7 @@ const FRAMES: [usize; 2] = [2, 3];
 /// Every kind of step: windows of one, three and seven pixels with and without stride, pooling, norms, shift, alteration, dropout. 20
 /// channels and their multiples leave strips, panels and vectors partly empty.
 fn graph() -> Graph {
-    let vanilla = resnet::tsm(&resnet::Tsm {
+    let vanilla = tsm::tsm(&Tsm {
         backbone: &Backbone::ResNet(ResNet {
             block: Block::Bottleneck,
             blocks: vec![1, 2],

@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::element::Element;
+use super::kernel::{Buffers, Read, Write};
 use crate::base::{Error, Kind, Result};
-use crate::program::{Buffer, BufferId};
+use crate::exec::plan;
+use crate::ops::BufferId;
 
 /// One cache line: buffers start at multiples of it.
 const ALIGNMENT: usize = 64;
@@ -42,55 +44,65 @@ struct Place {
     len: usize,
 }
 
-/// A buffer's memory, before it is known as what.
-pub struct Values<'a> {
-    words: &'a mut [f32],
-    len: usize,
-}
-
-impl<'a> Values<'a> {
-    pub fn of<E: Element>(self) -> &'a mut [E] {
-        E::view(self.words, self.len)
-    }
-
-    pub fn float32(self) -> &'a mut [f32] {
-        self.of()
-    }
-}
-
 impl Arena {
-    pub fn new(len: usize, buffers: &[Buffer]) -> Result<Self> {
-        let place = |b: &Buffer| Place {
-            words: b.offset..b.offset + b.words(),
-            len: b.len,
+    pub fn new(len: usize, places: &[plan::Place]) -> Result<Self> {
+        let place = |place: &plan::Place| Place {
+            words: place.offset..place.offset + place.words(),
+            len: place.len,
         };
         Ok(Self {
-            places: buffers.iter().map(place).collect(),
+            places: places.iter().map(place).collect(),
             words: Words::new(len)?,
         })
     }
 
-    /// Several buffers at once; no buffer gives no values. Live buffers never overlap: `Program::verify`.
-    pub fn get<const N: usize>(&mut self, ids: [Option<BufferId>; N]) -> [Values<'_>; N] {
-        let nowhere = Place {
-            words: 0..0,
-            len: 0,
+    /// The buffers of a task. Those that are alive at the same time never overlap: `exec::arena::verify`.
+    pub fn split(&mut self, reads: &[BufferId], writes: &[BufferId]) -> Buffers<'_> {
+        let mut ids: Vec<BufferId> = reads.iter().chain(writes).copied().collect();
+        ids.sort_by_key(|&id| (self.places[id].words.start, id));
+        ids.dedup();
+        let mut slices: Vec<(BufferId, &mut [f32])> = Vec::with_capacity(ids.len());
+        let (mut rest, mut at) = (self.words.aligned(), 0);
+        for id in ids {
+            let words = &self.places[id].words;
+            let Some((slice, tail)) = words
+                .start
+                .checked_sub(at)
+                .and_then(|gap| rest.split_at_mut(gap).1.split_at_mut_checked(words.len()))
+            else {
+                unreachable!("a verified plan's live buffers overlap");
+            };
+            (rest, at) = (tail, words.end);
+            slices.push((id, slice));
+        }
+        let mut written = Vec::with_capacity(writes.len());
+        for id in writes {
+            if let Some(index) = slices.iter().position(|(other, _)| other == id) {
+                let (_, words) = slices.swap_remove(index);
+                let len = self.places[*id].len;
+                written.push(Write { words, len });
+            }
+        }
+        let shared = slices.into_iter().map(|(id, words)| (id, &*words));
+        let shared: Vec<(BufferId, &[f32])> = shared.collect();
+        let read = |id: &BufferId| {
+            let words = shared.iter().find(|(other, _)| other == id);
+            let (words, len) = (
+                words.map_or(&[][..], |(_, words)| words),
+                self.places[*id].len,
+            );
+            Read { words, len }
         };
-        let places = ids.map(|id| id.map_or(&nowhere, |id| &self.places[id]));
-        let mut lens = places.iter().map(|place| place.len);
-        let ranges = places.map(|p| p.words.clone());
-        match self.words.aligned().get_disjoint_mut(ranges) {
-            Ok(slices) => slices.map(|words| Values {
-                words,
-                len: lens.next().unwrap_or(0),
-            }),
-            Err(error) => unreachable!("a verified program's live buffers overlap: {error}"),
+        Buffers {
+            reads: reads.iter().map(read).collect(),
+            writes: written,
         }
     }
 
-    /// As [`Arena::get`], for buffers that are all there.
-    pub fn all<const N: usize>(&mut self, ids: [BufferId; N]) -> [Values<'_>; N] {
-        self.get(ids.map(Some))
+    /// The memory of one buffer, to be written.
+    pub fn write(&mut self, id: BufferId) -> &mut [f32] {
+        let words = self.places[id].words.clone();
+        &mut self.words.aligned()[words]
     }
 
     /// A buffer of float32.

@@ -2,6 +2,9 @@
 //!
 //! Work is cut by shapes alone and partial sums are added in a fixed order: no bit depends on the number of threads.
 
+pub mod kernel;
+pub mod plan;
+mod reference;
 mod memory;
 mod element;
 mod machine;
@@ -15,30 +18,34 @@ mod conv;
 mod simd;
 mod norm;
 mod shift;
+mod depthwise;
+mod each;
+mod mean;
 mod pool;
+mod split;
 mod head;
-mod run;
 pub mod processor;
 pub mod speed;
 #[cfg(test)]
 mod instruction_sets;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use self::amx::{has_amx, multiply_tiles};
 use self::element::bf16;
-pub(super) use self::head::Dropout;
+use self::kernel::{Context, Kernel};
 use self::memory::{Arena, Scratch};
-use self::run::Context;
 use super::lengths::Lengths;
+use super::plan::{Plan, Task};
 use super::{DropoutKey, Input, Statistics};
 use crate::base::{Error, Kind, Result};
 use crate::data::transform::normalize_into;
 use crate::graph::{Graph, NodeId};
-use crate::program::{Element, Program, Step};
+use crate::ops::Dtype;
+use crate::program::Program;
 
 /// Multiply-adds on the registers of this thread, in float32 by its widest vectors; how many they were.
 pub fn multiply_vectors(rounds: usize) -> u64 {
@@ -48,21 +55,22 @@ pub fn multiply_vectors(rounds: usize) -> u64 {
 /// A program for one shape of batch, with its arena. Nothing of the batch's size is allocated after it is built.
 pub struct Engine {
     program: Program,
+    plan: Plan<Kernel>,
     arena: Arena,
     scratch: Scratch,
     pool: ThreadPool,
     threads: usize,
     lengths: Lengths,
-    branches: Vec<usize>,
-    /// Of each step, forward then backward, over all passes.
+    /// Of each task, forward then backward, over all passes.
     times: Vec<Duration>,
     /// Whether the arena holds the packed weights that evaluation keeps.
     is_prepared: bool,
 }
 
 impl Engine {
-    /// Allocates what a verified program needs.
+    /// Plans a program and allocates what it needs.
     pub fn new(graph: &Graph, program: Program, threads: usize) -> Result<Self> {
+        let plan = plan::plan(&program)?;
         let threads = threads.max(1);
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -73,15 +81,15 @@ impl Engine {
                 .hint("try fewer with `--threads`")
         })?;
         Ok(Self {
-            arena: Arena::new(program.arena, &program.buffers)?,
-            scratch: Scratch::new(threads, program.scratch())?,
+            arena: Arena::new(plan.arena, &plan.places)?,
+            scratch: Scratch::new(threads, plan::scratch(&plan))?,
             pool,
             threads,
             lengths: Lengths::of(graph, &program),
-            branches: graph.branches.clone(),
-            times: vec![Duration::ZERO; program.forward.len() + program.backward.len()],
+            times: vec![Duration::ZERO; plan.forward.len() + plan.backward.len()],
             is_prepared: false,
             program,
+            plan,
         })
     }
 
@@ -97,27 +105,33 @@ impl Engine {
         self.lengths.check_params(params.iter().map(|p| p.len()))?;
         self.lengths.check_forward(stats, input)?;
         self.write_input(input);
+        let prepare = !std::mem::replace(&mut self.is_prepared, true);
+        let Self {
+            plan,
+            arena,
+            times,
+            pool,
+            ..
+        } = self;
         let mut context = Context {
-            program: &self.program,
-            arena: &mut self.arena,
+            batch: &self.program.batch,
             scratch: &self.scratch,
-            branches: &self.branches,
-            times: &mut self.times,
+            grads: &mut [],
             params,
+            stats,
+            dropout,
         };
-        let pack = !std::mem::replace(&mut self.is_prepared, true);
-        self.pool.install(|| {
-            if pack {
-                context.prepare(stats);
+        pool.install(|| {
+            if prepare {
+                run(&plan.prepare, arena, &mut context, &mut []);
             }
-            context.forward(stats, dropout);
+            run(&plan.forward, arena, &mut context, times);
         });
         Ok(self.arena.float32(self.program.logits))
     }
 
     fn write_input(&mut self, input: Input<'_>) {
-        let [to] = self.arena.all([self.program.input]);
-        let to = to.float32();
+        let to = self.arena.write(self.program.input);
         match input {
             Input::Values(values) => to.copy_from_slice(values),
             Input::Pixels {
@@ -148,18 +162,27 @@ impl Engine {
         self.lengths.check_params(params.iter().map(|p| p.len()))?;
         self.lengths.check_gradients(grads)?;
         let gradient = self.lengths.check_backward(d_logits)?;
-        let [to] = self.arena.all([gradient]);
-        to.float32().copy_from_slice(d_logits);
+        self.arena.write(gradient).copy_from_slice(d_logits);
         grads.iter_mut().for_each(|gradient| gradient.fill(0.0));
+        let Self {
+            plan,
+            arena,
+            times,
+            pool,
+            ..
+        } = self;
+        // Steps that are run again among the backward ones read coefficients, never statistics.
+        let mut stats = Statistics::default();
         let mut context = Context {
-            program: &self.program,
-            arena: &mut self.arena,
+            batch: &self.program.batch,
             scratch: &self.scratch,
-            branches: &self.branches,
-            times: &mut self.times,
+            grads,
             params,
+            stats: &mut stats,
+            dropout: DropoutKey { seed: 0, step: 0 },
         };
-        self.pool.install(|| context.backward(grads));
+        let times = &mut times[plan.forward.len()..];
+        pool.install(|| run(&plan.backward, arena, &mut context, times));
         Ok(())
     }
 
@@ -167,9 +190,9 @@ impl Engine {
     pub fn observed(&self) -> impl Iterator<Item = (NodeId, Vec<f32>)> {
         let observed = self.program.observed.iter();
         observed.map(|&(node, buffer)| {
-            let values = match self.program.buffers[buffer].element {
-                Element::Float32 => self.arena.to_float32::<f32>(buffer),
-                Element::Bf16 => self.arena.to_float32::<bf16>(buffer),
+            let values = match self.plan.places[buffer].dtype {
+                Dtype::Float32 => self.arena.to_float32::<f32>(buffer),
+                Dtype::Bf16 => self.arena.to_float32::<bf16>(buffer),
             };
             (node, values)
         })
@@ -177,17 +200,33 @@ impl Engine {
 
     /// Bytes that the engine holds.
     pub fn memory(&self) -> usize {
-        self.program.memory(self.threads)
+        plan::memory(&self.plan, self.threads)
     }
 
-    /// Time that each step took so far, in all passes together.
-    pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
-        let passes = self.program.forward.iter().chain(&self.program.backward);
+    /// Time that each task took so far, in all passes together.
+    pub fn times(&self) -> impl Iterator<Item = (&Task<Kernel>, Duration)> {
+        let passes = self.plan.forward.iter().chain(&self.plan.backward);
         passes.zip(self.times.iter().copied())
     }
 
     /// The program that it runs.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+}
+
+/// Runs tasks one after another and adds up their times, if anybody wants them.
+fn run(
+    tasks: &[Task<Kernel>],
+    arena: &mut Arena,
+    context: &mut Context<'_, '_>,
+    times: &mut [Duration],
+) {
+    for (index, task) in tasks.iter().enumerate() {
+        let start = Instant::now();
+        (task.kernel.run)(arena.split(&task.reads, &task.writes), context);
+        if let Some(time) = times.get_mut(index) {
+            *time += start.elapsed();
+        }
     }
 }

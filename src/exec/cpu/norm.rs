@@ -1,4 +1,4 @@
-//! Batch norms over the frames of a group: y = γ·x̂ + β (+ residual), ReLU; x̂ = (x − μ)·r, r = 1/sqrt(σ² + 1e-5).
+//! Batch norms over the frames of a group: y = γ·x̂ + β (+ residual), ReLU; x̂ = (x − μ)·r, r = 1/sqrt(σ² + eps).
 //!
 //! n: values of a channel in a group (frames × pixels). μ = Σx/n, σ² = Σ(x − μ)²/n. The running statistics follow as
 //! in PyTorch: r ← 0.9·r + 0.1·new, the new variance with n − 1.
@@ -11,6 +11,7 @@
 //! Check: `cargo test --test engine`; time: `ffn bench train EXPERIMENT --profile`.
 
 mod backward;
+pub mod plan;
 
 pub use backward::{Backward, back_data, back_frozen, frame_gradients, group_gradients};
 
@@ -19,13 +20,37 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::memory::Scratch;
 use super::simd::{positive, wide};
-use crate::exec::{NORM_MOMENTUM, Statistics};
-use crate::graph::NormParams;
-use crate::graph::op::NORM_EPSILON;
-use crate::program::{Batch, Norm};
+use crate::ops::{self, BATCH_NORM_MOMENTUM as MOMENTUM, Layout, NormParams, Statistics};
 
 /// Rows that are summed in float32 before they join a longer sum.
 const BLOCK: usize = 32;
+
+/// Values that a norm's loops take at once, at least: narrow layers put several pixels side by side, so that their few
+/// channels fill vectors too.
+const ROW: usize = 192;
+
+/// A norm of so many channels.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    pub of: ops::Norm,
+    pub channels: usize,
+}
+
+impl Norm {
+    /// Length of a row of coefficients.
+    pub fn row(&self) -> usize {
+        row(self.channels)
+    }
+
+    pub fn of(&self, branch: usize) -> NormParams {
+        self.of.of(branch)
+    }
+}
+
+/// Length of a row of coefficients: the channels, repeated for each pixel of the row.
+pub fn row(channels: usize) -> usize {
+    channels * (ROW / channels.max(1)).max(1)
+}
 
 /// A group's coefficients.
 #[derive(Clone, Copy)]
@@ -66,31 +91,33 @@ impl<'a> Coefficients<'a> {
     }
 }
 
-/// Coefficients from running statistics.
+/// Coefficients of one branch from running statistics.
 pub fn running_coefficients(
-    norm: NormParams,
+    norm: &ops::Norm,
+    branch: usize,
     params: &[&[f32]],
     stats: &Statistics,
     coefficients: &mut [f32],
 ) {
+    let (norm, eps) = (norm.of(branch), norm.eps);
     let statistics = stats.mean[norm.stat].iter().zip(&stats.var[norm.stat]);
     for (channel, (&mean, &var)) in statistics.enumerate() {
         let statistics = (f64::from(mean), f64::from(var));
-        set(coefficients, norm, channel, statistics, params);
+        set(coefficients, (norm, eps), channel, statistics, params);
     }
 }
 
 /// Sets a channel's coefficients all along the row from its mean and variance.
 fn set(
     coefficients: &mut [f32],
-    norm: NormParams,
+    (norm, eps): (NormParams, f64),
     channel: usize,
     (mean, var): (f64, f64),
     params: &[&[f32]],
 ) {
     let (weight, bias) = (params[norm.weight], params[norm.bias]);
     let (channels, row) = (weight.len(), coefficients.len() / 4);
-    let inverse = 1.0 / (var + NORM_EPSILON).sqrt();
+    let inverse = 1.0 / (var + eps).sqrt();
     let scale = f64::from(weight[channel]) * inverse;
     for at in (channel..row).step_by(channels) {
         coefficients[at] = mean as f32;
@@ -103,14 +130,14 @@ fn set(
 /// Coefficients of every group from running statistics.
 pub fn running(
     norm: &Norm,
-    batch: &Batch,
+    layout: &Layout,
     params: &[&[f32]],
     stats: &Statistics,
     coefficients: &mut [f32],
 ) {
     let groups = coefficients.chunks_exact_mut(4 * norm.row());
-    for (group, coefficients) in batch.norm_groups.iter().zip(groups) {
-        running_coefficients(norm.of(group.branch), params, stats, coefficients);
+    for (group, coefficients) in layout.norm_groups.iter().zip(groups) {
+        running_coefficients(&norm.of, group.branch, params, stats, coefficients);
     }
 }
 
@@ -192,8 +219,8 @@ fn fold(row: &[f32], sums: &mut [f32]) {
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     pub norm: &'a Norm,
-    pub batch: &'a Batch,
-    /// Of a frame.
+    pub layout: &'a Layout,
+    /// Of a row of the layout.
     pub pixels: usize,
 }
 
@@ -207,22 +234,23 @@ pub fn group_statistics(
 ) {
     let Site {
         norm,
-        batch,
+        layout,
         pixels,
     } = site;
     let channels = norm.channels;
     let groups = coefficients.chunks_exact_mut(4 * norm.row());
-    for (group, coefficients) in batch.norm_groups.iter().zip(groups) {
+    for (group, coefficients) in layout.norm_groups.iter().zip(groups) {
         let of = norm.of(group.branch);
-        let frames = group.frames.start * 2 * channels..group.frames.end * 2 * channels;
-        let count = (group.frames.len() * pixels) as f64;
+        let frames = group.rows.start * 2 * channels..group.rows.end * 2 * channels;
+        let count = (group.rows.len() * pixels) as f64;
         let moments = combine(&partials[frames], channels, pixels);
         for (channel, (mean, squares)) in moments.enumerate() {
-            set(coefficients, of, channel, (mean, squares / count), params);
+            let moments = (mean, squares / count);
+            set(coefficients, (of, norm.of.eps), channel, moments, params);
             if group.updates {
                 let follow = |running: &mut f32, new: f64| {
-                    let kept = (1.0 - NORM_MOMENTUM) * f64::from(*running);
-                    *running = (kept + NORM_MOMENTUM * new) as f32;
+                    let kept = (1.0 - MOMENTUM) * f64::from(*running);
+                    *running = (kept + MOMENTUM * new) as f32;
                 };
                 follow(&mut stats.mean[of.stat][channel], mean);
                 follow(
@@ -281,13 +309,13 @@ pub struct Forward<'a, E> {
 }
 
 impl<E: Element> Forward<'_, E> {
-    pub fn run(&self, batch: &Batch, y: &mut [E]) {
-        let frame = y.len() / batch.frames;
+    pub fn run(&self, layout: &Layout, y: &mut [E]) {
+        let frame = y.len() / layout.rows;
         let frames = y.par_chunks_exact_mut(frame).enumerate();
         frames
             .with_min_len(frames_of_task(frame))
             .for_each(|(f, y)| {
-                let of = Coefficients::of(self.coefficients, batch.group_of[f], self.norm.row());
+                let of = Coefficients::of(self.coefficients, layout.group_of[f], self.norm.row());
                 let x = &self.x[f * frame..][..frame];
                 let residual = self.residual.map(|r| &r[f * frame..][..frame]);
                 wide(

@@ -8,13 +8,13 @@
 
 use rayon::prelude::*;
 
+use super::conv::{Algorithm, ConvGeometry};
 use super::element::Element;
 use super::norm::running_coefficients;
 use super::tile::packed_index;
-use crate::exec::Statistics;
-use crate::graph::ParamId;
-use crate::program::tiling::{PATCH, STRIP};
-use crate::program::{Algorithm, ConvGeometry, Norm, step};
+use crate::exec::cpu::conv::tiling::{PATCH, STRIP};
+use crate::ops::ParamId;
+use crate::ops::{self, Statistics};
 
 /// What is folded into a packed weight.
 #[derive(Clone, Copy)]
@@ -133,13 +133,20 @@ pub fn backward<E: Element>(conv: &ConvGeometry, weight: &[f32], w: &mut [E]) {
     }
 }
 
+/// The branch of each matrix that [`all_branches`] makes: without private parts the first stands for all.
+fn matrices(branches: &[usize]) -> &[usize] {
+    match branches {
+        [] => &[0],
+        branches => branches,
+    }
+}
+
 /// What [`all_branches`] packs.
 pub struct Packing<'a> {
     pub conv: &'a ConvGeometry,
     pub weight: &'a [f32],
-    pub bias: Option<&'a [f32]>,
     pub alter: &'a [ParamId],
-    pub norm: Option<&'a Norm>,
+    pub norm: Option<&'a ops::Norm>,
     /// Empty: one matrix without private parts.
     pub branches: &'a [usize],
 }
@@ -155,29 +162,24 @@ pub fn all_branches<E: Element>(
     let &Packing {
         conv,
         weight,
-        bias,
         alter,
         norm,
         branches,
     } = packing;
     let outputs = conv.to.channels;
-    for (i, &branch) in step::matrices(branches).iter().enumerate() {
+    for (i, &branch) in matrices(branches).iter().enumerate() {
         let b = b.get_mut(i * outputs..(i + 1) * outputs);
         let mut coefficients = Vec::new();
         if let Some(norm) = norm {
             coefficients.resize(4 * outputs, 0.0);
-            running_coefficients(norm.of(branch), params, stats, &mut coefficients);
+            running_coefficients(norm, branch, params, stats, &mut coefficients);
         }
         let scale = coefficients.get(2 * outputs..3 * outputs);
-        match (b, scale) {
-            (Some(b), Some(scale)) => {
-                for (o, b) in b.iter_mut().enumerate() {
-                    let (mean, shift) = (coefficients[o], coefficients[3 * outputs + o]);
-                    *b = shift - mean * scale[o];
-                }
+        if let (Some(b), Some(scale)) = (b, scale) {
+            for (o, b) in b.iter_mut().enumerate() {
+                let (mean, shift) = (coefficients[o], coefficients[3 * outputs + o]);
+                *b = shift - mean * scale[o];
             }
-            (Some(b), None) => b.copy_from_slice(bias.unwrap_or(&[])),
-            (None, _) => {}
         }
         let alter = alter.get(branch).map(|&id| params[id]);
         let matrix = &mut w[i * conv.packed_forward()..(i + 1) * conv.packed_forward()];

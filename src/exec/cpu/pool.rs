@@ -1,4 +1,4 @@
-//! Pooling: 3×3 maxima of stride 2 with padding 1, and the mean over a frame.
+//! Pooling: 3×3 maxima of stride 2 with padding 1, and means of square windows.
 //!
 //! The maximum's gradient goes to the first pixel of the window (row by row) that has it, as in PyTorch.
 
@@ -8,9 +8,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::element::Element;
+use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
-use super::simd::filling;
-use crate::program::PixelShape;
+use super::plan::Planner;
+use super::simd::{filling, wide};
+use crate::ops::{BufferId, Pool, Pooled, Shape, Step};
 
 /// Rows or columns of the input under output `at`.
 fn window(at: usize, side: usize) -> Range<usize> {
@@ -25,7 +27,7 @@ struct Under {
 
 impl Under {
     #[inline(always)]
-    fn at(from: PixelShape, y: usize, x: usize) -> Self {
+    fn at(from: Shape, y: usize, x: usize) -> Self {
         let (mut pixels, mut count) = ([0; 9], 0);
         for row in window(y, from.height) {
             for column in window(x, from.width) {
@@ -45,8 +47,8 @@ impl Under {
 /// Shapes of a maximum's input and output.
 #[derive(Clone, Copy)]
 pub struct Shapes {
-    pub from: PixelShape,
-    pub to: PixelShape,
+    pub from: Shape,
+    pub to: Shape,
 }
 
 /// y = maxima of x.
@@ -141,37 +143,147 @@ fn maximum<S: Simd, E: Element>(simd: S, under: &Under, x: &[E], v: usize) -> (S
     (max, winner)
 }
 
-/// y = means of x over each frame's pixels.
-pub fn average<E: Element>(from: PixelShape, x: &[E], y: &mut [f32]) {
-    let channels = from.channels;
-    let frames = x
-        .par_chunks_exact(from.count())
-        .zip(y.par_chunks_exact_mut(channels));
-    frames
-        .with_min_len(frames_of_task(from.count()))
-        .for_each(|(x, y)| {
-            y.fill(0.0);
-            for pixel in x.chunks_exact(channels) {
-                y.iter_mut().zip(pixel).for_each(|(y, v)| *y += v.float());
-            }
-            y.iter_mut().for_each(|y| *y /= from.pixels() as f32);
-        });
+/// Windows of a mean.
+#[derive(Clone, Copy)]
+struct Windows {
+    shapes: Shapes,
+    pool: Pool,
 }
 
-/// dx = dy / pixels, for every pixel.
-pub fn average_back<E: Element>(from: PixelShape, dy: &[f32], dx: &mut [E]) {
-    let channels = from.channels;
-    let frames = dx
-        .par_chunks_exact_mut(from.count())
-        .zip(dy.par_chunks_exact(channels));
-    frames
-        .with_min_len(frames_of_task(from.count()))
-        .for_each(|(dx, dy)| {
-            for pixel in dx.chunks_exact_mut(channels) {
-                let pairs = pixel.iter_mut().zip(dy);
-                pairs.for_each(|(dx, dy)| *dx = E::round(dy / from.pixels() as f32));
+impl Windows {
+    /// y = Σ of each window of x, divided by the whole window.
+    fn mean<E: Element>(&self, x: &[E], y: &mut [E]) {
+        let Shapes { from, to } = self.shapes;
+        let frames = x
+            .par_chunks_exact(from.count())
+            .zip(y.par_chunks_exact_mut(to.count()));
+        let frames = frames.with_min_len(frames_of_task(from.count()));
+        frames.for_each(|(x, y)| {
+            let mut sums = vec![0.0; from.channels];
+            for (at, y) in y.chunks_exact_mut(to.channels).enumerate() {
+                let rows = self.seen(at / to.width, from.height);
+                let columns = self.seen(at % to.width, from.width);
+                self.sum(x, rows, columns, from.width, &mut sums, y);
             }
         });
+    }
+
+    /// Inputs along an axis that output `at` sees.
+    fn seen(&self, at: usize, side: usize) -> Range<usize> {
+        let Pool {
+            window,
+            stride,
+            padding,
+            ..
+        } = self.pool;
+        let end = (at * stride + window).saturating_sub(padding);
+        (at * stride).saturating_sub(padding)..end.min(side)
+    }
+
+    /// Outputs along an axis that see input `at`.
+    fn seeing(&self, at: usize, outputs: usize) -> Range<usize> {
+        let Pool {
+            window,
+            stride,
+            padding,
+            ..
+        } = self.pool;
+        let first = (at + padding + 1).saturating_sub(window).div_ceil(stride);
+        first..((at + padding) / stride + 1).min(outputs)
+    }
+
+    /// dx = Σ dy of the windows that see it, divided by the whole window.
+    fn mean_back<E: Element>(&self, dy: &[E], dx: &mut [E]) {
+        let Shapes { from, to } = self.shapes;
+        let frames = dx
+            .par_chunks_exact_mut(from.count())
+            .zip(dy.par_chunks_exact(to.count()));
+        let frames = frames.with_min_len(frames_of_task(from.count()));
+        frames.for_each(|(dx, dy)| {
+            let mut sums = vec![0.0; from.channels];
+            for (at, dx) in dx.chunks_exact_mut(from.channels).enumerate() {
+                let rows = self.seeing(at / from.width, to.height);
+                let columns = self.seeing(at % from.width, to.width);
+                self.sum(dy, rows, columns, to.width, &mut sums, dx);
+            }
+        });
+    }
+
+    /// y = Σ of some pixels of x, `width` pixels a row, divided by the whole window.
+    fn sum<E: Element>(
+        &self,
+        x: &[E],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        width: usize,
+        sums: &mut [f32],
+        y: &mut [E],
+    ) {
+        let channels = sums.len();
+        let area = (self.pool.window * self.pool.window) as f32;
+        wide(
+            #[inline(always)]
+            || {
+                sums.fill(0.0);
+                for row in rows {
+                    let line = (row * width + columns.start) * channels;
+                    let line = &x[line..line + columns.len() * channels];
+                    for pixel in line.chunks_exact(channels) {
+                        let pairs = sums.iter_mut().zip(pixel);
+                        pairs.for_each(|(sum, x)| *sum += x.float());
+                    }
+                }
+                let pairs = y.iter_mut().zip(&*sums);
+                pairs.for_each(|(y, sum)| *y = E::round(sum / area));
+            },
+        );
+    }
+}
+
+/// The kernel of a pooling: maxima of 3×3 windows of stride 2 with padding 1, and every mean.
+pub fn plan_pool(planner: &mut Planner<'_>, step: &Step, pool: &Pool) -> Option<()> {
+    fn kernel<E: Element>(windows: Windows) -> Kernel {
+        Kernel::new(move |buffers, _| {
+            let x = buffers.x::<E>(0);
+            match windows.pool.pooled {
+                Pooled::Max => max(windows.shapes, x, buffers.y()),
+                Pooled::Mean => windows.mean(x, buffers.y()),
+            }
+        })
+    }
+    let windows = windows(planner, *pool, (step.reads[0], step.writes[0]))?;
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(windows));
+    planner.task(step, kernel);
+    Some(())
+}
+
+/// The kernel of its gradient.
+pub fn plan_back(planner: &mut Planner<'_>, step: &Step, pool: &Pool) -> Option<()> {
+    fn kernel<E: Element>(windows: Windows) -> Kernel {
+        Kernel::new(move |buffers, _| {
+            let dy = buffers.x::<E>(0);
+            match windows.pool.pooled {
+                Pooled::Max => {
+                    let x = buffers.x::<E>(1);
+                    max_back(windows.shapes, x, dy, buffers.y());
+                }
+                Pooled::Mean => windows.mean_back(dy, buffers.y()),
+            }
+        })
+    }
+    let windows = windows(planner, *pool, (step.writes[0], step.reads[0]))?;
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(windows));
+    planner.task(step, kernel);
+    Some(())
+}
+
+fn windows(planner: &Planner<'_>, pool: Pool, (x, y): (BufferId, BufferId)) -> Option<Windows> {
+    if pool.pooled == Pooled::Max && pool != Pool::of_three(Pooled::Max, 2) {
+        return None;
+    }
+    let [from, to] = [x, y].map(|id| planner.extent(id).shape);
+    let shapes = Shapes { from, to };
+    Some(Windows { shapes, pool })
 }
 
 #[cfg(test)]
@@ -179,12 +291,12 @@ mod tests {
     use super::*;
 
     const SHAPES: Shapes = Shapes { from: FROM, to: TO };
-    const FROM: PixelShape = PixelShape {
+    const FROM: Shape = Shape {
         channels: 2,
         height: 3,
         width: 5,
     };
-    const TO: PixelShape = PixelShape {
+    const TO: Shape = Shape {
         channels: 2,
         height: 2,
         width: 3,

@@ -14,7 +14,7 @@ use super::element::Element;
 use super::gather::{Shifted, Window};
 use super::machine::{Machine, Sums};
 use super::tile::{self, Columns, Panels, Tile, Walk};
-use crate::program::tiling::{Gather, PANEL, PRODUCT_ROWS as ROWS, STRIP};
+use crate::exec::cpu::conv::tiling::{Gather, PANEL, PRODUCT_ROWS as ROWS, STRIP};
 
 /// Terms of a sum that are added in registers: a panel of 64 columns is 128 KiB.
 pub const DEPTH: usize = 512;

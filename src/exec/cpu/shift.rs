@@ -10,15 +10,15 @@ use super::element::Element;
 use super::memory::Scratch;
 use super::norm::frames_of_task;
 use super::simd::wide;
-use crate::graph::ParamId;
-use crate::program::{Batch, PixelShape, step};
+use crate::ops::ParamId;
+use crate::ops::{Layout, Shape, shift_fold};
 
 /// What is done to each frame.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
-    pub batch: &'a Batch,
+    pub layout: &'a Layout,
     pub params: &'a [&'a [f32]],
-    pub shape: PixelShape,
+    pub shape: Shape,
     pub shift: Option<usize>,
     /// One parameter for each branch; empty: no alteration.
     pub alter: &'a [ParamId],
@@ -27,12 +27,13 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Channels that come from the next frame, and as many from the previous one.
     fn fold(&self) -> usize {
-        step::fold(self.shape.channels, self.shift)
+        self.shift
+            .map_or(0, |div| shift_fold(self.shape.channels, div))
     }
 
     /// The alteration of a frame.
     fn weights(&self, frame: usize) -> Option<&'a [f32]> {
-        let alteration = self.alter.get(self.batch.branch_of[frame]);
+        let alteration = self.alter.get(self.layout.branch_of[frame]);
         alteration.map(|&id| self.params[id])
     }
 }
@@ -46,7 +47,7 @@ struct Sources<'a, E> {
 impl<'a, E: Element> Sources<'a, E> {
     /// The sources of frame `f`; with `adjoint` those of Sᵀ.
     fn of(x: &'a [E], f: usize, plan: Plan<'_>, adjoint: bool) -> Self {
-        let (has_previous, has_next) = plan.batch.neighbours[f];
+        let (has_previous, has_next) = plan.layout.neighbours[f];
         let len = plan.shape.count();
         let frame = |f: usize| &x[f * len..][..len];
         let previous = has_previous.then(|| frame(f.saturating_sub(1)));
@@ -144,10 +145,11 @@ pub fn back_alteration<E: Element>(
                 );
             });
         });
-    for (frames, segment) in plan.batch.segment_frames() {
+    for segment in &plan.layout.segments {
         let Some(&param) = plan.alter.get(segment.branch) else {
             continue;
         };
+        let frames = &segment.rows;
         let partials = &partials[frames.start * channels..frames.end * channels];
         for (channel, gradient) in grads[param].iter_mut().enumerate() {
             let column = partials.iter().skip(channel).step_by(channels);
@@ -182,5 +184,6 @@ fn sum_frame<E: Element>(
     }
 }
 
+pub mod plan;
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPoolBuilder;
 
 use super::amx::has_amx;
+use super::conv::{Algorithm, ConvGeometry};
 use super::conv::{Blocks, Direct, Forward, Products};
 use super::element::{Element, bf16};
 use super::memory::Scratch;
 use super::pack::{self, Folded};
 use super::product::Finish;
-use crate::program::{Algorithm, ConvGeometry, Numerics, PixelShape};
+use crate::ops::Shape;
+use crate::program::Numerics;
 
 const ROUNDS: usize = 4;
 const SIDE: usize = 14;
@@ -56,7 +58,7 @@ fn rates() -> Option<Vec<(Numerics, f64)>> {
 }
 
 fn geometry((inputs, outputs, kernel): (usize, usize, usize)) -> ConvGeometry {
-    let shape = |channels| PixelShape {
+    let shape = |channels| Shape {
         channels,
         height: SIDE,
         width: SIDE,

@@ -15,7 +15,7 @@ use pulp::Simd;
 use super::element::Element;
 use super::machine::{Machine, Sums, WithMachine};
 use super::simd::splits_wide_vectors;
-use crate::program::tiling::{PANEL, STRIP};
+use crate::exec::cpu::conv::tiling::{PANEL, STRIP};
 
 /// The right matrix from one column on: strips of 16 columns, `strip` values apart, in each the steps one after another.
 #[derive(Clone, Copy)]

@@ -8,10 +8,10 @@ use cudarc::cudnn::{result::CudnnError, sys};
 use cudarc::driver::CudaSlice;
 use serde::Serialize;
 
-use super::conv::{Algorithm, Convolution, Direction, Product, Tensors, failed, filled};
+use super::cudnn::{Algorithm, Convolution, Direction, Tensors, failed, filled};
 use super::gpu::Gpu;
 use super::memory::base;
-use super::{product, runs};
+use super::plan::{DevicePlan, PlannedProduct};
 use crate::base::Result;
 use crate::program::Program;
 
@@ -34,36 +34,36 @@ const WORKSPACE: usize = 1 << 30;
 
 /// Times every convolution of a program, each shape once.
 pub fn time(gpu: &Gpu, program: &Program) -> Result<Vec<Timed>> {
+    let plan = DevicePlan::of(program)?;
     let mut found: Vec<Timed> = Vec::new();
     let mut known = BTreeMap::new();
     let scratch = gpu.allocate("the algorithms' scratch memory", WORKSPACE)?;
-    for step in program.steps() {
-        let Some((product, direction)) = product(program, &step.op) else {
-            continue;
-        };
-        for (frames, _) in runs(program, &step.op) {
-            let key = format!("{product:?} {direction:?} {}", frames.len());
-            let index = *known.entry(key).or_insert(found.len());
-            match found.get_mut(index) {
-                Some(timed) => timed.count += 1,
-                None => found.push(Timed {
-                    step: step.name.clone(),
-                    ..time_one(gpu, (&product, direction), frames.len(), &scratch)?
-                }),
-            }
+    for planned in &plan.products {
+        let PlannedProduct {
+            product,
+            direction,
+            rows,
+            ..
+        } = planned;
+        let key = format!("{product:?} {direction:?} {rows}");
+        let index = *known.entry(key).or_insert(found.len());
+        match found.get_mut(index) {
+            Some(timed) => timed.count += 1,
+            None => found.push(time_one(gpu, planned, &scratch)?),
         }
     }
     Ok(found)
 }
 
-fn time_one(
-    gpu: &Gpu,
-    (product, direction): (&Product, Direction),
-    frames: usize,
-    scratch: &CudaSlice<u8>,
-) -> Result<Timed> {
-    let convolution = Convolution::new(gpu, product, frames, direction)?;
-    let tensors = Tensors::new(gpu, product, frames)?;
+fn time_one(gpu: &Gpu, planned: &PlannedProduct, scratch: &CudaSlice<u8>) -> Result<Timed> {
+    let PlannedProduct {
+        name,
+        product,
+        direction,
+        rows,
+    } = planned;
+    let convolution = Convolution::new(gpu, product, *rows, *direction)?;
+    let tensors = Tensors::new(gpu, product, *rows)?;
     let [x, w, y] = tensors.addresses(gpu).map(|at| at as *mut c_void);
     let scratch = base(gpu, scratch) as *mut c_void;
     // SAFETY: the tensors have the shapes' sizes, the scratch memory what is said.
@@ -75,8 +75,8 @@ fn time_one(
         seconds.reduce(f64::min)
     };
     Ok(Timed {
-        step: String::new(),
-        direction,
+        step: name.clone(),
+        direction: *direction,
         count: 1,
         used: least(&|t| t.is_used),
         deterministic: least(&|t| t.is_deterministic),

@@ -1,4 +1,4 @@
-//! The kernels' CUDA C, and NVRTC, which compiles it for one architecture of card and one kind of activations.
+//! The kernels' CUDA C, and NVRTC, which compiles it for one architecture of GPU and one dtype of activations.
 
 use std::ffi::CString;
 
@@ -6,45 +6,43 @@ use cudarc::nvrtc::{result, sys};
 
 use super::libraries::Version;
 use crate::base::{Error, Kind, Result};
-use crate::exec::NORM_MOMENTUM;
-use crate::graph::op::NORM_EPSILON;
-use crate::program::Element;
+use crate::ops::{BATCH_NORM_MOMENTUM, Dtype};
 
 /// What the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Variant {
     /// Of activations and their gradients.
-    pub element: Element,
+    pub dtype: Dtype,
     /// Values that a thread takes at once; what it works on has a multiple of as many channels.
     pub width: usize,
 }
 
 impl Variant {
-    pub fn single(element: Element) -> Self {
-        Self { element, width: 1 }
+    pub fn single(dtype: Dtype) -> Self {
+        Self { dtype, width: 1 }
     }
 
-    /// As many values as a card loads at once.
-    pub fn wide(element: Element) -> Self {
+    /// As many values as a GPU loads at once.
+    pub fn wide(dtype: Dtype) -> Self {
         const LOAD: usize = 16;
         Self {
-            element,
-            width: LOAD / element.size(),
+            dtype,
+            width: LOAD / dtype.size(),
         }
     }
 
     /// The widest for rows of `count` values.
-    pub fn of(element: Element, count: usize) -> Self {
-        let wide = Self::wide(element);
+    pub fn of(dtype: Dtype, count: usize) -> Self {
+        let wide = Self::wide(dtype);
         match count.is_multiple_of(wide.width) {
             true => wide,
-            false => Self::single(element),
+            false => Self::single(dtype),
         }
     }
 
-    /// Both variants of an element.
-    pub fn both(element: Element) -> [Self; 2] {
-        [Self::single(element), Self::wide(element)]
+    /// Both variants of a dtype.
+    pub fn both(dtype: Dtype) -> [Self; 2] {
+        [Self::single(dtype), Self::wide(dtype)]
     }
 }
 
@@ -55,35 +53,37 @@ pub struct Cubin {
     pub log: String,
 }
 
-/// All kernels as one text, with the constants that they share with the rest of the program. It wants to know REAL, the
-/// element, and WIDTH.
+/// All kernels as one text, with the constant that they share with the reference. It wants to know REAL, the dtype, and WIDTH.
 pub fn kernels() -> String {
-    let constants =
-        format!("#define NORM_EPSILON {NORM_EPSILON:e}\n#define NORM_MOMENTUM {NORM_MOMENTUM:e}\n");
+    let constant = format!("#define NORM_MOMENTUM {BATCH_NORM_MOMENTUM:e}\n");
     let files = [
         include_str!("kernels/common.cuh"),
         include_str!("kernels/norm.cu"),
         include_str!("kernels/shift.cu"),
         include_str!("kernels/pool.cu"),
+        include_str!("kernels/mean.cu"),
         include_str!("kernels/conv.cu"),
+        include_str!("kernels/depthwise.cu"),
         include_str!("kernels/each.cu"),
+        include_str!("kernels/binary.cu"),
+        include_str!("kernels/channels.cu"),
         include_str!("kernels/input.cu"),
         include_str!("kernels/update.cu"),
     ];
-    constants + &files.join("\n")
+    constant + &files.join("\n")
 }
 
 /// The kernels' text for a variant.
 fn source(variant: Variant) -> String {
-    let real = match variant.element {
-        Element::Float32 => "float",
-        Element::Bf16 => "bf16",
+    let real = match variant.dtype {
+        Dtype::Float32 => "float",
+        Dtype::Bf16 => "bf16",
     };
     let width = variant.width;
     format!("#define REAL {real}\n#define WIDTH {width}\n{}", kernels())
 }
 
-/// Compiles a variant of the kernels for cards of a compute capability. NVRTC must be open.
+/// Compiles a variant of the kernels for GPUs of a compute capability. NVRTC must be open.
 pub fn compile(architecture: Version, variant: Variant) -> Result<Cubin> {
     let Version(major, minor) = architecture;
     let options = [
@@ -102,7 +102,7 @@ pub fn compile(architecture: Version, variant: Variant) -> Result<Cubin> {
             "NVRTC cannot compile the kernels for compute capability {architecture}: {error}"
         );
         Error::new(Kind::Device, format!("{message}\n{log}"))
-            .hint("`ffn devices` says which NVRTC was found; a newer card needs a newer one")
+            .hint("`ffn devices` says which NVRTC was found; a newer GPU needs a newer one")
     })?;
     Ok(Cubin {
         bytes: program.cubin()?,
@@ -203,7 +203,7 @@ mod tests {
                     false => 0,
                 };
                 let registers = number(line, " registers");
-                // The blocks that sum are the largest, of 512 threads: a card has 65,536 registers for each.
+                // The blocks that sum are the largest, of 512 threads: a GPU has 65,536 registers for each.
                 assert!(registers <= 128, "{kernel}: {registers} registers");
                 let [stack, stores, loads] = stack;
                 let text = format!("{registers:>2} {shared:>5} {stack} {stores}/{loads}");
@@ -216,8 +216,8 @@ mod tests {
     /// Of each kernel what [`resources`] says: for single values of float32 and of bf16, for four of float32, for eight of
     /// bf16.
     fn table(architecture: Version) -> String {
-        let single = [Element::Float32, Element::Bf16].map(Variant::single);
-        let wide = [Element::Float32, Element::Bf16].map(Variant::wide);
+        let single = [Dtype::Float32, Dtype::Bf16].map(Variant::single);
+        let wide = [Dtype::Float32, Dtype::Bf16].map(Variant::wide);
         let columns = [single, wide].concat().into_iter().map(|variant| {
             let cubin = compile(architecture, variant).unwrap();
             assert_eq!(cubin.bytes.get(..4), Some(&b"\x7fELF"[..]));
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_the_compilers_words() {
         if has_nvrtc() {
-            let error = compile(Version(1, 0), Variant::single(Element::Float32))
+            let error = compile(Version(1, 0), Variant::single(Dtype::Float32))
                 .err()
                 .unwrap();
             assert!(error.message.contains("gpu-architecture"), "{error}");

@@ -1,4 +1,4 @@
-//! A card in use: its context, one stream, the compiled kernels and cuDNN.
+//! A GPU in use: its context, one stream, the compiled kernels and cuDNN.
 //!
 //! Everything runs on one stream, in the order in which it is asked for, but for the copies of what comes next.
 
@@ -15,11 +15,11 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::compile::{Variant, compile};
-use super::conv::failed as cudnn_failed;
+use super::cudnn::failed as cudnn_failed;
 use super::libraries::{Search, Version};
 use super::probe::{Card, Probe, describe};
 use crate::base::{Error, Kind, Result};
-use crate::program::Element;
+use crate::ops::Dtype;
 
 /// Threads of a block over single values, and of one that sums, as in `kernels/common.cuh`.
 const THREADS: usize = 256;
@@ -47,37 +47,33 @@ pub struct Kernel {
 /// An argument of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub enum Arg {
-    /// Of a value on the card; 0 is null.
+    /// Of a value on the device; 0 is null.
     Address(u64),
     Int(i32),
     Count(u64),
     Float(f32),
+    Double(f64),
 }
 
 impl Kernel {
     pub fn plain(name: &'static str) -> Self {
-        Self::single(name, Element::Float32)
+        Self::single(name, Dtype::Float32)
     }
 
-    pub fn single(name: &'static str, element: Element) -> Self {
-        let variant = Variant::single(element);
+    pub fn single(name: &'static str, dtype: Dtype) -> Self {
+        let variant = Variant::single(dtype);
         Self { name, variant }
     }
 
     /// The widest for rows of `count` values.
-    pub fn of(name: &'static str, element: Element, count: usize) -> Self {
-        let variant = Variant::of(element, count);
+    pub fn of(name: &'static str, dtype: Dtype, count: usize) -> Self {
+        let variant = Variant::of(dtype, count);
         Self { name, variant }
     }
 }
 
 impl Arg {
     pub const NULL: Self = Self::Address(0);
-
-    /// A length; [`super::Engine::new`] refuses programs in which one does not fit.
-    pub fn int(value: usize) -> Self {
-        Self::Int(i32::try_from(value).unwrap_or(i32::MAX))
-    }
 }
 
 /// The threads of a kernel.
@@ -92,11 +88,11 @@ pub enum Grid {
 }
 
 impl Gpu {
-    /// Opens card `ordinal` and compiles the kernels in float32 for it. Libraries that are not in the system's folders must be open:
+    /// Opens GPU `ordinal` and compiles the kernels in float32 for it. Libraries that are not in the system's folders must be open:
     /// [`Search::open`].
     pub fn open(ordinal: usize) -> Result<Self> {
         let card = Probe::new(&Search::default()).card(ordinal)?.clone();
-        let context = CudaContext::new(ordinal).map_err(|e| failed("open the card", e))?;
+        let context = CudaContext::new(ordinal).map_err(|e| failed("open the GPU", e))?;
         // SAFETY: only `input.rs` uses both streams on one memory, with events of its own.
         unsafe { context.disable_event_tracking() };
         let stream = || {
@@ -117,7 +113,7 @@ impl Gpu {
         let outcome = unsafe { cudnn::set_stream(handle, gpu.stream.cu_stream().cast()) };
         outcome.map_err(|e| cudnn_failed("set cuDNN's stream", e))?;
         // For what is float32 in every program, and for the optimiser.
-        gpu.prepare(Element::Float32)?;
+        gpu.prepare(Dtype::Float32)?;
         Ok(gpu)
     }
 
@@ -125,18 +121,18 @@ impl Gpu {
         self.cudnn
     }
 
-    /// Compiles and loads what programs of an element need, unless that is done.
-    pub fn prepare(&self, element: Element) -> Result<()> {
+    /// Compiles and loads what programs of a dtype need, unless that is done.
+    pub fn prepare(&self, dtype: Dtype) -> Result<()> {
         const TENSOR_CORES_FOR_BF16: Version = Version(8, 0);
-        if element == Element::Bf16 && self.card.architecture < TENSOR_CORES_FOR_BF16 {
+        if dtype == Dtype::Bf16 && self.card.architecture < TENSOR_CORES_FOR_BF16 {
             let message = format!(
-                "{}: bf16 needs compute capability {TENSOR_CORES_FOR_BF16}, the card has {}",
+                "{}: bf16 needs compute capability {TENSOR_CORES_FOR_BF16}, the GPU has {}",
                 self.card.name, self.card.architecture
             );
             return Err(Error::new(Kind::Device, message)
                 .hint("compute in float32: `precision: Float32`, or `--engine compiled`"));
         }
-        for variant in Variant::both(element) {
+        for variant in Variant::both(dtype) {
             if self.modules.borrow().contains_key(&variant) {
                 continue;
             }
@@ -153,7 +149,7 @@ impl Gpu {
     ///
     /// # Safety
     /// The arguments are those of the kernel by number, order and type, and every address leads to as much memory of
-    /// this card as the kernel reads or writes there.
+    /// this GPU as the kernel reads or writes there.
     pub unsafe fn launch(&self, kernel: Kernel, grid: Grid, args: &[Arg]) -> Result<()> {
         let function = self.function(kernel)?;
         let mut launch = self.stream.launch_builder(&function);
@@ -163,6 +159,7 @@ impl Gpu {
                 Arg::Int(value) => launch.arg(value),
                 Arg::Count(value) => launch.arg(value),
                 Arg::Float(value) => launch.arg(value),
+                Arg::Double(value) => launch.arg(value),
             };
         }
         // SAFETY: the caller's promise.
@@ -187,7 +184,7 @@ impl Gpu {
         Ok(functions.entry((variant, name)).or_insert(function).clone())
     }
 
-    /// Memory of the card, whatever it holds; `what` is for the message if there is too little.
+    /// Memory of the GPU, whatever it holds; `what` is for the message if there is too little.
     pub fn allocate<T: DeviceRepr + ValidAsZeroBits>(
         &self,
         what: &str,
@@ -211,7 +208,7 @@ impl Gpu {
         })
     }
 
-    /// Memory of this machine that the card reads and writes by itself, whatever it holds.
+    /// Memory of this machine that the GPU reads and writes by itself, whatever it holds.
     pub fn pinned<T: DeviceRepr + ValidAsZeroBits>(
         &self,
         what: &str,
@@ -222,7 +219,7 @@ impl Gpu {
         allocated.map_err(|error| failed(&format!("pin memory for {what}"), error))
     }
 
-    /// Bytes of the card that nobody has taken yet.
+    /// Bytes of the GPU that nobody has taken yet.
     pub fn free_memory(&self) -> Result<usize> {
         let (free, _) = self
             .stream

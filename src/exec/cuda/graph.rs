@@ -1,6 +1,6 @@
 //! A pass as one CUDA graph: hundreds of launches become one, which costs the host next to nothing.
 //!
-//! The first pass runs step by step, because libraries load what they need when it is asked for; while the card computes it,
+//! The first pass runs step by step, because libraries load what they need when it is asked for; while the device computes it,
 //! the graph of the others is captured. It holds addresses: of the engine's own memory, and of the weights that it was
 //! captured with.
 

@@ -1,20 +1,21 @@
-//! The frames' way to the card: bytes through pinned memory, normalised there. Those of the pass that follows are copied
+//! The frames' way to the device: bytes through pinned memory, normalised there. Those of the pass that follows are copied
 //! while this one is computed, on a stream of their own.
 
 use std::sync::Arc;
 
 use cudarc::driver::{CudaEvent, CudaSlice, DriverError, PinnedHostSlice};
 
-use super::gpu::{Arg, Gpu, Grid, failed};
+use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
 use super::run::Pass;
 use crate::base::{Error, Result};
 use crate::exec::Input;
+use crate::exec::plan::Place;
 use crate::spec::Normalize;
 
-/// The bytes of one batch, here and on the card.
+/// The bytes of one batch, here and on the device.
 pub struct Staging {
-    /// Pinned: the card reads it by itself, without a copy of the driver's between.
+    /// Pinned: the device reads it by itself, without a copy of the driver's between.
     here: PinnedHostSlice<u8>,
     there: CudaSlice<u8>,
     /// After the last copy from here to there.
@@ -86,35 +87,36 @@ impl Drop for Staging {
 }
 
 fn failed_to_copy(error: DriverError) -> Error {
-    failed("copy pixels to the card", error)
+    failed("copy pixels to the GPU", error)
 }
 
 impl Pass<'_> {
     /// Queues what fills the program's input.
     pub fn input(&mut self, input: Input<'_>) -> Result<()> {
-        let to = self.program.input;
+        let to = &self.plan.plan.places[self.plan.plan.input];
         match input {
-            Input::Values(values) => self.memory.write(self.gpu, self.program, to, values),
+            Input::Values(values) => self.memory.write(self.gpu, to, values),
             Input::Pixels {
                 bytes, normalize, ..
             } => {
                 self.memory.staging.put(self.gpu, bytes)?;
-                self.normalize_pixels(normalize)?;
+                self.normalize_pixels(to, normalize)?;
                 let read = self.memory.staging.read.record(&self.gpu.stream);
                 read.map_err(failed_to_copy)
             }
         }
     }
 
-    fn normalize_pixels(&self, normalize: &Normalize) -> Result<()> {
-        let to = self.program.input;
-        let length = self.len(to);
+    fn normalize_pixels(&self, to: &Place, normalize: &Normalize) -> Result<()> {
+        let length = to.len;
         let from = base(self.gpu, &self.memory.staging.there);
         let mut args = vec![Arg::Address(from), Arg::Count(length as u64)];
         let channels = normalize.mean.into_iter().chain(normalize.std);
         args.extend(channels.map(|value| Arg::Float(value as f32)));
-        args.push(self.at(to));
+        args.push(Arg::Address(self.memory.address(self.gpu, to, 0)));
         let grid = Grid::Values { length, parts: 1 };
-        self.launch(self.wide("normalize_pixels", to, length), grid, &args)
+        let kernel = Kernel::of("normalize_pixels", to.dtype, length);
+        // SAFETY: the arguments are in the order of the kernel's signature; as many bytes are staged as the input has values.
+        unsafe { self.gpu.launch(kernel, grid, &args) }
     }
 }

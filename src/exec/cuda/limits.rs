@@ -1,20 +1,19 @@
-//! What a card can do at most, measured: the floors under every step's time.
+//! What a device can do at most, measured: the floors under every step's time.
 
-use super::conv::{Convolution, Direction, Product, Tensors};
+use super::cudnn::{Convolution, Direction, Product, Tensors};
 use super::gpu::{Gpu, failed};
 use super::memory::base;
 use crate::base::Result;
-use crate::graph::Shape;
-use crate::program::{Algorithm, ConvGeometry, Element};
+use crate::ops::{Dtype, Shape};
 
 /// Tries of each, of which the best counts.
 const TRIES: usize = 5;
 /// Work is made larger until it takes so long: less would measure how it is started.
 const LONG_ENOUGH: f64 = 1e-3;
 
-/// Multiply-adds a second of cuDNN's best case: a product of as many channels in as out, by tensor cores if the element has them.
-pub fn multiply_adds(gpu: &Gpu, element: Element) -> Result<f64> {
-    const FRAMES: usize = 8;
+/// Multiply-adds a second of cuDNN's best case: a product of as many channels in as out, by tensor cores if the dtype has them.
+pub fn multiply_adds(gpu: &Gpu, dtype: Dtype) -> Result<f64> {
+    const IMAGES: usize = 8;
     let mut rate = 0.0;
     for channels in [64, 256, 1024, 4096] {
         let shape = Shape {
@@ -22,21 +21,16 @@ pub fn multiply_adds(gpu: &Gpu, element: Element) -> Result<f64> {
             width: 64,
             channels,
         };
-        let conv = ConvGeometry {
+        let product = Product {
             from: shape,
             to: shape,
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-            algorithm: Algorithm::Direct,
+            kernel: [1, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+            dtype,
         };
-        let product = Product {
-            conv,
-            element,
-            picture: None,
-        };
-        let seconds = product_seconds(gpu, &product, FRAMES)?;
-        rate = (FRAMES * shape.pixels() * conv.weights()) as f64 / seconds;
+        let seconds = product_seconds(gpu, &product, IMAGES)?;
+        rate = (IMAGES * shape.pixels() * product.weights()) as f64 / seconds;
         if seconds > LONG_ENOUGH {
             break;
         }
@@ -44,9 +38,9 @@ pub fn multiply_adds(gpu: &Gpu, element: Element) -> Result<f64> {
     Ok(rate)
 }
 
-fn product_seconds(gpu: &Gpu, product: &Product, frames: usize) -> Result<f64> {
-    let convolution = Convolution::new(gpu, product, frames, Direction::Forward)?;
-    let tensors = Tensors::new(gpu, product, frames)?;
+fn product_seconds(gpu: &Gpu, product: &Product, images: usize) -> Result<f64> {
+    let convolution = Convolution::new(gpu, product, images, Direction::Forward)?;
+    let tensors = Tensors::new(gpu, product, images)?;
     let workspace = gpu.allocate::<u8>("a product's scratch memory", convolution.workspace)?;
     let ([x, w, y], workspace) = (tensors.addresses(gpu), base(gpu, &workspace));
     best(gpu, || {

@@ -1,36 +1,35 @@
-//! The compiled program on a CUDA card: NHWC, in float32 or bf16.
+//! The compiled program on a CUDA device: NHWC, in float32 or bf16.
 //!
-//! Convolutions are cuDNN's, everything else kernels of our own (`kernels/*.cu`), compiled for the card when
-//! it is opened ([`compile`]). Sums have an order that shapes alone decide, so the same card and libraries give the same
-//! bits. Nothing of CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
+//! [`plan`] decides which kernels compute each step ([`work`]); [`run`] queues them. Convolutions of images are cuDNN's
+//! ([`cudnn`]), everything else kernels of our own (`kernels/*.cu`), compiled for the device when it is opened
+//! ([`compile`]). Sums have an order that shapes alone decide, so the same device and libraries give the same bits. Nothing of
+//! CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
 //!
-//! Parameters, gradients, momentum and running statistics stay on the card, one copy for all engines of a model
+//! Parameters, gradients, momentum and running statistics stay on the device, one copy for all engines of a model
 //! ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). A training step copies its frames and the
-//! logits' gradient up (and dropout masks and learning rates, which are small), and down the logits, the running statistics and the partial sums of the gradients' norm.
+//! logits' gradient up (and dropout masks and learning rates, which are small), and down the logits, the running statistics
+//! and the partial sums of the gradients' norm.
 //!
-//! Without a card the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
+//! Without a GPU the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
-pub mod algorithms;
-mod bank;
-pub mod compile;
-mod conv;
-mod dropout;
-mod gpu;
-mod graph;
-mod input;
-pub mod libraries;
-pub mod limits;
-mod memory;
-mod needs;
-mod norm;
-mod pack;
-mod pool;
-pub mod probe;
-mod product;
+pub mod plan;
+pub mod work;
 mod run;
-mod shift;
-mod update;
+mod cudnn;
+mod dropout;
+mod input;
+mod memory;
+mod graph;
+mod needs;
+mod params;
 mod weights;
+mod update;
+mod gpu;
+pub mod compile;
+pub mod libraries;
+pub mod probe;
+pub mod algorithms;
+pub mod limits;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -39,72 +38,77 @@ use std::time::Duration;
 use cudarc::driver::CudaEvent;
 use half::bf16;
 
-use self::bank::Bank;
-use self::conv::{Convolution, Direction, Product};
+use self::cudnn::Convolution;
 use self::dropout::Masks;
 pub use self::gpu::Gpu;
 use self::graph::Replay;
 use self::memory::Memory;
 pub use self::needs::{Needs, WeightNeeds};
+use self::params::ParamBuffer;
+use self::plan::DevicePlan;
 use self::run::Pass;
 pub use self::update::Momentum;
 pub use self::weights::Weights;
+use self::work::Work;
 use super::lengths::Lengths;
+use super::plan::{Place, Task};
 use super::{DropoutKey, Input, Statistics};
-use crate::base::{Error, Kind, Result};
+use crate::base::Result;
 use crate::graph::{Graph, NodeId};
-use crate::program::{Buffer, BufferId, Element, Op, Program, Step};
+use crate::ops::{BufferId, Dtype};
+use crate::program::Program;
 
-/// A program for one shape of batch, with its memory on the card. Nothing is allocated there after it is built.
+/// A program for one shape of batch, with its memory on the device. Nothing is allocated there after it is built.
 pub struct Engine {
     program: Program,
+    plan: DevicePlan,
     memory: Memory,
-    /// Of each step: what cuDNN computes for it.
-    convolutions: Vec<Vec<Convolution>>,
+    /// As the plan lists its products.
+    convolutions: Vec<Convolution>,
     lengths: Lengths,
-    branches: Vec<usize>,
-    /// Forward and backward; not used while steps are timed.
+    /// Forward and backward; not used while tasks are timed.
     replays: [Replay; 2],
     profile: Option<Profile>,
     masks: Masks,
     logits: Vec<f32>,
     /// The words of each observed node's buffer after the last pass.
     observed: Vec<(NodeId, Vec<f32>)>,
-    /// Whether the card holds the packed weights that evaluation keeps.
+    /// Whether the device holds the packed weights that evaluation keeps.
     is_prepared: bool,
-    // Last: what the others hold of the card goes before it.
+    // Last: what the others hold of the device goes before it.
     gpu: Rc<Gpu>,
 }
 
-/// Time that steps take.
+/// Time that tasks take.
 struct Profile {
     /// As [`Pass::marks`] says.
     marks: Vec<CudaEvent>,
-    /// Of each step, forward then backward, over all passes that were timed.
+    /// Of each task, forward then backward, over all passes that were timed.
     times: Vec<Duration>,
 }
 
 impl Engine {
-    /// Takes what a verified program needs on the card.
+    /// Plans a verified program, and takes what it needs on the device.
     pub fn new(graph: &Graph, program: Program, gpu: Rc<Gpu>) -> Result<Self> {
-        let convolutions = convolutions(&gpu, &program)?;
-        let needs = Needs::of_convolutions(&program, &convolutions);
-        let lengths = Lengths::of(graph, &program);
-        let memory = Memory::new(&gpu, &program, needs)?;
+        let plan = DevicePlan::of(&program)?;
+        let convolutions = convolutions(&gpu, &plan)?;
+        let needs = Needs::of_convolutions(&plan, &convolutions);
+        let memory = Memory::new(&gpu, &plan, needs)?;
+        let places = &plan.plan.places;
         let observed = program.observed.iter();
-        let place = |&(node, id): &(NodeId, usize)| (node, vec![0.0; program.buffers[id].words()]);
+        let words = |&(node, id): &(NodeId, BufferId)| (node, vec![0.0; places[id].words()]);
         Ok(Self {
-            memory,
-            convolutions,
-            lengths,
-            branches: graph.branches.clone(),
-            logits: vec![0.0; program.buffers[program.logits].len],
-            observed: observed.map(place).collect(),
+            lengths: Lengths::of(graph, &program),
+            logits: vec![0.0; places[program.logits].len],
+            observed: observed.map(words).collect(),
             replays: Default::default(),
             profile: None,
-            masks: Masks::new(&gpu, &program)?,
+            masks: Masks::new(&gpu, &plan)?,
             is_prepared: false,
+            memory,
+            convolutions,
             program,
+            plan,
             gpu,
         })
     }
@@ -125,12 +129,14 @@ impl Engine {
         queued
             .and(done)
             .inspect_err(|_| weights.forget_statistics())?;
-        self.count_batches(stats);
-        if self.reads_statistics() {
+        for &stat in &self.plan.counted {
+            stats.batches[stat] += 1;
+        }
+        if self.changes_statistics() {
             weights.take_statistics(stats);
         }
         self.is_prepared = true;
-        self.add_times(0..self.program.forward.len())?;
+        self.add_times(0..self.plan.plan.forward.len())?;
         Ok(&self.logits)
     }
 
@@ -143,23 +149,24 @@ impl Engine {
     ) -> Result<()> {
         let prepare = !self.is_prepared;
         weights.write_statistics(stats)?;
-        self.masks.draw(&self.program, &self.branches, dropout)?;
+        self.masks.draw(&self.program.batch, dropout)?;
         let mut pass = self.pass(weights, None);
         pass.input(input)?;
         if prepare {
             pass.prepare()?;
         }
-        self.queue(Way::Forward, weights, None)?;
+        self.queue(Direction::Forward, weights, None)?;
         if self.program.d_logits.is_none() {
             // Before anything is read: that waits until the pass is done.
             self.copy_ahead(input)?;
         }
-        let read = |id, to: &mut [f32]| self.memory.read(&self.gpu, &self.program, id, to);
+        let places = &self.plan.plan.places;
+        let read = |id: BufferId, to: &mut [f32]| self.memory.read(&self.gpu, &places[id], to);
         read(self.program.logits, &mut self.logits)?;
         for ((_, values), (_, id)) in self.observed.iter_mut().zip(&self.program.observed) {
             read(*id, values)?;
         }
-        match self.reads_statistics() {
+        match self.changes_statistics() {
             true => weights.queue_statistics(),
             false => Ok(()),
         }
@@ -171,9 +178,9 @@ impl Engine {
         self.memory.staging.copy_ahead(&self.gpu, input)
     }
 
-    /// Whether every pass reads the running statistics, and may change them: a program that prepares nothing.
-    fn reads_statistics(&self) -> bool {
-        self.program.prepare.is_empty()
+    /// Whether running statistics follow a pass.
+    fn changes_statistics(&self) -> bool {
+        !self.plan.counted.is_empty()
     }
 
     /// As [`super::cpu::Engine::weights_changed`].
@@ -190,20 +197,20 @@ impl Engine {
         if self.profile.is_some() {
             self.gpu.synchronize()?;
         }
-        let first = self.program.forward.len();
-        self.add_times(first..first + self.program.backward.len())
+        let first = self.plan.plan.forward.len();
+        self.add_times(first..first + self.plan.plan.backward.len())
     }
 
-    /// Adds what steps took in a pass that is done.
-    fn add_times(&mut self, steps: Range<usize>) -> Result<()> {
+    /// Adds what tasks took in a pass that is done.
+    fn add_times(&mut self, tasks: Range<usize>) -> Result<()> {
         let Some(Profile { marks, times }) = &mut self.profile else {
             return Ok(());
         };
-        for step in steps {
-            let milliseconds = marks[step].elapsed_ms(&marks[step + 1]);
+        for task in tasks {
+            let milliseconds = marks[task].elapsed_ms(&marks[task + 1]);
             let milliseconds = milliseconds.map_err(|e| gpu::failed("read an event", e))?;
             let seconds = Duration::try_from_secs_f32(milliseconds / 1e3);
-            times[step] += seconds.unwrap_or_default();
+            times[task] += seconds.unwrap_or_default();
         }
         Ok(())
     }
@@ -214,47 +221,40 @@ impl Engine {
         gradient: BufferId,
         d_logits: &[f32],
     ) -> Result<()> {
-        self.memory
-            .write(&self.gpu, &self.program, gradient, d_logits)?;
+        let place = &self.plan.plan.places[gradient];
+        self.memory.write(&self.gpu, place, d_logits)?;
         let gradients = weights.gradients()?;
         gradients.clear(&self.gpu)?;
-        self.queue(Way::Backward, weights, Some(gradients))
+        self.queue(Direction::Backward, weights, Some(gradients))
     }
 
-    /// Queues the steps of a way: as they are while they are timed, else as soon as it can be as one graph.
-    fn queue(&mut self, way: Way, weights: &Weights, gradients: Option<&Bank>) -> Result<()> {
-        let mut replay = std::mem::take(&mut self.replays[way as usize]);
+    /// Queues the tasks of a direction: as they are while they are timed, else as soon as it can be as one graph.
+    fn queue(
+        &mut self,
+        direction: Direction,
+        weights: &Weights,
+        gradients: Option<&ParamBuffer>,
+    ) -> Result<()> {
+        let mut replay = std::mem::take(&mut self.replays[direction as usize]);
         let pass = self.pass(weights, gradients);
-        let steps = || match way {
-            Way::Forward => pass.forward(),
-            Way::Backward => pass.backward(),
+        let tasks = || match direction {
+            Direction::Forward => pass.forward(),
+            Direction::Backward => pass.backward(),
         };
         let queued = match pass.marks {
-            Some(_) => steps(),
-            None => replay.run(pass.gpu, weights, steps),
+            Some(_) => tasks(),
+            None => replay.run(pass.gpu, weights, tasks),
         };
-        self.replays[way as usize] = replay;
+        self.replays[direction as usize] = replay;
         queued
     }
 
-    /// Which statistics follow a batch is counted here; their values are the card's.
-    fn count_batches(&self, stats: &mut Statistics) {
-        for step in &self.program.forward {
-            let Op::BatchStatistics { norm, .. } = &step.op else {
-                continue;
-            };
-            for group in &self.program.batch.norm_groups {
-                stats.batches[norm.of(group.branch).stat] += u64::from(group.updates);
-            }
-        }
-    }
-
-    /// From now on every pass runs step by step, and each step is timed.
+    /// From now on every pass runs task by task, and each task is timed.
     pub fn time_steps(&mut self) -> Result<()> {
-        let steps = self.program.forward.len() + self.program.backward.len();
+        let tasks = self.plan.plan.forward.len() + self.plan.plan.backward.len();
         self.profile = Some(Profile {
-            marks: self.gpu.marks(steps + 1)?,
-            times: vec![Duration::ZERO; steps],
+            marks: self.gpu.marks(tasks + 1)?,
+            times: vec![Duration::ZERO; tasks],
         });
         Ok(())
     }
@@ -262,29 +262,53 @@ impl Engine {
     /// After a pass: the outputs of the observed nodes, as [`super::cpu::Engine::observed`] gives them.
     pub fn observed(&self) -> impl Iterator<Item = (NodeId, Vec<f32>)> {
         let observed = self.observed.iter().zip(&self.program.observed);
-        observed.map(|((node, words), (_, id))| {
-            let Buffer { element, len, .. } = self.program.buffers[*id];
-            let values = match element {
-                Element::Float32 => words.clone(),
-                Element::Bf16 => {
-                    let stored: &[bf16] = bytemuck::cast_slice(words);
-                    stored[..len].iter().map(|value| value.to_f32()).collect()
-                }
-            };
-            (*node, values)
-        })
+        observed.map(|((node, words), (_, id))| (*node, values(&self.plan.plan.places[*id], words)))
     }
 
-    /// Bytes that the engine holds on the card beside the weights.
+    /// Runs the forward tasks once over given contents of buffers that no task writes, and gives those of `wanted`: how single
+    /// steps are held against their reference. Gradients are added to the weights'.
+    pub fn compute(
+        &mut self,
+        weights: &Weights,
+        given: &[(BufferId, &[f32])],
+        wanted: &[BufferId],
+        dropout: DropoutKey,
+    ) -> Result<Vec<Vec<f32>>> {
+        weights.check(&self.gpu, &self.lengths)?;
+        self.masks.draw(&self.program.batch, dropout)?;
+        for &(id, values) in given {
+            let place = &self.plan.plan.places[id];
+            self.memory.write(&self.gpu, place, &words(place, values))?;
+            self.gpu.synchronize()?;
+        }
+        let pass = self.pass(weights, weights.gradients().ok());
+        pass.prepare()?;
+        pass.forward()?;
+        let read = |&id: &BufferId| {
+            let place = &self.plan.plan.places[id];
+            let mut words = vec![0.0; place.words()];
+            self.memory.read(&self.gpu, place, &mut words)?;
+            self.gpu.synchronize()?;
+            Ok(values(place, &words))
+        };
+        wanted.iter().map(read).collect()
+    }
+
+    /// Bytes that the engine holds on the device beside the weights.
     pub fn memory(&self) -> usize {
         self.memory.bytes()
     }
 
-    /// Time that each step took so far, in all passes since [`Engine::time_steps`] together.
-    pub fn times(&self) -> impl Iterator<Item = (&Step, Duration)> {
-        let steps = self.program.forward.iter().chain(&self.program.backward);
+    /// Time that each task took so far, in all passes since [`Engine::time_steps`] together.
+    pub fn times(&self) -> impl Iterator<Item = (&Task<Work>, Duration)> {
+        let tasks = self
+            .plan
+            .plan
+            .forward
+            .iter()
+            .chain(&self.plan.plan.backward);
         let times = self.profile.iter().flat_map(|profile| &profile.times);
-        steps.zip(times.copied())
+        tasks.zip(times.copied())
     }
 
     /// The program that it runs.
@@ -292,12 +316,16 @@ impl Engine {
         &self.program
     }
 
-    fn pass<'a>(&'a mut self, weights: &'a Weights, gradients: Option<&'a Bank>) -> Pass<'a> {
+    fn pass<'a>(
+        &'a mut self,
+        weights: &'a Weights,
+        gradients: Option<&'a ParamBuffer>,
+    ) -> Pass<'a> {
         Pass {
             weights,
             gradients,
             gpu: &self.gpu,
-            program: &self.program,
+            plan: &self.plan,
             memory: &mut self.memory,
             convolutions: &self.convolutions,
             marks: self.profile.as_ref().map(|profile| &*profile.marks),
@@ -308,85 +336,46 @@ impl Engine {
 
 /// A direction of a pass.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Direction {
     Forward,
     Backward,
 }
 
-/// What cuDNN computes for each step of a program, if this card can run it.
-fn convolutions(gpu: &Gpu, program: &Program) -> Result<Vec<Vec<Convolution>>> {
-    check_places(program)?;
-    check_sizes(program)?;
-    for buffer in &program.buffers {
-        gpu.prepare(buffer.element)?;
+/// What cuDNN computes for a plan, if this device can run it.
+fn convolutions(gpu: &Gpu, plan: &DevicePlan) -> Result<Vec<Convolution>> {
+    for place in &plan.plan.places {
+        gpu.prepare(place.dtype)?;
     }
-    let steps = program.steps();
-    steps
-        .map(|step| convolutions_of(gpu, program, &step.op))
-        .collect()
+    let products = plan.products.iter();
+    let convolution =
+        |of: &plan::PlannedProduct| Convolution::new(gpu, &of.product, of.rows, of.direction);
+    products.map(convolution).collect()
 }
 
-/// What cuDNN computes for a step: as many convolutions as matrices, of the frames that take them.
-fn convolutions_of(gpu: &Gpu, program: &Program, op: &Op) -> Result<Vec<Convolution>> {
-    let Some((product, direction)) = product(program, op) else {
-        return Ok(Vec::new());
-    };
-    let of_frames = |(frames, _): (Range<usize>, usize)| {
-        Convolution::new(gpu, &product, frames.len(), direction)
-    };
-    runs(program, op).into_iter().map(of_frames).collect()
-}
-
-/// The frames of a step's products, and which matrix they take.
-fn runs(program: &Program, op: &Op) -> Vec<(Range<usize>, usize)> {
-    match op {
-        Op::Conv { branches, .. } => program.batch.runs(branches),
-        _ => program.batch.runs(&[]),
-    }
-}
-
-/// The product that a step asks of cuDNN, if it is one.
-fn product(program: &Program, op: &Op) -> Option<(Product, Direction)> {
-    let (conv, x, y, direction) = match op {
-        Op::Conv { conv, x, y, .. } => (conv, x, y, Direction::Forward),
-        Op::ConvBackData { conv, dy, dx, .. } => (conv, dx, dy, Direction::InputGradient),
-        Op::ConvBackWeight { conv, x, dy, .. } => (conv, x, dy, Direction::WeightGradient),
-        _ => return None,
-    };
-    Some((Product::of(program, conv, *x, *y), direction))
-}
-
-/// Weights and their gradients lie in buffers that are planned for the CPU's packed ones.
-fn check_places(program: &Program) -> Result<()> {
-    for step in program.steps() {
-        let (conv, matrices, buffer) = match &step.op {
-            Op::PackForward {
-                conv, branches, w, ..
-            } => (conv, branches.len().max(1), w),
-            Op::PackBackward { conv, w, .. } => (conv, 1, w),
-            Op::ConvBackWeight { conv, partials, .. } => (conv, 1, partials),
-            _ => continue,
-        };
-        let (found, needed) = (program.buffers[*buffer].len / matrices, conv.weights());
-        if found < needed {
-            let name = &step.name;
-            let message = format!("`{name}` has {found} places for a weight of {needed} values");
-            return Err(Error::new(Kind::Device, message));
+/// The values of a buffer's words.
+fn values(place: &Place, words: &[f32]) -> Vec<f32> {
+    match place.dtype {
+        Dtype::Float32 => words.to_vec(),
+        Dtype::Bf16 => {
+            let stored: &[bf16] = bytemuck::cast_slice(words);
+            stored[..place.len]
+                .iter()
+                .map(|value| value.to_f32())
+                .collect()
         }
     }
-    Ok(())
 }
 
-/// A card counts frames in 16 bits, and the kernels a frame's values in 31.
-fn check_sizes(program: &Program) -> Result<()> {
-    let frames = program.batch.frames;
-    let largest = program.buffers.iter().map(|buffer| buffer.len).max();
-    let frame = largest.unwrap_or(0) / frames.max(1);
-    if frames <= usize::from(u16::MAX) && frame <= i32::MAX as usize {
-        return Ok(());
+/// A buffer's words for some values, rounded.
+fn words(place: &Place, values: &[f32]) -> Vec<f32> {
+    match place.dtype {
+        Dtype::Float32 => values.to_vec(),
+        Dtype::Bf16 => {
+            let mut words = vec![0.0; place.words()];
+            let stored: &mut [bf16] = bytemuck::cast_slice_mut(&mut words);
+            let pairs = stored.iter_mut().zip(values);
+            pairs.for_each(|(to, &value)| *to = bf16::from_f32(value));
+            words
+        }
     }
-    let message = format!(
-        "a batch of {frames} frames of up to {frame} values each is more than a card's kernels can count"
-    );
-    Err(Error::new(Kind::Device, message).hint("a smaller `train.batch` or `eval.batch` has fewer"))
 }

@@ -1,66 +1,64 @@
-//! Step → kernels: finds a step's buffers on the card and queues what computes it.
+//! The device's plan → queued kernels: finds what operands name and queues each call.
 //!
-//! Launches are unsafe because a kernel takes its arguments as they come. Each launch here passes them in the order of the
-//! kernel's signature, and every address is that of a buffer of the verified program, of a parameter or of a statistic,
-//! whose lengths are what the step's own shapes say: that is the argument of every `SAFETY` below. The emulated card of
-//! the tests runs each of them.
+//! Launches are unsafe because a kernel takes its arguments as they come. Every launch of a plan passes them in the order of the
+//! kernel's signature, and every address is that of a buffer of the verified plan, of a parameter or of a statistic, whose
+//! lengths are what the step's own shapes say: that is the argument of every `SAFETY` below. The emulated GPU of the tests runs
+//! each of them.
 
 use cudarc::driver::CudaEvent;
 
-use super::bank::Bank;
-use super::conv::Convolution;
+use super::cudnn::Convolution;
 use super::dropout::Masks;
-use super::gpu::{Arg, Gpu, Grid, Kernel};
+use super::gpu::{Arg, Gpu};
 use super::memory::Memory;
+use super::params::ParamBuffer;
+use super::plan::DevicePlan;
 use super::weights::Weights;
+use super::work::{Call, Convolve, Launch, Operand, Work};
 use crate::base::Result;
-use crate::graph::ParamId;
-use crate::program::{BufferId, Op, Program};
+use crate::exec::plan::Task;
+use crate::ops::BufferId;
 
-/// What the steps of one pass work on.
+/// What the tasks of one pass work on.
 pub struct Pass<'a> {
     pub gpu: &'a Gpu,
-    pub program: &'a Program,
+    pub plan: &'a DevicePlan,
     pub memory: &'a mut Memory,
     pub weights: &'a Weights,
     /// Of a backward pass.
-    pub gradients: Option<&'a Bank>,
-    /// Of each step in the order of [`Program::steps`]: its convolutions, one for each of [`crate::program::Batch::runs`].
-    pub convolutions: &'a [Vec<Convolution>],
-    /// Before each forward step and behind the last, where the backward steps begin, and so on: one more than steps; or none.
+    pub gradients: Option<&'a ParamBuffer>,
+    /// As [`DevicePlan::products`] lists them.
+    pub convolutions: &'a [Convolution],
+    /// Before each forward task and behind the last, where the backward tasks begin, and so on: one more than tasks; or none.
     pub marks: Option<&'a [CudaEvent]>,
     pub masks: &'a Masks,
 }
 
 impl Pass<'_> {
-    /// The steps that come before all passes.
+    /// The tasks that come before all passes.
     pub fn prepare(&self) -> Result<()> {
-        let program = self.program;
-        program
+        self.plan
+            .plan
             .prepare
             .iter()
-            .try_for_each(|s| self.pack_forward(&s.op))
+            .try_for_each(|task| self.task(task))
     }
 
-    /// The forward steps.
     pub fn forward(&self) -> Result<()> {
-        let program = self.program;
-        for (index, step) in program.forward.iter().enumerate() {
-            self.mark(index)?;
-            self.step(&step.op, program.prepare.len() + index)?;
-        }
-        self.mark(program.forward.len())
+        self.marked(&self.plan.plan.forward, 0)
     }
 
-    /// The backward steps.
     pub fn backward(&self) -> Result<()> {
-        let program = self.program;
-        let before = program.forward.len();
-        for (index, step) in program.backward.iter().enumerate() {
-            self.mark(before + index)?;
-            self.step(&step.op, program.prepare.len() + before + index)?;
+        self.marked(&self.plan.plan.backward, self.plan.plan.forward.len())
+    }
+
+    /// Tasks between marks, `first` before the first of them.
+    fn marked(&self, tasks: &[Task<Work>], first: usize) -> Result<()> {
+        for (index, task) in tasks.iter().enumerate() {
+            self.mark(first + index)?;
+            self.task(task)?;
         }
-        self.mark(before + program.backward.len())
+        self.mark(first + tasks.len())
     }
 
     fn mark(&self, index: usize) -> Result<()> {
@@ -68,107 +66,70 @@ impl Pass<'_> {
         mark.map_or(Ok(()), |mark| self.gpu.mark(mark))
     }
 
-    /// A kernel for the element of a buffer, the widest for rows of `count` values.
-    pub(super) fn wide(&self, name: &'static str, id: BufferId, count: usize) -> Kernel {
-        Kernel::of(name, self.program.buffers[id].element, count)
+    fn task(&self, task: &Task<Work>) -> Result<()> {
+        task.kernel.iter().try_for_each(|call| self.call(call))
     }
 
-    pub(super) fn launch(&self, kernel: Kernel, grid: Grid, args: &[Arg]) -> Result<()> {
-        // SAFETY: see the head of this file.
-        unsafe { self.gpu.launch(kernel, grid, args) }
-    }
-
-    pub(super) fn address(&self, id: BufferId, index: usize) -> u64 {
-        self.memory.address(self.gpu, self.program, id, index)
-    }
-
-    /// A buffer from value `index` on.
-    pub(super) fn from(&self, id: BufferId, index: usize) -> Arg {
-        Arg::Address(self.address(id, index))
-    }
-
-    pub(super) fn at(&self, id: BufferId) -> Arg {
-        self.from(id, 0)
-    }
-
-    pub(super) fn maybe(&self, id: Option<BufferId>) -> Arg {
-        id.map_or(Arg::NULL, |id| self.at(id))
-    }
-
-    pub(super) fn len(&self, id: BufferId) -> usize {
-        self.program.buffers[id].len
-    }
-
-    pub(super) fn param(&self, id: ParamId) -> Arg {
-        self.weights.param(id)
-    }
-
-    pub(super) fn gradient(&self, id: ParamId) -> Arg {
-        // No forward step asks.
-        self.gradients
-            .map_or(Arg::NULL, |bank| bank.address(self.gpu, id))
-    }
-
-    pub(super) fn groups(&self) -> Arg {
-        self.memory.groups(self.gpu, 0)
-    }
-
-    /// Every value of a buffer that holds all frames.
-    pub(super) fn values(&self, id: BufferId) -> (Grid, Arg) {
-        let parts = self.program.batch.frames;
-        let length = self.len(id) / parts;
-        (Grid::Values { length, parts }, Arg::int(length))
-    }
-
-    /// Where running mean and variance of a statistic are.
-    pub(super) fn statistics(&self, stat: usize) -> (Arg, Arg) {
-        self.weights.statistic(stat)
-    }
-
-    /// `index`: as [`Program::steps`] counts.
-    fn step(&self, op: &Op, index: usize) -> Result<()> {
-        match op {
-            Op::Conv { .. } => self.conv(op, index),
-            Op::ConvBackData { .. } => self.conv_back_data(op, index),
-            Op::ConvBackWeight { .. } => self.conv_back_weight(op, index),
-            Op::PackBackward { .. } => self.pack_backward(op),
-            Op::BiasBack { bias, channels, dy } => {
-                let (channels, rows) = (*channels, self.len(*dy) / channels);
-                self.add_rows(self.at(*dy), rows, channels, self.gradient(*bias))
+    fn call(&self, call: &Call) -> Result<()> {
+        match call {
+            Call::Launch(Launch {
+                kernel,
+                grid,
+                operands,
+            }) => {
+                let args: Vec<Arg> = operands.iter().map(|&operand| self.arg(operand)).collect();
+                // SAFETY: see the head of this file.
+                unsafe { self.gpu.launch(*kernel, *grid, &args) }
             }
-            Op::RunningStatistics { norm, coefficients } => {
-                self.running_statistics(norm, *coefficients)
+            Call::Convolve(Convolve {
+                product,
+                reads,
+                write,
+            }) => {
+                let workspace = self.memory.workspace(self.gpu);
+                let (reads, write) = (reads.map(|of| self.address(of)), self.address(*write));
+                // SAFETY: the convolution was made for the product whose buffers these are; the workspace holds the largest.
+                unsafe { self.convolutions[*product].run(self.gpu, reads, write, workspace) }
             }
-            Op::Normalize { .. } => self.normalize(op),
-            Op::NormalizeBack { .. } => self.normalize_back(op),
-            Op::ShiftAlter { .. } | Op::ShiftAlterBack { .. } => self.shift(op),
-            Op::Border { .. } => self.border(op),
-            Op::MaxPool { .. } | Op::MaxPoolBack { .. } => self.max_pool(op),
-            Op::AveragePool { .. } | Op::AveragePoolBack { .. } => self.average_pool(op),
-            Op::FrameMean { .. } | Op::FrameMeanBack { .. } => self.frame_mean(op),
-            Op::Relu { x, y } => self.each_of_one("relu", [*x, *y]),
-            Op::ReluBack { dy, y, dx } => self.each("relu_back", [*dy, *y, *dx]),
-            Op::Add { a, b, y } => self.each("add", [*a, *b, *y]),
-            Op::Multiply { a, b, y } => self.each("multiply", [*a, *b, *y]),
-            Op::PackForward { .. } => self.pack_forward(op),
-            Op::BatchStatistics { .. } => self.batch_statistics(op),
-            Op::Dropout { .. } => self.dropout(op),
+            Call::CopyMask { mask, to } => {
+                let to = self.buffer(*to, 0);
+                // SAFETY: the plan's buffer is as long as the mask.
+                unsafe { self.masks.copy(self.gpu, *mask, to) }
+            }
         }
     }
 
-    /// A kernel that takes a value each of two buffers.
-    pub(super) fn each(&self, name: &'static str, [a, b, y]: [BufferId; 3]) -> Result<()> {
-        let length = self.len(y);
-        let count = Arg::Count(length as u64);
-        let args = [self.at(a), self.at(b), count, self.at(y)];
-        let grid = Grid::Values { length, parts: 1 };
-        self.launch(self.wide(name, y, length), grid, &args)
+    fn buffer(&self, id: BufferId, first: usize) -> u64 {
+        self.memory
+            .address(self.gpu, &self.plan.plan.places[id], first)
     }
 
-    fn each_of_one(&self, name: &'static str, [x, y]: [BufferId; 2]) -> Result<()> {
-        let length = self.len(y);
-        let args = [self.at(x), Arg::Count(length as u64), self.at(y)];
-        let grid = Grid::Values { length, parts: 1 };
-        self.launch(self.wide(name, y, length), grid, &args)
+    fn address(&self, operand: Operand) -> u64 {
+        match self.arg(operand) {
+            Arg::Address(address) => address,
+            // Products read and write buffers alone.
+            Arg::Int(_) | Arg::Count(_) | Arg::Float(_) | Arg::Double(_) => 0,
+        }
+    }
+
+    fn arg(&self, operand: Operand) -> Arg {
+        match operand {
+            Operand::Null => Arg::NULL,
+            // A verified plan's fit.
+            Operand::Int(value) => Arg::Int(value as i32),
+            Operand::Count(value) => Arg::Count(value as u64),
+            Operand::Float(value) => Arg::Float(value),
+            Operand::Double(value) => Arg::Double(value),
+            Operand::Buffer { id, first } => Arg::Address(self.buffer(id, first)),
+            Operand::Param(id) => self.weights.param(id),
+            // No forward task asks.
+            Operand::Gradient(id) => {
+                let gradients = self.gradients;
+                gradients.map_or(Arg::NULL, |all| all.address(self.gpu, id))
+            }
+            Operand::RunningMean(stat) => self.weights.statistic(stat).0,
+            Operand::RunningVar(stat) => self.weights.statistic(stat).1,
+            Operand::Table(index) => self.memory.table(self.gpu, index),
+        }
     }
 }

@@ -1,24 +1,24 @@
-//! The optimiser's step on the card: `kernels/update.cu` over pieces of the banks of parameters, gradients and momentum.
+//! The optimiser's step on the device: `kernels/update.cu` over pieces of the buffers of parameters, gradients and momentum.
 
 use std::rc::Rc;
 
 use cudarc::driver::CudaSlice;
 
-use super::bank::{ALIGNMENT, Bank, Layout};
 use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
+use super::params::{ALIGNMENT, Layout, ParamBuffer};
 use super::weights::Weights;
 use crate::base::{Error, Kind, Result};
 use crate::exec::{Update, elsewhere};
 
-/// Values of a piece at most: enough pieces for every processor of a card, few enough to add up on the host.
+/// Values of a piece at most: enough pieces for every processor of a GPU, few enough to add up on the host.
 const PIECE: usize = 4096;
 
 /// The momentum of every trained parameter.
 pub struct Momentum {
     gpu: Rc<Gpu>,
     /// Laid out as the parameters; what is frozen has a place that nobody reads.
-    velocity: Bank,
+    velocity: ParamBuffer,
     trained: Vec<bool>,
     /// Of each piece where it begins, in units of [`ALIGNMENT`] values, its length and its parameter. A piece is of one
     /// parameter, and the frozen ones have none.
@@ -45,7 +45,7 @@ impl Momentum {
         });
         gpu.synchronize()?;
         let momentum = Self {
-            velocity: Bank::new(&gpu, "the momentum", layout.clone())?,
+            velocity: ParamBuffer::new(&gpu, "the momentum", layout.clone())?,
             trained: trained.to_vec(),
             pieces: copied.map_err(|e| failed("copy the optimiser's table", e))?,
             count,
@@ -58,14 +58,14 @@ impl Momentum {
         Ok(momentum)
     }
 
-    /// Bytes on the card of all that [`Momentum::new`] takes.
+    /// Bytes on the device of all that [`Momentum::new`] takes.
     pub fn needs(layout: &Layout, trained: &[bool]) -> Result<usize> {
         let pieces = pieces(layout, trained)?.len();
         let piece = size_of::<[i32; 3]>() + size_of::<f64>();
         Ok(layout.bytes() + pieces * piece + trained.len() * size_of::<[f32; 2]>())
     }
 
-    /// Σ g² over the gradients of all trained parameters: each piece's sum is the card's, these are added in order.
+    /// Σ g² over the gradients of all trained parameters: each piece's sum is the device's, these are added in order.
     pub fn square(&self, weights: &Weights) -> Result<f64> {
         self.check(weights)?;
         let gradients = weights.gradients()?.all(&self.gpu);
@@ -74,7 +74,7 @@ impl Momentum {
         let mut sums = vec![0.0; self.squares.len()];
         let copied = self.gpu.stream.memcpy_dtoh(&self.squares, &mut sums);
         let done = self.gpu.synchronize();
-        copied.map_err(|e| failed("copy the gradients' norm from the card", e))?;
+        copied.map_err(|e| failed("copy the gradients' norm from the GPU", e))?;
         done?;
         Ok(sums.iter().take(self.count).sum())
     }
@@ -92,7 +92,7 @@ impl Momentum {
         let rates = update.rates.iter();
         self.given.extend(rates.flat_map(|of| [of.rate, of.decay]));
         let copied = self.gpu.stream.memcpy_htod(&self.given, &mut self.rates);
-        copied.map_err(|e| failed("copy the learning rates to the card", e))?;
+        copied.map_err(|e| failed("copy the learning rates to the GPU", e))?;
         let args = [
             weights.gradients()?.all(&self.gpu),
             self.table(),
@@ -130,7 +130,7 @@ impl Momentum {
         self.velocity.clear(&self.gpu)
     }
 
-    /// Bytes on the card.
+    /// Bytes on the device.
     pub fn memory(&self) -> usize {
         let tables = self.pieces.num_bytes() + self.rates.num_bytes() + self.squares.num_bytes();
         self.velocity.bytes() + tables

@@ -1,22 +1,23 @@
-//! What a model has on the card, whatever it is computed on: one copy for all its engines.
+//! What a model has on the device, whatever it is computed on: one copy for all its engines.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use super::bank::{Bank, Layout};
 use super::gpu::{Arg, Gpu};
+use super::params::{Layout, ParamBuffer};
 use crate::base::{Error, Kind, Result};
 use crate::exec::lengths::Lengths;
 use crate::exec::{Statistics, elsewhere};
-use crate::graph::{Graph, Param, ParamId};
+use crate::graph::{Graph, Param};
+use crate::ops::ParamId;
 
 /// Parameters and running statistics, and gradients where the model is trained.
 pub struct Weights {
     gpu: Rc<Gpu>,
-    params: Bank,
-    gradients: OnceCell<Bank>,
+    params: ParamBuffer,
+    gradients: OnceCell<ParamBuffer>,
     /// All means, then all variances.
-    statistics: Bank,
+    statistics: ParamBuffer,
     /// The image of what `statistics` holds.
     held: RefCell<Vec<f32>>,
 }
@@ -26,9 +27,9 @@ impl Weights {
     pub fn new(gpu: Rc<Gpu>, graph: &Graph, values: &[Vec<f32>]) -> Result<Self> {
         let [params, statistics] = Self::layouts(graph);
         let weights = Self {
-            params: Bank::new(&gpu, "the parameters", params)?,
+            params: ParamBuffer::new(&gpu, "the parameters", params)?,
             gradients: OnceCell::new(),
-            statistics: Bank::new(&gpu, "the running statistics", statistics)?,
+            statistics: ParamBuffer::new(&gpu, "the running statistics", statistics)?,
             held: RefCell::default(),
             gpu,
         };
@@ -46,7 +47,7 @@ impl Weights {
         ]
     }
 
-    /// That they are an engine's of this card and these lengths.
+    /// That they are an engine's of this GPU and these lengths.
     pub(super) fn check(&self, gpu: &Rc<Gpu>, lengths: &Lengths) -> Result<()> {
         let own = self.statistics.layout().lens();
         let wanted = lengths.stats.iter().chain(&lengths.stats);
@@ -70,7 +71,7 @@ impl Weights {
         self.params.write(&self.gpu, values.iter().copied())
     }
 
-    pub(super) fn params(&self) -> &Bank {
+    pub(super) fn params(&self) -> &ParamBuffer {
         &self.params
     }
 
@@ -78,15 +79,15 @@ impl Weights {
     pub fn prepare_gradients(&self) -> Result<()> {
         if self.gradients.get().is_none() {
             let layout = self.params.layout().clone();
-            let bank = Bank::new(&self.gpu, "the gradients", layout)?;
-            bank.clear(&self.gpu)?;
-            self.gradients.get_or_init(|| bank);
+            let buffer = ParamBuffer::new(&self.gpu, "the gradients", layout)?;
+            buffer.clear(&self.gpu)?;
+            self.gradients.get_or_init(|| buffer);
         }
         Ok(())
     }
 
     /// What the last backward pass left.
-    pub fn gradients(&self) -> Result<&Bank> {
+    pub fn gradients(&self) -> Result<&ParamBuffer> {
         self.gradients.get().ok_or_else(|| {
             let message = "no training step has left gradients";
             Error::new(Kind::Usage, message)
@@ -98,7 +99,7 @@ impl Weights {
         self.gradients()?.read(&self.gpu)
     }
 
-    /// Has the card hold these statistics: one copy, if it holds others.
+    /// Has the device hold these statistics: one copy, if it holds others.
     pub fn write_statistics(&self, stats: &Statistics) -> Result<()> {
         let mut held = self.held.borrow_mut();
         let wanted = stats.mean.iter().chain(&stats.var).map(Vec::as_slice);
@@ -110,7 +111,7 @@ impl Weights {
         self.statistics.write_image(&self.gpu, &held)
     }
 
-    /// After a pass that failed nobody knows what the card holds.
+    /// After a pass that failed nobody knows what the device holds.
     pub fn forget_statistics(&self) {
         self.held.borrow_mut().clear();
     }
@@ -142,14 +143,14 @@ impl Weights {
 
     /// Where parameters, statistics and gradients begin: what a captured pass goes by.
     pub fn places(&self) -> [u64; 3] {
-        let gradients = self.gradients.get().map_or(0, |bank| bank.start(&self.gpu));
+        let gradients = self.gradients.get().map_or(0, |all| all.start(&self.gpu));
         let [params, statistics] = [&self.params, &self.statistics].map(|b| b.start(&self.gpu));
         [params, statistics, gradients]
     }
 
-    /// Bytes on the card.
+    /// Bytes on the device.
     pub fn memory(&self) -> usize {
-        let gradients = self.gradients.get().map_or(0, Bank::bytes);
+        let gradients = self.gradients.get().map_or(0, ParamBuffer::bytes);
         self.params.bytes() + self.statistics.bytes() + gradients
     }
 }

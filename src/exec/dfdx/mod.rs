@@ -8,6 +8,9 @@
 //! row-major order, the frames of a clip one after another, then the next clip. What looks at neighbours in space or
 //! time gathers rows (`gather`); everything else is a product of matrices or goes value by value.
 //!
+//! Which row is whose neighbour is said here once more, not read from [`crate::ops::Layout`], which decides alone which batches
+//! are refused.
+//!
 //! Check: `cargo test --test oracle`, `ffn golden verify --engine dfdx-f64 golden`.
 //!
 //! [`Real`] is float32 or float64. What comes in (parameters, running statistics, pixels) is float32 in both.
@@ -20,9 +23,11 @@ mod tests;
 
 use dfdx::prelude::*;
 
+use self::gather::{Frames, Windows};
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
-use crate::graph::{Graph, Node, NodeId, NormParams, Op, ParamId, Shape as FrameShape};
+use crate::graph::{FIRST_NORM, Graph, Node, NodeId, Op, ParamId, Shape};
+use crate::ops::{BatchNorm, Conv, Mean, Pool, Rate};
 use crate::program::Batch;
 use crate::spec::{FrozenNorms, ShiftSegments};
 
@@ -71,7 +76,7 @@ pub type Vector<E, T = NoneTape> = Tensor<(usize,), E, <E as Real>::On, T>;
 pub struct Pass<'a> {
     pub graph: &'a Graph,
     pub segment: Segment,
-    /// `None` in evaluation: running statistics, no dropout, the shift inside each clip.
+    /// `None` in evaluation: running statistics, no dropout, time inside each clip.
     pub training: Option<Training<'a>>,
     /// Nodes whose outputs [`Output::observed`] holds.
     pub observed: &'a [NodeId],
@@ -117,6 +122,7 @@ impl Pass<'_> {
             statistics,
             pixels,
             values: Vec::new(),
+            dropouts: 0,
             tape: T::default(),
         };
         interpreter.run().map_err(failed)
@@ -160,6 +166,8 @@ struct Interpreter<'a, E: Real, T> {
     pixels: &'a [f32],
     /// Node → its output. The tape of all of them is `tape`.
     values: Vec<Rows<E>>,
+    /// Dropout layers so far.
+    dropouts: usize,
     tape: T,
 }
 
@@ -184,39 +192,88 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
     }
 
     fn node(&mut self, node: &Node) -> Result<Rows<E, T>, CpuError> {
-        let Segment { clips, frames, .. } = self.pass.segment;
         let Some(&from) = node.inputs.first() else {
             return self.input(node.shape);
         };
         let x = self.value(from);
-        let from = self.pass.graph.nodes[from].shape;
+        let from = self.frames(&self.pass.graph.nodes[from]);
         match &node.op {
-            Op::Input => Ok(x),
-            Op::Conv(conv) => {
-                let place = gather::Windows {
-                    frames: clips * frames,
-                    from,
-                    to: node.shape,
-                    kernel: conv.kernel,
-                    stride: conv.stride,
-                    padding: conv.padding,
-                };
-                ops::convolution(x, self.leaf(conv.weight), &place)
+            Op::Input(_) => Ok(x),
+            Op::Conv(conv) => self.conv(x, from, node, conv),
+            Op::BatchNorm(norm) => self.norm(node, norm),
+            Op::Each(function) => ops::each(x, *function),
+            Op::Binary(function) => {
+                let b = renamed(self.value(node.inputs[1]))?;
+                ops::binary(x, b, *function)
             }
-            Op::Norm(branches) => self.norm(node, branches),
-            Op::Relu => x.try_relu(),
-            Op::MaxPool => ops::max_pool(x, clips * frames, from, node.shape),
-            Op::Shift { div } => ops::shift(x, from, *div, self.period()),
-            Op::Alter(weights) => ops::alter(x, self.leaf(weights[self.pass.segment.branch])),
-            Op::Add => x.try_add(self.value(node.inputs[1])),
-            Op::GlobalAveragePool => ops::mean(x, clips * frames, from.pixels()),
-            Op::Dropout => self.dropout(x),
-            Op::Linear { weight, bias } => ops::linear(x, self.leaf(*weight), self.leaf(*bias)),
-            Op::FrameMean => ops::mean(x, clips, frames),
+            Op::Pool(pool) => ops::pool(x, pool.pooled, &self.pool_windows(from, node, pool)),
+            Op::Mean(Mean::Pixels) => ops::mean(x, from.count, from.shape.pixels()),
+            Op::Mean(Mean::Rows) => {
+                let clips = self.pass.segment.clips;
+                ops::frame_mean(x, clips, from.count / clips)
+            }
+            Op::Shift(shift) => ops::shift(x, &from, shift.div),
+            Op::TakeFrames(take) => ops::take_frames(x, &from, take.offset),
+            Op::Alter(alter) => {
+                let weight = alter.weights[self.pass.segment.branch];
+                ops::alter(x, self.leaf(weight))
+            }
+            Op::SliceChannels(slice) => ops::slice_channels(x, slice.first, slice.count),
+            Op::ConcatChannels(_) => {
+                let inputs = node.inputs.iter().map(|&id| renamed(self.value(id)));
+                ops::concat_channels(inputs)
+            }
+            Op::Dropout(_) => self.dropout(x),
+            Op::Linear(linear) => ops::linear(x, self.leaf(linear.weight), self.leaf(linear.bias)),
         }
     }
 
-    fn input(&self, shape: FrameShape) -> Result<Rows<E, T>, CpuError> {
+    fn conv(
+        &self,
+        x: Rows<E, T>,
+        from: Frames,
+        node: &Node,
+        conv: &Conv,
+    ) -> Result<Rows<E, T>, CpuError> {
+        let windows = Windows {
+            from,
+            to: self.frames(node),
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: conv.padding,
+        };
+        let y = ops::convolution(x, self.leaf(conv.weight), &windows, conv.groups)?;
+        match conv.bias {
+            Some(bias) => ops::add_bias(y, self.leaf(bias)),
+            None => Ok(y),
+        }
+    }
+
+    fn pool_windows(&self, from: Frames, node: &Node, pool: &Pool) -> Windows {
+        Windows {
+            from,
+            to: self.frames(node),
+            kernel: [1, pool.window, pool.window],
+            stride: [1, pool.stride, pool.stride],
+            padding: [0, pool.padding, pool.padding],
+        }
+    }
+
+    /// The frames that a node gives, as this segment has them.
+    fn frames(&self, node: &Node) -> Frames {
+        let Segment { clips, frames, .. } = self.pass.segment;
+        let of_clip = |frames: usize| match node.rate {
+            Rate::Every(step) => frames.div_ceil(step),
+            Rate::Clip | Rate::Group => 1,
+        };
+        Frames {
+            count: clips * of_clip(frames),
+            period: of_clip(self.period()),
+            shape: node.shape,
+        }
+    }
+
+    fn input(&self, shape: Shape) -> Result<Rows<E, T>, CpuError> {
         let pixels = self.pixels.iter().map(|&v| E::nearest(f64::from(v)));
         let rows = self.pixels.len() / shape.channels;
         let input: Rows<E> =
@@ -225,16 +282,14 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
     }
 
     /// Statistics of the batch's groups in training, unless the norm is frozen; else the running statistics.
-    fn norm(&mut self, node: &Node, branches: &[NormParams]) -> Result<Rows<E, T>, CpuError> {
-        let Segment {
-            branch,
-            frames,
-            clips,
-        } = self.pass.segment;
-        let params = branches[if branches.len() == 1 { 0 } else { branch }];
-        let first = branches.iter().any(|norm| norm.stat == 0);
+    fn norm(&mut self, node: &Node, norm: &BatchNorm) -> Result<Rows<E, T>, CpuError> {
+        let frames = self.frames(node);
+        let Segment { branch, clips, .. } = self.pass.segment;
+        let params = norm.branches[if norm.branches.len() == 1 { 0 } else { branch }];
+        let first = norm.branches.iter().any(|norm| norm.stat == FIRST_NORM);
         let x = &self.values[node.inputs[0]];
         let (weight, bias) = (&self.leaves[params.weight], &self.leaves[params.bias]);
+        let eps = norm.eps;
         let running = norm::Running {
             mean: &mut self.statistics.mean[params.stat],
             var: &mut self.statistics.var[params.stat],
@@ -242,35 +297,37 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
         };
         match self.pass.training.map(|training| training.options) {
             Some(options) if !is_frozen(options.frozen_norms, first) => {
-                let affine = norm::Affine {
-                    weight: weight.clone(),
-                    bias: bias.clone(),
-                };
-                let clips = options.norm_clips.unwrap_or(clips);
-                norm::by_batch(x, &affine, running, clips * frames * node.shape.pixels())
+                let (weight, bias) = (weight.clone(), bias.clone());
+                let affine = norm::Affine { weight, bias, eps };
+                let group = options.norm_clips.unwrap_or(clips) * (frames.count / clips);
+                norm::by_batch(x, &affine, running, group * node.shape.pixels())
             }
             // A frozen norm's weight and bias are no leaves: they get no gradient.
             _ => {
-                let affine = norm::Affine {
-                    weight: detached(weight)?,
-                    bias: detached(bias)?,
-                };
-                norm::by_running(x, &affine, &running)
+                let (weight, bias) = (detached(weight)?, detached(bias)?);
+                norm::by_running(x, &norm::Affine { weight, bias, eps }, &running)
             }
         }
     }
 
-    fn dropout(&self, x: Rows<E, T>) -> Result<Rows<E, T>, CpuError> {
+    fn dropout(&mut self, x: Rows<E, T>) -> Result<Rows<E, T>, CpuError> {
+        let index = self.dropouts;
+        self.dropouts += 1;
         match self.pass.training {
             Some(Training { options, dropout }) if options.dropout > 0.0 => {
-                let branch = self.pass.graph.branches[self.pass.segment.branch];
-                ops::dropout(x, options.dropout, dropout, branch)
+                let drops = ops::Drops {
+                    probability: options.dropout,
+                    key: dropout,
+                    branch: self.pass.graph.branches[self.pass.segment.branch],
+                    index,
+                };
+                ops::dropout(x, &drops)
             }
             _ => Ok(x),
         }
     }
 
-    /// Frames that the shift takes as one clip.
+    /// Frames that operations along time take as one clip.
     fn period(&self) -> usize {
         match self.pass.training.map(|t| t.options.shift_segments) {
             Some(ShiftSegments::Shared(period)) => period,
@@ -293,6 +350,14 @@ fn is_frozen(frozen: FrozenNorms, first: bool) -> bool {
         FrozenNorms::AllButFirst => !first,
         FrozenNorms::All => true,
     }
+}
+
+/// The same values under an identity of its own, whose gradient is added to x's. dfdx's slices overwrite the gradient of what they
+/// are cut from, and its functions of two values refuse the same one twice.
+fn renamed<S: dfdx::shapes::Shape, E: Real, T: Tape<E, E::On>>(
+    x: Tensor<S, E, E::On, T>,
+) -> Result<Tensor<S, E, E::On, T>, CpuError> {
+    x.try_mul(E::nearest(1.0))
 }
 
 /// A value for each channel, the same in every row.

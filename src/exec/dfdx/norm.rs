@@ -1,17 +1,17 @@
-//! Batch norm (Ioffe and Szegedy, 2015) with PyTorch's constants: y = γ·(x − μ)/√(σ² + 1e-5) + β for each channel.
+//! Batch norm (Ioffe and Szegedy, 2015): y = γ·(x − μ)/√(σ² + eps) + β for each channel.
 
 use dfdx::prelude::*;
 
-use super::{Real, Rows, Vector, in_every_row, vector};
+use super::{Real, Rows, Vector, in_every_row, renamed, vector};
 
-const EPSILON: f64 = 1e-5;
 /// Weight of the new statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
 
-/// Weight γ and bias β.
+/// Weight γ, bias β and what is added to the variance.
 pub struct Affine<V> {
     pub weight: V,
     pub bias: V,
+    pub eps: f64,
 }
 
 /// The running statistics of one norm.
@@ -30,6 +30,7 @@ pub fn by_batch<E: Real, T: Tape<E, E::On>>(
     group: usize,
 ) -> Result<Rows<E, T>, CpuError> {
     let rows = x.shape().0;
+    let (x, tape) = renamed(x.retaped::<T>())?.split_tape();
     let mut whole: Option<Rows<E, T>> = None;
     for start in (0..rows).step_by(group) {
         let part = x.retaped::<T>();
@@ -45,7 +46,8 @@ pub fn by_batch<E: Real, T: Tape<E, E::On>>(
             Some(whole) => (whole, part).try_concat_along(Axis::<0>)?,
         });
     }
-    whole.ok_or(CpuError::WrongNumElements)
+    let (whole, parts) = whole.ok_or(CpuError::WrongNumElements)?.split_tape();
+    Ok(whole.put_tape(tape.merge(parts)))
 }
 
 /// μ and σ² are the running statistics.
@@ -66,7 +68,7 @@ fn normalize<E: Real, T: Tape<E, E::On>>(
     affine: &Affine<Vector<E>>,
 ) -> Result<Rows<E, T>, CpuError> {
     let shape = *x.shape();
-    let deviation = var.try_add(E::nearest(EPSILON))?.try_sqrt()?;
+    let deviation = var.try_add(E::nearest(affine.eps))?.try_sqrt()?;
     let centred = x.try_sub(in_every_row(mean, &shape)?)?;
     let normal = centred.try_div(in_every_row(deviation, &shape)?)?;
     let weight = in_every_row(affine.weight.retaped::<T>(), &shape)?;

@@ -1,22 +1,53 @@
-//! Convolution, max pooling, shift, alteration, means, the classifier and dropout. Rows: see the parent module.
+//! Convolution, pooling, shift, alteration, functions of one and two values, channels, means, the classifier and dropout.
+//! Rows: see the parent module.
 
 use dfdx::prelude::*;
 
-use super::gather::{Windows, gather};
-use super::{Real, Rows, Vector, in_every_row};
+use super::gather::{Frames, Windows, gather};
+use super::{Real, Rows, Vector, in_every_row, renamed};
 use crate::base::rng::{Purpose, Stream};
 use crate::exec::DropoutKey;
-use crate::graph::Shape as FrameShape;
+use crate::ops::{Binary, Each, Pooled};
 
-/// y[p, o] = Σ_{tap, c} x[row(p, tap), c] · w[o, c, tap], zero outside the picture.
+/// y[p, o] = Σ_{tap, c} x[row(p, tap), c] · w[o, c, tap], zero outside image and clip; c runs over the channels of o's group.
+/// Groups side by side are convolutions of their own; groups of one channel a sum of products.
 pub fn convolution<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
     weight: Vector<E, T>,
     windows: &Windows,
+    groups: usize,
 ) -> Result<Rows<E, T>, CpuError> {
-    let (input, output) = (windows.from.channels, windows.to.channels);
-    let taps = windows.kernel * windows.kernel;
-    let rows = windows.frames * windows.to.pixels();
+    let (input, output) = (windows.from.shape.channels, windows.to.shape.channels);
+    if groups == 1 {
+        return dense(x, weight, windows, (input, output));
+    }
+    if (input, output) == (groups, groups) {
+        return depthwise(x, weight, windows);
+    }
+    let (of_input, of_output) = (input / groups, output / groups);
+    let weights = of_output * of_input * windows.area();
+    let (x, of_x) = renamed(x)?.split_tape();
+    let (weight, of_weight) = renamed(weight)?.split_tape();
+    let part = |group: usize| {
+        let x = x.retaped::<T>();
+        let x = x.try_slice((.., group * of_input..(group + 1) * of_input))?;
+        let weight = weight.retaped::<T>();
+        let weight = weight.try_slice((group * weights..(group + 1) * weights,))?;
+        dense(x, weight, windows, (of_input, of_output))
+    };
+    let (whole, tape) = concat_channels((0..groups).map(part))?.split_tape();
+    Ok(whole.put_tape(of_x.merge(of_weight).merge(tape)))
+}
+
+/// A product of matrices: the pixels that each window sees × the weights of each output.
+fn dense<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    weight: Vector<E, T>,
+    windows: &Windows,
+    (input, output): (usize, usize),
+) -> Result<Rows<E, T>, CpuError> {
+    let taps = windows.area();
+    let rows = windows.to.count * windows.to.shape.pixels();
     let x = match windows.is_pointwise() {
         true => x,
         false => gather(x, E::default(), windows.rows())?,
@@ -27,37 +58,57 @@ pub fn convolution<E: Real, T: Tape<E, E::On>>(
     x.try_matmul(weight.try_reshape_like(&(taps * input, output))?)
 }
 
-/// The largest value of each 3 × 3 window, stride 2, padding 1. Where several are the largest, dfdx gives the gradient to
-/// each of them and PyTorch to the first; behind a ReLU that can be zeros alone, where the ReLU passes no gradient.
-pub fn max_pool<E: Real, T: Tape<E, E::On>>(
+/// y[p, c] = Σ_tap x[row(p, tap), c] · w[c, tap].
+fn depthwise<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
-    frames: usize,
-    from: FrameShape,
-    to: FrameShape,
+    weight: Vector<E, T>,
+    windows: &Windows,
 ) -> Result<Rows<E, T>, CpuError> {
-    let windows = Windows {
-        frames,
-        from,
-        to,
-        kernel: 3,
-        stride: 2,
-        padding: 1,
-    };
-    let taken = gather(x, E::nearest(f64::NEG_INFINITY), windows.rows())?;
-    let taken = taken.try_reshape_like(&(frames * to.pixels(), 9, to.channels))?;
-    taken.try_max::<_, Axis<1>>()
+    let (channels, taps) = (windows.to.shape.channels, windows.area());
+    let shape = (windows.to.count * windows.to.shape.pixels(), taps, channels);
+    let x = gather(x, E::default(), windows.rows())?.try_reshape_like(&shape)?;
+    let weight = weight.try_reshape_like(&(channels, taps))?;
+    let weight = weight.try_permute::<(usize, usize), Axes2<1, 0>>()?;
+    let weight = weight.try_broadcast_like::<_, Axis<0>>(&shape)?;
+    x.try_mul(weight)?.try_sum::<_, Axis<1>>()
 }
 
-/// The temporal shift (TSM, section 3.2) in groups of `period` frames, f = channels / div:
-/// y[t, c] = x[t + 1, c] for c < f, x[t − 1, c] for f ≤ c < 2f, x[t, c] for the others; zero outside the group.
+/// The largest value of each window, or its mean, to which padding counts as zeros. Where several are the largest, dfdx gives
+/// the gradient to each of them and PyTorch to the first; behind a ReLU that can be zeros alone, where the ReLU passes no
+/// gradient.
+pub fn pool<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    pooled: Pooled,
+    windows: &Windows,
+) -> Result<Rows<E, T>, CpuError> {
+    let outside = match pooled {
+        Pooled::Max => E::nearest(f64::NEG_INFINITY),
+        Pooled::Mean => E::default(),
+    };
+    let taken = gather(x, outside, windows.rows())?;
+    let to = windows.to;
+    let shape = (
+        to.count * to.shape.pixels(),
+        windows.area(),
+        to.shape.channels,
+    );
+    let taken = taken.try_reshape_like(&shape)?;
+    match pooled {
+        Pooled::Max => taken.try_max::<_, Axis<1>>(),
+        Pooled::Mean => taken.try_mean::<_, Axis<1>>(),
+    }
+}
+
+/// The temporal shift (TSM, section 3.2) within each clip, f = channels / div:
+/// y[t, c] = x[t + 1, c] for c < f, x[t − 1, c] for f ≤ c < 2f, x[t, c] for the others; zero outside the clip.
 pub fn shift<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
-    shape: FrameShape,
+    frames: &Frames,
     div: usize,
-    period: usize,
 ) -> Result<Rows<E, T>, CpuError> {
     let (rows, channels) = *x.shape();
-    let (frame, fold) = (shape.count(), channels / div);
+    let (frame, fold) = (frames.shape.count(), channels / div);
+    let period = frames.period;
     let source = move |value: usize| {
         let (time, channel) = (value / frame % period, value % channels);
         match channel / fold.max(1) {
@@ -71,6 +122,15 @@ pub fn shift<E: Real, T: Tape<E, E::On>>(
     shifted.try_reshape_like(&(rows, channels))
 }
 
+/// y[t] = x[t + offset], zero outside the clip.
+pub fn take_frames<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    frames: &Frames,
+    offset: isize,
+) -> Result<Rows<E, T>, CpuError> {
+    gather(x, E::default(), frames.moved(offset))
+}
+
 /// Weight alteration (FFN, section 3.4): a depthwise 1×1 convolution with a residual, y = x + w·x for each channel.
 pub fn alter<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
@@ -78,6 +138,55 @@ pub fn alter<E: Real, T: Tape<E, E::On>>(
 ) -> Result<Rows<E, T>, CpuError> {
     let weight = in_every_row(weight, x.shape())?;
     x.with_empty_tape().try_mul(weight)?.try_add(x)
+}
+
+/// A function of each value.
+pub fn each<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    function: Each,
+) -> Result<Rows<E, T>, CpuError> {
+    match function {
+        Each::Relu => x.try_relu(),
+        Each::Sigmoid => x.try_sigmoid(),
+        Each::Add(constant) => x.try_add(E::nearest(constant)),
+    }
+}
+
+/// A function of two values: b has a row for each of a's, or one for all pixels of a frame.
+pub fn binary<E: Real, T: Tape<E, E::On>>(
+    a: Rows<E, T>,
+    b: Rows<E, T>,
+    function: Binary,
+) -> Result<Rows<E, T>, CpuError> {
+    let ((rows, columns), (frames, _)) = (*a.shape(), *b.shape());
+    let b = match rows == frames {
+        true => b,
+        false => b
+            .try_broadcast_like::<_, Axis<1>>(&(frames, rows / frames, columns))?
+            .try_reshape_like(&(rows, columns))?,
+    };
+    match function {
+        Binary::Add => a.try_add(b),
+        Binary::Subtract => a.try_sub(b),
+        Binary::Multiply => a.try_mul(b),
+    }
+}
+
+/// `count` channels from `first` on.
+pub fn slice_channels<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    first: usize,
+    count: usize,
+) -> Result<Rows<E, T>, CpuError> {
+    renamed(x)?.try_slice((.., first..first + count))
+}
+
+/// The channels of all, in order.
+pub fn concat_channels<E: Real, T: Tape<E, E::On>>(
+    inputs: impl Iterator<Item = Result<Rows<E, T>, CpuError>>,
+) -> Result<Rows<E, T>, CpuError> {
+    let whole = inputs.reduce(|whole, part| (whole?, part?).try_concat_along(Axis::<1>));
+    whole.unwrap_or(Err(CpuError::WrongNumElements))
 }
 
 /// The mean of each group of `count` rows.
@@ -91,6 +200,18 @@ pub fn mean<E: Real, T: Tape<E, E::On>>(
     grouped.try_mean::<_, Axis<1>>()
 }
 
+/// The mean of the frames of each of `clips` clips, pixel by pixel.
+pub fn frame_mean<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    clips: usize,
+    frames: usize,
+) -> Result<Rows<E, T>, CpuError> {
+    let (rows, columns) = *x.shape();
+    let pixels = rows / (clips * frames);
+    let x = x.try_reshape_like(&(clips * frames, pixels * columns))?;
+    mean(x, clips, frames)?.try_reshape_like(&(clips * pixels, columns))
+}
+
 /// y = x·Wᵀ + b, W: classes × features.
 pub fn linear<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
@@ -100,20 +221,40 @@ pub fn linear<E: Real, T: Tape<E, E::On>>(
     let ((_, features), (classes,)) = (*x.shape(), *bias.shape());
     let weight = weight.try_reshape_like(&(classes, features))?;
     let y = x.try_matmul(weight.try_permute::<(usize, usize), Axes2<1, 0>>()?)?;
+    add_bias(y, bias)
+}
+
+pub fn add_bias<E: Real, T: Tape<E, E::On>>(
+    y: Rows<E, T>,
+    bias: Vector<E, T>,
+) -> Result<Rows<E, T>, CpuError> {
     let bias = in_every_row(bias, y.shape())?;
     y.try_add(bias)
 }
 
-/// Inverted dropout: a value is dropped with `probability`, else divided by 1 − probability. The stream is that of the
-/// step and of the branch's frame count, a number for each value in row-major order.
+/// What the numbers of a dropout layer follow from.
+pub struct Drops {
+    pub probability: f32,
+    pub key: DropoutKey,
+    /// Frame count of the branch.
+    pub branch: usize,
+    /// Which of the network's dropout layers it is, in the graph's order.
+    pub index: usize,
+}
+
+/// Inverted dropout: a value is dropped with the probability, else divided by 1 − probability. The stream is that of the
+/// step, of the branch's frame count and, behind the first dropout layer, of the layer; a number for each value in row-major
+/// order.
 pub fn dropout<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
-    probability: f32,
-    key: DropoutKey,
-    branch: usize,
+    drops: &Drops,
 ) -> Result<Rows<E, T>, CpuError> {
-    let probability = f64::from(probability);
-    let mut stream = Stream::new(key.seed, Purpose::Dropout, &[key.step, branch as u64]);
+    let probability = f64::from(drops.probability);
+    let mut parts = vec![drops.key.step, drops.branch as u64];
+    if drops.index > 0 {
+        parts.push(drops.index as u64);
+    }
+    let mut stream = Stream::new(drops.key.seed, Purpose::Dropout, &parts);
     let mut factor = || match stream.uniform() < probability {
         true => E::default(),
         false => E::nearest(1.0 / (1.0 - probability)),

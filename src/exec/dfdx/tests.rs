@@ -1,13 +1,21 @@
-//! The definitions on numbers that can be followed by hand.
+//! The definitions on numbers that can be followed by hand, and every gradient against finite differences.
 
 use dfdx::prelude::*;
 
-use super::gather::Windows;
-use super::{Pass, Rows, Vector, leaves, norm, ops};
+use super::gather::{Frames, Windows};
+use super::{Pass, Rows, Training, Vector, leaves, norm, ops};
+use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::{DropoutKey, Segment, Statistics};
-use crate::graph::{Shape as FrameShape, resnet};
-use crate::spec::{Backbone, Shift, ShiftPlace};
+use crate::exec::reference::Reference;
+use crate::exec::{DropoutKey, Fusions, Numerics, Segment, Statistics, Style, TrainOptions};
+use crate::graph::arch::tsm::{Tsm, tsm};
+use crate::graph::{Architecture, Builder, Graph, Network, NodeId, ParamKind, Shape};
+use crate::ops::{
+    BatchNorm, Binary, ConcatChannels, Conv, Dropout, Drops, Each, Extent, Mean, Pool, Pooled,
+    Rate, SliceChannels, TakeFrames, draw,
+};
+use crate::program::{Batch, compile_train};
+use crate::spec::{Backbone, Shift, ShiftPlace, ShiftSegments};
 
 fn rows<const N: usize>(values: [f64; N], columns: usize) -> Rows<f64> {
     Cpu::default().tensor_from_vec(values.to_vec(), (N / columns, columns))
@@ -17,11 +25,16 @@ fn vector<const N: usize>(values: [f64; N]) -> Vector<f64> {
     Cpu::default().tensor_from_vec(values.to_vec(), (N,))
 }
 
-fn shape(channels: usize, height: usize, width: usize) -> FrameShape {
-    FrameShape {
-        channels,
-        height,
-        width,
+/// So many frames of this shape, all of one clip.
+fn frames(count: usize, channels: usize, height: usize, width: usize) -> Frames {
+    Frames {
+        count,
+        period: count,
+        shape: Shape {
+            channels,
+            height,
+            width,
+        },
     }
 }
 
@@ -31,56 +44,167 @@ fn convolution_of_two_frames() {
     let x = rows([1., 2., 3., 4., 5., 6., 7., 8., 9., 1., 2., 3.], 1);
     let weight = vector([0., 0., 0., 0., 1., 10., 0., 100., 0.]);
     let windows = Windows {
-        frames: 2,
-        from: shape(1, 2, 3),
-        to: shape(1, 1, 2),
-        kernel: 3,
-        stride: 2,
-        padding: 1,
+        from: frames(2, 1, 2, 3),
+        to: frames(2, 1, 1, 2),
+        kernel: [1, 3, 3],
+        stride: [1, 2, 2],
+        padding: [0, 1, 1],
     };
-    let y = ops::convolution(x, weight, &windows).unwrap();
+    let y = ops::convolution(x, weight, &windows, 1).unwrap();
     assert_eq!(y.as_vec(), [421., 603., 187., 309.]);
+}
+
+fn pointwise(count: usize, from: usize, to: usize, width: usize) -> Windows {
+    Windows {
+        from: frames(count, from, 1, width),
+        to: frames(count, to, 1, width),
+        kernel: [1; 3],
+        stride: [1; 3],
+        padding: [0; 3],
+    }
 }
 
 /// PyTorch's order of a weight: out, in, height, width.
 #[test]
 fn convolution_mixes_channels() {
-    let windows = Windows {
-        frames: 1,
-        from: shape(2, 1, 2),
-        to: shape(3, 1, 2),
-        kernel: 1,
-        stride: 1,
-        padding: 0,
-    };
     let weight = vector([1., 0., 0., 1., 10., 100.]);
-    let y = ops::convolution(rows([1., 2., 3., 4.], 2), weight, &windows).unwrap();
+    let x = rows([1., 2., 3., 4.], 2);
+    let y = ops::convolution(x, weight, &pointwise(1, 2, 3, 2), 1).unwrap();
     assert_eq!(y.as_vec(), [1., 2., 210., 3., 4., 430.]);
+}
+
+/// Two groups of two channels each: an output sees its own group alone.
+#[test]
+fn convolution_in_groups() {
+    let weight = vector([1., 10., 100., 1000.]);
+    let x = rows([1., 2., 3., 4.], 4);
+    let y = ops::convolution(x, weight, &pointwise(1, 4, 2, 1), 2).unwrap();
+    assert_eq!(y.as_vec(), [21., 4300.]);
+}
+
+/// Four frames of one pixel and two channels, in clips of two: the first channel takes the next frame, the second the one
+/// before times ten.
+#[test]
+fn convolution_along_time_within_clips() {
+    let clips = Frames {
+        period: 2,
+        ..frames(4, 2, 1, 1)
+    };
+    let windows = Windows {
+        from: clips,
+        to: clips,
+        kernel: [3, 1, 1],
+        stride: [1; 3],
+        padding: [1, 0, 0],
+    };
+    let x = rows([1., 2., 3., 4., 5., 6., 7., 8.], 2);
+    let weight = vector([0., 0., 1., 10., 0., 0.]);
+    let y = ops::convolution(x, weight, &windows, 2).unwrap();
+    assert_eq!(y.as_vec(), [3., 0., 0., 20., 7., 0., 0., 60.]);
+}
+
+/// The same as one kernel that mixes channels.
+#[test]
+fn dense_convolution_along_time() {
+    let windows = Windows {
+        from: frames(3, 1, 1, 1),
+        to: frames(3, 2, 1, 1),
+        kernel: [3, 1, 1],
+        stride: [1; 3],
+        padding: [1, 0, 0],
+    };
+    let weight = vector([1., 0., 0., 0., 1., 10.]);
+    let y = ops::convolution(rows([1., 2., 3.], 1), weight, &windows, 1).unwrap();
+    assert_eq!(y.as_vec(), [0., 21., 1., 32., 2., 3.]);
+}
+
+fn halving(pooled: Pooled, values: [f64; 6]) -> Vec<f64> {
+    let windows = Windows {
+        from: frames(1, 1, 2, 3),
+        to: frames(1, 1, 1, 2),
+        kernel: [1, 3, 3],
+        stride: [1, 2, 2],
+        padding: [0, 1, 1],
+    };
+    let y = ops::pool(rows(values, 1), pooled, &windows).unwrap();
+    y.as_vec()
 }
 
 /// Padding is never the largest, not even of negative values.
 #[test]
 fn max_pool_of_negative_values() {
-    let x = rows([-5., -2., -3., -4., -1., -6.], 1);
-    let y = ops::max_pool(x, 1, shape(1, 2, 3), shape(1, 1, 2)).unwrap();
-    assert_eq!(y.as_vec(), [-1., -1.]);
+    let y = halving(Pooled::Max, [-5., -2., -3., -4., -1., -6.]);
+    assert_eq!(y, [-1., -1.]);
+}
+
+/// Padding counts: the divisor is nine everywhere.
+#[test]
+fn mean_pool_counts_padding() {
+    let y = halving(Pooled::Mean, [9., 18., 27., 36., 45., 54.]);
+    assert_eq!(y, [12., 16.]);
 }
 
 /// Three frames of one pixel and four channels: the first from the next frame, the second from the one before.
 #[test]
 fn shift_within_a_clip_and_across_clips() {
     let x = || rows([1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.], 4);
-    let shifted = |period| ops::shift(x(), shape(4, 1, 1), 4, period).unwrap().as_vec();
+    let shifted = |period, div| {
+        let frames = Frames {
+            period,
+            ..frames(3, 4, 1, 1)
+        };
+        ops::shift(x(), &frames, div).unwrap().as_vec()
+    };
     assert_eq!(
-        shifted(3),
+        shifted(3, 4),
         [5., 0., 3., 4., 9., 2., 7., 8., 0., 6., 11., 12.]
     );
     assert_eq!(
-        shifted(1),
+        shifted(1, 4),
         [0., 0., 3., 4., 0., 0., 7., 8., 0., 0., 11., 12.]
     );
-    let none = ops::shift(x(), shape(4, 1, 1), 8, 3).unwrap();
-    assert_eq!(none.as_vec(), x().as_vec(), "an eighth of four is nothing");
+    assert_eq!(shifted(3, 8), x().as_vec(), "an eighth of four is nothing");
+}
+
+/// Four frames of two pixels, in clips of two.
+#[test]
+fn frames_are_taken_within_clips() {
+    let x = || rows([1., 2., 3., 4., 5., 6., 7., 8.], 1);
+    let clips = Frames {
+        period: 2,
+        ..frames(4, 1, 1, 2)
+    };
+    let taken = |offset| ops::take_frames(x(), &clips, offset).unwrap().as_vec();
+    assert_eq!(taken(1), [3., 4., 0., 0., 7., 8., 0., 0.]);
+    assert_eq!(taken(-1), [0., 0., 1., 2., 0., 0., 5., 6.]);
+    assert_eq!(taken(2), [0.; 8]);
+}
+
+#[test]
+fn functions_of_values() {
+    let x = || rows([-1., 0., 2., 3.], 2);
+    let each = |function| ops::each(x(), function).unwrap().as_vec();
+    assert_eq!(each(Each::Relu), [0., 0., 2., 3.]);
+    assert_eq!(each(Each::Add(-0.5)), [-1.5, -0.5, 1.5, 2.5]);
+    let sigmoid = each(Each::Sigmoid);
+    assert_eq!(sigmoid[1], 0.5);
+    assert!((sigmoid[0] - 0.268_941_421_369_995_1).abs() < 1e-15);
+    let with = |b, function| ops::binary(x(), b, function).unwrap().as_vec();
+    assert_eq!(with(x(), Binary::Subtract), [0.; 4]);
+    // One pixel for both pixels of the frame.
+    let pixel = || rows([10., 100.], 2);
+    assert_eq!(with(pixel(), Binary::Add), [9., 100., 12., 103.]);
+    assert_eq!(with(pixel(), Binary::Subtract), [-11., -100., -8., -97.]);
+    assert_eq!(with(pixel(), Binary::Multiply), [-10., 0., 20., 300.]);
+}
+
+#[test]
+fn channels_apart_and_together() {
+    let x = || rows([1., 2., 3., 4., 5., 6.], 3);
+    let part = |first, count| ops::slice_channels(x(), first, count).unwrap();
+    assert_eq!(part(1, 2).as_vec(), [2., 3., 5., 6.]);
+    let whole = ops::concat_channels([part(2, 1), x(), part(0, 1)].map(Ok).into_iter()).unwrap();
+    assert_eq!(whole.as_vec(), [3., 1., 2., 3., 1., 6., 4., 5., 6., 4.]);
 }
 
 #[test]
@@ -89,6 +213,9 @@ fn alteration_means_and_classifier() {
     let altered = ops::alter(x(), vector([0.5, -1.])).unwrap();
     assert_eq!(altered.as_vec(), [1.5, 0., 4.5, 0.]);
     assert_eq!(ops::mean(x(), 1, 2).unwrap().as_vec(), [2., 3.]);
+    let pixels = rows([1., 2., 3., 4., 5., 6., 7., 8.], 1);
+    let mean = ops::frame_mean(pixels, 2, 2).unwrap();
+    assert_eq!(mean.as_vec(), [2., 3., 6., 7.]);
     let weight = vector([1., 0., 0., 1., 1., 1.]);
     let logits = ops::linear(x(), weight, vector([0., 0., 10.])).unwrap();
     assert_eq!(logits.as_vec(), [1., 2., 13., 3., 4., 17.]);
@@ -100,6 +227,7 @@ fn norm_in_groups() {
     let affine = norm::Affine {
         weight: vector([2.]),
         bias: vector([1.]),
+        eps: 1e-5,
     };
     let (mut mean, mut var, mut batches) = ([1.0], [4.0], 7);
     let running = norm::Running {
@@ -115,18 +243,46 @@ fn norm_in_groups() {
     assert_eq!((mean, var, batches), ([1.3], [3.8], 8));
 }
 
+/// The streams are those of the compiled engines: of step and branch, and of the layer behind the first one.
 #[test]
-fn dropout_by_the_stream_of_step_and_branch() {
+fn dropout_by_the_stream_of_step_branch_and_layer() {
+    let graph = between(|_, x| Ok(x));
+    let segment = Segment {
+        branch: 0,
+        frames: FRAMES,
+        clips: 2,
+    };
+    let batch = Batch::eval(&graph, &[segment]).unwrap();
     let key = DropoutKey { seed: 3, step: 5 };
-    let y = ops::dropout(rows([1.0; 40], 4), 0.5, key, 8).unwrap();
-    let mut stream = Stream::new(3, Purpose::Dropout, &[5, 8]);
-    let mut expected = || if stream.uniform() < 0.5 { 0.0 } else { 2.0 };
-    assert!(y.as_vec().iter().all(|&y| y == expected()));
+    let extent = Extent {
+        rate: Rate::FRAME,
+        shape: Shape::vector(4),
+    };
+    for index in [0, 1] {
+        let drops = ops::Drops {
+            probability: 0.5,
+            key,
+            branch: FRAMES,
+            index,
+        };
+        let y = ops::dropout(rows([1.0; 2 * FRAMES * 4], 4), &drops).unwrap();
+        let mut expected = vec![0.0; 2 * FRAMES * 4];
+        let dropout = Dropout {
+            drops: Drops::Values,
+            probability: 0.5,
+            index,
+        };
+        draw(dropout, key, &batch, extent, |at, kept| {
+            expected[at] = f64::from(kept);
+        });
+        assert_eq!(y.as_vec(), expected, "layer {index}");
+        assert!(expected.contains(&0.0) && expected.contains(&2.0));
+    }
 }
 
 #[test]
 fn sizes_that_do_not_fit_are_refused() {
-    let graph = resnet::tsm(&resnet::Tsm {
+    let graph = tsm(&Tsm {
         backbone: &Backbone::ResNet18,
         shift: &Shift {
             div: 8,
@@ -168,4 +324,290 @@ fn sizes_that_do_not_fit_are_refused() {
         refused(&params, 0, 0),
         "0 clips of 1 frames for branch 0 make no batch"
     );
+}
+
+/// Of the networks whose gradients are checked.
+const FRAMES: usize = 4;
+const INPUT: (usize, usize) = (5, 4);
+/// Of the logits of two clips, in the sum whose gradient is looked at.
+const WEIGHTS: [f64; 4] = [1., -2., 3., 0.5];
+/// Channels behind the stem.
+const WIDTH: usize = 4;
+
+/// A network of a stem, whose gradient has passed all that `layers` puts behind it, and a classifier.
+fn between(layers: impl FnOnce(&mut Builder, NodeId) -> Result<NodeId>) -> Graph {
+    let mut net = Builder::new(&Network {
+        architecture: Architecture::Tsm,
+        classes: 2,
+        frames: FRAMES,
+        input: INPUT,
+    });
+    let x = net.conv("stem", (WIDTH, 3, 1), 0).unwrap();
+    let x = layers(&mut net, x).unwrap();
+    net.frame_classifier(x).unwrap();
+    net.finish().unwrap()
+}
+
+fn conv(net: &mut Builder, x: NodeId, shape: &[usize], rest: Conv) -> Result<NodeId> {
+    let weight = net.param("conv.weight", shape, ParamKind::Conv);
+    let bias = net.param("conv.bias", &shape[..1], ParamKind::Conv);
+    let bias = Some(bias);
+    net.layer(
+        "conv",
+        Conv {
+            weight,
+            bias,
+            ..rest
+        },
+        &[x],
+    )
+}
+
+/// Two clips in a training pass, with statistics, dropout and clips along time as a training step has them.
+struct Trial {
+    graph: Graph,
+    options: TrainOptions,
+    pixels: Vec<f32>,
+}
+
+impl Trial {
+    fn new(graph: Graph, options: TrainOptions) -> Self {
+        let count = 2 * FRAMES * graph.nodes[0].shape.count();
+        let pixels = normal(0, count).map(|v| v as f32).collect();
+        Self {
+            graph,
+            options,
+            pixels,
+        }
+    }
+
+    fn leaves(&self) -> Vec<Vec<f64>> {
+        let params = self.graph.params.iter().zip(1..);
+        let values = params.map(|(param, stream)| normal(stream, param.count()).collect());
+        values.collect()
+    }
+
+    /// The logits, each weighed by its place.
+    fn forward<T: Tape<f64, Cpu>>(&self, leaves: &[Vector<f64>]) -> Tensor<(), f64, Cpu, T> {
+        let pass = Pass {
+            graph: &self.graph,
+            segment: Segment {
+                branch: 0,
+                frames: FRAMES,
+                clips: 2,
+            },
+            training: Some(Training {
+                options: &self.options,
+                dropout: DropoutKey { seed: 1, step: 2 },
+            }),
+            observed: &[],
+        };
+        let mut statistics = Statistics::initial(&self.graph);
+        let output = pass.forward::<f64, T>(leaves, &mut statistics, &self.pixels);
+        (output.unwrap().logits * rows(WEIGHTS, 2)).sum()
+    }
+
+    /// The reference kernels of the plain program, which share nothing with this engine, give the same logits and gradients.
+    fn compare(&self, values: &[Vec<f64>], found: &[Vec<f64>]) {
+        let segment = Segment {
+            branch: 0,
+            frames: FRAMES,
+            clips: 2,
+        };
+        let style = Style {
+            numerics: Numerics::Float32,
+            fusions: Fusions::NONE,
+        };
+        let program = compile_train(&self.graph, &[segment], &self.options, &[], style).unwrap();
+        let mut reference = Reference::new(&program);
+        let input: Vec<f64> = self.pixels.iter().map(|&v| f64::from(v)).collect();
+        let mut statistics = Statistics::initial(&self.graph);
+        let key = DropoutKey { seed: 1, step: 2 };
+        let logits = reference
+            .forward(values, &mut statistics, &input, key)
+            .unwrap();
+        let total: f64 = logits.iter().zip(WEIGHTS).map(|(l, w)| l * w).sum();
+        let own = self.value(values);
+        assert!(
+            (total - own).abs() < 1e-9 * own.abs(),
+            "expected {total}, found {own}"
+        );
+        let expected = reference.backward(values, &WEIGHTS).unwrap();
+        for ((expected, found), param) in expected.iter().zip(found).zip(&self.graph.params) {
+            let error = relative_error(found, expected);
+            assert!(error < 1e-8, "{}: relative error {error:.1e}", param.name);
+        }
+    }
+
+    fn value(&self, values: &[Vec<f64>]) -> f64 {
+        let leaves: Vec<_> = values.iter().map(leaf).collect();
+        self.forward::<NoneTape>(&leaves).array()
+    }
+
+    /// Every parameter's gradient against central differences, relative to its own size: no gradient may be missing.
+    fn check(&self) {
+        const STEP: f64 = 1e-5;
+        let mut values = self.leaves();
+        let leaves: Vec<_> = values.iter().map(leaf).collect();
+        let gradients = self.forward::<OwnedTape<f64, Cpu>>(&leaves).backward();
+        for (id, param) in self.graph.params.iter().enumerate() {
+            let found = gradients.get(&leaves[id]).as_vec();
+            let mut difference = |at: usize| {
+                let mut around = |step: f64| {
+                    values[id][at] += step;
+                    let value = self.value(&values);
+                    values[id][at] -= step;
+                    value
+                };
+                (around(STEP) - around(-STEP)) / (2.0 * STEP)
+            };
+            let expected: Vec<f64> = (0..param.count()).map(&mut difference).collect();
+            let size = relative_error(&expected, &vec![0.0; expected.len()]);
+            assert!(
+                size > 1e-3,
+                "{}: the logits hardly depend on it",
+                param.name
+            );
+            let error = relative_error(&found, &expected);
+            assert!(error < 1e-6, "{}: relative error {error:.1e}", param.name);
+        }
+        let found = leaves.iter().map(|leaf| gradients.get(leaf).as_vec());
+        self.compare(&values, &found.collect::<Vec<_>>());
+    }
+}
+
+/// ‖found − expected‖ / ‖expected‖; of zeros ‖found‖.
+fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let apart = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+    match norm(&mut expected.iter().copied()) {
+        0.0 => apart,
+        size => apart / size,
+    }
+}
+
+fn normal(stream: u64, count: usize) -> impl Iterator<Item = f64> {
+    let mut stream = Stream::new(11, Purpose::Init, &[stream]);
+    (0..count).map(move |_| stream.normal())
+}
+
+fn leaf(values: &Vec<f64>) -> Vector<f64> {
+    let len = values.len();
+    Cpu::default().tensor_from_vec(values.clone(), (len,))
+}
+
+fn check(layers: impl FnOnce(&mut Builder, NodeId) -> Result<NodeId>) {
+    Trial::new(between(layers), TrainOptions::BATCH_STATISTICS).check();
+}
+
+fn plain(kernel: [usize; 3]) -> Conv {
+    Conv {
+        kernel,
+        padding: kernel.map(|side| side / 2),
+        ..Conv::of_images(0, 1, 1)
+    }
+}
+
+#[test]
+fn gradients_of_convolutions() {
+    check(|net, x| conv(net, x, &[3, WIDTH, 3, 3, 3], plain([3, 3, 3])));
+    check(|net, x| conv(net, x, &[3, WIDTH, 3], plain([3, 1, 1])));
+    check(|net, x| conv(net, x, &[2, WIDTH, 1, 3], plain([1, 1, 3])));
+    let strided = Conv {
+        stride: [1, 2, 2],
+        groups: 2,
+        ..plain([1, 3, 3])
+    };
+    check(|net, x| conv(net, x, &[6, WIDTH / 2, 3, 3], strided));
+    for kernel in [[3, 1, 1], [1, 3, 3], [3, 3, 1]] {
+        let depthwise = Conv {
+            groups: WIDTH,
+            ..plain(kernel)
+        };
+        let shape = [WIDTH, 1, kernel[0], kernel[1], kernel[2]];
+        check(|net, x| conv(net, x, &shape, depthwise));
+    }
+}
+
+#[test]
+fn gradients_of_pooling() {
+    for pooled in [Pooled::Max, Pooled::Mean] {
+        for stride in [1, 2] {
+            check(|net, x| net.layer("pool", Pool::of_three(pooled, stride), &[x]));
+        }
+    }
+}
+
+#[test]
+fn gradients_of_functions() {
+    check(|net, x| net.layer("sigmoid", Each::Sigmoid, &[x]));
+    check(|net, x| {
+        let y = net.layer("add", Each::Add(0.5), &[x])?;
+        net.layer("multiply", Binary::Multiply, &[x, y])
+    });
+    for function in [Binary::Add, Binary::Subtract, Binary::Multiply] {
+        check(|net, x| {
+            let squares = net.layer("squares", Binary::Multiply, &[x, x])?;
+            let pixel = net.layer("pixel", Mean::Pixels, &[squares])?;
+            let y = net.layer("binary", function, &[x, pixel])?;
+            net.layer("sigmoid", Each::Sigmoid, &[y])
+        });
+    }
+}
+
+#[test]
+fn gradients_along_time_and_of_channels() {
+    for offset in [1, -1, 2] {
+        check(|net, x| net.layer("take", TakeFrames { offset }, &[x]));
+    }
+    check(|net, x| {
+        let first = net.layer("first", SliceChannels { first: 0, count: 1 }, &[x])?;
+        let rest = net.layer("rest", SliceChannels { first: 1, count: 3 }, &[x])?;
+        let rest = net.layer("sigmoid", Each::Sigmoid, &[rest])?;
+        net.layer("concat", ConcatChannels, &[rest, x, first, x])
+    });
+    check(|net, x| {
+        let y = net.layer("rows", Each::Sigmoid, &[x])?;
+        let y = net.layer("shift", crate::ops::Shift { div: 4 }, &[y])?;
+        net.layer("relu", Each::Relu, &[y])
+    });
+}
+
+/// Norms with an eps of their own, in groups of a clip; two dropout layers; time across clips.
+#[test]
+fn gradients_of_norms_and_dropout() {
+    let graph = between(|net, x| {
+        let x = net.norm("norm", x)?;
+        let x = net.layer("drop", Dropout::layer(Drops::Values), &[x])?;
+        net.layer("take", TakeFrames { offset: 1 }, &[x])
+    });
+    let mut graph = graph;
+    for node in &mut graph.nodes {
+        if let crate::graph::Op::BatchNorm(norm) = &mut node.op {
+            norm.eps = 0.5;
+        }
+    }
+    let options = TrainOptions {
+        shift_segments: ShiftSegments::Shared(2 * FRAMES),
+        norm_clips: Some(1),
+        dropout: 0.5,
+        ..TrainOptions::BATCH_STATISTICS
+    };
+    Trial::new(graph, options).check();
+}
+
+/// What stands under the root is the norm's own eps.
+#[test]
+fn a_norm_takes_its_own_eps() {
+    let output = |eps: f64| {
+        let mut graph = between(|net, x| net.norm("norm", x));
+        for node in &mut graph.nodes {
+            if let crate::graph::Op::BatchNorm(norm) = &mut node.op {
+                norm.eps = eps;
+            }
+        }
+        let trial = Trial::new(graph, TrainOptions::BATCH_STATISTICS);
+        trial.value(&trial.leaves())
+    };
+    assert!((output(1.0) - output(BatchNorm::EPS)).abs() > 1e-3);
 }

@@ -8,19 +8,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
-use std::time::Duration;
 
 use dfdx::prelude::*;
 
 use super::{Plan, Step, Trunk, failed, learn};
 use crate::base::{Error, Result};
-use crate::exec::{DropoutKey, Engine, Engines, Input, Segment, Statistics, Weights};
+use crate::exec::{DropoutKey, Engine, Engines, Input, Segment, Statistics, TaskTime, Weights};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
 use crate::model::parameters::{Parameter, Parameters};
 use crate::model::{StepInput, StepTime};
-use crate::program;
 use crate::program::batch::every_branch;
 
 /// The compiled programs of a model: one for training, one for each shape of evaluation batch.
@@ -199,12 +197,11 @@ impl Trunk for Compiled {
 }
 
 fn step_times(engine: &Engine) -> Vec<StepTime> {
-    let program = engine.program();
-    let time = |(step, time): (&program::Step, Duration)| StepTime {
-        name: step.name.clone(),
-        kind: step.op.kind(),
-        seconds: time.as_secs_f64(),
-        cost: program.cost(step),
+    let time = |task: TaskTime<'_>| StepTime {
+        name: task.name.to_owned(),
+        kind: task.kind,
+        seconds: task.time.as_secs_f64(),
+        cost: task.cost,
     };
     engine.times().into_iter().map(time).collect()
 }

@@ -1,139 +1,108 @@
-//! The reference of the language, from its JSON Schema: the same types that read the files and that `ffn schema` prints.
+//! The reference of the language, from the declarations that read the files and that `ffn schema` prints.
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use schemars::SchemaGenerator;
+use serde_json::Value;
 
 use super::arguments::argument;
 use super::context::Context;
 use crate::base::{Error, Kind, Result};
 use crate::report::table;
 use crate::spec;
+use crate::spec::setting::{Body, Content, Field, Type, Variant};
 
 /// Every type of an experiment, or what a suite has beside: the file's own type first, then the others by name.
 pub fn reference(_: &mut Context<'_>, args: &[&str]) -> Result<String> {
-    let experiment = parsed(&spec::schema())?;
-    let (schema, known) = match argument(args, 0) {
-        "experiment" => (experiment, Map::new()),
-        "suite" => (parsed(&spec::suite_schema())?, types(&experiment)),
+    let (file, mut types) = match argument(args, 0) {
+        "experiment" => ("Experiment", spec::language()),
+        "suite" => ("Suite", spec::suite_language()),
         other => {
             let message = format!("expected `experiment` or `suite`, found `{other}`");
             return Err(Error::new(Kind::Usage, message));
         }
     };
-    let mut text = section(title(&schema), &schema);
-    let new = types(&schema).into_iter();
-    let new = new.filter(|(name, _)| name != "Experiment" && !known.contains_key(name));
-    text.extend(new.map(|(name, schema)| section(&name, &schema)));
-    Ok(text)
+    let first = types.remove(file);
+    Ok(first.iter().chain(types.values()).map(section).collect())
 }
 
-fn parsed(schema: &str) -> Result<Value> {
-    serde_json::from_str(schema)
-        .map_err(|e| Error::new(Kind::Usage, format!("the schema is no JSON: {e}")))
-}
-
-fn types(schema: &Value) -> Map<String, Value> {
-    let types = schema.get("$defs").and_then(Value::as_object);
-    types.cloned().unwrap_or_default()
-}
-
-fn title(schema: &Value) -> &str {
-    schema
-        .get("title")
-        .and_then(Value::as_str)
-        .unwrap_or("Experiment")
-}
-
-fn section(name: &str, schema: &Value) -> String {
-    let mut text = format!("## {name}\n\n");
-    if let Some(description) = description(schema) {
+fn section(described: &Type) -> String {
+    let mut text = format!("## {}\n\n", described.name);
+    if !described.doc.is_empty() {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{}\n\n", in_a_cell(description));
+        let _ = write!(text, "{}\n\n", in_a_cell(&described.doc));
     }
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        text += &fields(schema, properties);
-    }
-    if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
-        text += &variant_table(variants);
-    }
+    text += &match &described.body {
+        Body::Fields(fields) if fields.is_empty() => String::new(),
+        Body::Fields(fields) => field_table(fields),
+        Body::Variants(variants) => variant_tables(variants),
+    };
     text + "\n"
 }
 
-/// A struct: field, type, default, what it means.
-fn fields(schema: &Value, properties: &Map<String, Value>) -> String {
-    let required = schema.get("required").and_then(Value::as_array);
-    let is_required = |name: &str| {
-        let mut names = required.into_iter().flatten().filter_map(Value::as_str);
-        names.any(|required| required == name)
-    };
-    let row = |(name, property): (&String, &Value)| {
-        let (doc, default) = split_default(description(property).unwrap_or_default());
-        let default = match (is_required(name), default) {
-            (true, _) => "required".to_owned(),
-            (false, Some(default)) => in_a_cell(default),
-            (false, None) => "those of its type".to_owned(),
+/// Field, type, default, what it means, and where it acts if a field says so.
+fn field_table(fields: &[Field]) -> String {
+    let stage = |field: &Field| field.effect.and_then(|effect| effect.stage);
+    let with_stages = fields.iter().any(|field| stage(field).is_some());
+    let row = |field: &Field| {
+        let default = match (&field.default, field.required) {
+            (_, true) => "required".to_owned(),
+            (Some(default), _) => in_a_cell(default),
+            (None, _) => "those of its type".to_owned(),
         };
-        vec![
-            format!("`{name}`"),
-            type_of(property),
-            default,
-            in_a_cell(doc),
-        ]
+        let name = format!("`{}`", field.name);
+        let mut row = vec![name, type_of(field), default, in_a_cell(&field.doc)];
+        if with_stages {
+            row.push(stage(field).map_or("", |stage| stage.name()).to_owned());
+        }
+        row
     };
     // What must be there comes first.
-    let (first, then): (Vec<_>, Vec<_>) =
-        properties.iter().partition(|(name, _)| is_required(name));
+    let (first, then): (Vec<_>, Vec<_>) = fields.iter().partition(|field| field.required);
     let rows: Vec<Vec<String>> = first.into_iter().chain(then).map(row).collect();
-    let header = ["field", "type", "default", "meaning"].map(str::to_owned);
-    table::words(&header, &rows)
+    let header = ["field", "type", "default", "meaning", "acts first on"];
+    let shown = if with_stages { 5 } else { 4 };
+    table::words(&header.map(str::to_owned)[..shown], &rows)
 }
 
-/// An enumeration: what may be written, what it means.
-fn variant_table(variants: &[Value]) -> String {
-    let mut rows = Vec::new();
-    for variant in variants {
-        let doc = in_a_cell(description(variant).unwrap_or_default());
-        rows.extend(
-            written(variant)
-                .into_iter()
-                .map(|form| vec![form, doc.clone()]),
-        );
-    }
+/// What may be written, what it means; then the fields of each variant that has some.
+fn variant_tables(variants: &[Variant]) -> String {
+    let row = |variant: &Variant| vec![written(variant), in_a_cell(&variant.doc)];
+    let rows: Vec<Vec<String>> = variants.iter().map(row).collect();
     let header = ["value", "meaning"].map(str::to_owned);
-    table::words(&header, &rows)
+    let mut text = table::words(&header, &rows);
+    for variant in variants {
+        if let Content::Fields(fields) = &variant.content {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n`{}`:\n\n{}", variant.name, field_table(fields));
+        }
+    }
+    text
 }
 
 /// How a variant is written in RON.
-fn written(variant: &Value) -> Vec<String> {
-    if let Some(name) = variant.get("const").and_then(Value::as_str) {
-        return vec![format!("`{name}`")];
+fn written(variant: &Variant) -> String {
+    let name = variant.name;
+    match &variant.content {
+        Content::Nothing => format!("`{name}`"),
+        Content::Fields(_) => format!("`{name}(…)`"),
+        Content::Value(value) => match type_of(value) {
+            of if of.starts_with(&format!("[`{name}`]")) => of,
+            of => format!("`{name}`({of})"),
+        },
     }
-    if let Some(names) = variant.get("enum").and_then(Value::as_array) {
-        let names = names.iter().filter_map(Value::as_str);
-        return names.map(|name| format!("`{name}`")).collect();
-    }
-    let properties = variant.get("properties").and_then(Value::as_object);
-    let forms = properties.into_iter().flatten().map(|(name, body)| {
-        match body.get("properties").and_then(Value::as_object) {
-            Some(fields) => {
-                let fields: Vec<String> = fields
-                    .iter()
-                    .map(|(field, value)| format!("`{field}`: {}", type_of(value)))
-                    .collect();
-                format!("`{name}`({})", fields.join(", "))
-            }
-            None => match type_of(body) {
-                of if of.starts_with(&format!("[`{name}`]")) => of,
-                of => format!("`{name}`({of})"),
-            },
-        }
-    });
-    forms.collect()
+}
+
+/// A field's type, with what is legal.
+fn type_of(field: &Field) -> String {
+    let schema = (field.schema)(&mut SchemaGenerator::default()).to_value();
+    let legal = field.legal.as_ref();
+    let legal = legal.map_or(String::new(), |legal| format!(", {legal}"));
+    name_of(&schema) + &in_a_cell(&legal)
 }
 
 /// A type's name, with a link to its section where it has one.
-fn type_of(schema: &Value) -> String {
+fn name_of(schema: &Value) -> String {
     if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
         let name = name.rsplit('/').next().unwrap_or(name);
         return format!("[`{name}`](#{})", name.to_lowercase());
@@ -141,7 +110,7 @@ fn type_of(schema: &Value) -> String {
     if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
         let some = choices.iter().find(|c| c.get("$ref").is_some());
         return some.map_or("any".to_owned(), |some| {
-            format!("{} or `None`", type_of(some))
+            format!("{} or `None`", name_of(some))
         });
     }
     match schema.get("type") {
@@ -163,9 +132,9 @@ fn simple(name: &str, schema: &Value) -> String {
         "boolean" => "`true` or `false`".to_owned(),
         "string" => "text".to_owned(),
         "array" => match (schema.get("items"), schema.get("prefixItems")) {
-            (Some(items), _) => format!("list of {}", type_of(items)),
+            (Some(items), _) => format!("list of {}", name_of(items)),
             (None, Some(Value::Array(items))) => {
-                let items: Vec<String> = items.iter().map(type_of).collect();
+                let items: Vec<String> = items.iter().map(name_of).collect();
                 format!("({})", items.join(", "))
             }
             _ => "list".to_owned(),
@@ -174,20 +143,35 @@ fn simple(name: &str, schema: &Value) -> String {
     }
 }
 
-fn description(schema: &Value) -> Option<&str> {
-    schema.get("description").and_then(Value::as_str)
-}
-
 /// A doc comment of ours: its code stays code, only what would end the cell is escaped.
 fn in_a_cell(doc: &str) -> String {
     let in_one_line = doc.replace('\n', " ");
     in_one_line.replace('|', "\\|").replace('<', "&lt;")
 }
 
-/// A field's doc and the default that it ends with.
-fn split_default(doc: &str) -> (&str, Option<&str>) {
-    match doc.split_once("Default: ") {
-        Some((doc, default)) => (doc.trim(), Some(default.trim_end_matches('.'))),
-        None => (doc, None),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_told_with_its_range_its_default_and_its_stage() {
+        let types = spec::language();
+        let tsm = section(&types["Tsm"]);
+        for line in [
+            "## Tsm\n",
+            "| field | type | default | meaning | acts first on |\n",
+            "| `init` | [`Init`](#init) | required | Initial weights. |  |\n",
+            "| `dropout` | number, in [0, 1) | `0.5` | Probability that a feature is dropped before the classifier. | activations |\n",
+        ] {
+            assert!(tsm.contains(line), "{tsm}");
+        }
+        let crop = section(&types["TrainCrop"]);
+        for line in [
+            "| `Centre(…)` | The centre, as in evaluation. |\n",
+            "\n`Centre`:\n\n| field | type | default | meaning |\n",
+            "| whole number, from 16 to 4096 | 256 for a size of 224, in proportion |",
+        ] {
+            assert!(crop.contains(line), "{crop}");
+        }
     }
 }

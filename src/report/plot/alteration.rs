@@ -5,6 +5,7 @@ use super::scale::extent;
 use super::style::Style;
 use crate::analysis::Alterations;
 use crate::analysis::alteration::Layer;
+use crate::graph::arch::names::block_index;
 
 /// For each block and branch: median of the learned values, and bars from their 5 % to their 95 % quantile.
 pub fn alteration_values(id: &str, values: &Alterations) -> String {
@@ -34,7 +35,7 @@ pub fn alteration_values(id: &str, values: &Alterations) -> String {
     x.ticks = blocks
         .iter()
         .enumerate()
-        .map(|(index, block)| (index as f64 + 1.0, short(block)))
+        .map(|(index, block)| (index as f64 + 1.0, block_index(block).to_owned()))
         .collect();
     let legend = branches.iter().enumerate();
     let chart = Chart {
@@ -76,12 +77,6 @@ fn strip(values: &Alterations, blocks: &[&str], branch: usize, aside: f64, style
         joined: false,
         ..Series::new(style, of_branch.filter_map(mark).collect())
     }
-}
-
-/// `base_model.layer1.0` → `1.0`
-fn short(block: &str) -> String {
-    let (_, place) = block.rsplit_once("layer").unwrap_or(("", block));
-    place.to_owned()
 }
 
 fn described(values: &Alterations) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Decode, Decoder};
 use crate::spec::report::{Keep, Mistake};
+use crate::spec::setting::Setting;
 use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
 
 /// The fields of a struct in the file, while they are taken one by one.
@@ -78,25 +79,34 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of a field; the first one, where it is repeated.
-    pub fn take<T: Decode>(&self, name: &str, decoder: &mut Decoder) -> T {
-        if let Some(field) = self.fields.iter().find(|f| f.name.text == name) {
-            return decoder.field(name, &field.value);
-        }
-        if let Some(value) = T::absent() {
-            return value;
-        }
+    /// The value of a field; the first one, where it is repeated. Not in the file or with a mistake in it: its stand-in.
+    pub fn take<T: Decode>(&self, name: &str, setting: Setting<T>, decoder: &mut Decoder) -> T {
         let dot = if decoder.path.is_empty() { "" } else { "." };
+        let given = self.fields.iter().find(|f| f.name.text == name);
         decoder.inside(format!("{dot}{name}"), |decoder| {
-            decoder.failed.insert(decoder.path());
-            if !decoder.incomplete {
-                let message = format!("missing field `{name}` of `{}`", self.owner);
-                let label = format!("`{name}` is not given");
-                let mistake = Mistake::new(message).label(self.span.clone(), label);
-                decoder.mistakes.keep(mistake);
+            let path = decoder.path();
+            match given {
+                Some(field) => {
+                    let value = decoder.value(&field.value);
+                    if !decoder.failed.contains(&path) {
+                        return value;
+                    }
+                }
+                None if setting.is_required() => self.report_missing(name, path, decoder),
+                None => {}
             }
-        });
-        T::placeholder()
+            setting.stand_in
+        })
+    }
+
+    fn report_missing(&self, name: &str, path: String, decoder: &mut Decoder) {
+        decoder.failed.insert(path);
+        if !decoder.incomplete {
+            let message = format!("missing field `{name}` of `{}`", self.owner);
+            let label = format!("`{name}` is not given");
+            let mistake = Mistake::new(message).label(self.span.clone(), label);
+            decoder.mistakes.keep(mistake);
+        }
     }
 }
 

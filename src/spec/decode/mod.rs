@@ -1,4 +1,4 @@
-//! The decoder: tree → raw types. It collects every mistake instead of stopping at the first: a value with a
+//! The decoder: tree → the types of the language. It collects every mistake instead of stopping at the first: a value with a
 //! mistake is replaced by a placeholder, and its path is remembered so that no later rule complains about it.
 
 mod fields;
@@ -8,9 +8,12 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fields::{Fields, Variant, nearest, unknown_variant};
-pub(super) use macros::{fields, raw, variants};
+pub(super) use macros::language;
 
+use super::legal::Legal;
 use super::report::{Keep, Mistake};
+use super::rules::Findings;
+use super::setting::Type;
 use super::syntax::{Body, Kind, Node, Span};
 
 /// A type of the language.
@@ -21,59 +24,37 @@ pub trait Decode: Sized {
     /// Stands in for a value with a mistake while the rest of the file is checked. Never leaves `load`.
     fn placeholder() -> Self;
 
-    /// The value of a field that is not in the file; `None`: the field is required.
-    fn absent() -> Option<Self> {
+    /// Reports what is illegal by itself, this value and all that is in it. `path`: of this value. `legal`: declared of the
+    /// field that has it.
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        let (_, _, _) = (path, legal, findings);
+    }
+
+    /// What the language says of this type; `None`: it is none of the language's own.
+    fn describe() -> Option<Type> {
         None
     }
 }
 
-/// A field that may be left out: resolving chooses its default.
+/// What may be left out and has no default of its own: whoever reads it decides.
 #[derive(Debug, Clone)]
-pub struct Setting<T>(Option<T>);
+pub struct Given<T>(pub Option<T>);
 
-impl<T> Default for Setting<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<T> Setting<T> {
-    /// The value in the file, else the default.
-    pub fn or(self, default: T) -> T {
-        self.0.unwrap_or(default)
-    }
-
-    pub fn given(self) -> Option<T> {
-        self.0
-    }
-
-    /// The struct in the file, else one that gives none of its settings.
-    pub fn or_empty(self) -> T
-    where
-        T: Decode,
-    {
-        self.0.unwrap_or_else(T::placeholder)
-    }
-}
-
-impl<T: Decode> Decode for Setting<T> {
+impl<T: Decode> Decode for Given<T> {
     fn decode(node: &Node, decoder: &mut Decoder) -> Self {
-        let value = T::decode(node, decoder);
-        let path = decoder.path();
-        // With a mistake in it the default is a better stand-in than a placeholder.
-        Self((!decoder.failed.contains(&path)).then_some(value))
+        Self(Some(T::decode(node, decoder)))
     }
 
     fn placeholder() -> Self {
         Self(None)
     }
 
-    fn absent() -> Option<Self> {
-        Some(Self(None))
+    fn describe() -> Option<Type> {
+        T::describe()
     }
 }
 
-impl<T: schemars::JsonSchema> schemars::JsonSchema for Setting<T> {
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Given<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
@@ -119,6 +100,11 @@ impl Decoder {
         self.path.concat()
     }
 
+    /// Whether a value is in the file, and of its type.
+    pub fn gives(&self, path: &str) -> bool {
+        self.spans.contains_key(path) && !self.failed.contains(path)
+    }
+
     /// Records a mistake of the value that is being decoded and gives its placeholder.
     pub fn fail<T: Decode>(&mut self, mistake: Mistake) -> T {
         self.failed.insert(self.path());
@@ -141,11 +127,6 @@ impl Decoder {
         let result = work(self);
         self.path.pop();
         result
-    }
-
-    fn field<T: Decode>(&mut self, name: &str, value: &Node) -> T {
-        let dot = if self.path.is_empty() { "" } else { "." };
-        self.inside(format!("{dot}{name}"), |decoder| decoder.value(value))
     }
 
     /// Decodes a value and remembers its place.

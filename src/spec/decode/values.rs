@@ -1,6 +1,9 @@
 //! `Decode` for numbers, texts, lists and pairs.
 
 use super::{Decode, Decoder};
+use crate::spec::legal::Legal;
+use crate::spec::rules::Findings;
+use crate::spec::setting::Type;
 use crate::spec::syntax::{Body, Kind, Node};
 
 impl Decode for bool {
@@ -26,6 +29,12 @@ impl Decode for String {
 
     fn placeholder() -> Self {
         Self::new()
+    }
+
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        if let Some(Legal::Text(text)) = legal {
+            (text.check)(findings, path, self);
+        }
     }
 }
 
@@ -66,6 +75,12 @@ impl Decode for usize {
     fn placeholder() -> Self {
         0
     }
+
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        if let Some(Legal::Whole(range)) = legal {
+            findings.whole(path, *self, range);
+        }
+    }
 }
 
 impl Decode for f64 {
@@ -83,6 +98,12 @@ impl Decode for f64 {
     fn placeholder() -> Self {
         0.0
     }
+
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        if let Some(Legal::Number(start, end)) = legal {
+            findings.number(path, *self, (*start, *end));
+        }
+    }
 }
 
 /// `None`, `Some(value)` or just the value.
@@ -99,8 +120,14 @@ impl<T: Decode> Decode for Option<T> {
         None
     }
 
-    fn absent() -> Option<Self> {
-        Some(None)
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        if let Some(value) = self {
+            value.check(path, legal, findings);
+        }
+    }
+
+    fn describe() -> Option<Type> {
+        T::describe()
     }
 }
 
@@ -114,6 +141,14 @@ impl<T: Decode> Decode for Vec<T> {
 
     fn placeholder() -> Self {
         Vec::new()
+    }
+
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        check_elements(self, path, legal, findings);
+    }
+
+    fn describe() -> Option<Type> {
+        T::describe()
     }
 }
 
@@ -137,6 +172,14 @@ impl<T: Decode + Copy, const N: usize> Decode for [T; N] {
     fn placeholder() -> Self {
         [T::placeholder(); N]
     }
+
+    fn check(&self, path: &str, legal: Option<&Legal>, findings: &mut Findings) {
+        check_elements(self, path, legal, findings);
+    }
+
+    fn describe() -> Option<Type> {
+        T::describe()
+    }
 }
 
 impl<A: Decode, B: Decode> Decode for (A, B) {
@@ -158,4 +201,15 @@ impl<A: Decode, B: Decode> Decode for (A, B) {
 fn elements<T: Decode>(items: &[Node], decoder: &mut Decoder) -> Vec<T> {
     let element = |(i, item)| decoder.inside(format!("[{i}]"), |decoder| decoder.value(item));
     items.iter().enumerate().map(element).collect()
+}
+
+fn check_elements<T: Decode>(
+    values: &[T],
+    path: &str,
+    legal: Option<&Legal>,
+    findings: &mut Findings,
+) {
+    for (i, value) in values.iter().enumerate() {
+        value.check(&format!("{path}[{i}]"), legal, findings);
+    }
 }

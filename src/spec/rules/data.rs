@@ -3,86 +3,21 @@
 use super::Findings;
 use crate::spec::experiment::*;
 
-/// Clips of a split, and more.
-const COUNT: std::ops::RangeInclusive<usize> = 1..=1_000_000_000;
-
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
-    let data = &experiment.data;
-    findings.relative_path("data.pins", data.pins());
-    match data {
-        Data::SomethingV2(data) => {
-            root(&data.root, findings);
-            classes(data.class_count, findings);
-            findings.whole("data.train_count", data.train_count, COUNT);
-            findings.whole("data.validation_count", data.validation_count, COUNT);
-        }
-        Data::FrameFolders(data) => frame_folders(data, findings),
-        Data::Miniature(data) => miniature(data, findings),
+    if let Data::Miniature(data) = &experiment.data {
+        miniature(data, findings);
     }
     enough_clips(experiment, findings);
     directions(experiment, findings);
 }
 
-/// The root's name is a part of an environment variable's.
-fn root(root: &str, findings: &mut Findings) {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if root.is_empty() || !root.chars().all(plain) {
-        findings
-            .mistake("`root` must be a name of lowercase letters, digits and `_`")
-            .at("data.root", "a name, not a folder")
-            .hint("for `sthv2` the folder is what --data-root, FFN_DATA_STHV2 or the configuration file says");
-    }
-}
-
-fn classes(count: usize, findings: &mut Findings) {
-    findings.whole("data.class_count", count, 2..=1_000_000);
-}
-
-fn frame_folders(data: &FrameFolders, findings: &mut Findings) {
-    root(&data.root, findings);
-    classes(data.class_count, findings);
-    findings.relative_path("data.train_list", &data.train_list);
-    findings.relative_path("data.validation_list", &data.validation_list);
-    if let Some(names) = &data.class_names {
-        findings.relative_path("data.class_names", names);
-    }
-    for (path, count) in [
-        ("data.train_count", data.train_count),
-        ("data.validation_count", data.validation_count),
-    ] {
-        if let Some(count) = count {
-            findings.whole(path, count, COUNT);
-        }
-    }
-    if !has_one_number(&data.template) {
-        findings
-            .mistake("`template` must have one place for the picture's number")
-            .at("data.template", "no `{}` or `{:05}`, or more than one")
-            .hint("`img_{:05}.jpg` is img_00001.jpg for 1; Python's `{:05d}` is written `{:05}`");
-    }
-}
-
-/// One `{}` or `{:0N}`, no other braces.
-fn has_one_number(template: &str) -> bool {
-    let Some((before, rest)) = template.split_once('{') else {
-        return false;
-    };
-    let Some((place, after)) = rest.split_once('}') else {
-        return false;
-    };
-    let digits = |d: &str| d.len() == 1 && d.bytes().all(|b| (b'1'..=b'9').contains(&b));
-    let width = place.strip_prefix(":0").is_some_and(digits);
-    (place.is_empty() || width) && !before.contains('}') && !after.contains(['{', '}'])
-}
-
 fn miniature(data: &Miniature, findings: &mut Findings) {
+    let classes = Miniature::CLASS_COUNT;
     for (path, clips) in [
         ("data.train", data.train),
         ("data.validation", data.validation),
     ] {
-        findings.whole(path, clips, Miniature::CLASS_COUNT..=1_000_000);
-        if !clips.is_multiple_of(Miniature::CLASS_COUNT) {
-            let classes = Miniature::CLASS_COUNT;
+        if !clips.is_multiple_of(classes) {
             findings
                 .mistake(format!(
                     "{clips} clips cannot be shared out among {classes} classes"
@@ -90,8 +25,6 @@ fn miniature(data: &Miniature, findings: &mut Findings) {
                 .at(path, format!("no multiple of {classes}"));
         }
     }
-    findings.whole("data.size", data.size, 16..=512);
-    findings.whole("data.frames", data.frames, 2..=1024);
 }
 
 /// A split smaller than a batch has no step.
@@ -167,31 +100,6 @@ fn flip_map(classes: &[(String, String)], findings: &mut Findings) {
             findings
                 .mistake("a class is exchanged twice")
                 .at(at, "one of them is in an earlier pair");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_one_number;
-
-    #[test]
-    fn a_template_has_one_number() {
-        for legal in ["img_{:05}.jpg", "{}.png", "{:06}"] {
-            assert!(has_one_number(legal), "{legal}");
-        }
-        for illegal in [
-            "",
-            "img.jpg",
-            "{:05d}.jpg",
-            "{}{}",
-            "{",
-            "}{}",
-            "{:0}",
-            "{:012}",
-            "{:5}",
-        ] {
-            assert!(!has_one_number(illegal), "{illegal}");
         }
     }
 }

@@ -1,27 +1,18 @@
 //! Rules of evaluation.
 
 use super::Findings;
-use super::model::FRAMES;
-use super::train::{BATCH, PIXELS, crop_fits, dense, normalize};
+use super::train::{crop_fits, dense};
 use crate::spec::experiment::*;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     let eval = &experiment.eval;
     frames(&eval.frames, &experiment.method, findings);
-    pictures(eval, findings);
-    normalize("eval.normalize", &eval.normalize, findings);
-    if let EvalSampling::Dense { window, clips } = eval.sampling {
+    crops(eval, findings);
+    if let EvalSampling::Dense { window, .. } = eval.sampling {
         let most = eval.frames.iter().copied().max().unwrap_or(0);
-        dense(
-            "eval.sampling.window",
-            window,
-            ("eval.frames", most),
-            findings,
-        );
-        findings.whole("eval.sampling.clips", clips, 1..=1000);
+        let frames = ("eval.frames", most);
+        dense("eval.sampling.window", window, frames, findings);
     }
-    findings.whole("eval.batch", eval.batch, BATCH);
-    findings.whole("eval.every", eval.every, 0..=100_000);
 }
 
 fn frames(frames: &[usize], method: &Method, findings: &mut Findings) {
@@ -32,11 +23,9 @@ fn frames(frames: &[usize], method: &Method, findings: &mut Findings) {
             .at(path, "no frame count");
     }
     findings.ascending(path, frames);
-    for (i, &count) in frames.iter().enumerate() {
-        let path = format!("{path}[{i}]");
-        findings.whole(&path, count, FRAMES);
-        if let Method::Ffn(ffn) = method {
-            served(&path, count, &ffn.frames, findings);
+    if let Method::Ffn(ffn) = method {
+        for (i, &count) in frames.iter().enumerate() {
+            served(&format!("{path}[{i}]"), count, &ffn.frames, findings);
         }
     }
 }
@@ -62,9 +51,7 @@ fn served(path: &str, count: usize, branches: &[usize], findings: &mut Findings)
         ));
 }
 
-fn pictures(eval: &Eval, findings: &mut Findings) {
-    findings.whole("eval.size", eval.size, PIXELS);
-    findings.whole("eval.short_side", eval.short_side, PIXELS);
+fn crops(eval: &Eval, findings: &mut Findings) {
     match eval.crops {
         Crops::One | Crops::Ten => {
             crop_fits(

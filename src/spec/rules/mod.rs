@@ -1,15 +1,20 @@
-//! What is legal in a resolved experiment, beyond the types: ranges, and rules across fields.
+//! What is legal in a resolved experiment, beyond the types: what its fields declare, and rules across fields.
 //!
 //! The rules see only the [`Experiment`]. They name fields by path; who has the file knows their places.
 
 mod data;
 mod eval;
 mod model;
+mod text;
 mod train;
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 
+pub use text::{FILE, NAME, ROOT, SHA256, TEMPLATE};
+
+use super::decode::Decode;
 use super::experiment::Experiment;
+use super::legal::interval;
 use super::report::MOST_KEPT;
 
 /// A broken rule.
@@ -43,26 +48,12 @@ pub struct Findings {
 /// Everything that is wrong with an experiment or deserves a look.
 pub fn verify(experiment: &Experiment) -> Findings {
     let mut findings = Findings::default();
-    name(&experiment.name, &mut findings);
+    experiment.check("", None, &mut findings);
     model::verify(experiment, &mut findings);
     data::verify(experiment, &mut findings);
     train::verify(experiment, &mut findings);
     eval::verify(experiment, &mut findings);
     findings
-}
-
-/// The run folder is called so, on every machine.
-pub fn name(name: &str, findings: &mut Findings) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let legal = name.len() <= 100 && name.chars().all(plain) && !name.starts_with(['.', '-']);
-    if name.is_empty() {
-        findings.mistake("the name is empty").at("name", "no name");
-    } else if !legal {
-        findings
-            .mistake("the name cannot be a folder's on every machine")
-            .at("name", "not a plain name")
-            .hint("at most 100 letters, digits, `-`, `_` and `.`, starting with a letter or digit");
-    }
 }
 
 impl Findings {
@@ -80,9 +71,9 @@ impl Findings {
     }
 
     /// A whole number outside its range.
-    fn whole(&mut self, path: &str, value: usize, legal: std::ops::RangeInclusive<usize>) {
+    pub fn whole(&mut self, path: &str, value: usize, legal: &RangeInclusive<usize>) {
         if !legal.contains(&value) {
-            let (least, most) = legal.into_inner();
+            let (least, most) = (legal.start(), legal.end());
             let name = last(path);
             self.mistake(format!(
                 "`{name}` must be from {least} to {most}, found {value}"
@@ -92,9 +83,9 @@ impl Findings {
     }
 
     /// A number outside its interval.
-    pub fn number(&mut self, path: &str, value: f64, legal: impl RangeBounds<f64>) {
+    pub fn number(&mut self, path: &str, value: f64, legal: (Bound<f64>, Bound<f64>)) {
         if !legal.contains(&value) {
-            let (interval, name) = (interval(&legal), last(path));
+            let (interval, name) = (interval(legal.0, legal.1), last(path));
             self.mistake(format!("`{name}` must be in {interval}, found {value}"))
                 .at(path, format!("outside {interval}"));
         }
@@ -121,19 +112,6 @@ impl Findings {
             };
         }
     }
-
-    /// A path to a file, which must mean the same on every machine.
-    fn relative_path(&mut self, path: &str, value: &str) {
-        let name = last(path);
-        if value.is_empty() {
-            self.mistake(format!("`{name}` is empty"))
-                .at(path, "no file");
-        } else if value.starts_with('/') || value.contains(['\\', ':', '\0']) {
-            self.mistake(format!("`{name}` must be a relative path with `/`"))
-                .at(path, "means a file of one machine")
-                .hint("paths start at the folder of the experiment; a symbolic link can lead elsewhere");
-        }
-    }
 }
 
 /// A new finding. When there are as many as anybody reads, it takes the place of the last.
@@ -153,24 +131,4 @@ fn add(findings: &mut Vec<Finding>, message: String) -> &mut Finding {
 /// The name of a field by its path.
 fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
-}
-
-/// `[0, 1)` and the like.
-fn interval(range: &impl RangeBounds<f64>) -> String {
-    let start = match range.start_bound() {
-        Bound::Included(least) => format!("[{least}"),
-        Bound::Excluded(least) => format!("({least}"),
-        Bound::Unbounded => "(-∞".into(),
-    };
-    let end = match range.end_bound() {
-        Bound::Included(most) => format!("{most}]"),
-        Bound::Excluded(most) => format!("{most})"),
-        Bound::Unbounded => "∞)".into(),
-    };
-    format!("{start}, {end}")
-}
-
-/// Above zero, at most `most`.
-fn above_zero(most: f64) -> (Bound<f64>, Bound<f64>) {
-    (Bound::Excluded(0.0), Bound::Included(most))
 }

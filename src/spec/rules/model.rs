@@ -1,52 +1,85 @@
 //! Rules of the model and the method.
 
 use super::Findings;
-use crate::base::limits;
 use crate::spec::experiment::*;
 
-/// Frames of one clip: more is a mistake of the pen.
-pub const FRAMES: std::ops::RangeInclusive<usize> = 1..=limits::FRAMES.most as usize;
-
-/// Channels of the first stage.
-const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
-
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
-    let model = &experiment.model;
-    findings.number("model.dropout", model.dropout, 0.0..1.0);
-    backbone(&model.backbone, findings);
-    shift(model, findings);
-    init(experiment, findings);
-    match &experiment.method {
-        Method::Vanilla { frames } => findings.whole("method.frames", *frames, FRAMES),
-        Method::Ffn(ffn) => {
-            flexible(ffn, experiment.train.batch, findings);
-            shortened_steps(ffn, experiment.data.unreadable(), findings);
+    match &experiment.model {
+        Model::Tsm(tsm) => {
+            if let Backbone::ResNet(resnet) = &tsm.backbone {
+                stages(resnet, findings);
+            }
+            shift(tsm, findings);
         }
+        Model::Tea(tea) => {
+            excitation(&tea.backbone, findings);
+            unaltered(&experiment.method, findings);
+        }
+    }
+    init(experiment, findings);
+    if let Method::Ffn(ffn) = &experiment.method {
+        flexible(ffn, experiment.train.batch, findings);
+        shortened_steps(ffn, experiment.data.unreadable(), findings);
     }
 }
 
-fn backbone(backbone: &Backbone, findings: &mut Findings) {
-    let Backbone::ResNet(resnet) = backbone else {
-        return;
-    };
-    findings.whole("model.backbone.width", resnet.width, WIDTHS);
-    if !(1..=6).contains(&resnet.blocks.len()) {
+fn stages(resnet: &ResNet, findings: &mut Findings) {
+    let stages = resnet.blocks.len();
+    if !(1..=6).contains(&stages) {
         findings
-            .mistake(format!(
-                "a ResNet has 1 to 6 stages, found {}",
-                resnet.blocks.len()
-            ))
+            .mistake(format!("a ResNet has 1 to 6 stages, found {stages}"))
             .at("model.backbone.blocks", "one number for each stage");
     }
-    for (i, &blocks) in resnet.blocks.iter().enumerate() {
-        findings.whole(&format!("model.backbone.blocks[{i}]"), blocks, 1..=100);
+}
+
+/// Motion excitation squeezes the channels of all parts to a sixteenth.
+fn excitation(res2net: &Res2Net, findings: &mut Findings) {
+    let Res2Net {
+        planes,
+        width,
+        scale,
+        ..
+    } = *res2net;
+    let channels = res2net.part(0).saturating_mul(scale);
+    // Of a size that is refused nothing more is said.
+    if channels >= 16 || planes == 0 || width == 0 || scale < 2 {
+        return;
+    }
+    findings
+        .mistake(format!(
+            "motion excitation leaves a sixteenth of {channels} channels, which is none"
+        ))
+        .at(
+            "model.backbone.width",
+            format!("{width} channels at 64 planes"),
+        )
+        .at(
+            "model.backbone.planes",
+            format!("{planes} in the first stage"),
+        )
+        .at("model.backbone.scale", format!("{scale} parts"))
+        .hint("`scale` · ⌊`width` · `planes` / 64⌋ must be 16 or more");
+}
+
+fn unaltered(method: &Method, findings: &mut Findings) {
+    if let Method::Ffn(ffn) = method
+        && ffn.alteration != Alteration::Off
+    {
+        findings
+            .mistake("FFN on TEA has no alteration")
+            .at("method.alteration", "must be `Off`")
+            .at(
+                "model",
+                "the official code of it has private norms and distillation alone",
+            )
+            .hint("`alteration: Off`, which is the default with TEA");
     }
 }
 
 /// Every width that the shift acts on is a multiple of the first stage's.
-fn shift(model: &Model, findings: &mut Findings) {
-    let Shift { div, place } = model.shift;
-    let width = model.backbone.layout().width;
+fn shift(tsm: &Tsm, findings: &mut Findings) {
+    let Shift { div, place } = tsm.shift;
+    let width = tsm.backbone.layout().width;
     // Of a width that is refused nothing more is said.
     if place == ShiftPlace::Nowhere || !WIDTHS.contains(&width) {
         return;
@@ -76,35 +109,21 @@ fn shift(model: &Model, findings: &mut Findings) {
 }
 
 fn init(experiment: &Experiment, findings: &mut Findings) {
-    match &experiment.model.init {
+    match experiment.model.init() {
         Init::Random if experiment.train.frozen_norms == FrozenNorms::All => {
             findings
                 .warning("all norms are frozen, and nothing gives them statistics")
                 .at("train.frozen_norms", "they stay at mean 0 and variance 1")
                 .at("model.init", "random weights have seen no data");
         }
-        Init::Random => {}
-        Init::Pretrained { file, sha256 } => {
-            findings.relative_path("model.init.file", file);
-            hash(sha256.as_deref(), findings);
+        Init::Pretrained { sha256: None, .. } => {
+            findings
+                .warning("the initial weights are not pinned: no run starts from them")
+                .at("model.init", "`sha256` is not given")
+                .hint("get the file; `ffn run` prints its SHA-256 to write here");
         }
+        Init::Random | Init::Pretrained { .. } => {}
     }
-}
-
-fn hash(sha256: Option<&str>, findings: &mut Findings) {
-    match sha256 {
-        None => findings
-            .warning("the initial weights are not pinned: no run starts from them")
-            .at("model.init", "`sha256` is not given")
-            .hint("get the file; `ffn run` prints its SHA-256 to write here"),
-        Some(hash) if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => return,
-        Some(hash) => findings
-            .mistake("`sha256` must be 64 hexadecimal digits")
-            .at(
-                "model.init.sha256",
-                format!("{} characters", hash.chars().count()),
-            ),
-    };
 }
 
 fn flexible(ffn: &Ffn, batch: usize, findings: &mut Findings) {
@@ -118,14 +137,7 @@ fn flexible(ffn: &Ffn, batch: usize, findings: &mut Findings) {
             .at(path, "the largest teaches the others")
             .hint("for one frame count: `method: Vanilla(frames: …)`");
     }
-    for (i, &frames) in ffn.frames.iter().enumerate() {
-        findings.whole(&format!("{path}[{i}]"), frames, FRAMES);
-    }
     findings.ascending(path, &ffn.frames);
-    findings.number("method.lambda", ffn.lambda, 0.0..=1000.0);
-    if let Alteration::Normal { std } = ffn.alteration {
-        findings.number("method.alteration.std", std, 0.0..=1.0);
-    }
     if ffn.lambda == 0.0 {
         findings
             .warning("the smaller branches learn nothing but shared weights")
@@ -159,7 +171,6 @@ fn shortened_steps(ffn: &Ffn, unreadable: Unreadable, findings: &mut Findings) {
 /// The batch of every branch must fall into whole groups.
 fn shared_segments(group: usize, frames: &[usize], batch: usize, findings: &mut Findings) {
     let path = SHIFT_SEGMENTS;
-    findings.whole(path, group, FRAMES);
     for (i, &count) in frames.iter().enumerate() {
         let rest = batch.saturating_mul(count).checked_rem(group).unwrap_or(0);
         if rest != 0 {

@@ -7,11 +7,11 @@ use super::base::{self, Base, Bases, Broken};
 use super::overlay::{self, Choice};
 use super::{Member, raw};
 use crate::base::limits;
+use crate::spec;
 use crate::spec::decode::Decoder;
 use crate::spec::experiment::Experiment;
 use crate::spec::report::{MOST_KEPT, Mistake};
 use crate::spec::syntax::{Node, Span};
-use crate::spec::{place, raw as experiment, resolve, rules};
 
 /// The members of a suite, and all that is wrong with them.
 #[derive(Default)]
@@ -78,8 +78,7 @@ pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -
 /// A member's own seeds, else the suite's; no more than it takes to see that there are too many.
 fn seeds(member: &raw::Member, suite: &raw::Suite) -> Option<Vec<u64>> {
     let most = limits::SEEDS.most as usize + 1;
-    let given = [&member.seeds, &suite.seeds].map(|seeds| seeds.clone().given());
-    let mut seeds = given.into_iter().flatten().next()?;
+    let mut seeds = member.seeds.0.clone().or(suite.seeds.0.clone())?;
     seeds.truncate(most);
     Some(seeds)
 }
@@ -129,7 +128,7 @@ impl Work<'_> {
             },
         };
         let room = (limits::MEMBERS.most as usize).saturating_sub(resolved.members.len());
-        let choices = match self.raw.grid.clone().given() {
+        let choices = match &self.raw.grid.0 {
             None => Ok(vec![Choice::default()]),
             Some(grid) => overlay::combinations(&grid.0, room),
         };
@@ -167,8 +166,8 @@ impl Work<'_> {
     }
 
     fn member(&self, start: &Start<'_>, choice: &Choice, resolved: &mut Resolved) -> Member {
-        let with = self.raw.with.clone().given().map(|with| with.0);
-        let overs = with.iter().chain(&choice.over);
+        let with = self.raw.with.0.iter().map(|with| &with.0);
+        let overs = with.chain(&choice.over);
         let node = overs.fold(start.node.clone(), |node, over| overlay::lay(&node, over));
         let mut experiment = self.decode(&node, start, resolved);
         let seeds = self.seeds.clone().unwrap_or(vec![experiment.seed]);
@@ -185,13 +184,7 @@ impl Work<'_> {
 
     /// The experiment of a tree, with its mistakes and warnings where the suite is their cause.
     fn decode(&self, node: &Node, start: &Start<'_>, resolved: &mut Resolved) -> Experiment {
-        let mut decoder = Decoder::default();
-        let raw: experiment::Experiment = decoder.value(node);
-        let experiment = resolve::resolve(raw);
-        let findings = rules::verify(&experiment);
-        let mut mistakes = place::all(&findings.mistakes, &decoder);
-        let mut warnings = place::all(&findings.warnings, &decoder);
-        mistakes.splice(..0, decoder.mistakes);
+        let (experiment, mistakes, mut warnings) = spec::experiment(node, Decoder::default());
         warnings.retain(|warning| base::concerns_suite(warning, start.base));
         let own = |found: Mistake| base::in_suite(found, start.base, &self.name);
         add_new(&mut resolved.mistakes, mistakes.into_iter().map(own));

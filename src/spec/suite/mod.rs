@@ -13,12 +13,12 @@ mod rules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, language};
 use super::experiment::Experiment;
 use super::report::Source;
+use super::setting::required;
 use super::syntax::{Body, Kind as NodeKind, Node};
 use super::{canonical, parser, place};
 use crate::base::{Error, Kind, Result, files};
@@ -60,39 +60,56 @@ pub struct Claim {
     pub source: Option<String>,
 }
 
-/// What is measured. Members are named; of several seeds the mean counts.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub enum Quantity {
-    /// Top-1 accuracy in percent.
-    Top1 { run: String, frames: usize },
-    /// Top-1 at `from` frames minus top-1 at `to` frames, in points: the Temporal Frequency Deviation.
-    Gap { run: String, from: usize, to: usize },
-    /// Top-1 of `run` minus top-1 of `over` at the same frame count, in points.
-    Gain {
-        run: String,
-        over: String,
-        frames: usize,
-    },
-    /// The smallest gain of a member over the next one in the list, in points: at least 0 where the list descends.
-    Order { runs: Vec<String>, frames: usize },
-    /// Values that training changes.
-    Parameters { run: String },
-    /// 10^9 multiply-adds of one view of a clip at so many frames, which papers call GFLOPs.
-    Flops { run: String, frames: usize },
-}
+language! {
+    /// What is measured. Members are named; of several seeds the mean counts.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub enum Quantity: "a quantity" {
+        /// Top-1 accuracy in percent.
+        Top1 {
+            run: String = required(),
+            frames: usize = required(),
+        },
+        /// Top-1 at `from` frames minus top-1 at `to` frames, in points: the Temporal Frequency Deviation.
+        Gap {
+            run: String = required(),
+            from: usize = required(),
+            to: usize = required(),
+        },
+        /// Top-1 of `run` minus top-1 of `over` at the same frame count, in points.
+        Gain {
+            run: String = required(),
+            over: String = required(),
+            frames: usize = required(),
+        },
+        /// The smallest gain of a member over the next one in the list, in points: at least 0 where the list descends.
+        Order {
+            runs: Vec<String> = required(),
+            frames: usize = required(),
+        },
+        /// Values that training changes.
+        Parameters {
+            run: String = required(),
+        },
+        /// 10^9 multiply-adds of one view of a clip at so many frames, which papers call GFLOPs.
+        Flops {
+            run: String = required(),
+            frames: usize = required(),
+        },
+    }
 
-/// What a quantity is said to be, in its own unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-    /// From `value - tolerance` to `value + tolerance`.
-    About {
-        value: f64,
-        tolerance: f64,
-    },
+    /// What a quantity is said to be, in its own unit.
+    #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+    pub enum Bound: "a bound" {
+        /// So much or more.
+        AtLeast(f64 = required()),
+        /// So much or less.
+        AtMost(f64 = required()),
+        /// From `value - tolerance` to `value + tolerance`.
+        About {
+            value: f64 = required(),
+            tolerance: f64 = required().number(0.0..),
+        },
+    }
 }
 
 /// A suite that was read from a file and has no mistake.
@@ -162,7 +179,7 @@ pub fn parse(name: &str, text: &str, folder: &Path) -> Result<LoadedSuite> {
     let suite = Suite {
         name: raw.name,
         members: resolved.members,
-        claims: raw.claims.or(Vec::new()).into_iter().map(claim).collect(),
+        claims: raw.claims.into_iter().map(claim).collect(),
     };
     let findings = rules::verify(&suite, &resolved.origins, &resolved.broken);
     let mut mistakes = place::all(&findings.mistakes, &decoder);
@@ -186,6 +203,6 @@ fn claim(raw: raw::Claim) -> Claim {
         id: raw.id,
         quantity: raw.quantity,
         is: raw.is,
-        source: raw.source.or(None),
+        source: raw.source,
     }
 }

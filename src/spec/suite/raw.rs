@@ -4,70 +4,50 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-pub use super::{Bound, Quantity};
-use crate::spec::decode::{Decode, Decoder, raw, variants};
+use super::{Bound, Quantity};
+use crate::spec::decode::{Decode, Decoder, Given, language};
+use crate::spec::experiment::Experiment;
+use crate::spec::rules::NAME;
+use crate::spec::setting::{Body as Described, Type, default, follows, required};
 use crate::spec::syntax::{Body, Kind, Node};
 
-raw! {
+language! {
     /// Several experiments, what is compared with what, and what is claimed of it.
-    struct Suite {
-        required {
-            /// Letters, digits, `-`, `_` and `.`; names the suite's folder.
-            name: String,
-            members: Vec<Member>,
-        }
-        optional {
-            /// Every member runs once with each. Default: the seed of each experiment.
-            seeds: Vec<u64>,
-            claims: Vec<Claim>,
-        }
+    #[derive(Debug, Clone)]
+    pub struct Suite {
+        /// Letters, digits, `-`, `_` and `.`; names the suite's folder.
+        name: String = required().text(&NAME),
+        members: Vec<Member> = required(),
+        /// Every member runs once with each.
+        seeds: Given<Vec<u64>> = follows("the seed of each experiment"),
+        claims: Vec<Claim> = follows("none"),
     }
 
     /// An experiment of a suite, or a grid of them.
-    struct Member {
-        required {
-            /// Names the member in claims.
-            name: String,
-            /// Path of an experiment file, from the suite's folder; or `Experiment(…)` itself.
-            experiment: Origin,
-        }
-        optional {
-            /// What is different from the experiment, written as in one: `(train: (epochs: 4))`. Fields of the same
-            /// variant are replaced one by one, another variant replaces the whole.
-            with: Overrides,
-            /// As `with`, but each field has a list of alternatives: a member for each combination, which is called
-            /// `name/field=value`.
-            grid: Overrides,
-            /// Default: those of the suite.
-            seeds: Vec<u64>,
-        }
+    #[derive(Debug, Clone)]
+    pub struct Member {
+        /// Names the member in claims.
+        name: String = required(),
+        experiment: Origin = required(),
+        /// What is different from the experiment, written as in one: `(train: (epochs: 4))`. Fields of the same
+        /// variant are replaced one by one, another variant replaces the whole.
+        with: Given<Overrides> = follows("nothing"),
+        /// As `with`, but each field has a list of alternatives: a member for each combination, which is called
+        /// `name/field=value`.
+        grid: Given<Overrides> = follows("one member"),
+        seeds: Given<Vec<u64>> = follows("those of the suite"),
     }
 
     /// A sentence that runs can settle.
-    struct Claim {
-        required {
-            /// Names the claim in tables and pages.
-            id: String,
-            quantity: Quantity,
-            is: Bound,
-        }
-        optional {
-            /// Where it was claimed, such as a table of a paper.
-            source: Option<String>,
-        }
+    #[derive(Debug, Clone)]
+    pub struct Claim {
+        /// Names the claim in tables and pages.
+        id: String = required(),
+        quantity: Quantity = required(),
+        is: Bound = required(),
+        /// Where it was claimed, such as a table of a paper.
+        source: Option<String> = default(None),
     }
-}
-
-variants! {
-    Quantity, "a quantity" {
-        Top1 { run, frames },
-        Gap { run, from, to },
-        Gain { run, over, frames },
-        Order { runs, frames },
-        Parameters { run },
-        Flops { run, frames },
-    }
-    Bound, "a bound" { AtLeast(_), AtMost(_), About { value, tolerance } }
 }
 
 /// What a member starts from.
@@ -91,6 +71,15 @@ impl Decode for Origin {
     fn placeholder() -> Self {
         Self::File(String::new())
     }
+
+    fn describe() -> Option<Type> {
+        Some(Type {
+            name: "Origin",
+            doc: "Path of an experiment file, from the suite's folder; or `Experiment(…)` itself."
+                .to_owned(),
+            body: Described::Fields(Vec::new()),
+        })
+    }
 }
 
 impl JsonSchema for Origin {
@@ -99,7 +88,7 @@ impl JsonSchema for Origin {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let experiment = generator.subschema_for::<crate::spec::raw::Experiment>();
+        let experiment = generator.subschema_for::<Experiment>();
         json_schema!({ "anyOf": [{ "type": "string" }, experiment] })
     }
 }
@@ -122,6 +111,14 @@ impl Decode for Overrides {
     fn placeholder() -> Self {
         let (span, kind) = (0..0, Kind::Broken);
         Self(Node { span, kind })
+    }
+
+    fn describe() -> Option<Type> {
+        Some(Type {
+            name: "Overrides",
+            doc: "Fields of an experiment in brackets.".to_owned(),
+            body: Described::Fields(Vec::new()),
+        })
     }
 }
 

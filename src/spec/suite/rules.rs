@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Bound, Claim, Member, Quantity, Suite};
-use crate::spec::decode::nearest;
+use crate::spec::decode::{Decode, nearest};
 use crate::spec::rules::{self, Findings};
 
 /// Everything that is wrong with a suite. `origins`: index in the file of each member; `broken`: names of members
 /// that have mistakes of their own, about which claims may say anything.
 pub fn verify(suite: &Suite, origins: &[usize], broken: &BTreeSet<String>) -> Findings {
     let mut findings = Findings::default();
-    rules::name(&suite.name, &mut findings);
+    (rules::NAME.check)(&mut findings, "name", &suite.name);
     members(suite, origins, broken, &mut findings);
     let mut ids = BTreeMap::new();
     for (index, claim) in suite.claims.iter().enumerate() {
@@ -209,13 +209,8 @@ impl Checked<'_> {
 
     fn bound(&self, claim: &Claim, findings: &mut Findings) {
         let path = format!("{}.is", self.path);
-        let value = match claim.is {
-            Bound::AtLeast(value) | Bound::AtMost(value) => value,
-            Bound::About { value, tolerance } => {
-                findings.number(&format!("{path}.tolerance"), tolerance, 0.0..);
-                value
-            }
-        };
+        claim.is.check(&path, None, findings);
+        let (Bound::AtLeast(value) | Bound::AtMost(value) | Bound::About { value, .. }) = claim.is;
         let legal = match claim.quantity {
             Quantity::Top1 { .. } => 0.0..=100.0,
             Quantity::Gap { .. } | Quantity::Gain { .. } | Quantity::Order { .. } => -100.0..=100.0,

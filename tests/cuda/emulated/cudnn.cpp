@@ -1,5 +1,4 @@
-// cuDNN's convolutions by their definition, on the host: NHWC, float32 or bf16 with float32's sums, one padding and stride
-// both ways.
+// cuDNN's convolutions by their definition, on the host: NHWC, float32 or bf16 with float32's sums.
 //
 // Of the algorithms that it proposes, the first is not deterministic and the second cannot be had; what asks for one of
 // these is refused.
@@ -26,7 +25,7 @@ struct Handle {
   Stream *stream;
 };
 struct Conv {
-  int padding, stride, math;
+  int padding_h, padding_w, stride_h, stride_w, math;
 };
 
 // As cudnnConvolutionFwdAlgoPerf_t, and as those of the other directions.
@@ -50,7 +49,7 @@ static int propose(const Tensor *x, int most, int *found, Perf *to) {
 // What a search finds: the first is twice as fast as the last, and the one between cannot be had.
 static int search(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int most, int *found, Perf *to,
                   size_t bytes) {
-  if (bytes < WORKSPACE || x->type != w->type || x->n != y->n || !conv->stride) return BAD_PARAM;
+  if (bytes < WORKSPACE || x->type != w->type || x->n != y->n || !conv->stride_h) return BAD_PARAM;
   propose(x, most, found, to);
   for (int i = 0; i < *found; i++) to[i].time = 1 + i, to[i].status = i == NOT_TO_BE_HAD ? NOT_SUPPORTED : SUCCESS;
   return SUCCESS;
@@ -64,12 +63,13 @@ static int workspace(int algorithm, size_t *bytes) {
 // Whether shapes fit together and the call is what it must be; writes all over the workspace.
 static bool is_legal(const Tensor *x, const Tensor *w, const Conv *conv, const Tensor *y, int algorithm, void *scratch,
                      size_t bytes, const void *alpha, const void *beta) {
-  auto side = [&](int from, int kernel) { return (from + 2 * conv->padding - kernel) / conv->stride + 1; };
+  auto side = [](int from, int kernel, int padding, int stride) { return (from + 2 * padding - kernel) / stride + 1; };
   if (algorithm != GOOD || bytes < WORKSPACE || x->type != w->type || x->type != y->type) return false;
   if (conv->math != (x->type == FLOAT ? FMA_MATH : TENSOR_OP_MATH)) return false;
   for (size_t i = 0; i < WORKSPACE; i++) ((char *)scratch)[i] = -1;
   return *(const float *)alpha == 1 && *(const float *)beta == 0 && x->n == y->n && x->c == w->c && y->c == w->n &&
-         y->h == side(x->h, w->h) && y->w == side(x->w, w->w);
+         y->h == side(x->h, w->h, conv->padding_h, conv->stride_h) &&
+         y->w == side(x->w, w->w, conv->padding_w, conv->stride_w);
 }
 
 // Calls `visit(pixel of x, tap, pixel of y)` for every product of pixels.
@@ -80,7 +80,7 @@ static void products(const Tensor *x, const Tensor *w, const Conv *conv, const T
       for (int ow = 0; ow < y->w; ow++)
         for (int kh = 0; kh < w->h; kh++)
           for (int kw = 0; kw < w->w; kw++) {
-            int h = oh * conv->stride + kh - conv->padding, v = ow * conv->stride + kw - conv->padding;
+            int h = oh * conv->stride_h + kh - conv->padding_h, v = ow * conv->stride_w + kw - conv->padding_w;
             if (h < 0 || v < 0 || h >= x->h || v >= x->w) continue;
             visit(((size_t)n * x->h + h) * x->w + v, kh * w->w + kw, ((size_t)n * y->h + oh) * y->w + ow);
           }
@@ -212,8 +212,8 @@ int cudnnDestroyConvolutionDescriptor(Conv *conv) {
 }
 int cudnnSetConvolution2dDescriptor(Conv *conv, int pad_h, int pad_w, int stride_h, int stride_w, int dilation_h,
                                     int dilation_w, int mode, int type) {
-  *conv = {pad_h, stride_h, -1};
-  bool plain = pad_h == pad_w && stride_h == stride_w && dilation_h == 1 && dilation_w == 1;
+  *conv = {pad_h, pad_w, stride_h, stride_w, -1};
+  bool plain = dilation_h == 1 && dilation_w == 1;
   return plain && mode == CROSS_CORRELATION && type == FLOAT ? SUCCESS : BAD_PARAM;
 }
 int cudnnSetConvolutionMathType(Conv *conv, int math) {

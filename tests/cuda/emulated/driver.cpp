@@ -166,16 +166,19 @@ static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim
 
 #define PLAIN(name) {#name, Call<name>::with, false}
 #define BARRIERS(name) {#name, Call<name>::with, true}
-#define KERNELS                                                                                                      \
-  static Kernel kernels[] = {                                                                                        \
-      BARRIERS(frame_statistics), BARRIERS(group_statistics),  PLAIN(running_statistics), PLAIN(normalize),          \
-      BARRIERS(frame_gradients),  BARRIERS(group_gradients),   PLAIN(normalize_back),     PLAIN(shift_alter),        \
-      BARRIERS(add_rows),         BARRIERS(frame_alterations), PLAIN(max_pool),           PLAIN(max_pool_back),      \
-      PLAIN(mean_rows),           PLAIN(mean_rows_back),       PLAIN(pack_weight),        PLAIN(pack_bias),          \
-      PLAIN(unpack_gradient),     PLAIN(surround),             PLAIN(widen),              PLAIN(finish),             \
-      PLAIN(relu),                PLAIN(relu_back),            PLAIN(add),                PLAIN(multiply),           \
-      PLAIN(normalize_pixels),    BARRIERS(squares),           PLAIN(update),                                         \
-      {nullptr, nullptr, false},                                                                                     \
+#define KERNELS                                                                                                  \
+  static Kernel kernels[] = {                                                                                    \
+      BARRIERS(row_statistics), BARRIERS(group_statistics), PLAIN(running_statistics), PLAIN(normalize),         \
+      BARRIERS(row_gradients),  BARRIERS(group_gradients),  PLAIN(normalize_back),     PLAIN(shift_alter),       \
+      BARRIERS(add_rows),       BARRIERS(row_alterations),  PLAIN(take_rows),          PLAIN(max_pool),          \
+      PLAIN(max_pool_back),     PLAIN(mean_pool),           PLAIN(mean_pool_back),     BARRIERS(sum_pixels),     \
+      PLAIN(mean_rows),         PLAIN(mean_back),           PLAIN(pack_weight),        PLAIN(fold_bias),         \
+      PLAIN(unpack_gradient),   PLAIN(widen),               PLAIN(finish),             PLAIN(pack_taps),         \
+      PLAIN(depthwise),         BARRIERS(row_taps),         BARRIERS(add_taps),        PLAIN(relu),              \
+      PLAIN(relu_back),         PLAIN(sigmoid),             PLAIN(sigmoid_back),       PLAIN(add_constant),      \
+      PLAIN(dropout),           PLAIN(add),                 PLAIN(subtract),           PLAIN(multiply),          \
+      PLAIN(copy_channels),     PLAIN(pad_channels),        PLAIN(normalize_pixels),   BARRIERS(squares),        \
+      PLAIN(update),            {nullptr, nullptr, false},                                                       \
   };
 
 namespace float_1 {

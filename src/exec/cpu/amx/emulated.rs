@@ -3,11 +3,11 @@
 use pulp::Simd;
 
 use super::{Factors, TILE};
+use crate::exec::cpu::amx::blocks::SIDE;
+use crate::exec::cpu::conv::tiling::STRIP;
 use crate::exec::cpu::element::{Element, bf16};
 use crate::exec::cpu::machine::{Machine, Pairs};
 use crate::exec::cpu::simd::flushed;
-use crate::program::blocks::SIDE;
-use crate::program::tiling::STRIP;
 
 /// Rows that are computed together: each vector of the right factor is taken apart once for all, each pair of the left one once for
 /// both strips.

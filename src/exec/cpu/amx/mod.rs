@@ -16,6 +16,7 @@
 //!
 //! Check: `cargo test --lib exec::cpu`; time: `ffn bench eval EXPERIMENT --engine compiled-amx --steps`.
 
+pub mod blocks;
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles;
@@ -26,8 +27,8 @@ pub mod weight_gradient;
 use super::element::bf16;
 use super::machine::Machine;
 use super::tile::Columns;
-use crate::program::blocks::{SIDE, SUMS};
-use crate::program::tiling::STRIP;
+use crate::exec::cpu::amx::blocks::{SIDE, SUMS};
+use crate::exec::cpu::conv::tiling::STRIP;
 
 /// Rows or columns of a tile; a block has two by two at most.
 const TILE: usize = 16;

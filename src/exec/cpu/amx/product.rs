@@ -8,13 +8,13 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::{Factors, Rows, Strips, TILE, Unit};
+use crate::exec::cpu::amx::blocks::{self, ROWS, SIDE, SUMS};
+use crate::exec::cpu::conv::tiling::STRIP;
 use crate::exec::cpu::element::{Element, bf16};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::{Machine, WithMachine};
 use crate::exec::cpu::product::{Finish, Product, Target};
 use crate::exec::cpu::tile::{self, Columns, packed_index};
-use crate::program::blocks::{self, ROWS, SIDE, SUMS};
-use crate::program::tiling::STRIP;
 
 /// Rows `rows` of the product, as [`Product::run`].
 pub fn run<P: Fn(usize) -> usize>(

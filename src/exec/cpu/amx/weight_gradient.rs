@@ -9,15 +9,17 @@ use rayon::prelude::*;
 
 use super::transpose::transposed;
 use super::{Factors, Rows, Strips, Unit};
+use crate::exec::cpu::amx::blocks::{
+    self, OUTPUTS, PIXELS, SIDE, STRIP_VALUES, SUMS, WeightBlocks,
+};
+use crate::exec::cpu::conv::ConvGeometry;
 use crate::exec::cpu::conv::WeightGradient;
+use crate::exec::cpu::conv::tiling::{Gather, STRIP};
 use crate::exec::cpu::element::{Element, PackAs, bf16};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::{Machine, WithMachine};
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::tile::Columns;
-use crate::program::ConvGeometry;
-use crate::program::blocks::{self, OUTPUTS, PIXELS, SIDE, STRIP_VALUES, SUMS, WeightBlocks};
-use crate::program::tiling::{Gather, STRIP};
 
 /// Values of a row of the transposed side.
 const ROW: usize = blocks::pitch(PIXELS);

@@ -7,7 +7,7 @@ use crate::base::rng::{Purpose, Stream};
 use crate::exec::cpu::element::{PackAs, bf16};
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::{border, pack};
-use crate::program::{Algorithm, PixelShape};
+use crate::ops::Shape;
 
 /// How far a result may be from the sum of its products in float64, whose terms are at most a quarter; of what is larger
 /// than one, relative to it.
@@ -65,12 +65,12 @@ fn geometry(from: (usize, usize, usize), out: usize, kernel: usize, stride: usiz
     let padding = kernel / 2;
     let side = |side: usize| (side + 2 * padding - kernel) / stride + 1;
     ConvGeometry {
-        from: PixelShape {
+        from: Shape {
             channels,
             height,
             width,
         },
-        to: PixelShape {
+        to: Shape {
             channels: out,
             height: side(height),
             width: side(width),

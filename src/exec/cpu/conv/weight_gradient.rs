@@ -11,14 +11,16 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 
+use crate::exec::cpu::conv::ConvGeometry;
+use crate::exec::cpu::conv::tiling::{
+    Gather, PANEL, STRIP, WEIGHT_CHUNK as CHUNK, WEIGHT_PITCH as PITCH,
+};
 use crate::exec::cpu::element::{Element, PackAs};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::simd::wide;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk, packed_index};
-use crate::program::ConvGeometry;
-use crate::program::tiling::{Gather, PANEL, STRIP, WEIGHT_CHUNK as CHUNK, WEIGHT_PITCH as PITCH};
 
 /// dW from x and dy.
 #[derive(Clone, Copy)]

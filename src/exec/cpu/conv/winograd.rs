@@ -14,14 +14,14 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::exec::cpu::conv::tiling::{PANEL, PATCH, STRIP, WINOGRAD_TILES as TILES};
 use crate::exec::cpu::element::Element;
 use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::product::{DEPTH, Finish};
 use crate::exec::cpu::simd::filling;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
-use crate::program::PixelShape;
-use crate::program::tiling::{PANEL, PATCH, STRIP, WINOGRAD_TILES as TILES};
+use crate::ops::Shape;
 
 /// Tasks that pictures are cut into, if they have that many tiles.
 const TASKS: usize = 16;
@@ -32,7 +32,7 @@ const PLACES: usize = PATCH * PATCH;
 /// y = x ∗ w, and what finishes it. Pictures keep their height and width.
 #[derive(Clone, Copy)]
 pub struct Winograd<'a, X, Y> {
-    pub source: PixelShape,
+    pub source: Shape,
     /// Channels of y.
     pub columns: usize,
     pub x: &'a [X],
@@ -44,7 +44,7 @@ pub struct Winograd<'a, X, Y> {
 impl<X: Element, Y: Element> Winograd<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames. Tasks are whole lines of tiles, of an odd height whole frames.
     pub fn run(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
-        let PixelShape { height, width, .. } = self.source;
+        let Shape { height, width, .. } = self.source;
         let lines = if height.is_multiple_of(2) { 2 } else { height };
         let tiles = lines.div_ceil(2) * width.div_ceil(2);
         let count = frames.len() * height / lines;
@@ -136,7 +136,7 @@ impl<X: Element, Y: Element> WithSimd for Spread<'_, X, Y> {
 impl<X: Element, Y: Element> Winograd<'_, X, Y> {
     /// The pixels that a tile sees; none outside the picture.
     fn patch(&self, tile: usize) -> [[Option<&[X]>; PATCH]; PATCH] {
-        let PixelShape {
+        let Shape {
             height,
             width,
             channels,

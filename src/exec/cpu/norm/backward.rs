@@ -5,12 +5,13 @@
 
 use rayon::prelude::*;
 
+use super::Norm;
 use super::{BLOCK, Coefficients, Site, add_rows, fold, frames_of_task};
 use crate::exec::cpu::element::Element;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::simd::wide;
-use crate::graph::NormParams;
-use crate::program::{Batch, Mask, Norm};
+use crate::ops::NormParams;
+use crate::ops::{Layout, Mask};
 
 /// What the backward pass of a norm reads.
 #[derive(Clone, Copy)]
@@ -36,11 +37,11 @@ struct BackwardFrame<'a, E> {
 }
 
 impl<'a, E: Element> Backward<'a, E> {
-    fn frame(&self, batch: &Batch, f: usize) -> BackwardFrame<'a, E> {
-        let len = self.dy.len() / batch.frames;
+    fn frame(&self, layout: &Layout, f: usize) -> BackwardFrame<'a, E> {
+        let len = self.dy.len() / layout.rows;
         let frame = f * len..(f + 1) * len;
         BackwardFrame {
-            of: Coefficients::of(self.coefficients, batch.group_of[f], self.norm.row()),
+            of: Coefficients::of(self.coefficients, layout.group_of[f], self.norm.row()),
             dy: &self.dy[frame.clone()],
             x: &self.x[frame.clone()],
             y: self.y.get(frame).unwrap_or(&[]),
@@ -62,17 +63,17 @@ impl<E: Element> BackwardFrame<'_, E> {
 
 /// Each frame's Σg and Σg·x̂; the gradient behind the ReLU goes to `masked` where there is one.
 pub fn frame_gradients<E: Element>(
-    batch: &Batch,
+    layout: &Layout,
     back: Backward<'_, E>,
     masked: &mut [E],
     partials: &mut [f32],
     scratch: &Scratch,
 ) {
     let channels = back.norm.channels;
-    let frame = back.dy.len() / batch.frames;
-    let partials = partials[..batch.frames * 2 * channels].par_chunks_exact_mut(2 * channels);
+    let frame = back.dy.len() / layout.rows;
+    let partials = partials[..layout.rows * 2 * channels].par_chunks_exact_mut(2 * channels);
     let task = |f: usize, masked: Option<&mut [E]>, sums: &mut [f32]| {
-        let back = back.frame(batch, f);
+        let back = back.frame(layout, f);
         scratch.with(|scratch| {
             wide(
                 #[inline(always)]
@@ -143,19 +144,19 @@ fn sum_gradients<E: Element>(back: BackwardFrame<'_, E>, scratch: &mut [f32], su
 pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [f32]]) {
     let Site {
         norm,
-        batch,
+        layout,
         pixels,
     } = site;
     let (channels, row) = (norm.channels, norm.row());
-    let (frames, groups) = partials.split_at_mut(batch.frames * 2 * channels);
-    for (group, means) in batch
+    let (frames, groups) = partials.split_at_mut(layout.rows * 2 * channels);
+    for (group, means) in layout
         .norm_groups
         .iter()
         .zip(groups.chunks_exact_mut(2 * row))
     {
         let NormParams { weight, bias, .. } = norm.of(group.branch);
-        let frames = &frames[group.frames.start * 2 * channels..group.frames.end * 2 * channels];
-        let count = (group.frames.len() * pixels) as f64;
+        let frames = &frames[group.rows.start * 2 * channels..group.rows.end * 2 * channels];
+        let count = (group.rows.len() * pixels) as f64;
         let parts = [bias, weight].into_iter().zip(means.chunks_exact_mut(row));
         for (part, (param, means)) in parts.enumerate() {
             let mut sums = vec![0.0; channels];
@@ -174,16 +175,21 @@ pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [
 }
 
 /// dx = γ·r·(g − Σg/n − x̂·Σg·x̂/n) with the means that [`group_gradients`] left in `partials`.
-pub fn back_data<E: Element>(batch: &Batch, back: Backward<'_, E>, partials: &[f32], dx: &mut [E]) {
+pub fn back_data<E: Element>(
+    layout: &Layout,
+    back: Backward<'_, E>,
+    partials: &[f32],
+    dx: &mut [E],
+) {
     let row = back.norm.row();
-    let means = &partials[batch.frames * 2 * back.norm.channels..];
+    let means = &partials[layout.rows * 2 * back.norm.channels..];
     for_frames(
-        batch,
+        layout,
         back,
         dx,
         #[inline(always)]
         |f, back, dx| {
-            let (mean, product) = means[batch.group_of[f] * 2 * row..][..2 * row].split_at(row);
+            let (mean, product) = means[layout.group_of[f] * 2 * row..][..2 * row].split_at(row);
             let inputs = back.dy.chunks(row).zip(back.x.chunks(row));
             for (dx, (dy, x)) in dx.chunks_mut(row).zip(inputs) {
                 let len = dx.len();
@@ -201,10 +207,10 @@ pub fn back_data<E: Element>(batch: &Batch, back: Backward<'_, E>, partials: &[f
 }
 
 /// dx = γ·r·g for a frozen norm.
-pub fn back_frozen<E: Element>(batch: &Batch, back: Backward<'_, E>, dx: &mut [E]) {
+pub fn back_frozen<E: Element>(layout: &Layout, back: Backward<'_, E>, dx: &mut [E]) {
     let row = back.norm.row();
     for_frames(
-        batch,
+        layout,
         back,
         dx,
         #[inline(always)]
@@ -224,17 +230,17 @@ pub fn back_frozen<E: Element>(batch: &Batch, back: Backward<'_, E>, dx: &mut [E
 
 #[inline(always)]
 fn for_frames<E: Element>(
-    batch: &Batch,
+    layout: &Layout,
     back: Backward<'_, E>,
     dx: &mut [E],
     run: impl Fn(usize, BackwardFrame<'_, E>, &mut [E]) + Sync,
 ) {
-    let frame = dx.len() / batch.frames;
+    let frame = dx.len() / layout.rows;
     let frames = dx.par_chunks_exact_mut(frame).enumerate();
     frames
         .with_min_len(frames_of_task(frame))
         .for_each(|(f, dx)| {
-            let back = back.frame(batch, f);
+            let back = back.frame(layout, f);
             wide(
                 #[inline(always)]
                 || run(f, back, dx),

@@ -4,13 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::graph::{Graph, resnet};
-use crate::program::Segment;
-use crate::spec::{Backbone, Block, ResNet, Shift, ShiftPlace, Stem};
+use crate::ops::batch::BatchRules;
+use crate::ops::{Batch, Rate, Segment};
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
-    shape: PixelShape,
+    shape: Shape,
     div: usize,
     frames: usize,
     clips: usize,
@@ -19,7 +18,7 @@ struct Case {
 impl Case {
     fn plan<'a>(&self, batch: &'a Batch) -> Plan<'a> {
         Plan {
-            batch,
+            layout: batch.at(Rate::FRAME),
             params: &[],
             shape: self.shape,
             shift: Some(self.div),
@@ -37,7 +36,13 @@ impl Case {
             frames: self.frames,
             clips: self.clips,
         };
-        Batch::eval(&any_graph(self.frames), &[segment]).unwrap()
+        let rules = BatchRules {
+            branches: &[self.frames],
+            rates: &[],
+            norm_clips: None,
+            period: None,
+        };
+        Batch::new(&[segment], &rules).unwrap()
     }
 
     fn values(&self, seed: u64) -> Vec<f32> {
@@ -60,28 +65,6 @@ impl Case {
     }
 }
 
-/// A batch asks a graph for its branches alone.
-fn any_graph(frames: usize) -> Graph {
-    let backbone = Backbone::ResNet(ResNet {
-        block: Block::Basic,
-        blocks: vec![1],
-        width: 8,
-        stem: Stem::Small,
-    });
-    let shift = Shift {
-        div: 8,
-        place: ShiftPlace::ResidualInput,
-    };
-    resnet::tsm(&resnet::Tsm {
-        backbone: &backbone,
-        shift: &shift,
-        classes: 2,
-        frames,
-        input: (8, 8),
-    })
-    .unwrap()
-}
-
 fn cases() -> impl Strategy<Value = Case> {
     (
         1..20usize,
@@ -92,7 +75,7 @@ fn cases() -> impl Strategy<Value = Case> {
         1..4usize,
     )
         .prop_map(|(channels, height, width, div, frames, clips)| Case {
-            shape: PixelShape {
+            shape: Shape {
                 channels,
                 height,
                 width,

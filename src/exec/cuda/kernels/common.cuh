@@ -1,14 +1,13 @@
 // What all kernels share.
 //
-// Activations are NHWC, frames × pixels × channels, of elements `real`: float or bf16. A thread takes V neighbouring values
-// at once, which are channels of one pixel: V is 1, or as many as 16 bytes hold. This text is compiled for each REAL and
-// WIDTH by itself. Arithmetic is float32 whatever the element; values are rounded to the nearest when they are stored,
-// ties to even.
+// Activations are NHWC, rows × pixels × channels, of dtype `real`: float or bf16. A thread takes V neighbouring values at
+// once, which are channels of one pixel: V is 1, or as many as 16 bytes hold. This text is compiled for each REAL and WIDTH
+// by itself. Arithmetic is float32 whatever the dtype; values are rounded to the nearest when they are stored, ties to even.
 //
-// A kernel over single values has a thread for every V values of a frame and a row of blocks for each frame. One that
-// sums over pixels or frames has blocks of lanes × rows, THREADS in all and both powers of two: a lane has V channels, and
-// each row adds up every so many-th term. Sums are float64 and have an order that shapes alone decide: no atomics. Indices
-// within a frame are int, those over all frames size_t.
+// A kernel over single values has a thread for every V values of a row, and a line of blocks for each row. One that sums
+// over pixels or rows has blocks of lanes × lines, THREADS in all and both powers of two: a lane has V channels, and each
+// line adds up every so many-th term. Sums are float64 and have an order that shapes alone decide: no atomics. Indices
+// within a row are int, those over all rows size_t.
 
 struct bf16 {
   unsigned short bits;  // The upper half of a float32.
@@ -62,20 +61,41 @@ __device__ inline Values floats(const float* from) { return *(const Values*)from
 
 __device__ inline void store_floats(Values values, float* to) { *(Values*)to = values; }
 
+// V values from index `at` on of a buffer that may be float32 beside activations of another dtype.
+__device__ inline Values load_either(const void* from, int is_float32, size_t at) {
+  return is_float32 ? floats((const float*)from + at) : load((const real*)from + at);
+}
+
+__device__ inline void store_either(Values values, void* to, int is_float32, size_t at) {
+  if (is_float32) {
+    store_floats(values, (float*)to + at);
+  } else {
+    store(values, (real*)to + at);
+  }
+}
+
+// How many rows of its clip lie before and after a row, for operations along time.
+struct Span {
+  int before, after;
+
+  // Whether the row `offset` rows later is one of the clip.
+  __device__ bool has(int offset) const { return offset < 0 ? -offset <= before : offset <= after; }
+};
+
 // max(v, 0); NaN stays.
 __device__ inline float positive(float v) { return v < 0 ? 0 : v; }
 
-// The first value, within a frame, of a thread over single values.
+// The first value, within a row, of a thread over single values.
 __device__ inline int place() { return (blockIdx.x * blockDim.x + threadIdx.x) * V; }
 
-// The same in a buffer without frames.
+// The same in a buffer that is one row.
 __device__ inline size_t over_all() { return ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * V; }
 
 // The first channel of a thread that sums.
 __device__ inline int lane() { return (blockIdx.x * blockDim.x + threadIdx.x) * V; }
 
-// The sum over the block's rows of each thread's values, by halves; every thread of a lane has it.
-__device__ inline Sums over_rows(Sums sums) {
+// The sum over the block's lines of each thread's values, by halves; every thread of a lane has it.
+__device__ inline Sums over_lines(Sums sums) {
   __shared__ double values[V][THREADS];
   int thread = threadIdx.y * blockDim.x + threadIdx.x;
   __syncthreads();  // Readers of an earlier sum are done.
@@ -90,11 +110,11 @@ __device__ inline Sums over_rows(Sums sums) {
 }
 
 // The sum of V columns over `count` rows that lie `stride` values apart.
-__device__ inline Sums over_frames(const float* rows, int count, int stride) {
+__device__ inline Sums over_rows(const float* rows, int count, int stride) {
   Sums sums = {};
   for (int row = threadIdx.y; row < count; row += blockDim.y) {
     Values values = floats(rows + (size_t)row * stride);
     EACH sums.at[k] += values.at[k];
   }
-  return over_rows(sums);
+  return over_lines(sums);
 }

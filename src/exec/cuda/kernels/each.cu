@@ -1,4 +1,4 @@
-// Steps over single values.
+// Functions of single values, as ops/each.rs, and dropout.
 //
 // Check: cargo test --test cuda.
 
@@ -18,18 +18,36 @@ KERNEL void relu_back(const real* dy, const real* y, size_t count, real* dx) {
   store(gradients, dx + i);
 }
 
-KERNEL void add(const real* a, const real* b, size_t count, real* y) {
+KERNEL void sigmoid(const real* x, size_t count, real* y) {
   size_t i = over_all();
   if (i >= count) return;
-  Values values = load(a + i), others = load(b + i);
-  EACH values.at[k] += others.at[k];
+  Values values = load(x + i);
+  EACH values.at[k] = 1 / (1 + expf(-values.at[k]));
   store(values, y + i);
 }
 
-KERNEL void multiply(const real* a, const real* b, size_t count, real* y) {
+KERNEL void sigmoid_back(const real* dy, const real* y, size_t count, real* dx) {
   size_t i = over_all();
   if (i >= count) return;
-  Values values = load(a + i), others = load(b + i);
-  EACH values.at[k] *= others.at[k];
+  Values gradients = load(dy + i), values = load(y + i);
+  EACH gradients.at[k] *= values.at[k] * (1 - values.at[k]);
+  store(gradients, dx + i);
+}
+
+KERNEL void add_constant(const real* x, float constant, size_t count, real* y) {
+  size_t i = over_all();
+  if (i >= count) return;
+  Values values = load(x + i);
+  EACH values.at[k] += constant;
   store(values, y + i);
+}
+
+// y = x·m, where m was drawn on the host; m is kept for the gradient.
+KERNEL void dropout(const real* x, const float* drawn, size_t count, real* y, real* mask) {
+  size_t i = over_all();
+  if (i >= count) return;
+  Values values = load(x + i), kept = floats(drawn + i);
+  EACH values.at[k] *= kept.at[k];
+  store(values, y + i);
+  store(kept, mask + i);
 }

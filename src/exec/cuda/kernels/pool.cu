@@ -1,87 +1,120 @@
-// Pooling: 3×3 maxima of stride 2 with padding 1, the mean over a frame, the mean over a clip; as exec/cpu/pool.rs.
+// Pooling over square windows of single images, as ops/pool.rs: the largest value, or the mean.
 //
-// The maximum's gradient goes to the first pixel of the window (row by row) that has it; NaN is larger than anything.
+// The maximum's gradient goes to the first pixel of the window, line by line, that has it; NaN is larger than anything. The mean
+// divides by the whole window, what of it lies outside the image included.
 //
 // Check: cargo test --test cuda.
 
-struct Maxima {
-  float value[V];
-  int pixel[V];  // row · width + column
+// Windows of `size` × `size` pixels, `stride` apart, that begin `padding` pixels outside an image of height × width.
+struct Windows {
+  int size, stride, padding, height, width;
+
+  __device__ static int first(int at) { return at > 0 ? at : 0; }
+
+  // Lines and columns inside the image of the window of the output's pixel (line, column).
+  __device__ int top(int line) const { return first(line * stride - padding); }
+  __device__ int bottom(int line) const { return min(line * stride - padding + size, height); }
+  __device__ int left(int column) const { return first(column * stride - padding); }
+  __device__ int right(int column) const { return min(column * stride - padding + size, width); }
+
+  // The output's lines, or columns, whose windows have line, or column, `at`: from the first to the last of `count`.
+  __device__ int from(int at) const { return at + padding < size ? 0 : (at + padding - size) / stride + 1; }
+  __device__ int to(int at, int count) const { return min((at + padding) / stride, count - 1); }
 };
 
-// Under output (row, column), of V channels of a frame.
-__device__ inline Maxima maxima(const real* x, int row, int column, int height, int width, int channels) {
-  int top = row > 0 ? 2 * row - 1 : 0, bottom = min(2 * row + 2, height);
-  int left = column > 0 ? 2 * column - 1 : 0, right = min(2 * column + 2, width);
-  int first = top * width + left;
+struct Maxima {
+  float value[V];
+  int pixel[V];  // line · width + column
+};
+
+// Of the window of output (line, column), of V channels of a row.
+__device__ inline Maxima maxima(const real* x, const Windows& windows, int line, int column, int channels) {
+  int first = windows.top(line) * windows.width + windows.left(column);
   Values values = load(x + first * channels);
   Maxima found;
   EACH found.value[k] = values.at[k];
   EACH found.pixel[k] = first;
-  for (int r = top; r < bottom; r++) {
-    for (int c = left; c < right; c++) {
-      int pixel = r * width + c;
+  for (int l = windows.top(line); l < windows.bottom(line); l++) {
+    for (int c = windows.left(column); c < windows.right(column); c++) {
+      int pixel = l * windows.width + c;
       values = load(x + pixel * channels);
       EACH {
-        float v = values.at[k];
-        if (found.value[k] < v) found.value[k] = v, found.pixel[k] = pixel;
-        if (v != v) found.value[k] = v;
+        float v = values.at[k], best = found.value[k];
+        if (best < v || (v != v && best == best)) found.value[k] = v, found.pixel[k] = pixel;
       }
     }
   }
   return found;
 }
 
-// `length`: of an output frame, `columns` wide.
-KERNEL void max_pool(const real* x, int height, int width, int columns, int length, int channels, real* y) {
-  int at = place(), frame = blockIdx.y;
+// `length`: of a row of the output, whose lines are `columns` wide.
+KERNEL void max_pool(const real* x, int size, int stride, int padding, int height, int width, int columns, int length,
+                     int channels, real* y) {
+  int at = place(), row = blockIdx.y;
   if (at >= length) return;
   int pixel = at / channels;
-  x += (size_t)frame * height * width * channels + at % channels;
-  Maxima found = maxima(x, pixel / columns, pixel % columns, height, width, channels);
+  x += (size_t)row * height * width * channels + at % channels;
+  Windows windows = {size, stride, padding, height, width};
+  Maxima found = maxima(x, windows, pixel / columns, pixel % columns, channels);
   Values values;
   EACH values.at[k] = found.value[k];
-  store(values, y + (size_t)frame * length + at);
+  store(values, y + (size_t)row * length + at);
 }
 
-// Each input adds up the gradients of the windows whose maximum it is. `rows` × `columns`: the output's.
-KERNEL void max_pool_back(const real* x, const real* dy, int height, int width, int rows, int columns, int channels,
-                          real* dx) {
-  int at = place(), frame = blockIdx.y, length = height * width * channels;
+// Each input adds up the gradients of the windows whose maximum it is. `lines` × `columns`: the output's.
+KERNEL void max_pool_back(const real* dy, const real* x, int size, int stride, int padding, int height, int width, int lines,
+                          int columns, int channels, real* dx) {
+  int at = place(), row = blockIdx.y, length = height * width * channels;
   if (at >= length) return;
-  int pixel = at / channels, row = pixel / width, column = pixel % width, channel = at % channels;
-  x += (size_t)frame * length + channel;
-  dy += (size_t)frame * rows * columns * channels + channel;
+  int pixel = at / channels, line = pixel / width, column = pixel % width, channel = at % channels;
+  x += (size_t)row * length + channel;
+  dy += (size_t)row * lines * columns * channels + channel;
+  Windows windows = {size, stride, padding, height, width};
   Values sums = {};
-  for (int r = row / 2; r <= min((row + 1) / 2, rows - 1); r++) {
-    for (int c = column / 2; c <= min((column + 1) / 2, columns - 1); c++) {
-      Maxima found = maxima(x, r, c, height, width, channels);
-      Values gradients = load(dy + (r * columns + c) * channels);
+  for (int l = windows.from(line); l <= windows.to(line, lines); l++) {
+    for (int c = windows.from(column); c <= windows.to(column, columns); c++) {
+      Maxima found = maxima(x, windows, l, c, channels);
+      Values gradients = load(dy + (l * columns + c) * channels);
       EACH if (found.pixel[k] == pixel) sums.at[k] += gradients.at[k];
     }
   }
-  store(sums, dx + (size_t)frame * length + at);
+  store(sums, dx + (size_t)row * length + at);
 }
 
-// y = the means of `count` rows of each part of x: of the pixels of a frame, or of the frames of a clip.
-KERNEL void mean_rows(const real* x, int count, int channels, float* y) {
-  int channel = place(), part = blockIdx.y;
-  if (channel >= channels) return;
-  x += (size_t)part * count * channels + channel;
-  Values means = {};
-  for (int row = 0; row < count; row++) {
-    Values values = load(x + (size_t)row * channels);
-    EACH means.at[k] += values.at[k];
-  }
-  EACH means.at[k] /= count;
-  store_floats(means, y + (size_t)part * channels + channel);
-}
-
-// dx = dy / count, for every row of a part. `length`: of a part.
-KERNEL void mean_rows_back(const float* dy, int count, int length, int channels, real* dx) {
-  int at = place(), part = blockIdx.y;
+// As max_pool.
+KERNEL void mean_pool(const real* x, int size, int stride, int padding, int height, int width, int columns, int length,
+                      int channels, real* y) {
+  int at = place(), row = blockIdx.y;
   if (at >= length) return;
-  Values gradients = floats(dy + (size_t)part * channels + at % channels);
-  EACH gradients.at[k] /= count;
-  store(gradients, dx + (size_t)part * length + at);
+  int pixel = at / channels, line = pixel / columns, column = pixel % columns;
+  x += (size_t)row * height * width * channels + at % channels;
+  Windows windows = {size, stride, padding, height, width};
+  Values sums = {};
+  for (int l = windows.top(line); l < windows.bottom(line); l++) {
+    for (int c = windows.left(column); c < windows.right(column); c++) {
+      Values values = load(x + (l * width + c) * channels);
+      EACH sums.at[k] += values.at[k];
+    }
+  }
+  EACH sums.at[k] /= size * size;
+  store(sums, y + (size_t)row * length + at);
+}
+
+// As max_pool_back: each input adds up the gradients of the windows that it is in.
+KERNEL void mean_pool_back(const real* dy, int size, int stride, int padding, int height, int width, int lines, int columns,
+                           int channels, real* dx) {
+  int at = place(), row = blockIdx.y, length = height * width * channels;
+  if (at >= length) return;
+  int pixel = at / channels, line = pixel / width, column = pixel % width;
+  dy += (size_t)row * lines * columns * channels + at % channels;
+  Windows windows = {size, stride, padding, height, width};
+  Values sums = {};
+  for (int l = windows.from(line); l <= windows.to(line, lines); l++) {
+    for (int c = windows.from(column); c <= windows.to(column, columns); c++) {
+      Values gradients = load(dy + (l * columns + c) * channels);
+      EACH sums.at[k] += gradients.at[k];
+    }
+  }
+  EACH sums.at[k] /= size * size;
+  store(sums, dx + (size_t)row * length + at);
 }

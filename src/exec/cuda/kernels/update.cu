@@ -1,6 +1,6 @@
 // The optimiser's step: SGD with momentum as exec/update.rs, whose bits these are, and the norm that decides about it.
 //
-// A block takes one piece of one parameter: where the piece begins, in units of UNIT values, in banks of parameters,
+// A block takes one piece of one parameter: where the piece begins, in units of UNIT values, in buffers of parameters,
 // gradients and momentum that are laid out alike. Frozen parameters have no pieces. Each operation is rounded by itself,
 // which the intrinsics say: the compiler would fuse products and sums.
 //
@@ -12,13 +12,13 @@ struct Piece {
   int first, count, parameter;
 };
 
-// sums[piece] = Σg², in float64, over the rows of a block of one lane. For V = 1.
+// sums[piece] = Σg², in float64, over the lines of a block of one lane. For V = 1.
 KERNEL void squares(const float* gradients, const Piece* pieces, double* sums) {
   Piece piece = pieces[blockIdx.x];
   gradients += (size_t)piece.first * UNIT;
   Sums sum = {};
   for (int i = threadIdx.y; i < piece.count; i += blockDim.y) sum.at[0] += (double)gradients[i] * gradients[i];
-  sum = over_rows(sum);
+  sum = over_lines(sum);
   if (threadIdx.y == 0) sums[blockIdx.x] = sum.at[0];
 }
 

@@ -1,0 +1,204 @@
+//! Program → the CPU's kernels: what fast kernel computes a step, in which layout, with which workspace; the reference kernel where
+//! there is none.
+
+use std::collections::BTreeMap;
+
+use super::conv::ConvGeometry;
+use super::kernel::Kernel;
+use super::{conv, depthwise, each, head, mean, norm, pool, reference, shift, split};
+use crate::base::Result;
+use crate::exec::plan::{Plan, Task};
+use crate::ops::{BufferId, Compute, Dtype, Extent, Layout, ParamId, Rate, Step, StepOp};
+use crate::program::cost::Cost;
+use crate::program::{Program, Purpose};
+
+/// A plan under construction.
+pub struct Planner<'a> {
+    pub program: &'a Program,
+    pub plan: Plan<Kernel>,
+    /// Inputs of few channels that were given a border: the buffer of the bordered images, and the convolution of them.
+    pub bordered: BTreeMap<BufferId, (BufferId, ConvGeometry)>,
+    passes: Passes,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Passes {
+    Forward,
+    Backward,
+}
+
+/// The CPU's tasks of a program.
+pub type CpuPlan = Plan<Kernel>;
+
+/// The plan of a program, its buffers arranged.
+pub fn plan(program: &Program) -> Result<CpuPlan> {
+    let mut planner = Planner {
+        program,
+        plan: Plan::new(program),
+        bordered: BTreeMap::new(),
+        passes: Passes::Forward,
+    };
+    planner.size_coefficients();
+    program.forward.iter().for_each(|step| planner.step(step));
+    planner.passes = Passes::Backward;
+    program.backward.iter().for_each(|step| planner.step(step));
+    let mut plan = planner.plan;
+    plan.arrange()?;
+    Ok(plan)
+}
+
+/// Words of scratch memory that each thread needs.
+pub fn scratch(plan: &CpuPlan) -> usize {
+    let tasks = plan.tasks().map(|task| task.kernel.scratch);
+    tasks.max().unwrap_or(0)
+}
+
+/// Bytes that an engine with `threads` threads holds for a plan.
+pub fn memory(plan: &CpuPlan, threads: usize) -> usize {
+    (plan.arena + threads.max(1) * scratch(plan)) * size_of::<f32>()
+}
+
+impl Planner<'_> {
+    /// Rows of coefficients are as long as the norms' loops want them.
+    fn size_coefficients(&mut self) {
+        for (place, buffer) in self.plan.places.iter_mut().zip(&self.program.buffers) {
+            if buffer.extent.rate == Rate::Group {
+                place.len = buffer.rows * 4 * norm::row(buffer.extent.shape.channels);
+            }
+        }
+    }
+
+    /// Every operation has its arm: those without a fast kernel, or in a form that none has, run the reference.
+    fn step(&mut self, step: &Step) {
+        let fast = match &step.op {
+            StepOp::Conv(op) => conv::plan::forward(self, step, op)
+                .or_else(|| depthwise::plan_forward(self, step, op)),
+            StepOp::ConvBackInput(op) => conv::plan::back_input(self, step, &op.0)
+                .or_else(|| depthwise::plan_back_input(self, step, &op.0)),
+            StepOp::ConvBackWeight(op) => conv::plan::back_weight(self, step, &op.0)
+                .or_else(|| depthwise::plan_back_weight(self, step, &op.0)),
+            StepOp::ConvBackBias(op) => conv::plan::back_bias(self, step, op.bias),
+            StepOp::FoldedConv(op) => conv::plan::folded(self, step, op),
+            StepOp::BatchStatistics(op) => norm::plan::batch_statistics(self, step, &op.0),
+            StepOp::RunningStatistics(op) => norm::plan::running_statistics(self, step, &op.0),
+            StepOp::Normalize(op) => norm::plan::normalize(self, step, op),
+            StepOp::NormalizeBack(op) => norm::plan::back(self, step, op),
+            StepOp::Each(op) => each::plan_each(self, step, *op),
+            StepOp::EachBack(op) => each::plan_each_back(self, step, *op),
+            StepOp::Binary(op) => each::plan_binary(self, step, *op),
+            StepOp::SumPixels(_) => None,
+            StepOp::SumProducts(_) => each::plan_sum_products(self, step),
+            StepOp::Pool(op) => pool::plan_pool(self, step, op),
+            StepOp::PoolBack(op) => pool::plan_back(self, step, &op.0),
+            StepOp::Mean(op) => mean::plan_mean(self, step, *op),
+            StepOp::MeanBack(op) => mean::plan_back(self, step, op.0),
+            StepOp::Shift(op) => shift::plan::forward(self, step, Some(op.div), &[]),
+            StepOp::ShiftBack(op) => shift::plan::back(self, step, Some(op.div), &[]),
+            StepOp::Alter(op) => shift::plan::forward(self, step, None, &op.weights),
+            StepOp::AlterBack(op) => shift::plan::back(self, step, None, &op.weights),
+            StepOp::ShiftAlter(op) => shift::plan::forward(self, step, op.div, &op.weights),
+            StepOp::ShiftAlterBack(op) => shift::plan::back(self, step, op.of.div, &op.of.weights),
+            StepOp::TakeFrames(op) => split::plan_take_frames(self, step, op.offset),
+            StepOp::SliceChannels(op) => split::plan_slice(self, step, op.first),
+            StepOp::PadChannels(op) => split::plan_pad(self, step, op.first),
+            StepOp::ConcatChannels(_) => split::plan_concat(self, step),
+            StepOp::Dropout(op) => head::plan_dropout(self, step, *op),
+        };
+        if fast.is_none() {
+            let kernel = reference::kernel(self, step);
+            self.task(step, kernel);
+        }
+    }
+
+    /// The kernel of a step over the step's own buffers.
+    pub fn task(&mut self, step: &Step, kernel: Kernel) {
+        self.task_over(step, kernel, step.reads.clone(), step.writes.clone());
+    }
+
+    /// The kernel of a step, with other buffers than the step's own among them.
+    pub fn task_over(
+        &mut self,
+        step: &Step,
+        kernel: Kernel,
+        reads: Vec<BufferId>,
+        writes: Vec<BufferId>,
+    ) {
+        let multiply_adds = step.op.multiply_adds(step, &self.program.buffers);
+        // Gradients of parameters are written beside the buffers.
+        let values = |id: ParamId| self.program.params[id].shape.iter().product::<usize>();
+        let gradients: usize = step.op.gradients().into_iter().map(values).sum();
+        let bytes = self.plan.bytes(&reads, &writes) + gradients * size_of::<f32>();
+        let task = Task {
+            name: step.name.clone(),
+            kind: step.op.kind(),
+            cost: Cost {
+                multiply_adds,
+                bytes: bytes as u64,
+            },
+            kernel,
+            reads,
+            writes,
+        };
+        match self.passes {
+            Passes::Forward => self.plan.forward.push(task),
+            Passes::Backward => self.plan.backward.push(task),
+        }
+    }
+
+    /// What the CPU does besides the program's steps. `parameters`: values of parameters that it reads.
+    pub fn extra(
+        &mut self,
+        step: &Step,
+        kind: &'static str,
+        kernel: Kernel,
+        (reads, writes): (Vec<BufferId>, Vec<BufferId>),
+        parameters: usize,
+    ) {
+        let bytes = self.plan.bytes(&reads, &writes) + parameters * size_of::<f32>();
+        let task = Task {
+            name: step.name.clone(),
+            kind,
+            cost: Cost {
+                multiply_adds: 0,
+                bytes: bytes as u64,
+            },
+            kernel,
+            reads,
+            writes,
+        };
+        let is_prepared = self.program.purpose == Purpose::Evaluation && parameters > 0;
+        match self.passes {
+            Passes::Forward if is_prepared => self.plan.prepare.push(task),
+            Passes::Forward => self.plan.forward.push(task),
+            Passes::Backward => self.plan.backward.push(task),
+        }
+    }
+
+    /// A buffer of the step's own: partial sums, a packed weight.
+    pub fn workspace(&mut self, step: &Step, what: &str, len: usize, dtype: Dtype) -> BufferId {
+        self.plan.place(format!("{}.{what}", step.name), len, dtype)
+    }
+
+    pub fn dtype(&self, id: BufferId) -> Dtype {
+        self.plan.places[id].dtype
+    }
+
+    /// The dtype of all buffers of a step, if it is the same.
+    pub fn common_dtype(&self, step: &Step) -> Option<Dtype> {
+        let mut all = step
+            .reads
+            .iter()
+            .chain(&step.writes)
+            .map(|&id| self.dtype(id));
+        let first = all.next()?;
+        all.all(|dtype| dtype == first).then_some(first)
+    }
+
+    pub fn extent(&self, id: BufferId) -> Extent {
+        self.program.buffers[id].extent
+    }
+
+    pub fn layout(&self, id: BufferId) -> &Layout {
+        self.program.batch.at(self.extent(id).rate)
+    }
+}

@@ -1,0 +1,200 @@
+//! What an architecture's tensors, blocks and nodes are called elsewhere: in official checkpoints, in files of backbones, by a
+//! person.
+
+use super::Architecture;
+use crate::spec::{Backbone, Model};
+
+/// The module around the backbone, in every official code of this kind.
+const WRAPPER: &str = "base_model.";
+
+impl Architecture {
+    /// The name in the vanilla network of a parameter or running statistic: `….bn1_8.weight` → `….bn1.weight`,
+    /// `….downsample_conv.weight` → `….downsample.0.weight`; others stay.
+    pub fn vanilla_name(self, tensor: &str) -> String {
+        let Some((module, leaf)) = tensor.rsplit_once('.') else {
+            return tensor.to_owned();
+        };
+        let module = match self {
+            Self::Tsm => shared(module).to_owned(),
+            Self::Tea => shared_in_list(module),
+        };
+        let module = match module.rsplit_once('.') {
+            Some((block, "downsample_conv")) => format!("{block}.downsample.0"),
+            Some((block, "downsample_bn")) => format!("{block}.downsample.1"),
+            Some(_) | None => module,
+        };
+        format!("{module}.{leaf}")
+    }
+
+    /// A name without the wrapper around the backbone: torchvision's, and what a person writes.
+    pub fn short_name(self, name: &str) -> &str {
+        match self {
+            Self::Tsm | Self::Tea => name.strip_prefix(WRAPPER).unwrap_or(name),
+        }
+    }
+
+    /// The name of a tensor without modules that wrap a layer in some code and not in other: TSM's own puts `net` between a block
+    /// and what it shifts, `….layer1.0.conv1.net.weight` → `….layer1.0.conv1.weight`.
+    pub fn unwrapped_name(self, tensor: &str) -> String {
+        match self {
+            Self::Tsm | Self::Tea => tensor.replace(".net.", "."),
+        }
+    }
+
+    /// The block of an alteration, by the name of its parameter.
+    pub fn altered_block(self, param: &str) -> Option<&str> {
+        match self {
+            Self::Tsm => param.rsplit_once(".adaconv").map(|(block, _)| block),
+            Self::Tea => None,
+        }
+    }
+
+    /// Whether a name is of the classifier's parameters.
+    pub fn is_classifier(self, param: &str) -> bool {
+        match self {
+            Self::Tsm | Self::Tea => param.starts_with("new_fc."),
+        }
+    }
+
+    /// Whether a name is of the classifier that the backbone had for another task.
+    pub fn is_other_classifier(self, param: &str) -> bool {
+        match self {
+            Self::Tsm | Self::Tea => param.starts_with("fc."),
+        }
+    }
+
+    /// Whether a parameter is the weight of a norm that is called `bn3`: the last of a bottleneck's residual branch, and in TEA the
+    /// motion excitation's too.
+    pub fn is_third_norm(self, param: &str) -> bool {
+        self.vanilla_name(param).ends_with(".bn3.weight")
+    }
+
+    /// Whether a node belongs to the stages that follow the stem.
+    pub fn is_in_stage(self, node: &str) -> bool {
+        self.short_name(node).starts_with("layer")
+    }
+}
+
+/// The official code's name of a network's backbone.
+pub fn official_backbone(model: &Model) -> &'static str {
+    let backbone = match model {
+        Model::Tsm(tsm) => &tsm.backbone,
+        Model::Tea(_) => return "res2net50_26w_4s",
+    };
+    match backbone {
+        Backbone::ResNet18 => "resnet18",
+        Backbone::ResNet34 => "resnet34",
+        Backbone::ResNet50 => "resnet50",
+        Backbone::ResNet101 => "resnet101",
+        Backbone::ResNet(_) => "resnet",
+    }
+}
+
+/// Stage and index of a block, for a figure's axis: `base_model.layer1.0` → `1.0`. The same in every architecture with blocks, so
+/// that it can be told of a recorded analysis.
+pub fn block_index(block: &str) -> &str {
+    block.rsplit_once("layer").map_or(block, |(_, index)| index)
+}
+
+/// A norm's module without the branch behind its name.
+fn shared(module: &str) -> &str {
+    match module.rsplit_once('_') {
+        Some((shared, frames)) if is_number(frames) => shared,
+        Some(_) | None => module,
+    }
+}
+
+/// As [`shared`]; of a norm in a list the branch stands behind the list's name: `….bns_8.2` → `….bns.2`.
+fn shared_in_list(module: &str) -> String {
+    match module.rsplit_once('.') {
+        Some((list, index)) if is_number(index) => format!("{}.{index}", shared(list)),
+        Some(_) | None => shared(module).to_owned(),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shift_modules_are_seen_through() {
+        for (name, expected) in [
+            (
+                "base_model.layer1.0.conv1.net.weight",
+                "base_model.layer1.0.conv1.weight",
+            ),
+            (
+                "base_model.layer1.0.net.bn1.bias",
+                "base_model.layer1.0.bn1.bias",
+            ),
+            ("base_model.conv1.weight", "base_model.conv1.weight"),
+        ] {
+            assert_eq!(Architecture::Tsm.unwrapped_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn private_names_lead_to_vanilla_ones() {
+        for (name, expected) in [
+            (
+                "base_model.bn1_16.running_mean",
+                "base_model.bn1.running_mean",
+            ),
+            (
+                "base_model.layer1.0.bn3_4.weight",
+                "base_model.layer1.0.bn3.weight",
+            ),
+            (
+                "base_model.layer2.0.downsample_conv.weight",
+                "base_model.layer2.0.downsample.0.weight",
+            ),
+            (
+                "base_model.layer2.0.downsample_bn_8.bias",
+                "base_model.layer2.0.downsample.1.bias",
+            ),
+            (
+                "base_model.layer2.0.downsample.1.bias",
+                "base_model.layer2.0.downsample.1.bias",
+            ),
+            ("base_model.conv1.weight", "base_model.conv1.weight"),
+            ("new_fc.weight", "new_fc.weight"),
+        ] {
+            for architecture in [Architecture::Tsm, Architecture::Tea] {
+                assert_eq!(architecture.vanilla_name(name), expected);
+            }
+        }
+        for (name, expected) in [
+            (
+                "base_model.layer1.0.bns_16.2.weight",
+                "base_model.layer1.0.bns.2.weight",
+            ),
+            (
+                "base_model.layer1.0.bns.2.weight",
+                "base_model.layer1.0.bns.2.weight",
+            ),
+            (
+                "base_model.layer1.0.me.bn3_8.bias",
+                "base_model.layer1.0.me.bn3.bias",
+            ),
+            (
+                "base_model.layer1.0.convs.1.weight",
+                "base_model.layer1.0.convs.1.weight",
+            ),
+        ] {
+            assert_eq!(Architecture::Tea.vanilla_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn blocks_of_alterations() {
+        let block = |name| Architecture::Tsm.altered_block(name);
+        let name = "base_model.layer1.0.adaconv_4.weight";
+        assert_eq!(block(name), Some("base_model.layer1.0"));
+        assert_eq!(block("base_model.layer1.0.conv1.weight"), None);
+        assert_eq!(block_index("base_model.layer1.0"), "1.0");
+    }
+}

@@ -1,0 +1,345 @@
+//! Convolution along time, height and width, zero padded, with groups and with or without a bias.
+//!
+//! y[t, h, w, o] = b[o] + Σ_{k, i} x[s·(t, h, w) + k − p, i] · w[o, i, k], where i runs over the in/groups channels of o's group,
+//! and what lies outside the image or outside the clip is zero.
+//!
+//! weight `[out, in/groups, time, height, width]`, written without the axes along which the kernel is 1, as PyTorch's 1-d,
+//! 2-d and 3-d convolutions and its linear layers have it. TSM's are `[1, k, k]`, TEA's temporal ones `[3, 1, 1]` with a group for
+//! each channel.
+//!
+//! | step | reads | writes |
+//! |---|---|---|
+//! | [`Conv`] | x | y |
+//! | [`ConvBackInput`] | dy | dx[q, i] = Σ_{o, k: s·t + k − p = q} dy[t, o] · w[o, i, k] |
+//! | [`ConvBackWeight`] | x, dy | the weight's gradient: Σ_t x[s·t + k − p, i] · dy[t, o] |
+//! | [`ConvBackBias`] | dy | the bias's: the sum of dy's rows |
+
+use super::extent::after_window;
+use super::reference::{Array, ArrayMut};
+use super::{
+    Buffer, Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Shape, Site,
+    StatId, Step, Surroundings,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv {
+    pub weight: ParamId,
+    pub bias: Option<ParamId>,
+    /// Along time, height and width, as all that follows.
+    pub kernel: [usize; 3],
+    pub stride: [usize; 3],
+    pub padding: [usize; 3],
+    pub groups: usize,
+}
+
+/// The gradient of a convolution's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvBackInput(pub Conv);
+
+/// The gradient of a convolution's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvBackWeight(pub Conv);
+
+/// The gradient of a convolution's bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvBackBias {
+    pub bias: ParamId,
+}
+
+impl Conv {
+    /// A convolution of single images whose padding keeps the size at stride 1.
+    pub fn of_images(weight: ParamId, kernel: usize, stride: usize) -> Self {
+        let padding = kernel / 2;
+        Self {
+            weight,
+            bias: None,
+            kernel: [1, kernel, kernel],
+            stride: [1, stride, stride],
+            padding: [0, padding, padding],
+            groups: 1,
+        }
+    }
+
+    /// A convolution along time with a kernel for each of `channels` channels, whose padding keeps the number of rows.
+    pub fn along_time(weight: ParamId, kernel: usize, channels: usize) -> Self {
+        Self {
+            weight,
+            bias: None,
+            kernel: [kernel, 1, 1],
+            stride: [1, 1, 1],
+            padding: [kernel / 2, 0, 0],
+            groups: channels,
+        }
+    }
+
+    /// Values of a kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Whether the sizes after a weight's first two are the kernel's, those of 1 left out or not.
+    fn is_kernel(&self, sizes: &[usize]) -> bool {
+        let long = |sizes: &[usize]| -> Vec<usize> {
+            sizes.iter().copied().filter(|&size| size != 1).collect()
+        };
+        long(sizes) == long(&self.kernel)
+    }
+
+    /// Multiply-adds of one row of the output.
+    fn of_row(&self, channels: usize, output: Shape) -> u64 {
+        (channels / self.groups.max(1) * self.taps()) as u64 * output.count() as u64
+    }
+
+    /// Calls `each` with every product's indices: of the output, of the input, and of the weight.
+    fn products(
+        &self,
+        layout: &Layout,
+        from: Extent,
+        to: Extent,
+        mut each: impl FnMut(usize, usize, usize),
+    ) {
+        let (inputs, outputs) = (from.shape.channels, to.shape.channels);
+        let (group_in, group_out) = (inputs / self.groups, outputs / self.groups);
+        for (row, tap, at) in self.taps_of(layout, from, to) {
+            let (to_pixel, from_pixel) = (row * outputs, at * inputs);
+            for output in 0..outputs {
+                let first = output / group_out * group_in;
+                for input in 0..group_in {
+                    let weight = (output * group_in + input) * self.taps() + tap;
+                    each(to_pixel + output, from_pixel + first + input, weight);
+                }
+            }
+        }
+    }
+
+    /// Every output pixel, tap, and input pixel that it sees.
+    fn taps_of<'a>(
+        &'a self,
+        layout: &'a Layout,
+        from: Extent,
+        to: Extent,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + 'a {
+        let (height, width) = (to.shape.height, to.shape.width);
+        let pixels = (0..layout.rows).flat_map(move |row| {
+            (0..height).flat_map(move |y| (0..width).map(move |x| (row, y, x)))
+        });
+        pixels.flat_map(move |(row, y, x)| {
+            let to_pixel = (row * height + y) * width + x;
+            (0..self.taps()).filter_map(move |tap| {
+                let [_, kh, kw] = self.kernel;
+                let (t, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+                let y = (y * self.stride[1] + ky).checked_sub(self.padding[1])?;
+                let x = (x * self.stride[2] + kx).checked_sub(self.padding[2])?;
+                if y >= from.shape.height || x >= from.shape.width {
+                    return None;
+                }
+                let row = self.source_row(layout, row, t)?;
+                Some((
+                    to_pixel,
+                    tap,
+                    (row * from.shape.height + y) * from.shape.width + x,
+                ))
+            })
+        })
+    }
+
+    /// The input's row that tap `t` of the output's row sees, inside the clip.
+    fn source_row(&self, layout: &Layout, row: usize, t: usize) -> Option<usize> {
+        if self.stride[0] == 1 {
+            return layout.shifted(row, t as isize - self.padding[0] as isize);
+        }
+        None
+    }
+}
+
+impl Layer for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 1
+    }
+
+    fn params(&self) -> Vec<ParamId> {
+        [self.weight].into_iter().chain(self.bias).collect()
+    }
+
+    fn stats(&self) -> Vec<StatId> {
+        Vec::new()
+    }
+
+    fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String> {
+        let from = inputs[0];
+        let weight = around.params[self.weight];
+        let &[out, of_group, ref kernel @ ..] = weight else {
+            return Err(format!("a weight of {weight:?} is none of a convolution"));
+        };
+        let divides = |count: usize| self.groups > 0 && count.is_multiple_of(self.groups);
+        let fits = divides(out)
+            && divides(from.shape.channels)
+            && of_group == from.shape.channels / self.groups
+            && self.is_kernel(kernel);
+        if !fits {
+            return Err(format!("a weight of {weight:?} does not fit {from}"));
+        }
+        if self.stride[0] != 1 {
+            return Err("a stride along time has no kernel yet".to_owned());
+        }
+        let to = after_window(from, self.kernel, self.stride, self.padding)?;
+        around.all_channels(self.bias.into_iter(), to.with_channels(out))
+    }
+
+    fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64 {
+        let of_group = around.params[self.weight][1];
+        self.of_row(of_group * self.groups, output.shape)
+    }
+
+    fn lower(&self, at: &mut Lowering<'_>) {
+        at.single(*self);
+    }
+}
+
+impl Compute for Conv {
+    fn kind(&self) -> &'static str {
+        match self.groups {
+            0 | 1 => "convolution",
+            2.. => "grouped convolution",
+        }
+    }
+
+    fn trained(&self) -> Vec<ParamId> {
+        self.params()
+    }
+
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+        let [x, y] = [step.reads[0], step.writes[0]].map(|id| &buffers[id]);
+        let channels = x.extent.shape.channels;
+        self.of_row(channels, y.extent.shape) * y.rows as u64
+    }
+
+    fn differentiate(&self, at: &mut Reverse<'_>) -> Result<(), NoRule> {
+        let (x, dy) = (at.x(0), at.dy());
+        if let Some(bias) = self.bias {
+            at.emit_gradients(ConvBackBias { bias }, vec![dy]);
+        }
+        at.emit_gradients(ConvBackWeight(*self), vec![x, dy]);
+        at.emit(0, ConvBackInput(*self), vec![dy]);
+        Ok(())
+    }
+
+    fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
+        let (x, y) = (site.reads[0], &mut site.writes[0]);
+        if let Some(bias) = self.bias {
+            let bias = site.params[bias];
+            y.pixels().for_each(|pixel| pixel.copy_from_slice(bias));
+        }
+        forward(
+            self,
+            site.batch.at(y.extent.rate),
+            site.params[self.weight],
+            x,
+            y,
+        );
+    }
+}
+
+/// y += x ∗ w.
+pub(super) fn forward<R: Real>(
+    conv: &Conv,
+    layout: &Layout,
+    weight: &[R],
+    x: Array<'_, R>,
+    y: &mut ArrayMut<'_, R>,
+) {
+    let (from, to) = (x.extent, y.extent);
+    let (input, output) = (x.values, &mut *y.values);
+    conv.products(layout, from, to, |o, i, w| {
+        output[o] = output[o] + input[i] * weight[w];
+    });
+}
+
+impl Compute for ConvBackInput {
+    fn kind(&self) -> &'static str {
+        match self.0.groups {
+            0 | 1 => "convolution, input gradient",
+            2.. => "grouped convolution, input gradient",
+        }
+    }
+
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+        let [dy, dx] = [step.reads[0], step.writes[0]].map(|id| &buffers[id]);
+        let channels = dx.extent.shape.channels;
+        self.0.of_row(channels, dy.extent.shape) * dy.rows as u64
+    }
+
+    fn differentiate(&self, _: &mut Reverse<'_>) -> Result<(), NoRule> {
+        Err(NoRule)
+    }
+
+    fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
+        let (dy, dx) = (site.reads[0], &mut site.writes[0]);
+        let weight = site.params[self.0.weight];
+        let layout = site.batch.at(dy.extent.rate);
+        let (gradient, input) = (dy.values, &mut *dx.values);
+        self.0.products(layout, dx.extent, dy.extent, |o, i, w| {
+            input[i] = input[i] + gradient[o] * weight[w];
+        });
+    }
+}
+
+impl Compute for ConvBackWeight {
+    fn kind(&self) -> &'static str {
+        match self.0.groups {
+            0 | 1 => "convolution, weight gradient",
+            2.. => "grouped convolution, weight gradient",
+        }
+    }
+
+    fn gradients(&self) -> Vec<ParamId> {
+        vec![self.0.weight]
+    }
+
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+        let [x, dy] = [step.reads[0], step.reads[1]].map(|id| &buffers[id]);
+        let channels = x.extent.shape.channels;
+        self.0.of_row(channels, dy.extent.shape) * dy.rows as u64
+    }
+
+    fn differentiate(&self, _: &mut Reverse<'_>) -> Result<(), NoRule> {
+        Err(NoRule)
+    }
+
+    fn reference<R: Real>(&self, site: Site<'_, '_, R>) {
+        let (x, dy) = (site.reads[0], site.reads[1]);
+        let layout = site.batch.at(dy.extent.rate);
+        let gradient = &mut *site.grads[self.0.weight];
+        self.0.products(layout, x.extent, dy.extent, |o, i, w| {
+            gradient[w] = gradient[w] + x.values[i] * dy.values[o];
+        });
+    }
+}
+
+impl Compute for ConvBackBias {
+    fn kind(&self) -> &'static str {
+        "head, gradient"
+    }
+
+    fn gradients(&self) -> Vec<ParamId> {
+        vec![self.bias]
+    }
+
+    fn differentiate(&self, _: &mut Reverse<'_>) -> Result<(), NoRule> {
+        Err(NoRule)
+    }
+
+    fn reference<R: Real>(&self, site: Site<'_, '_, R>) {
+        let gradient = &mut *site.grads[self.bias];
+        for pixel in site.reads[0].pixels() {
+            gradient
+                .iter_mut()
+                .zip(pixel)
+                .for_each(|(sum, dy)| *sum = *sum + *dy);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Inverted dropout: y = x·m, where m is 0 with the probability of the training options, else 1 / (1 − probability). In evaluation
+//! it passes its input.
+//!
+//! The mask of a segment comes from a stream of its own, keyed by seed, step, branch and node, in row-major order: [`draw`].
+//! [`Dropout`] reads x and writes y and the mask.
+
+use super::{
+    Batch, Binary, Compute, Extent, Layer, Lowering, NoRule, ParamId, Rate, Real, Reverse, Site,
+    StatId, Surroundings,
+};
+use crate::base::rng::{Purpose, Stream};
+
+/// What is dropped together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drops {
+    /// Each value by itself.
+    Values,
+}
+
+/// As a layer: what the training options' probability applies to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    pub drops: Drops,
+    /// Set when the layer is lowered: 0 before.
+    pub probability: f32,
+    /// Which of the network's dropout layers it is, in the graph's order. Set when the layer is lowered.
+    pub index: usize,
+}
+
+/// Key of a step's dropout masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropoutKey {
+    pub seed: u64,
+    pub step: u64,
+}
+
+impl Dropout {
+    /// A layer.
+    pub const fn layer(drops: Drops) -> Self {
+        Self {
+            drops,
+            probability: 0.0,
+            index: 0,
+        }
+    }
+}
+
+/// Draws the mask of an activation: one stream for each segment, keyed by step, the frame count of its branch and, behind the
+/// network's first dropout layer, the layer's index; so no two layers share a mask.
+pub fn draw(
+    dropout: Dropout,
+    key: DropoutKey,
+    batch: &Batch,
+    extent: Extent,
+    mut each: impl FnMut(usize, f32),
+) {
+    let Dropout {
+        probability, index, ..
+    } = dropout;
+    let kept = 1.0 / (1.0 - probability);
+    let count = extent.shape.count();
+    for segment in &batch.at(extent.rate).segments {
+        let branch = batch.branches.get(segment.branch).copied().unwrap_or(0);
+        let parts = [key.step, branch as u64, index as u64];
+        let parts = if index == 0 { &parts[..2] } else { &parts };
+        let mut stream = Stream::new(key.seed, Purpose::Dropout, parts);
+        for at in segment.rows.start * count..segment.rows.end * count {
+            let dropped = stream.uniform() < f64::from(probability);
+            each(at, if dropped { 0.0 } else { kept });
+        }
+    }
+}
+
+impl Layer for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 1
+    }
+
+    fn params(&self) -> Vec<ParamId> {
+        Vec::new()
+    }
+
+    fn stats(&self) -> Vec<StatId> {
+        Vec::new()
+    }
+
+    fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
+        match inputs[0].rate {
+            Rate::Every(_) | Rate::Clip => Ok(inputs[0]),
+            Rate::Group => Err("coefficients are not dropped".to_owned()),
+        }
+    }
+
+    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
+        0
+    }
+
+    fn lower(&self, at: &mut Lowering<'_>) {
+        let probability = at.training.map_or(0.0, |rules| rules.dropout);
+        if probability == 0.0 {
+            return at.pass_through();
+        }
+        let mask = at.buffer(format!("{}.mask", at.name), at.extent);
+        let (reads, y) = (at.inputs.clone(), at.output());
+        let op = Self {
+            probability,
+            index: at.dropouts,
+            ..*self
+        };
+        at.step(op, reads, vec![y, mask]);
+    }
+}
+
+impl Compute for Dropout {
+    fn kind(&self) -> &'static str {
+        "head"
+    }
+
+    fn differentiate(&self, at: &mut Reverse<'_>) -> Result<(), NoRule> {
+        let (dy, mask) = (at.dy(), at.y(1));
+        at.emit(0, Binary::Multiply, vec![dy, mask]);
+        Ok(())
+    }
+
+    fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
+        let x = site.reads[0];
+        let (y, mask) = site.writes.split_at_mut(1);
+        draw(*self, site.dropout, site.batch, x.extent, |at, kept| {
+            let kept = R::of(f64::from(kept));
+            mask[0].values[at] = kept;
+            y[0].values[at] = x.values[at] * kept;
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! A function of each value.
+//!
+//! | operation | y | dx |
+//! |---|---|---|
+//! | [`Each::Relu`] | max(x, 0); NaN stays | dy where y > 0 |
+//! | [`Each::Sigmoid`] | 1 / (1 + exp(−x)) | dy · y · (1 − y) |
+//! | [`Each::Add`] | x + c | dy |
+//!
+//! [`Each`] reads x and writes y; [`EachBack`] reads dy and y and writes dx.
+
+use super::{
+    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId, Surroundings,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Each {
+    Relu,
+    Sigmoid,
+    /// Adds a constant.
+    Add(f64),
+}
+
+/// The gradient of a function whose slope follows from its result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EachBack {
+    Relu,
+    Sigmoid,
+}
+
+impl Each {
+    pub fn of<R: Real>(self, x: R) -> R {
+        match self {
+            Self::Relu if x < R::zero() => R::zero(),
+            Self::Relu => x,
+            Self::Sigmoid => R::one() / (R::one() + (-x).exponential()),
+            Self::Add(constant) => x + R::of(constant),
+        }
+    }
+}
+
+impl EachBack {
+    pub fn of<R: Real>(self, dy: R, y: R) -> R {
+        match self {
+            Self::Relu if y > R::zero() => dy,
+            Self::Relu => R::zero(),
+            Self::Sigmoid => dy * y * (R::one() - y),
+        }
+    }
+}
+
+impl Layer for Each {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Sigmoid => "sigmoid",
+            Self::Add(_) => "add constant",
+        }
+    }
+
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 1
+    }
+
+    fn params(&self) -> Vec<ParamId> {
+        Vec::new()
+    }
+
+    fn stats(&self) -> Vec<StatId> {
+        Vec::new()
+    }
+
+    fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
+        Ok(inputs[0])
+    }
+
+    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
+        0
+    }
+
+    fn lower(&self, at: &mut Lowering<'_>) {
+        at.single(*self);
+    }
+}
+
+impl Compute for Each {
+    fn kind(&self) -> &'static str {
+        "single values"
+    }
+
+    fn differentiate(&self, at: &mut Reverse<'_>) -> Result<(), NoRule> {
+        let (dy, y) = (at.dy(), at.y(0));
+        match self {
+            Self::Relu => at.emit(0, EachBack::Relu, vec![dy, y]),
+            Self::Sigmoid => at.emit(0, EachBack::Sigmoid, vec![dy, y]),
+            Self::Add(_) => at.contribute(0, dy),
+        }
+        Ok(())
+    }
+
+    fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
+        let x = site.reads[0].values;
+        let y = site.writes[0].values.iter_mut();
+        y.zip(x).for_each(|(y, &x)| *y = self.of(x));
+    }
+}
+
+impl Compute for EachBack {
+    fn kind(&self) -> &'static str {
+        "single values, gradient"
+    }
+
+    fn differentiate(&self, _: &mut Reverse<'_>) -> Result<(), NoRule> {
+        Err(NoRule)
+    }
+
+    fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
+        let pairs = site.reads[0].values.iter().zip(site.reads[1].values);
+        let dx = site.writes[0].values.iter_mut();
+        dx.zip(pairs)
+            .for_each(|(dx, (&dy, &y))| *dx = self.of(dy, y));
+    }
+}

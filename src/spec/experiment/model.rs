@@ -1,0 +1,210 @@
+//! The network.
+
+use std::ops::{Range, RangeInclusive};
+
+use serde::Serialize;
+
+use crate::spec::decode::language;
+use crate::spec::rules::{FILE, SHA256};
+use crate::spec::setting::{default, of_its_type, required};
+use crate::spec::stage::Stage;
+
+/// Channels of the first stage.
+pub(in crate::spec) const WIDTHS: RangeInclusive<usize> = 1..=1024;
+
+/// Of a probability that is not certain.
+const DROPOUT: Range<f64> = 0.0..1.0;
+
+language! {
+    /// The network.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub enum Model: "a model" {
+        Tsm(Tsm = required()),
+        Tea(Tea = required()),
+    }
+
+    /// TSM: a ResNet over frames whose residual blocks shift part of the channels in time (ICCV 2019).
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct Tsm {
+        backbone: Backbone = required(),
+        shift: Shift = of_its_type(),
+        /// Probability that a feature is dropped before the classifier.
+        dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
+        /// Initial weights.
+        init: Init = required(),
+    }
+
+    /// A residual network.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub enum Backbone: "a backbone" {
+        /// 2, 2, 2, 2 basic blocks.
+        ResNet18,
+        /// 3, 4, 6, 3 basic blocks.
+        ResNet34,
+        /// 3, 4, 6, 3 bottlenecks.
+        ResNet50,
+        /// 3, 4, 23, 3 bottlenecks.
+        ResNet101,
+        /// A ResNet of another size, for small studies.
+        ResNet(ResNet = required()),
+    }
+
+    /// Stage `i` (from 0) has `blocks[i]` blocks of width `width · 2^i`; from the second stage on its first block
+    /// has stride 2. A bottleneck's output has four times the width.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct ResNet {
+        block: Block = required(),
+        /// Blocks of each of 1 to 6 stages.
+        blocks: Vec<usize> = required().whole(1..=100),
+        /// Channels of the first stage.
+        width: usize = required().whole(WIDTHS),
+        stem: Stem = required(),
+    }
+
+    /// What a ResNet repeats.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    pub enum Block: "a block" {
+        /// Two 3×3 convolutions.
+        Basic,
+        /// 1×1, 3×3 (which has the stride), 1×1 with four times the width.
+        Bottleneck,
+    }
+
+    /// How a ResNet begins.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    pub enum Stem: "a stem" {
+        /// 7×7 convolution of stride 2, norm, ReLU, 3×3 max pooling of stride 2.
+        ImageNet,
+        /// 3×3 convolution of stride 1, norm, ReLU: for small images.
+        Small,
+    }
+
+    /// Of `C` channels, `C / div` come from the next frame, as many from the previous one, zero at the clip's ends.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct Shift {
+        /// 2 or more; divides the width of the backbone.
+        div: usize = default(8).acts_on(Stage::Activations),
+        place: ShiftPlace = default(ShiftPlace::ResidualInput).differs("place of the shift", Stage::Activations),
+    }
+
+    /// What is shifted in a residual block.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    pub enum ShiftPlace: "a place of the shift" {
+        /// On the input of the first convolution of the residual branch (the official code).
+        ResidualInput,
+        /// On the input of the whole block, identity included.
+        BlockInput,
+        /// On the output of the block's first convolution, before its norm (a later report's reading).
+        AfterFirstConv,
+        /// Nowhere: TSN.
+        Nowhere,
+    }
+
+    /// TEA: a Res2Net over frames, with motion excitation and learned temporal convolutions in every block (CVPR 2020).
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct Tea {
+        backbone: Res2Net = of_its_type(),
+        /// Probability that a feature is dropped before the classifier.
+        dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
+        /// Initial weights.
+        init: Init = required(),
+    }
+
+    /// Stage `i` (from 0) has `blocks[i]` blocks of `p = planes · 2^i` planes: `scale` parts of `⌊width · p / 64⌋` channels
+    /// each, and `4 · p` channels out. The default is Res2Net-50 26w4s; others are for small studies.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct Res2Net {
+        /// Blocks of each stage.
+        blocks: [usize; 4] = default([3, 4, 6, 3]).whole(1..=100),
+        /// Planes of the first stage.
+        planes: usize = default(64).whole(WIDTHS),
+        /// Channels of a part at 64 planes.
+        width: usize = default(26).whole(WIDTHS),
+        /// Parts of a block.
+        scale: usize = default(4).whole(2..=16),
+    }
+
+    /// Parameters and running statistics before the first step.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub enum Init: "initial weights" {
+        /// Convolutions Kaiming normal, fan-out; norms 1 and 0; classifier normal with standard deviation 1e-3, bias 0.
+        Random,
+        /// A file that `ffn import` reads or writes, pinned by its SHA-256; a classifier in it is dropped.
+        Pretrained {
+            file: String = required().text(&FILE),
+            /// Until somebody hashed the file (`None`) no run starts from it.
+            sha256: Option<String> = default(None).text(&SHA256),
+        },
+    }
+}
+
+impl Model {
+    pub fn tsm(&self) -> Option<&Tsm> {
+        match self {
+            Model::Tsm(tsm) => Some(tsm),
+            Model::Tea(_) => None,
+        }
+    }
+
+    pub fn tsm_mut(&mut self) -> Option<&mut Tsm> {
+        match self {
+            Model::Tsm(tsm) => Some(tsm),
+            Model::Tea(_) => None,
+        }
+    }
+
+    pub fn dropout(&self) -> f64 {
+        match self {
+            Model::Tsm(tsm) => tsm.dropout,
+            Model::Tea(tea) => tea.dropout,
+        }
+    }
+
+    pub fn dropout_mut(&mut self) -> &mut f64 {
+        match self {
+            Model::Tsm(tsm) => &mut tsm.dropout,
+            Model::Tea(tea) => &mut tea.dropout,
+        }
+    }
+
+    pub fn init(&self) -> &Init {
+        match self {
+            Model::Tsm(tsm) => &tsm.init,
+            Model::Tea(tea) => &tea.init,
+        }
+    }
+
+    pub fn init_mut(&mut self) -> &mut Init {
+        match self {
+            Model::Tsm(tsm) => &mut tsm.init,
+            Model::Tea(tea) => &mut tea.init,
+        }
+    }
+}
+
+impl Res2Net {
+    /// Channels of a part of the blocks of a stage (from 0).
+    pub fn part(&self, stage: u32) -> usize {
+        let planes = self.planes.saturating_mul(1 << stage);
+        self.width.saturating_mul(planes) / 64
+    }
+}
+
+impl Backbone {
+    /// The sizes behind the name.
+    pub fn layout(&self) -> ResNet {
+        let named = |block, blocks: [usize; 4]| ResNet {
+            block,
+            blocks: blocks.to_vec(),
+            width: 64,
+            stem: Stem::ImageNet,
+        };
+        match self {
+            Backbone::ResNet18 => named(Block::Basic, [2, 2, 2, 2]),
+            Backbone::ResNet34 => named(Block::Basic, [3, 4, 6, 3]),
+            Backbone::ResNet50 => named(Block::Bottleneck, [3, 4, 6, 3]),
+            Backbone::ResNet101 => named(Block::Bottleneck, [3, 4, 23, 3]),
+            Backbone::ResNet(layout) => layout.clone(),
+        }
+    }
+}
