@@ -74,25 +74,25 @@ fn clips(criterion: &mut Criterion) {
     });
 }
 
-fn pictures(criterion: &mut Criterion) {
+fn images(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let video = open(&rendered(folder.path()));
-    let picture = video.frames(&[0]).expect("it has frames").remove(0);
-    let mut group = criterion.benchmark_group("a picture");
+    let image = video.frames(&[0]).expect("it has frames").remove(0);
+    let mut group = criterion.benchmark_group("an image");
     group.throughput(Throughput::Bytes((SIZE * SIZE * 3) as u64));
     for (name, from) in [("shrunk", SIDE), ("enlarged", 180)] {
         let (from, to) = (Region::whole(from, from), Region::whole(SIZE, SIZE));
         group.bench_function(format!("{name} to {SIZE}x{SIZE}"), |bencher| {
-            bencher.iter(|| resize(&picture, from, (SIZE, SIZE), to))
+            bencher.iter(|| resize(&image, from, (SIZE, SIZE), to))
         });
     }
     let normalize = experiment().train.clips.normalize;
-    let bytes = &picture.rgb[..SIZE * SIZE * 3];
+    let bytes = &image.rgb[..SIZE * SIZE * 3];
     let mut values = vec![0.0; bytes.len()];
     group.bench_function("normalised", |bencher| {
         bencher.iter(|| normalize_into(bytes, &normalize, &mut values))
     });
 }
 
-criterion_group!(loader, decoding, clips, pictures);
+criterion_group!(loader, decoding, clips, images);
 criterion_main!(loader);

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use ffn::base::Kind;
 use ffn::data::dataset::Pinned;
 use ffn::data::open::OpenOptions;
-use ffn::data::video::Picture;
+use ffn::data::video::Image;
 use ffn::data::{Dataset, EvalBatch, EvalLoader, Split, TrainBatch, TrainLoader};
 use ffn::spec::{self, BranchFrames, Crops, Data, EvalSampling, Experiment, Unreadable};
 use limit::InTime;
@@ -552,18 +552,18 @@ fn stats_and_contact_sheets() {
     assert_eq!(code, 2, "{text}");
 }
 
-/// Frame folders of PNG pictures: `id` has `count` frames of one grey each.
+/// Frame folders of PNG images: `id` has `count` frames of one grey each.
 fn write_frames(root: &Path, id: &str, count: usize) {
     let folder = root.join(id);
     fs::create_dir_all(&folder).unwrap();
     for frame in 0..count {
-        let picture = Picture {
+        let image = Image {
             width: 12,
             height: 10,
             rgb: vec![10 * frame as u8; 12 * 10 * 3],
         };
         let path = folder.join(format!("{:03}.png", frame + 1));
-        fs::write(path, picture.to_png().unwrap()).unwrap();
+        fs::write(path, image.to_png().unwrap()).unwrap();
     }
 }
 
@@ -590,7 +590,7 @@ fn frame_folders_are_read_pinned_and_loaded() {
         .collect();
     assert_eq!(greys, [10, 30, 50, 70]);
 
-    // Two pictures change places: the same bytes under other names are another clip.
+    // Two images change places: the same bytes under other names are another clip.
     let [one, two] = ["c/002.png", "c/003.png"].map(|name| root.join(name));
     fs::rename(&one, root.join("x")).unwrap();
     fs::rename(&two, &one).unwrap();
@@ -602,7 +602,7 @@ fn frame_folders_are_read_pinned_and_loaded() {
     fs::remove_file(root.join("b/003.png")).unwrap();
     let (code, text) = place.ffn(&["verify", "small.ron"]);
     assert_eq!(code, 4);
-    insta::assert_snapshot!("missing_picture", text);
+    insta::assert_snapshot!("missing_image", text);
 }
 
 #[test]

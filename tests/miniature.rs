@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ffn::base::{Kind, files};
 use ffn::data::miniature::{Motion, render};
-use ffn::data::video::{Picture, Source, Video};
+use ffn::data::video::{Image, Source, Video};
 use ffn::spec::Miniature;
 
 fn small() -> Miniature {
@@ -124,17 +124,14 @@ fn clips_have_the_declared_frames_and_move() {
         let source = Source::File(root.path().join(format!("{id}.webm")));
         let video = Video::open(&source).unwrap();
         assert_eq!(video.frame_count(), 6);
-        let pictures = video.frames(&[0, 5]).unwrap();
-        assert_eq!((pictures[0].width, pictures[0].height), (33, 33));
-        assert!(
-            difference(&pictures[0], &pictures[1]) > 1.0,
-            "clip {id} rests"
-        );
+        let images = video.frames(&[0, 5]).unwrap();
+        assert_eq!((images[0].width, images[0].height), (33, 33));
+        assert!(difference(&images[0], &images[1]) > 1.0, "clip {id} rests");
     }
 }
 
 /// Mean absolute difference in grey levels.
-fn difference(a: &Picture, b: &Picture) -> f64 {
+fn difference(a: &Image, b: &Image) -> f64 {
     let sum: u64 = a
         .rgb
         .iter()

@@ -32,7 +32,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("decoder", choices=["ffmpeg", "pyav"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=224, help="of the pictures that come out; of the videos', none is cropped")
+    parser.add_argument("--size", type=int, default=224, help="of the images that come out; of the videos', none is cropped")
     parser.add_argument("--flip", action="store_true", help="half of the clips")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=6)
@@ -64,8 +64,8 @@ class Clips(torch.utils.data.Dataset):
         branches = self.indices(count, draw)
         wanted = sorted({index for branch in branches for index in branch})
         decode = {"ffmpeg": with_ffmpeg, "pyav": with_pyav}[self.args.decoder]
-        pictures = self.transformed(decode(path, wanted, size), size, draw)
-        frames = dict(zip(wanted, pictures))
+        images = self.transformed(decode(path, wanted, size), size, draw)
+        frames = dict(zip(wanted, images))
         clips = [np.stack([frames[index] for index in branch]) for branch in branches]
         return [normalised(clip) for clip in clips], label
 
@@ -75,15 +75,15 @@ class Clips(torch.utils.data.Dataset):
         longest = [tick * i + draw.randrange(tick) if tick else i * count // 16 for i in range(16)]
         return [[longest[16 * i // n + 8 // n] for i in range(n)] for n in FRAMES]
 
-    def transformed(self, pictures, size, draw):
+    def transformed(self, images, size, draw):
         box, side = self.box(size, draw), self.args.size
         flip = self.args.flip and draw.random() < 0.5
-        for picture in pictures:
+        for image in images:
             if box != (0, 0, side, side):
-                picture = picture.crop(box).resize((side, side), Image.Resampling.BILINEAR)
+                image = image.crop(box).resize((side, side), Image.Resampling.BILINEAR)
             if flip:
-                picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            yield np.asarray(picture)
+                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            yield np.asarray(image)
 
     def box(self, size, draw):
         """Multi-scale crop: two scales that are neighbours or the same, a place on a grid of fourths."""
@@ -114,16 +114,16 @@ def with_ffmpeg(path, wanted, size):
 
 
 def with_pyav(path, wanted, size):
-    pictures = []
+    images = []
     with av.open(path) as video:
         stream = video.streams.video[0]
         stream.codec_context.thread_count = 1
         for index, frame in enumerate(video.decode(stream)):
-            if index == wanted[len(pictures)]:
-                pictures.append(frame.to_image())
-            if len(pictures) == len(wanted):
-                return pictures
-    raise ValueError(f"{path}: {len(pictures)} of {len(wanted)} frames")
+            if index == wanted[len(images)]:
+                images.append(frame.to_image())
+            if len(images) == len(wanted):
+                return images
+    raise ValueError(f"{path}: {len(images)} of {len(wanted)} frames")
 
 
 def normalised(clip):

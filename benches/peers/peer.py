@@ -3,7 +3,7 @@
     python peer.py train pytorch --layout channels_last --precision float32 --clips 1
     python peer.py eval openvino --precision bf16 --frames 8
 
-Inputs are random pictures, weights random: neither changes what is computed. `train` is one step of the official recipe:
+Inputs are random images, weights random: neither changes what is computed. `train` is one step of the official recipe:
 for each frame count a pass of its own, cross entropy for the largest and KL to it for the others, backward, SGD.
 """
 
@@ -56,8 +56,8 @@ def train_step(args):
     net = net.train().to(args.device, memory_format=LAYOUT[args.layout])
     forward = torch.compile(net) if args.compile else net
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    pictures = [torch.randn(args.clips * t, 3, side, side) for t in FRAMES]
-    inputs = [x.to(args.device, memory_format=LAYOUT[args.layout]) for x in pictures]
+    images = [torch.randn(args.clips * t, 3, side, side) for t in FRAMES]
+    inputs = [x.to(args.device, memory_format=LAYOUT[args.layout]) for x in images]
     labels = torch.zeros(args.clips, dtype=torch.long, device=args.device)
 
     def step():

@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class Small(nn.Module):
-    """Three stages of one block each, for small pictures."""
+    """Three stages of one block each, for small images."""
 
     def __init__(self, classes):
         super().__init__()

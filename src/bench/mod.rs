@@ -1,6 +1,6 @@
-//! How fast this machine does an experiment's work, on pictures that nobody has to download.
+//! How fast this machine does an experiment's work, on images that nobody has to download.
 //!
-//! The work is the real one, through the same model and optimiser as `ffn run`; only the pictures are procedural. What
+//! The work is the real one, through the same model and optimiser as `ffn run`; only the images are procedural. What
 //! other programs take for the same work is measured by `benches/compare.py`, which runs this and them in turn.
 
 pub mod limits;
@@ -45,7 +45,7 @@ pub trait Work {
         0
     }
 
-    /// Pictures in one run.
+    /// Images in one run.
     fn frames(&self) -> usize;
 }
 

@@ -31,7 +31,7 @@ impl Training {
             step: 0,
             ids: (0..clips).map(|clip| clip.to_string()).collect(),
             labels: (0..clips).map(|clip| clip % graph.classes).collect(),
-            pixels: Arc::new(pictures(count)),
+            pixels: Arc::new(images(count)),
             skipped: Vec::new(),
         };
         Ok(Self {
@@ -99,7 +99,7 @@ impl Evaluating {
             model,
             frames,
             clips,
-            bytes: Arc::new(pictures(frames * clips * height * width * 3)),
+            bytes: Arc::new(images(frames * clips * height * width * 3)),
             normalize: experiment.eval.normalize,
         })
     }
@@ -150,7 +150,7 @@ fn random(experiment: &Experiment) -> Experiment {
     experiment
 }
 
-fn pictures(count: usize) -> Vec<u8> {
+fn images(count: usize) -> Vec<u8> {
     let mut stream = Stream::new(0, Purpose::Init, &[]);
     (0..count)
         .map(|_| (stream.uniform() * 256.0) as u8)

@@ -133,7 +133,7 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// The experiment's graph: names and shapes do not depend on the size of its pictures.
+/// The experiment's graph: names and shapes do not depend on the size of its images.
 pub fn graph(experiment: &Experiment) -> Result<Graph> {
     let size = experiment.train.clips.size;
     Graph::build(experiment, (size, size))

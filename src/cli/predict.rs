@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
-    /// Video files, or folders of numbered pictures.
+    /// Video files, or folders of numbered images.
     #[arg(required = true, value_name = "VIDEO")]
     videos: Vec<PathBuf>,
 

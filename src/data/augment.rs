@@ -5,12 +5,12 @@ use std::fmt;
 use super::crop::{candidate_offsets, candidate_sizes};
 use super::resize::Region;
 use super::transform;
-use super::video::Picture;
+use super::video::Image;
 use crate::base::rng::Stream;
 use crate::base::{Error, Kind, Result};
 use crate::spec::{Crops, Flip, TrainClips, TrainCrop};
 
-/// How the pictures of one training clip become the network's input.
+/// How the images of one training clip become the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Augmentation {
     crop: Crop,
@@ -26,8 +26,8 @@ enum Crop {
 }
 
 impl Augmentation {
-    /// For pictures of `picture` (width, height). Drawn in this order: crop size, crop place, flip.
-    pub fn draw(clips: &TrainClips, picture: (usize, usize), stream: &mut Stream) -> Self {
+    /// For images of `image` (width, height). Drawn in this order: crop size, crop place, flip.
+    pub fn draw(clips: &TrainClips, image: (usize, usize), stream: &mut Stream) -> Self {
         let crop = match &clips.crop {
             TrainCrop::Centre { short_side } => Crop::Centre {
                 short_side: *short_side,
@@ -37,9 +37,9 @@ impl Augmentation {
                 max_distortion,
                 more_fixed,
             } => {
-                let sizes = candidate_sizes(picture, clips.size, scales, *max_distortion);
-                let (width, height) = one_of(&sizes, stream).unwrap_or(picture);
-                let offsets = candidate_offsets(picture, (width, height), *more_fixed);
+                let sizes = candidate_sizes(image, clips.size, scales, *max_distortion);
+                let (width, height) = one_of(&sizes, stream).unwrap_or(image);
+                let offsets = candidate_offsets(image, (width, height), *more_fixed);
                 let (x, y) = one_of(&offsets, stream).unwrap_or_default();
                 Crop::Region(Region {
                     x,
@@ -60,10 +60,10 @@ impl Augmentation {
         }
     }
 
-    pub fn apply(&self, picture: &Picture) -> Picture {
+    pub fn apply(&self, image: &Image) -> Image {
         let mut view = match self.crop {
-            Crop::Region(region) => transform::crop_resize(picture, region, self.size),
-            Crop::Centre { short_side } => transform::evaluate(picture, short_side, self.size),
+            Crop::Region(region) => transform::crop_resize(image, region, self.size),
+            Crop::Centre { short_side } => transform::evaluate(image, short_side, self.size),
         };
         if self.flip {
             transform::flip(&mut view);

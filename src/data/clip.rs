@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::augment::Augmentation;
 use super::sampling::{self, Draw};
-use super::video::{ClipMemory, Picture, Source, Video, VideoError};
+use super::video::{ClipMemory, Image, Source, Video, VideoError};
 use super::{crop, transform};
 use crate::base::limits;
 use crate::base::rng::{Purpose, Stream};
@@ -32,13 +32,13 @@ pub fn train(
     let indices = sampling::training(count, branches, clips, draw);
     let mut drawn = None;
     let mut views = Views::of_size(1, clips.size);
-    views.decode(&video, indices.iter().flatten(), |picture| {
-        let size = (picture.width, picture.height);
+    views.decode(&video, indices.iter().flatten(), |image| {
+        let size = (image.width, image.height);
         let augmentation = drawn.get_or_insert_with(|| {
             let mut stream = Stream::new(draw.seed, Purpose::Augment, &[draw.epoch, draw.sample]);
             Augmentation::draw(clips, size, &mut stream)
         });
-        vec![augmentation.apply(picture)]
+        vec![augmentation.apply(image)]
     })?;
     let pixels: Result<_, _> = indices.chunks(1).map(|clip| views.gather(clip)).collect();
     Ok(TrainClip {
@@ -76,10 +76,10 @@ pub fn evaluate(
     let clips = indices_of(count, eval, frames);
     let size = evaluation_size(eval);
     let mut views = Views::of_size(crop::evaluation_crop_count(eval.crops), size);
-    views.decode(&video, clips.iter().flatten().flatten(), |picture| {
-        let scaled = transform::scaled_size((picture.width, picture.height), eval.short_side);
+    views.decode(&video, clips.iter().flatten().flatten(), |image| {
+        let scaled = transform::scaled_size((image.width, image.height), eval.short_side);
         let crops = crop::evaluation_crops(scaled, size, eval.crops);
-        let view = |(keep, flip)| transform::view(picture, scaled, keep, flip);
+        let view = |(keep, flip)| transform::view(image, scaled, keep, flip);
         crops.into_iter().map(view).collect()
     })?;
     clips.iter().map(|clips| views.gather(clips)).collect()
@@ -111,17 +111,17 @@ fn open(source: &Source) -> Result<(Video, usize), VideoError> {
 
 /// What is seen of a video's frames: only that is kept, and not the decoded frames, which are larger.
 struct Views {
-    /// Of one picture's views.
+    /// Of one image's views.
     bytes: usize,
-    /// For each frame the place of its picture's views: frames that show the same picture share them.
+    /// For each frame the place of its image's views: frames that show the same image share them.
     places: BTreeMap<usize, usize>,
-    /// For each picture its views, the same number of each.
-    views: Vec<Vec<Picture>>,
+    /// For each image its views, the same number of each.
+    views: Vec<Vec<Image>>,
     held: ClipMemory,
 }
 
 impl Views {
-    /// `count` squares of `size` pixels of each picture.
+    /// `count` squares of `size` pixels of each image.
     fn of_size(count: usize, size: usize) -> Self {
         Self {
             bytes: [size, size, 3]
@@ -137,17 +137,17 @@ impl Views {
         &mut self,
         video: &Video,
         indices: impl Iterator<Item = &'a usize>,
-        mut look: impl FnMut(&Picture) -> Vec<Picture>,
+        mut look: impl FnMut(&Image) -> Vec<Image>,
     ) -> Result<(), VideoError> {
         let asked: Vec<usize> = indices.copied().collect();
         // What will be gathered in the end.
         self.held.add(self.bytes.saturating_mul(asked.len()))?;
-        video.visit(&asked, &mut |shown, picture| {
+        video.visit(&asked, &mut |shown, image| {
             self.held.add(self.bytes)?;
-            // Resizing copies what it needs of the picture, twice at most.
-            let needed = self.bytes.saturating_add(2 * picture.rgb.len());
+            // Resizing copies what it needs of the image, twice at most.
+            let needed = self.bytes.saturating_add(2 * image.rgb.len());
             limits::reserved::<u8>(needed, "the views of a frame").map_err(VideoError::memory)?;
-            let views = look(&picture);
+            let views = look(&image);
             let place = self.views.len();
             self.places
                 .extend(shown.iter().map(|index| (*index, place)));

@@ -1,10 +1,10 @@
-//! Which part of a picture is looked at.
+//! Which part of an image is looked at.
 
 use super::resize::Region;
 use crate::spec::Crops;
 
 /// The sizes (width, height) that the multi-scale crop chooses from: for the scales s and t, at most `max_distortion`
-/// places apart in the list, ⌊s·m⌋ and ⌊t·m⌋ with m the picture's shorter side; a length less than 3 pixels from `size`
+/// places apart in the list, ⌊s·m⌋ and ⌊t·m⌋ with m the image's shorter side; a length less than 3 pixels from `size`
 /// is `size`. No length exceeds the shorter side. Source: the multi-scale cropping of TSN (ECCV 2016) in the official loader, by behaviour.
 pub fn candidate_sizes(
     (width, height): (usize, usize),
@@ -31,7 +31,7 @@ pub fn candidate_sizes(
     sizes
 }
 
-/// The places (x, y) of a crop of `size` in a picture: the corners and the centre, and with `more_fixed` the middles of
+/// The places (x, y) of a crop of `size` in an image: the corners and the centre, and with `more_fixed` the middles of
 /// the sides and the centres of the quarters, all on a grid of fourths of what is left.
 pub fn candidate_offsets(
     (width, height): (usize, usize),
@@ -124,10 +124,10 @@ mod tests {
         let reference: serde_json::Value = serde_json::from_str(REFERENCE).unwrap();
         for case in reference.as_array().unwrap() {
             let number = |name: &str| case[name].as_u64().unwrap() as usize;
-            let picture = (number("width"), number("height"));
-            let sizes = candidate_sizes(picture, number("size"), &SCALES, 1);
+            let image = (number("width"), number("height"));
+            let sizes = candidate_sizes(image, number("size"), &SCALES, 1);
             assert_eq!(json!(sizes), case["pairs_wh"]);
-            let offsets = |size| json!(candidate_offsets(picture, size, true));
+            let offsets = |size| json!(candidate_offsets(image, size, true));
             assert_eq!(offsets(sizes[0]), case["offsets_for_first_pair"]);
             assert_eq!(
                 offsets(sizes[sizes.len() - 1]),
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn three_crops_lie_along_the_longer_side() {
-        let offsets = |picture| {
-            evaluation_crops(picture, 256, Crops::Three)
+        let offsets = |image| {
+            evaluation_crops(image, 256, Crops::Three)
                 .iter()
                 .map(|(region, _)| (region.x, region.y))
                 .collect::<Vec<_>>()
@@ -162,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_box_is_inside_the_picture(
+        fn every_box_is_inside_the_image(
             width in 1usize..600, height in 1usize..600, size in 1usize..300,
             scales in proptest::collection::vec(0.01f64..=1.0, 1..5), distortion in 0usize..4, more: bool,
         ) {
@@ -175,7 +175,7 @@ mod tests {
         }
 
         #[test]
-        fn evaluation_crops_are_inside_the_picture(width in 32usize..600, height in 32usize..600) {
+        fn evaluation_crops_are_inside_the_image(width in 32usize..600, height in 32usize..600) {
             for crops in [Crops::One, Crops::Three, Crops::Ten] {
                 let found = evaluation_crops((width, height), 32, crops);
                 prop_assert_eq!(found.len(), evaluation_crop_count(crops));

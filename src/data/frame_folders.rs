@@ -1,4 +1,4 @@
-//! The TSM layout: lists of `folder frames label`, and folders of numbered pictures.
+//! The TSM layout: lists of `folder frames label`, and folders of numbered images.
 
 use std::path::{Path, PathBuf};
 
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    fn folder(train: &str, validation: &str, pictures: &[&str]) -> tempfile::TempDir {
+    fn folder(train: &str, validation: &str, images: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in [
             ("train.txt", train),
@@ -218,8 +218,8 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
-        for picture in pictures {
-            let path = folder.path().join(picture);
+        for image in images {
+            let path = folder.path().join(image);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn folders_may_hold_spaces() {
-        let pictures = ["a b/img_00001.jpg", "a b/img_00003.jpg", "c/img_00001.jpg"];
-        let folder = folder("a b 3 1\n", "c 1 0\n", &pictures);
+        let images = ["a b/img_00001.jpg", "a b/img_00003.jpg", "c/img_00001.jpg"];
+        let folder = folder("a b 3 1\n", "c 1 0\n", &images);
         let listing = read(folder.path(), Path::new("no-such-folder"), &data()).unwrap();
         assert_eq!(listing.classes, ["up", "down"]);
         let sample = &listing.train[0];
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_pictures_are_listed() {
+    fn missing_images_are_listed() {
         let folder = folder(
             "a 3 1\nb 2 0\n",
             "c 1 0\nd 1 0\n",

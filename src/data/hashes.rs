@@ -20,7 +20,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// The hashes of `samples`, in their order. `progress(done, total)`.
 ///
-/// A video's hash is that of its file. A frame folder's is that of the text `hash  name`, a line for each picture in
+/// A video's hash is that of its file. A frame folder's is that of the text `hash  name`, a line for each image in
 /// order: what `sha256sum * | sha256sum` prints in a folder that holds nothing else.
 pub fn of_samples(
     samples: &[&Sample],
@@ -82,7 +82,7 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
     })
 }
 
-/// The video, or the pictures of the folder.
+/// The video, or the images of the folder.
 fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
     match source {
         Source::File(path) => Ok(vec![path.clone()]),
@@ -104,12 +104,12 @@ fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
 }
 
 /// Lines `hash  name`.
-fn list(pictures: &[PathBuf]) -> Result<String> {
+fn list(images: &[PathBuf]) -> Result<String> {
     let line = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(format!("{}  {name}\n", files::sha256_of_file(path)?))
     };
-    pictures.iter().map(line).collect()
+    images.iter().map(line).collect()
 }
 
 /// What changes when one of the files does, and when the last of them did: names, sizes and times of all.

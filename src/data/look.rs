@@ -109,7 +109,7 @@ fn at_folder(source: &Source) -> (Result<(), VideoError>, usize) {
     let image = |frame: usize| {
         let file = template.name(first + frame);
         check_image(&path.join(&file)).map_err(|error| match error.is_damage() {
-            true => VideoError::Picture {
+            true => VideoError::Image {
                 frame,
                 what: error.to_string(),
                 file,

@@ -11,7 +11,7 @@
 
 use pulp::Arch;
 
-use super::video::Picture;
+use super::video::Image;
 
 /// A rectangle of pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// The whole of a picture of this size.
+    /// The whole of an image of this size.
     pub fn whole(width: usize, height: usize) -> Self {
         Self {
             x: 0,
@@ -33,7 +33,7 @@ impl Region {
         }
     }
 
-    /// Whether it lies inside a picture of this size.
+    /// Whether it lies inside an image of this size.
     pub fn fits(&self, width: usize, height: usize) -> bool {
         self.x + self.width <= width && self.y + self.height <= height
     }
@@ -44,13 +44,13 @@ const CHANNELS: usize = 3;
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Cuts `from` out of a picture, resizes it to `to` (width, height), and returns the part `keep` of the result.
+/// Cuts `from` out of an image, resizes it to `to` (width, height), and returns the part `keep` of the result.
 /// Only what `keep` depends on is computed.
 ///
 /// # Panics
-/// If `from` is empty or not inside the picture, or `keep` is not inside `to`.
-pub fn resize(picture: &Picture, from: Region, to: (usize, usize), keep: Region) -> Picture {
-    assert!(from.fits(picture.width, picture.height) && from.width > 0 && from.height > 0);
+/// If `from` is empty or not inside the image, or `keep` is not inside `to`.
+pub fn resize(image: &Image, from: Region, to: (usize, usize), keep: Region) -> Image {
+    assert!(from.fits(image.width, image.height) && from.width > 0 && from.height > 0);
     assert!(keep.fits(to.0, to.1));
     let columns = Filter::new(from.width, to.0, keep.x..keep.x + keep.width);
     let rows = Filter::new(from.height, to.1, keep.y..keep.y + keep.height);
@@ -60,7 +60,7 @@ pub fn resize(picture: &Picture, from: Region, to: (usize, usize), keep: Region)
         width: columns.span,
         height: rows.span,
     };
-    let source = cut(picture, needed);
+    let source = cut(image, needed);
     match vertical_first((from.width, from.height), to) {
         true => columns.across(&rows.down(&source)),
         false => rows.down(&columns.across(&source)),
@@ -72,13 +72,13 @@ fn vertical_first(from: (usize, usize), to: (usize, usize)) -> bool {
     from.1.saturating_sub(to.1) > 2 * from.0.saturating_sub(to.0)
 }
 
-fn cut(picture: &Picture, region: Region) -> Picture {
+fn cut(image: &Image, region: Region) -> Image {
     let mut rgb = Vec::with_capacity(region.width * region.height * CHANNELS);
     for y in region.y..region.y + region.height {
-        let start = (y * picture.width + region.x) * CHANNELS;
-        rgb.extend_from_slice(&picture.rgb[start..start + region.width * CHANNELS]);
+        let start = (y * image.width + region.x) * CHANNELS;
+        rgb.extend_from_slice(&image.rgb[start..start + region.width * CHANNELS]);
     }
-    Picture {
+    Image {
         width: region.width,
         height: region.height,
         rgb,
@@ -115,10 +115,10 @@ impl Filter {
     }
 
     /// Combines columns: the width becomes the number of taps.
-    fn across(&self, picture: &Picture) -> Picture {
+    fn across(&self, image: &Image) -> Image {
         let width = self.taps.len();
-        let mut rgb = Vec::with_capacity(width * picture.height * CHANNELS);
-        for row in picture.rgb.chunks_exact((picture.width * CHANNELS).max(1)) {
+        let mut rgb = Vec::with_capacity(width * image.height * CHANNELS);
+        for row in image.rgb.chunks_exact((image.width * CHANNELS).max(1)) {
             for tap in &self.taps {
                 let mut sums = [HALF; CHANNELS];
                 let inputs = row[tap.start * CHANNELS..].chunks_exact(CHANNELS);
@@ -130,21 +130,21 @@ impl Filter {
                 rgb.extend(sums.map(to_byte));
             }
         }
-        Picture {
+        Image {
             width,
-            height: picture.height,
+            height: image.height,
             rgb,
         }
     }
 
     /// Combines rows: the height becomes the number of taps.
-    fn down(&self, picture: &Picture) -> Picture {
-        let stride = picture.width * CHANNELS;
+    fn down(&self, image: &Image) -> Image {
+        let stride = image.width * CHANNELS;
         let mut rgb = Vec::with_capacity(self.taps.len() * stride);
         let mut sums = vec![0; stride];
         for tap in &self.taps {
             sums.fill(HALF);
-            let inputs = picture.rgb[tap.start * stride..].chunks_exact(stride.max(1));
+            let inputs = image.rgb[tap.start * stride..].chunks_exact(stride.max(1));
             Arch::new().dispatch(
                 #[inline(always)]
                 || {
@@ -157,8 +157,8 @@ impl Filter {
             );
             rgb.extend(sums.iter().copied().map(to_byte));
         }
-        Picture {
-            width: picture.width,
+        Image {
+            width: image.width,
             height: self.taps.len(),
             rgb,
         }
@@ -191,32 +191,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_picture() -> impl Strategy<Value = Picture> {
+    fn any_image() -> impl Strategy<Value = Image> {
         (1usize..40, 1usize..40).prop_flat_map(|(width, height)| {
             proptest::collection::vec(any::<u8>(), width * height * CHANNELS)
-                .prop_map(move |rgb| Picture { width, height, rgb })
+                .prop_map(move |rgb| Image { width, height, rgb })
         })
     }
 
-    fn whole(picture: &Picture) -> Region {
-        Region::whole(picture.width, picture.height)
+    fn whole(image: &Image) -> Region {
+        Region::whole(image.width, image.height)
     }
 
     proptest! {
         #[test]
-        fn the_same_size_changes_nothing(picture in any_picture()) {
-            let region = whole(&picture);
-            let same = resize(&picture, region, (picture.width, picture.height), region);
-            prop_assert_eq!(same, picture);
+        fn the_same_size_changes_nothing(image in any_image()) {
+            let region = whole(&image);
+            let same = resize(&image, region, (image.width, image.height), region);
+            prop_assert_eq!(same, image);
         }
 
         #[test]
         fn a_kept_part_is_that_part_of_the_whole(
-            picture in any_picture(), width in 2usize..50, height in 2usize..50,
+            image in any_image(), width in 2usize..50, height in 2usize..50,
         ) {
-            let all = resize(&picture, whole(&picture), (width, height), Region::whole(width, height));
+            let all = resize(&image, whole(&image), (width, height), Region::whole(width, height));
             let keep = Region { x: width / 3, y: height / 4, width: width / 2, height: height / 2 };
-            let part = resize(&picture, whole(&picture), (width, height), keep);
+            let part = resize(&image, whole(&image), (width, height), keep);
             let cut = resize(&all, keep, (keep.width, keep.height), Region::whole(keep.width, keep.height));
             prop_assert_eq!(part, cut);
         }
@@ -226,8 +226,8 @@ mod tests {
             value: u8, from in (1usize..60, 1usize..60), to in (1usize..60, 1usize..60),
         ) {
             let rgb = vec![value; from.0 * from.1 * CHANNELS];
-            let picture = Picture { width: from.0, height: from.1, rgb };
-            let resized = resize(&picture, whole(&picture), to, Region::whole(to.0, to.1));
+            let image = Image { width: from.0, height: from.1, rgb };
+            let resized = resize(&image, whole(&image), to, Region::whole(to.0, to.1));
             prop_assert!(resized.rgb.iter().all(|&v| v == value));
         }
     }

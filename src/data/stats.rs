@@ -107,8 +107,8 @@ type Measured = (usize, (usize, usize));
 fn measure(sample: &Sample) -> Result<Measured, VideoError> {
     let video = Video::open(&sample.source)?;
     let first = video.frames(&[0])?;
-    let picture = first.first().ok_or(VideoError::NoFrames)?;
-    Ok((video.frame_count(), (picture.width, picture.height)))
+    let image = first.first().ok_or(VideoError::NoFrames)?;
+    Ok((video.frame_count(), (image.width, image.height)))
 }
 
 impl SplitStats {

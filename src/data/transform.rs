@@ -1,8 +1,8 @@
-//! Picture → what the network sees: resize, crop, flip, normalise.
+//! Image → what the network sees: resize, crop, flip, normalise.
 
 use super::crop;
 use super::resize::{Region, resize};
-use super::video::Picture;
+use super::video::Image;
 use crate::spec::{Crops, Normalize};
 
 /// The size (width, height) at which the shorter side is `short_side`; the longer one is truncated to whole pixels.
@@ -16,16 +16,16 @@ pub fn scaled_size((width, height): (usize, usize), short_side: usize) -> (usize
 
 /// One evaluation view: resized so that the shorter side is `short_side`, then the square of `size` in the centre.
 /// `size` is at most `short_side`.
-pub fn evaluate(picture: &Picture, short_side: usize, size: usize) -> Picture {
-    let scaled = scaled_size((picture.width, picture.height), short_side);
+pub fn evaluate(image: &Image, short_side: usize, size: usize) -> Image {
+    let scaled = scaled_size((image.width, image.height), short_side);
     let (keep, flipped) = crop::evaluation_crops(scaled, size, Crops::One)[0];
-    view(picture, scaled, keep, flipped)
+    view(image, scaled, keep, flipped)
 }
 
-/// The part `keep` of the picture resized to `scaled` (width, height), with left and right exchanged where `flipped`.
-pub fn view(picture: &Picture, scaled: (usize, usize), keep: Region, flipped: bool) -> Picture {
-    let whole = Region::whole(picture.width, picture.height);
-    let mut view = resize(picture, whole, scaled, keep);
+/// The part `keep` of the image resized to `scaled` (width, height), with left and right exchanged where `flipped`.
+pub fn view(image: &Image, scaled: (usize, usize), keep: Region, flipped: bool) -> Image {
+    let whole = Region::whole(image.width, image.height);
+    let mut view = resize(image, whole, scaled, keep);
     if flipped {
         flip(&mut view);
     }
@@ -33,13 +33,13 @@ pub fn view(picture: &Picture, scaled: (usize, usize), keep: Region, flipped: bo
 }
 
 /// Cuts `region` out and resizes it to a square of `size`.
-pub fn crop_resize(picture: &Picture, region: Region, size: usize) -> Picture {
-    resize(picture, region, (size, size), Region::whole(size, size))
+pub fn crop_resize(image: &Image, region: Region, size: usize) -> Image {
+    resize(image, region, (size, size), Region::whole(size, size))
 }
 
 /// Exchanges left and right.
-pub fn flip(picture: &mut Picture) {
-    for row in picture.rgb.chunks_exact_mut(picture.width.max(1) * 3) {
+pub fn flip(image: &mut Image) {
+    for row in image.rgb.chunks_exact_mut(image.width.max(1) * 3) {
         let (pixels, _) = row.as_chunks_mut::<3>();
         pixels.reverse();
     }
@@ -76,9 +76,9 @@ mod tests {
         std: [0.229, 0.224, 0.225],
     };
 
-    fn picture(tensors: &SafeTensors<'_>, name: &str) -> Picture {
+    fn read(tensors: &SafeTensors<'_>, name: &str) -> Image {
         let tensor = tensors.tensor(name).unwrap();
-        Picture {
+        Image {
             width: tensor.shape()[1],
             height: tensor.shape()[0],
             rgb: tensor.data().to_vec(),
@@ -90,7 +90,7 @@ mod tests {
     fn evaluation_views_are_the_reference_codes() {
         let tensors = SafeTensors::deserialize(TENSORS).unwrap();
         for (name, short_side, size) in [("e0", 64, 56), ("e1", 64, 64), ("e2", 96, 84)] {
-            let image = picture(&tensors, &format!("{name}.image"));
+            let image = read(&tensors, &format!("{name}.image"));
             let view = evaluate(&image, short_side, size);
             let mut found = vec![0.0; view.rgb.len()];
             normalize_into(&view.rgb, &IMAGENET, &mut found);
@@ -109,21 +109,21 @@ mod tests {
     fn resized_crops_are_the_reference_codes() {
         let tensors = SafeTensors::deserialize(TENSORS).unwrap();
         for (name, [x, y, width, height]) in [("m0", [13, 7, 59, 79]), ("m1", [0, 0, 40, 40])] {
-            let image = picture(&tensors, &format!("{name}.image"));
+            let image = read(&tensors, &format!("{name}.image"));
             let region = Region {
                 x,
                 y,
                 width,
                 height,
             };
-            let expected = picture(&tensors, &format!("{name}.expected"));
+            let expected = read(&tensors, &format!("{name}.expected"));
             assert!(crop_resize(&image, region, 56) == expected, "{name}");
         }
     }
 
     #[test]
     fn flipping_twice_changes_nothing() {
-        let original = Picture {
+        let original = Image {
             width: 3,
             height: 2,
             rgb: (0..18).collect(),

@@ -9,7 +9,7 @@ use super::compare::{Comparison, Rule};
 use super::tensors::{self, Tensor, Tensors, damaged, read_json};
 use crate::base::Result;
 use crate::data::resize::Region;
-use crate::data::video::Picture;
+use crate::data::video::Image;
 use crate::data::{crop, sampling, transform};
 use crate::spec::ShortVideos;
 use crate::spec::network::NORMALIZE;
@@ -33,7 +33,7 @@ pub struct Bundle {
     cases: Cases,
     boxes: Vec<Boxes>,
     frames: Vec<FrameCase>,
-    images: BTreeMap<String, Picture>,
+    images: BTreeMap<String, Image>,
     expected: Tensors,
 }
 
@@ -250,10 +250,7 @@ fn check_geometry(cases: &Cases) -> Result<(), String> {
         let ends = (x.checked_add(width), y.checked_add(height));
         let inside = matches!(ends, (Some(_), Some(_))) && region.fits(case.width, case.height);
         if !inside || width == 0 || height == 0 {
-            return Err(format!(
-                "{}: the box must lie inside the picture",
-                case.name
-            ));
+            return Err(format!("{}: the box must lie inside the image", case.name));
         }
         if !(1..=MAX_SIDE).contains(&case.size) {
             return Err(format!("{}: size must be in 1..={MAX_SIDE}", case.name));
@@ -278,7 +275,7 @@ fn take_image(
     stored: &mut Tensors,
     name: &str,
     (width, height): (usize, usize),
-) -> Result<Picture, String> {
+) -> Result<Image, String> {
     let key = format!("{name}.image");
     let image = stored
         .remove(&key)
@@ -290,7 +287,7 @@ fn take_image(
             image.shape
         ));
     }
-    Ok(Picture {
+    Ok(Image {
         width,
         height,
         rgb: image.values.iter().map(|&v| v as u8).collect(),
@@ -318,7 +315,7 @@ fn read_indices(path: &Path) -> Result<Vec<FrameCase>> {
 }
 
 /// (3, height, width), normalised as for ImageNet.
-fn normalised_planes(image: &Picture) -> Tensor {
+fn normalised_planes(image: &Image) -> Tensor {
     let mut pixels = vec![0.0; image.rgb.len()];
     transform::normalize_into(&image.rgb, &NORMALIZE, &mut pixels);
     let planes = (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3));

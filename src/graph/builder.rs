@@ -83,8 +83,8 @@ impl Builder {
             .collect();
         let extent = op.extent(&extents, around).map_err(|reason| {
             let message =
-                format!("the picture is too small for `{name}`, or its parts do not fit: {reason}");
-            Error::new(Kind::Experiment, message).hint("use a larger picture or fewer stages")
+                format!("the image is too small for `{name}`, or its parts do not fit: {reason}");
+            Error::new(Kind::Experiment, message).hint("use a larger image or fewer stages")
         })?;
         self.graph.nodes.push(Node {
             name: name.into(),

@@ -219,7 +219,7 @@ impl Graph {
              a program has at most {MAX_FRAMES} frames and {MAX_VALUES} values"
         );
         Err(Error::new(Kind::Experiment, message)
-            .hint("take fewer clips, fewer frames or smaller pictures"))
+            .hint("take fewer clips, fewer frames or smaller images"))
     }
 
     /// Multiply-adds of a node for a clip of so many frames. Convolutions and the classifier count, as is usual; the rest

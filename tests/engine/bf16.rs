@@ -108,7 +108,7 @@ fn no_bit_depends_on_threads() {
     });
 }
 
-/// What activations take is halved; weights, sums and the picture are not.
+/// What activations take is halved; weights, sums and the image are not.
 #[test]
 fn takes_little_more_than_half_the_memory() {
     let graph = flexible(&basic());

@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_pictures_are_read_or_refused(damages in prop::collection::vec(damage(), 1..4), file in 0..3usize) {
+    fn damaged_images_are_read_or_refused(damages in prop::collection::vec(damage(), 1..4), file in 0..3usize) {
         let copy = Copy::of("preprocess");
         let path = copy.path(["cases.json", "multi_scale_crop_boxes.json", "val_indices.json"][file]);
         let mut bytes = std::fs::read(&path).unwrap();

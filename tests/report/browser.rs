@@ -38,7 +38,7 @@ struct Looked {
     page: String,
     /// Characters of text in the page.
     text: usize,
-    pictures: usize,
+    images: usize,
     missing: Vec<String>,
     /// What is wider than its place, such as the page itself.
     wide: Vec<String>,
@@ -56,14 +56,14 @@ async function look(page) {{
   const loaded = new Promise(done => frame.onload = done);
   document.body.append(frame);
   await loaded;
-  const pictures = [...frame.contentDocument.images];
+  const images = [...frame.contentDocument.images];
   const places = ['html', 'body', '.page-wrapper', '.page', '.content', 'main'];
   const wide = places.filter(place => {{
     const element = frame.contentDocument.querySelector(place);
     return element && element.scrollWidth > element.clientWidth;
   }});
   seen.push({{page, text: frame.contentDocument.querySelector('main').textContent.trim().length,
-    pictures: pictures.length, missing: pictures.filter(p => !p.naturalWidth).map(p => p.src), wide}});
+    images: images.length, missing: images.filter(p => !p.naturalWidth).map(p => p.src), wide}});
   frame.remove();
 }}
 (async () => {{
@@ -127,8 +127,8 @@ fn every_page_reads_on_a_phone() {
         Vec::<String>::new()
     );
     assert!(
-        seen.iter().any(|looked| looked.pictures > 0),
-        "the introduction has a picture"
+        seen.iter().any(|looked| looked.images > 0),
+        "the introduction has an image"
     );
     assert!(seen.iter().any(|looked| looked.page == "results.html"));
 }

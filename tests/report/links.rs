@@ -1,4 +1,4 @@
-//! Every link and picture of the rendered book leads somewhere, and nothing comes from the network.
+//! Every link and image of the rendered book leads somewhere, and nothing comes from the network.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn read(page: &str) -> String {
 }
 
 #[test]
-fn links_and_pictures_resolve() {
+fn links_and_images_resolve() {
     let mut broken = BTreeSet::new();
     for page in pages() {
         let html = read(&page);
@@ -80,5 +80,5 @@ fn nothing_comes_from_the_network() {
     }
     assert!(Path::new("book/theme/ffn.css").exists());
     let css = std::fs::read_to_string("book/theme/ffn.css").unwrap();
-    assert!(!css.contains("url("), "no font or picture from elsewhere");
+    assert!(!css.contains("url("), "no font or image from elsewhere");
 }

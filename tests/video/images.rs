@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{fixture, open};
 
-/// A folder of the JPEG fixture's pictures, of which `change` may break some.
+/// A folder of the JPEG fixture's images, of which `change` may break some.
 fn frame_folder(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Source) {
     let folder = tempfile::tempdir().unwrap();
     for number in 1..=4 {
@@ -25,15 +25,15 @@ fn frame_folder(change: impl FnOnce(&Path)) -> (tempfile::TempDir, Source) {
     (folder, source)
 }
 
-/// Breaks the picture of frame 2 in the way that is named.
-fn break_picture(way: &str, folder: &Path) {
+/// Breaks the image of frame 2 in the way that is named.
+fn break_image(way: &str, folder: &Path) {
     let third = folder.join("img_00003.jpg");
     let mut jpeg = std::fs::read(&third).unwrap();
     match way {
         "missing" => return std::fs::remove_file(third).unwrap(),
         "cut" => jpeg.truncate(jpeg.len() / 2),
         "empty" => jpeg.clear(),
-        "text" => jpeg = b"not a picture".to_vec(),
+        "text" => jpeg = b"not an image".to_vec(),
         "larger" => jpeg = std::fs::read(fixture("png/1.png")).unwrap(),
         "huge" => {
             let frame = jpeg
@@ -48,10 +48,10 @@ fn break_picture(way: &str, folder: &Path) {
 }
 
 #[test]
-fn broken_frame_folders_say_which_picture() {
+fn broken_frame_folders_say_which_image() {
     let mut report = String::new();
     for way in ["cut", "missing", "empty", "text", "larger", "huge"] {
-        let (_folder, source) = frame_folder(|folder| break_picture(way, folder));
+        let (_folder, source) = frame_folder(|folder| break_image(way, folder));
         let video = Video::open(&source).unwrap();
         assert_eq!(video.frames(&[0, 1]).unwrap().len(), 2);
         report += &format!("{way}: {}\n", video.frames(&[0, 2]).unwrap_err());
@@ -60,17 +60,17 @@ fn broken_frame_folders_say_which_picture() {
 }
 
 #[test]
-fn a_picture_that_is_cut_off_is_never_shown() {
+fn a_image_that_is_cut_off_is_never_shown() {
     for name in ["jpeg/img_00001.jpg", "png/1.png"] {
         let bytes = std::fs::read(fixture(name)).unwrap();
-        // Without JPEG's last two bytes, the end marker, all of the picture is there.
+        // Without JPEG's last two bytes, the end marker, all of the image is there.
         for length in (0..bytes.len() - 2).step_by(11) {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("0"), &bytes[..length]).unwrap();
             let source = Source::folder(folder.path(), "{}", 0).unwrap();
-            let pictures = Video::open(&source).unwrap().frames(&[0]);
-            let cut = matches!(pictures, Err(VideoError::Picture { .. }));
-            assert!(cut, "{name} cut at {length}: {pictures:?}");
+            let images = Video::open(&source).unwrap().frames(&[0]);
+            let cut = matches!(images, Err(VideoError::Image { .. }));
+            assert!(cut, "{name} cut at {length}: {images:?}");
         }
     }
 }
@@ -78,13 +78,13 @@ fn a_picture_that_is_cut_off_is_never_shown() {
 #[test]
 fn a_jpeg_folder_shows_nearly_the_video_it_was_made_of() {
     let (_folder, source) = frame_folder(|_| {});
-    let pictures = Video::open(&source).unwrap().frames(&[0, 3]).unwrap();
+    let images = Video::open(&source).unwrap().frames(&[0, 3]).unwrap();
     let original = open(&fixture("even.webm"))
         .unwrap()
         .frames(&[0, 3])
         .unwrap();
-    for (picture, original) in pictures.iter().zip(&original) {
-        let pairs = picture.rgb.iter().zip(&original.rgb);
+    for (image, original) in images.iter().zip(&original) {
+        let pairs = image.rgb.iter().zip(&original.rgb);
         let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         assert!(
             sum < 10 * original.rgb.len() as u64,
@@ -93,7 +93,7 @@ fn a_jpeg_folder_shows_nearly_the_video_it_was_made_of() {
     }
 }
 
-/// A JPEG picture of 8 by 8 pixels whose samples are all 128: one bit for a DC difference of 0, one for the block's end.
+/// A JPEG image of 8 by 8 pixels whose samples are all 128: one bit for a DC difference of 0, one for the block's end.
 fn jpeg(components: u8) -> Vec<u8> {
     let mut file = vec![0xff, 0xd8];
     let mut segment = |marker: u8, content: &[u8]| {
@@ -127,12 +127,12 @@ fn grey_and_cmyk_jpeg_become_rgb() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("0.jpg"), jpeg(components)).unwrap();
         let source = Source::folder(folder.path(), "{}.jpg", 0).unwrap();
-        let picture = &Video::open(&source).unwrap().frames(&[0]).unwrap()[0];
-        assert_eq!(picture.rgb, [value; 8 * 8 * 3], "{components} components");
+        let image = &Video::open(&source).unwrap().frames(&[0]).unwrap()[0];
+        assert_eq!(image.rgb, [value; 8 * 8 * 3], "{components} components");
     }
 }
 
-/// A PNG picture of two pixels.
+/// A PNG image of two pixels.
 fn png(color: png::ColorType, depth: png::BitDepth, palette: &[u8], data: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, 2, 1);
@@ -192,8 +192,8 @@ fn every_kind_of_png_becomes_rgb() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("0.png"), file).unwrap();
         let source = Source::folder(folder.path(), "{}.png", 0).unwrap();
-        let picture = &Video::open(&source).unwrap().frames(&[0]).unwrap()[0];
-        assert_eq!(picture.rgb, rgb, "{name}");
+        let image = &Video::open(&source).unwrap().frames(&[0]).unwrap()[0];
+        assert_eq!(image.rgb, rgb, "{name}");
     }
 }
 
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_damaged_picture_makes_it_panic(
+    fn no_damaged_image_makes_it_panic(
         name in prop::sample::select(vec!["jpeg/img_00001.jpg", "png/1.png"]),
         length in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
@@ -230,8 +230,8 @@ const JPEGS: [&str; 4] = [
 #[test]
 fn jpeg_decoding_has_not_changed() {
     let source = Source::folder(&fixture("jpeg"), "img_{:05}.jpg", 1).unwrap();
-    let pictures = Video::open(&source).unwrap().frames(&[0, 1, 2, 3]).unwrap();
-    let hashes: Vec<_> = pictures.iter().map(|p| sha256(&p.rgb)).collect();
+    let images = Video::open(&source).unwrap().frames(&[0, 1, 2, 3]).unwrap();
+    let hashes: Vec<_> = images.iter().map(|p| sha256(&p.rgb)).collect();
     assert_eq!(
         hashes, JPEGS,
         "the JPEG decoder gives other bytes than before: what was trained and measured on frame folders cannot be \

@@ -1,4 +1,4 @@
-//! Videos and frame folders: right pictures from good ones, a typed error from every broken one, never a panic.
+//! Videos and frame folders: right images from good ones, a typed error from every broken one, never a panic.
 
 #[path = "../support/limit.rs"]
 mod limit;
@@ -13,7 +13,7 @@ mod images;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ffn::data::video::{Picture, Source, Video, VideoError};
+use ffn::data::video::{Image, Source, Video, VideoError};
 use limit::InTime;
 use proptest::prelude::*;
 
@@ -75,7 +75,7 @@ fn frames_come_in_the_order_asked_for() {
 }
 
 /// Largest difference of any colour value.
-fn difference(a: &Picture, b: &Picture) -> u8 {
+fn difference(a: &Image, b: &Image) -> u8 {
     assert_eq!((a.width, a.height), (b.width, b.height));
     a.rgb
         .iter()
@@ -196,7 +196,7 @@ fn no_flipped_byte_makes_it_panic() {
     for position in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[position] ^= 0xff;
-        // Damage inside a frame's data may decode to other pictures: only the pinned hash can tell.
+        // Damage inside a frame's data may decode to other images: only the pinned hash can tell.
         let _ = decode(&damaged);
     }
 }

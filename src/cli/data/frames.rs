@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::base::files::{sha256, write_atomic};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::cli::options;
-use crate::data::video::{Picture, Source, Video, VideoError};
+use crate::data::video::{Image, Source, Video, VideoError};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A video file, or a folder of numbered pictures.
+    /// A video file, or a folder of numbered images.
     video: PathBuf,
 
     /// Indices of the frames, from 0; without them only the number of frames is printed.
@@ -20,11 +20,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// How the pictures of a folder are named.
+    /// How the images of a folder are named.
     #[arg(long, default_value = "img_{:05}.jpg")]
     template: String,
 
-    /// Number of a folder's first picture.
+    /// Number of a folder's first image.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = options::start::<usize>)]
     first: usize,
 }
@@ -44,22 +44,22 @@ pub fn run(args: Args) -> Result<()> {
         name.shown(),
         if count == 1 { "" } else { "s" }
     ))?;
-    let pictures = video.frames(&args.at).map_err(explain)?;
-    for (index, picture) in args.at.iter().zip(pictures) {
-        let (width, height) = (picture.width, picture.height);
+    let images = video.frames(&args.at).map_err(explain)?;
+    for (index, image) in args.at.iter().zip(images) {
+        let (width, height) = (image.width, image.height);
         terminal::line(format_args!(
             "{index:5}  {width}x{height}  sha256 {}",
-            sha256(&picture.rgb)
+            sha256(&image.rgb)
         ))?;
         if let Some(folder) = &args.out {
-            write_png(&folder.join(format!("{name}_{index:05}.png")), &picture)?;
+            write_png(&folder.join(format!("{name}_{index:05}.png")), &image)?;
         }
     }
     Ok(())
 }
 
-fn write_png(path: &Path, picture: &Picture) -> Result<()> {
-    let png = picture.to_png().map_err(|error| {
+fn write_png(path: &Path, image: &Image) -> Result<()> {
+    let png = image.to_png().map_err(|error| {
         Error::new(
             Kind::Io,
             format!("cannot write `{}`: {error}", path.shown()),

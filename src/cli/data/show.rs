@@ -10,7 +10,7 @@ use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::cli::options;
 use crate::data::clip;
 use crate::data::sampling::Draw;
-use crate::data::sheet::{contact_sheet, pictures};
+use crate::data::sheet::{contact_sheet, images};
 use crate::data::{Sample, Split};
 
 #[derive(Debug, clap::Args)]
@@ -169,7 +169,7 @@ fn validation(found: &Found, sample: &Sample) -> Result<Sheet> {
 fn write_sheet(path: &std::path::Path, shown: &Sheet) -> Result<()> {
     let mut rows = Vec::new();
     for branch in &shown.branches {
-        let all = pictures(&branch.pixels, shown.size);
+        let all = images(&branch.pixels, shown.size);
         rows.extend(all.chunks(branch.frames.max(1)).map(<[_]>::to_vec));
     }
     let png = contact_sheet(&rows).to_png().map_err(|error| {

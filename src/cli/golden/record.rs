@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "T", value_delimiter = ',')]
     frames: Vec<usize>,
 
-    /// Height and width of the pictures [default: 64, or the experiment's if smaller].
+    /// Height and width of the images [default: 64, or the experiment's if smaller].
     #[arg(long, value_name = "PIXELS", value_parser = options::pixels)]
     size: Option<usize>,
 

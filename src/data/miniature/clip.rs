@@ -1,4 +1,4 @@
-//! Pictures → VP9 in WebM.
+//! Images → VP9 in WebM.
 //!
 //! Every frame is a key frame: for predicted frames the encoder weighs rate against distortion with the platform's
 //! logarithm, whose last bit differs between systems; for key frames it uses constants and integers.
@@ -6,7 +6,7 @@
 use rusty_vp9::{Vp9Encoder, Vp9EncoderConfig};
 
 use crate::base::{Error, Kind, Result};
-use crate::data::video::Picture;
+use crate::data::video::Image;
 use crate::data::video::ebml;
 
 /// Frames a second; Something-Something V2 has 12.
@@ -15,15 +15,15 @@ const RATE: u64 = 12;
 /// Quantiser index of VP9, 0 to 255: steps of about 10 grey levels, near constant quality 20 of libvpx.
 const QUANTISER: u32 = 80;
 
-/// Encodes a clip of equally large pictures as a WebM file.
-pub fn encode(pictures: impl Iterator<Item = Picture>, size: usize) -> Result<Vec<u8>> {
-    let packets: Result<Vec<_>> = pictures.map(|picture| key_frame(&picture)).collect();
+/// Encodes a clip of equally large images as a WebM file.
+pub fn encode(images: impl Iterator<Item = Image>, size: usize) -> Result<Vec<u8>> {
+    let packets: Result<Vec<_>> = images.map(|image| key_frame(&image)).collect();
     Ok(mux(&packets?, size))
 }
 
-fn key_frame(picture: &Picture) -> Result<Vec<u8>> {
-    let [y, u, v] = planes(picture);
-    let half = picture.width.div_ceil(2);
+fn key_frame(image: &Image) -> Result<Vec<u8>> {
+    let [y, u, v] = planes(image);
+    let half = image.width.div_ceil(2);
     let failed = |error| Error::new(Kind::Data, format!("the VP9 encoder failed: {error}"));
     let mut encoder = Vp9Encoder::default();
     let quality = Vp9EncoderConfig {
@@ -32,20 +32,20 @@ fn key_frame(picture: &Picture) -> Result<Vec<u8>> {
         ..Vp9EncoderConfig::default()
     };
     encoder.configure(&quality).map_err(failed)?;
-    let (width, height) = (picture.width as u32, picture.height as u32);
+    let (width, height) = (image.width as u32, image.height as u32);
     encoder
-        .push_frame([&y, &u, &v], [picture.width, half, half], width, height)
+        .push_frame([&y, &u, &v], [image.width, half, half], width, height)
         .map_err(failed)?;
     encoder.flush();
     Ok(encoder.next_packet().map_err(failed)?.data)
 }
 
 /// BT.601, limited range, 4:2:0; a chroma sample is the mean of the (up to four) pixels that it covers.
-fn planes(picture: &Picture) -> [Vec<u8>; 3] {
-    let (width, height) = (picture.width, picture.height);
+fn planes(image: &Image) -> [Vec<u8>; 3] {
+    let (width, height) = (image.width, image.height);
     let pixel = |x: usize, y: usize| {
         let at = (y.min(height - 1) * width + x.min(width - 1)) * 3;
-        [0, 1, 2].map(|i| i32::from(picture.rgb[at + i]))
+        [0, 1, 2].map(|i| i32::from(image.rgb[at + i]))
     };
     // Units of 2^-16; the weights of a row add up to 219/255, 0 and 0.
     let weigh = |[r, g, b]: [i32; 3], weights: [i32; 3], offset: i32, count: i32| {

@@ -77,8 +77,8 @@ impl Clip {
 
     fn render(&mut self, size: usize, frames: usize) -> Result<Vec<u8>> {
         let (path, scene, noise) = (&self.path, &self.scene, &mut self.noise);
-        let picture = |frame| scene.render(&path.pose(frame), size, noise);
-        clip::encode((0..frames).map(picture), size)
+        let image = |frame| scene.render(&path.pose(frame), size, noise);
+        clip::encode((0..frames).map(image), size)
     }
 }
 

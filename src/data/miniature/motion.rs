@@ -1,9 +1,9 @@
 //! The classes: what moves, and how.
 //!
-//! A clip is a picture on a torus (what leaves on one side comes in on the other) with one object on it. Its state
+//! A clip is an image on a torus (what leaves on one side comes in on the other) with one object on it. Its state
 //! is position, angle and size; in each class one of them runs through its whole range once in a period of 32 to 48
 //! frames, from a random start, and the others rest at random values. So in every class each single frame has the
-//! same distribution of pictures, and the classes of a pair are each other's reversal in time: only the order of
+//! same distribution of images, and the classes of a pair are each other's reversal in time: only the order of
 //! the frames tells them apart. Four frames at segment centres of 48 are 12 frames apart, at most 3/8 of a period,
 //! so even they determine the class; at a period below 24 they would not.
 
@@ -56,10 +56,10 @@ impl Motion {
     }
 }
 
-/// Where the object is: in units of the picture's side, except the angle in radians, clockwise on the screen.
+/// Where the object is: in units of the image's side, except the angle in radians, clockwise on the screen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pose {
-    /// The centre; any number, the picture is a torus.
+    /// The centre; any number, the image is a torus.
     pub x: f64,
     pub y: f64,
     pub angle: f64,
@@ -140,7 +140,7 @@ mod tests {
         for pair in Motion::ALL.chunks(2) {
             for clip in 0..20 {
                 let (forward, mut backward) = (path(pair[0], clip), path(pair[1], clip));
-                // Started where the other arrives, it shows the same pictures in reverse.
+                // Started where the other arrives, it shows the same images in reverse.
                 backward.start += 47.0 / forward.period;
                 for frame in 0..48 {
                     let (a, b) = (forward.pose(frame), backward.pose(47 - frame));

@@ -1,9 +1,9 @@
-//! A textured object over a textured background, with noise: pose → picture.
+//! A textured object over a textured background, with noise: pose → image.
 //!
 //! All arithmetic is on integers or IEEE doubles with `libm`, so that every machine draws the same bytes.
 
 use crate::base::rng::Stream;
-use crate::data::video::Picture;
+use crate::data::video::Image;
 
 use super::motion::Pose;
 
@@ -67,8 +67,8 @@ impl Scene {
         self.shape
     }
 
-    /// The picture of one frame, `size` pixels high and wide.
-    pub fn render(&self, pose: &Pose, size: usize, noise: &mut Stream) -> Picture {
+    /// The image of one frame, `size` pixels high and wide.
+    pub fn render(&self, pose: &Pose, size: usize, noise: &mut Stream) -> Image {
         let mut rgb = Vec::with_capacity(size * size * 3);
         let frame = Frame::new(self, pose, size);
         for y in 0..size {
@@ -80,7 +80,7 @@ impl Scene {
                 }));
             }
         }
-        Picture {
+        Image {
             width: size,
             height: size,
             rgb,

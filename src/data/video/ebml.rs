@@ -32,7 +32,7 @@ pub const SIMPLE_BLOCK: u32 = 0xA3;
 pub const BLOCK_GROUP: u32 = 0xA0;
 pub const BLOCK: u32 = 0xA1;
 
-/// Elements inside a segment or cluster that say nothing about its pictures: seek head, void, checksum, cues,
+/// Elements inside a segment or cluster that say nothing about its images: seek head, void, checksum, cues,
 /// chapters, tags, attachments; previous size, position, silent tracks; duration, references, discard padding,
 /// additions, priority, codec state, slices.
 pub const SKIPPED: [u32; 17] = [

@@ -51,8 +51,8 @@ pub enum VideoError {
     OutOfRange { frame: usize, count: usize },
     /// The images of a frame folder are not numbered as they are asked for: which one is missing, and what is there.
     Numbering(String),
-    /// A picture of a frame folder.
-    Picture {
+    /// An image of a frame folder.
+    Image {
         frame: usize,
         file: String,
         what: String,
@@ -132,7 +132,7 @@ impl std::fmt::Display for VideoError {
                 "frame {frame} was asked for, and there are {count}, numbered from 0"
             ),
             Numbering(what) => f.write_str(what),
-            Picture { frame, file, what } => {
+            Image { frame, file, what } => {
                 let (file, what) = (file.shown(), what.shown());
                 write!(f, "the image of frame {frame}, `{file}`: {what}")
             }
@@ -183,7 +183,7 @@ impl VideoError {
         match self {
             Empty | UnknownFormat { .. } | Truncated { .. } | Container { .. } => true,
             NoVideoTrack { .. } | NoFrames | FrameHeader { .. } | FrameTooLarge { .. } => true,
-            SizeChange { .. } | Decode { .. } | Picture { .. } | FfmpegDamage { .. } => true,
+            SizeChange { .. } | Decode { .. } | Image { .. } | FfmpegDamage { .. } => true,
             // What a clip has in memory, its experiment asks for.
             Exceeds { bound, .. } => *bound != limits::CLIP,
             Missing | Unreadable(_) | NotAFile(_) | Memory(_) => false,
@@ -260,7 +260,7 @@ impl VideoError {
                 "a template and a first number say how images are named (in an experiment `template:` and `first:`, \
                  on the command line `--template` and `--first`); if some are missing, extract the frames again"
             }
-            Picture { .. } => "extract the frames of this video again",
+            Image { .. } => "extract the frames of this video again",
             Template { .. } => "write it like `img_{:05}.jpg`: one placeholder for the number",
             NeedsFfmpeg { .. } => {
                 "install ffmpeg, or convert to WebM with VP9 elsewhere: `ffmpeg -i IN -c:v libvpx-vp9 OUT.webm`"

@@ -1,4 +1,4 @@
-//! Folders of numbered JPEG or PNG pictures.
+//! Folders of numbered JPEG or PNG images.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::inventory::Inventory;
 use super::template::Template;
-use super::{MAX_PIXELS, OneSize, Picture, Source, VideoError, Visit, read_file};
+use super::{Image, MAX_PIXELS, OneSize, Source, VideoError, Visit, read_file};
 use crate::base;
 use crate::base::limits::{self, Bound};
 
@@ -40,7 +40,7 @@ pub fn check_count(first: usize, count: usize) -> Result<(), VideoError> {
         .map_err(|error| VideoError::Numbering(error.message))
 }
 
-/// A folder whose pictures are decoded when they are asked for.
+/// A folder whose images are decoded when they are asked for.
 pub struct Folder {
     path: PathBuf,
     template: Template,
@@ -80,18 +80,18 @@ impl Folder {
         let mut size = OneSize::default();
         let mut pixels = 0;
         for &frame in wanted {
-            let picture = self.picture(frame)?;
-            pixels += picture.width as u64 * picture.height as u64;
+            let image = self.image(frame)?;
+            pixels += image.width as u64 * image.height as u64;
             VideoError::check(limits::DECODING, pixels)?;
-            size.check(frame, (picture.width as u32, picture.height as u32))?;
-            visit(&[frame], picture)?;
+            size.check(frame, (image.width as u32, image.height as u32))?;
+            visit(&[frame], image)?;
         }
         Ok(())
     }
 
-    fn picture(&self, frame: usize) -> Result<Picture, VideoError> {
+    fn image(&self, frame: usize) -> Result<Image, VideoError> {
         let file = self.template.name(self.first + frame);
-        let wrong = |what: String| VideoError::Picture {
+        let wrong = |what: String| VideoError::Image {
             frame,
             file: file.clone(),
             what,
@@ -137,8 +137,8 @@ impl Folder {
     }
 }
 
-/// A JPEG picture. Grey becomes three equal values; CMYK is converted without a profile.
-fn jpeg(bytes: &[u8]) -> Result<Picture, Refused> {
+/// A JPEG image. Grey becomes three equal values; CMYK is converted without a profile.
+fn jpeg(bytes: &[u8]) -> Result<Image, Refused> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)
@@ -154,9 +154,9 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, Refused> {
     complete(width, height, rgb)
 }
 
-/// A PNG picture. Grey becomes three equal values, a palette its colours; of 16 bits the upper 8 are kept, and
+/// A PNG image. Grey becomes three equal values, a palette its colours; of 16 bits the upper 8 are kept, and
 /// transparency is dropped, as Pillow does when it converts to RGB.
-fn png(bytes: &[u8]) -> Result<Picture, Refused> {
+fn png(bytes: &[u8]) -> Result<Image, Refused> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(Refused::damage)?;
@@ -195,9 +195,9 @@ fn check_area(width: usize, height: usize) -> Result<(), Refused> {
     }
 }
 
-fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Picture, Refused> {
+fn complete(width: usize, height: usize, rgb: Vec<u8>) -> Result<Image, Refused> {
     match rgb.len() == width * height * 3 {
-        true => Ok(Picture { width, height, rgb }),
+        true => Ok(Image { width, height, rgb }),
         false => Err(Refused::damage(format_args!(
             "{} bytes for {width}x{height} pixels",
             rgb.len()

@@ -1,4 +1,4 @@
-//! Videos and frame folders → pictures.
+//! Videos and frame folders → images.
 
 pub(in crate::data) mod ebml;
 mod error;
@@ -6,7 +6,7 @@ mod ffmpeg;
 mod folder;
 mod header;
 mod inventory;
-mod picture;
+mod image;
 mod template;
 mod vp9;
 mod webm;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 pub use error::VideoError;
 pub use folder::check_count;
+pub use image::{ClipMemory, Image};
 pub use inventory::{Inventory, check_start as check_image};
-pub use picture::{ClipMemory, Picture};
 pub use template::Template;
 
 use ffmpeg::Ffmpeg;
@@ -32,15 +32,15 @@ use vp9::Vp9;
 /// The largest frame that is decoded: what a header declares is allocated, so it must have a bound.
 const MAX_PIXELS: u64 = limits::FRAME.most;
 
-/// What sees each picture of a clip once, with the indices, ascending, of the asked frames that show it.
-pub type Visit<'a> = &'a mut dyn FnMut(&[usize], Picture) -> Result<(), VideoError>;
+/// What sees each image of a clip once, with the indices, ascending, of the asked frames that show it.
+pub type Visit<'a> = &'a mut dyn FnMut(&[usize], Image) -> Result<(), VideoError>;
 
-/// Where a clip's pictures are.
+/// Where a clip's images are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A video file: WebM with VP9 in process, anything else through `ffmpeg` if there is one.
     File(PathBuf),
-    /// Numbered pictures; `template` such as `img_{:05}.jpg`, numbers `first .. first + count`.
+    /// Numbered images; `template` such as `img_{:05}.jpg`, numbers `first .. first + count`.
     Folder {
         path: PathBuf,
         template: String,
@@ -122,24 +122,24 @@ impl Video {
         }
     }
 
-    /// The frames at `indices`, in that order. Frames that show the same picture share it.
-    pub fn frames(&self, indices: &[usize]) -> Result<Vec<Arc<Picture>>, VideoError> {
+    /// The frames at `indices`, in that order. Frames that show the same image share it.
+    pub fn frames(&self, indices: &[usize]) -> Result<Vec<Arc<Image>>, VideoError> {
         self.check_held(&self.wanted(indices)?)?;
         let mut held = ClipMemory::default();
         let mut found = BTreeMap::new();
-        self.visit(indices, &mut |shown, picture| {
-            held.add(picture.rgb.len())?;
-            let picture = Arc::new(picture);
-            found.extend(shown.iter().map(|index| (*index, Arc::clone(&picture))));
+        self.visit(indices, &mut |shown, image| {
+            held.add(image.rgb.len())?;
+            let image = Arc::new(image);
+            found.extend(shown.iter().map(|index| (*index, Arc::clone(&image))));
             Ok(())
         })?;
-        let picture = |index: &usize| {
+        let image = |index: &usize| {
             found.get(index).cloned().ok_or(VideoError::Decode {
                 frame: *index,
                 what: "the stream ended before it".to_owned(),
             })
         };
-        indices.iter().map(picture).collect()
+        indices.iter().map(image).collect()
     }
 
     /// The indices, ascending, each once.
@@ -154,16 +154,16 @@ impl Video {
         Ok(wanted)
     }
 
-    /// Holds what all the pictures of the frames `wanted` need against its bound, where that is known beforehand.
+    /// Holds what all the images of the frames `wanted` need against its bound, where that is known beforehand.
     fn check_held(&self, wanted: &[usize]) -> Result<(), VideoError> {
-        let (pictures, (width, height)) = match &self.0 {
-            Kind::Vp9(video) => (video.pictures(wanted), video.size()),
+        let (images, (width, height)) = match &self.0 {
+            Kind::Vp9(video) => (video.images(wanted), video.size()),
             Kind::Ffmpeg(video) => (wanted.len(), video.size()),
             // Images say their size when they are opened.
             Kind::Folder(_) => return Ok(()),
         };
         let bytes = 3 * u64::from(width) * u64::from(height);
-        VideoError::check(limits::CLIP, bytes.saturating_mul(pictures as u64))
+        VideoError::check(limits::CLIP, bytes.saturating_mul(images as u64))
     }
 }
 

@@ -6,7 +6,7 @@ use super::VideoError;
 use crate::base::Shown;
 use crate::data::names;
 
-/// A picture name with one placeholder for the number: `img_{:05}.jpg`, or Python's `img_{:05d}.jpg`.
+/// An image name with one placeholder for the number: `img_{:05}.jpg`, or Python's `img_{:05d}.jpg`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     before: String,

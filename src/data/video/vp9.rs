@@ -17,7 +17,7 @@ use crate::base::limits;
 pub struct Vp9 {
     bytes: Vec<u8>,
     packets: Vec<Coded>,
-    /// What each shown frame shows. Frames with the same are the same picture.
+    /// What each shown frame shows. Frames with the same are the same image.
     shown: Vec<Look>,
     size: (u32, u32),
     /// What the decoder needs at most, in bytes.
@@ -79,12 +79,12 @@ impl Vp9 {
         self.size
     }
 
-    /// How many different pictures the frames `wanted` show.
-    pub fn pictures(&self, wanted: &[usize]) -> usize {
+    /// How many different images the frames `wanted` show.
+    pub fn images(&self, wanted: &[usize]) -> usize {
         self.groups(wanted).len()
     }
 
-    /// The pictures of the ascending frames `wanted`. Only what they rest on is decoded, and each is converted once.
+    /// The images of the ascending frames `wanted`. Only what they rest on is decoded, and each is converted once.
     pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
         let groups = self.groups(wanted);
         let needed = self.needed(|index| groups.contains_key(&index));
@@ -94,7 +94,7 @@ impl Vp9 {
             else {
                 return Ok(());
             };
-            visit(indices, yuv::to_picture(frame, *colour, index)?)
+            visit(indices, yuv::to_image(frame, *colour, index)?)
         })
     }
 
@@ -113,10 +113,10 @@ impl Vp9 {
 
     /// Holds the work of decoding and converting against its bound, and asks for the memory that the decoder will take
     /// without asking.
-    fn check_costs(&self, needed: &[&Coded], pictures: usize) -> Result<(), VideoError> {
+    fn check_costs(&self, needed: &[&Coded], images: usize) -> Result<(), VideoError> {
         let area = u64::from(self.size.0) * u64::from(self.size.1);
         let decoded: u64 = needed.iter().map(|coded| coded.pixels).sum();
-        VideoError::check(limits::DECODING, decoded + area * pictures as u64)?;
+        VideoError::check(limits::DECODING, decoded + area * images as u64)?;
         limits::reserved::<u8>(self.memory as usize, "decoding a video")
             .map(drop)
             .map_err(VideoError::memory)
@@ -263,7 +263,7 @@ fn explain(error: HeaderError, packet: &Packet, frame: usize) -> VideoError {
     }
 }
 
-/// The picture that a packet shows, if any.
+/// The image that a packet shows, if any.
 fn decode_packet(
     decoder: &mut Vp9Decoder,
     data: &[u8],
@@ -284,7 +284,7 @@ fn decode_packet(
 mod tests {
     use super::*;
     use crate::base::files::sha256;
-    use crate::data::video::{Picture, webm};
+    use crate::data::video::{Image, webm};
 
     const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/videos");
 
@@ -354,10 +354,10 @@ mod tests {
         }
     }
 
-    fn pictures(video: &Vp9, wanted: &[usize]) -> BTreeMap<usize, Picture> {
+    fn images(video: &Vp9, wanted: &[usize]) -> BTreeMap<usize, Image> {
         let mut found = BTreeMap::new();
-        let visit: Visit = &mut |indices, picture| {
-            found.extend(indices.iter().map(|index| (*index, picture.clone())));
+        let visit: Visit = &mut |indices, image| {
+            found.extend(indices.iter().map(|index| (*index, image.clone())));
             Ok(())
         };
         video.visit(wanted, visit).unwrap();
@@ -367,13 +367,13 @@ mod tests {
     #[test]
     fn decoding_begins_at_the_key_frame_before_a_wanted_one() {
         let video = repeated("altref", 3);
-        let all = pictures(&video, &(0..90).collect::<Vec<_>>());
+        let all = images(&video, &(0..90).collect::<Vec<_>>());
         let shown = |needed: &[&Coded]| needed.iter().filter(|c| c.shown.is_some()).count();
         for index in [0, 1, 29, 30, 31, 45, 60, 89] {
             let needed = video.needed(|frame| frame == index);
             assert_eq!(shown(&needed), index % 30 + 1, "frame {index}");
             assert!(needed.first().unwrap().key, "frame {index}");
-            let alone = pictures(&video, &[index]);
+            let alone = images(&video, &[index]);
             assert_eq!(alone[&index], all[&index], "frame {index}");
             assert_eq!(alone.len(), 1, "frame {index}");
         }

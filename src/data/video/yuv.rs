@@ -19,7 +19,7 @@ use pulp::Arch;
 use rusty_vp9::DecodedFrame;
 
 use super::header::{Colour, Space};
-use super::{Picture, VideoError};
+use super::{Image, VideoError};
 
 const ONE: i64 = 1 << 16;
 
@@ -131,23 +131,19 @@ impl Plane<'_> {
 
 /// Converts the frame `index`. The error says how the decoder's planes contradict its description, or that there is no
 /// memory.
-pub fn to_picture(
-    frame: &DecodedFrame,
-    colour: Colour,
-    index: usize,
-) -> Result<Picture, VideoError> {
+pub fn to_image(frame: &DecodedFrame, colour: Colour, index: usize) -> Result<Image, VideoError> {
     let planes = planes(frame).map_err(|what| VideoError::Decode { frame: index, what })?;
-    let mut picture = Picture::black(frame.width as usize, frame.height as usize)?;
-    convert(frame, &planes, colour, &mut picture);
-    Ok(picture)
+    let mut image = Image::black(frame.width as usize, frame.height as usize)?;
+    convert(frame, &planes, colour, &mut image);
+    Ok(image)
 }
 
-fn convert(frame: &DecodedFrame, planes: &[Plane<'_>; 3], colour: Colour, picture: &mut Picture) {
+fn convert(frame: &DecodedFrame, planes: &[Plane<'_>; 3], colour: Colour, image: &mut Image) {
     let (shift_x, shift_y) = (frame.subsampling_x, frame.subsampling_y);
     let matrix = Matrix::new(colour, frame.bit_depth);
     let paired = shift_x == 1 && frame.bit_depth == 8 && colour.space != Space::Rgb;
-    let row = (picture.width * 3).max(1);
-    for (y, rgb) in picture.rgb.chunks_exact_mut(row).enumerate() {
+    let row = (image.width * 3).max(1);
+    for (y, rgb) in image.rgb.chunks_exact_mut(row).enumerate() {
         let luma = planes[0].row(y);
         let [cb, cr] = [1, 2].map(|chroma: usize| planes[chroma].row(y >> shift_y));
         let converted = match paired {

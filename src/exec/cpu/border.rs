@@ -1,4 +1,4 @@
-//! A border of zeros around pictures, so that windows of few channels never leave them.
+//! A border of zeros around images, so that windows of few channels never leave them.
 
 use rayon::prelude::*;
 
@@ -6,7 +6,7 @@ use super::element::Element;
 use super::norm::frames_of_task;
 use crate::ops::Shape;
 
-/// y: each frame of the picture x with `border` pixels of zeros on every side.
+/// y: each frame of the image x with `border` pixels of zeros on every side.
 pub fn surround<E: Element>(from: Shape, border: usize, x: &[f32], y: &mut [E]) {
     let line = from.width * from.channels;
     let (edge, wide) = (border * from.channels, line + 2 * border * from.channels);

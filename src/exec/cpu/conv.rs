@@ -6,7 +6,7 @@
 //! input's gradient dx = G'(dy)·W', one product for each phase of the stride ([`tiling::Phase`])
 //! weight's         dW = G(x)ᵀ·dy (`weight_gradient`)
 //!
-//! G is not made: [`super::product`] reads windows where they lie. Pictures of few channels have a border of zeros
+//! G is not made: [`super::product`] reads windows where they lie. Images of few channels have a border of zeros
 //! ([`ConvGeometry::bordered`]), so that a line of a window is one piece. Each row of a product is computed by itself, so cuts
 //! into tasks change no bit.
 //!

@@ -10,7 +10,7 @@ use pulp::Simd;
 use super::machine::{self, WithMachine};
 use crate::exec::cpu::conv::tiling::STRIP;
 
-/// Zeros that stand in for what lies outside a picture: as many as any kernel reads at once.
+/// Zeros that stand in for what lies outside an image: as many as any kernel reads at once.
 const ZERO_COUNT: usize = 1024;
 
 /// The type behind [`crate::program::Element`].

@@ -1,6 +1,6 @@
 //! Windows: where the rows of a convolution's left matrix lie in an activation.
 //!
-//! Row (frame, r, c) is made of the values that one window sees, tap by tap, zero outside the picture. Products take
+//! Row (frame, r, c) is made of the values that one window sees, tap by tap, zero outside the image. Products take
 //! them where they are.
 
 use crate::exec::cpu::conv::tiling::Gather;
@@ -20,9 +20,9 @@ pub struct Shifted<'a> {
 pub struct Window {
     pub frame: usize,
     /// Index of the first value of tap (0, 0), counted over all frames; negative or in another line where that tap lies outside
-    /// the picture.
+    /// the image.
     pub first: isize,
-    /// Bit i: whether line i of the window lies inside the picture; the same for columns.
+    /// Bit i: whether line i of the window lies inside the image; the same for columns.
     lines: u32,
     columns: u32,
 }
@@ -44,7 +44,7 @@ impl Window {
         }
     }
 
-    /// Whether tap (y, x) lies inside the picture.
+    /// Whether tap (y, x) lies inside the image.
     #[inline(always)]
     pub fn sees(&self, tap: (usize, usize)) -> bool {
         (self.lines >> tap.0) & (self.columns >> tap.1) & 1 != 0

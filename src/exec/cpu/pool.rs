@@ -303,7 +303,7 @@ mod tests {
     };
 
     /// The second channel is the first one's negative.
-    fn picture(values: [i8; 15]) -> Vec<f32> {
+    fn image(values: [i8; 15]) -> Vec<f32> {
         let both = values
             .into_iter()
             .flat_map(|v| [f32::from(v), -f32::from(v)]);
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn maxima_of_windows() {
-        let x = picture([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]);
+        let x = image([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]);
         let mut y = vec![0.0; TO.count()];
         max(SHAPES, &x, &mut y);
         let first: Vec<f32> = y.iter().step_by(2).copied().collect();
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn gradient_goes_to_the_first_maximum() {
-        let x = picture([0; 15]);
+        let x = image([0; 15]);
         let dy: Vec<f32> = (1..=12).map(|i| i as f32).collect();
         let mut dx = vec![f32::NAN; FROM.count()];
         max_back(SHAPES, &x, &dy, &mut dx);
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn maxima_keep_nan() {
-        let mut x = picture([0; 15]);
+        let mut x = image([0; 15]);
         x[0] = f32::NAN;
         let mut y = vec![0.0; TO.count()];
         max(SHAPES, &x, &mut y);

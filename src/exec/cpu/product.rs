@@ -114,7 +114,7 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
         ]
     }
 
-    /// The values of a window at one tap from a channel on, and what follows in memory; zeros outside the picture or the clip.
+    /// The values of a window at one tap from a channel on, and what follows in memory; zeros outside the image or the clip.
     /// Whether a window reaches over an edge cannot be foreseen, so nothing branches on it.
     #[inline(always)]
     pub(super) fn values(
@@ -146,7 +146,7 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
         }
     }
 
-    /// The tile of windows that lie inside the picture, line by line without a look at edges.
+    /// The tile of windows that lie inside the image, line by line without a look at edges.
     #[inline(always)]
     fn sum_lines<M: Machine<Element = X>, const R: usize, const V: usize>(
         &self,
@@ -177,7 +177,7 @@ struct Block<'a, X, Y> {
     product: &'a Product<'a, X, Y>,
     /// Number of the first row.
     start: usize,
-    /// Whether every window is one column of taps inside the picture and the clip.
+    /// Whether every window is one column of taps inside the image and the clip.
     is_inside: bool,
     windows: &'a [Window],
     places: &'a [usize],

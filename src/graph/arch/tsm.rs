@@ -1,4 +1,4 @@
-//! TSM (Lin, Gan, Han, ICCV 2019) on a ResNet (He et al., CVPR 2016): frames are pictures of one batch; each residual
+//! TSM (Lin, Gan, Han, ICCV 2019) on a ResNet (He et al., CVPR 2016): frames are images of one batch; each residual
 //! block shifts part of its channels in time; the classifier's outputs are averaged over the frames.
 //!
 //! Names are those of the official checkpoints: torchvision's under `base_model.`, the classifier `new_fc`.

@@ -14,9 +14,9 @@ pub struct Frame {
     /// Unique in the page.
     pub id: String,
     pub title: String,
-    /// For who does not see the picture.
+    /// For who does not see the image.
     pub description: String,
-    /// Lines below the picture: n, what bars and bands mean, where numbers come from.
+    /// Lines below the image: n, what bars and bands mean, where numbers come from.
     pub notes: Vec<String>,
 }
 

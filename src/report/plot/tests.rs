@@ -1,4 +1,4 @@
-//! Every figure on small and on hostile data: whole XML, ids of its own, finite places, the same picture as before.
+//! Every figure on small and on hostile data: whole XML, ids of its own, finite places, the same image as before.
 
 use std::collections::{BTreeMap, BTreeSet};
 

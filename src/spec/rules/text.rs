@@ -73,7 +73,7 @@ fn root(findings: &mut Findings, path: &str, root: &str) {
 fn template(findings: &mut Findings, path: &str, template: &str) {
     if !has_one_number(template) {
         findings
-            .mistake("`template` must have one place for the picture's number")
+            .mistake("`template` must have one place for the image's number")
             .at(path, "no `{}` or `{:05}`, or more than one")
             .hint("`img_{:05}.jpg` is img_00001.jpg for 1; Python's `{:05d}` is written `{:05}`");
     }

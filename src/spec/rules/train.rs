@@ -57,7 +57,7 @@ pub fn dense(path: &str, window: usize, frames: (&str, usize), findings: &mut Fi
     }
 }
 
-/// A crop is at most as large as the resized picture.
+/// A crop is at most as large as the resized image.
 pub fn crop_fits(short_side: (&str, usize), size: (&str, usize), findings: &mut Findings) {
     if size.1 > short_side.1 {
         findings

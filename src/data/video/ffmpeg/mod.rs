@@ -141,12 +141,12 @@ impl Stream {
         Ok(())
     }
 
-    fn take(&mut self, next: Next) -> Result<super::Picture, VideoError> {
-        let mut picture = super::Picture::black(next.width as usize, next.height as usize)?;
-        let read = next.read(&mut self.process.stdout, &mut picture.rgb);
+    fn take(&mut self, next: Next) -> Result<super::Image, VideoError> {
+        let mut image = super::Image::black(next.width as usize, next.height as usize)?;
+        let read = next.read(&mut self.process.stdout, &mut image.rgb);
         self.explained(read)?;
         self.done();
-        Ok(picture)
+        Ok(image)
     }
 
     fn done(&mut self) {

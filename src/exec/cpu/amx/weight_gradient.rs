@@ -318,7 +318,7 @@ impl Packing<'_> {
 }
 
 impl<'a> Inputs<'a> {
-    /// What a pixel sees through a tap; zeros outside the picture. Nothing branches on the picture's edge.
+    /// What a pixel sees through a tap; zeros outside the image. Nothing branches on the image's edge.
     #[inline(always)]
     fn seen(&self, window: &Window, tap: (usize, usize)) -> &'a [bf16] {
         let at = (window.first + self.plan.offset(tap) + self.first as isize) as usize;

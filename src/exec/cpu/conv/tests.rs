@@ -253,7 +253,7 @@ proptest! {
     }
 }
 
-/// Pictures of even and odd height and width, channels that fill vectors of each width, sums of more than one chunk.
+/// Images of even and odd height and width, channels that fill vectors of each width, sums of more than one chunk.
 #[test]
 fn minimal_filtering_is_the_sum_of_its_products() {
     let cases = [
@@ -302,7 +302,7 @@ fn large_cases_are_cut_without_loss() {
     }
 }
 
-/// Pictures get their border in a step of their own; windows that then stay inside give the same values.
+/// Images get their border in a step of their own; windows that then stay inside give the same values.
 #[test]
 fn a_border_changes_nothing() {
     let (conv, frames) = (geometry((33, 31, 3), 24, 7, 2), 3);

@@ -16,7 +16,7 @@ const TASK_ROWS: usize = PRODUCT_ROWS;
 const TILE_HEIGHT: usize = 24;
 /// Tasks that a small product is cut into, so that threads finish together.
 const TASKS: usize = 16;
-/// Pictures whose pixels have fewer channels get a border of zeros before they are convolved.
+/// Images whose pixels have fewer channels get a border of zeros before they are convolved.
 const NARROW: usize = 16;
 /// Pixels whose products are added in registers for a weight's gradient.
 pub const WEIGHT_CHUNK: usize = 256;
@@ -49,7 +49,7 @@ pub struct Gather {
     pub step: usize,
     pub first: (isize, isize),
     pub taps: (usize, usize),
-    /// The channels of a pixel; of a window that never leaves the picture those of a whole line.
+    /// The channels of a pixel; of a window that never leaves the image those of a whole line.
     pub depth: usize,
 }
 
@@ -59,7 +59,7 @@ impl Gather {
         self.taps.0 * self.taps.1 * self.depth
     }
 
-    /// Whether windows have one column of taps, all inside the picture.
+    /// Whether windows have one column of taps, all inside the image.
     pub fn is_inside(&self) -> bool {
         let fits = |grid: usize, taps: usize, side: usize| {
             grid == 0 || (grid - 1) * self.step + taps <= side
@@ -85,7 +85,7 @@ impl Gather {
         self.grid.0 * self.grid.1
     }
 
-    /// Positions (columns of the grid) whose tap in column `tap` of the window lies inside the picture.
+    /// Positions (columns of the grid) whose tap in column `tap` of the window lies inside the image.
     pub fn columns_inside(&self, tap: usize) -> Range<usize> {
         let first = self.first.1 + tap as isize;
         let position = |x: isize| x.max(0).unsigned_abs().div_ceil(self.step).min(self.grid.1);
@@ -179,7 +179,7 @@ impl ConvGeometry {
         }
     }
 
-    /// The same convolution of a picture that has a border of zeros, if that is worth a copy: its windows then are
+    /// The same convolution of an image that has a border of zeros, if that is worth a copy: its windows then are
     /// lines of many values, not pixels of few.
     pub fn bordered(&self) -> Option<Self> {
         let pad = |shape: Shape| Shape {

@@ -138,7 +138,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> Chunk<'_, X, Y> {
                 #[inline(always)]
                 |pixel| {
                     let window: &Window = &windows[pixel];
-                    // As in a product: nothing branches on the picture's edge.
+                    // As in a product: nothing branches on the image's edge.
                     let inside = (x, (window.first + first) as usize);
                     let (x, at) = select_unpredictable(window.sees(tap), inside, (X::ZEROS, 0));
                     &x[at..]

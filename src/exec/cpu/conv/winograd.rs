@@ -23,13 +23,13 @@ use crate::exec::cpu::simd::filling;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
 use crate::ops::Shape;
 
-/// Tasks that pictures are cut into, if they have that many tiles.
+/// Tasks that images are cut into, if they have that many tiles.
 const TASKS: usize = 16;
 /// Tiles of a task at least: enough for a panel of the weight to be worth fetching.
 const TASK_TILES: usize = 32;
 const PLACES: usize = PATCH * PATCH;
 
-/// y = x ∗ w, and what finishes it. Pictures keep their height and width.
+/// y = x ∗ w, and what finishes it. Images keep their height and width.
 #[derive(Clone, Copy)]
 pub struct Winograd<'a, X, Y> {
     pub source: Shape,
@@ -134,7 +134,7 @@ impl<X: Element, Y: Element> WithSimd for Spread<'_, X, Y> {
 }
 
 impl<X: Element, Y: Element> Winograd<'_, X, Y> {
-    /// The pixels that a tile sees; none outside the picture.
+    /// The pixels that a tile sees; none outside the image.
     fn patch(&self, tile: usize) -> [[Option<&[X]>; PATCH]; PATCH] {
         let Shape {
             height,

@@ -1,18 +1,18 @@
-//! One picture, and its way into a PNG file.
+//! One image, and its way into a PNG file.
 
 use super::VideoError;
 use crate::base::limits;
 
-/// One picture: red, green, blue bytes, row by row.
+/// One image: red, green, blue bytes, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     pub width: usize,
     pub height: usize,
     /// `height · width · 3` bytes.
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
+impl Image {
     /// A black one of a size that a file declares: an error where the machine has not the memory.
     pub(super) fn black(width: usize, height: usize) -> Result<Self, VideoError> {
         let bytes = width.saturating_mul(height).saturating_mul(3);
@@ -21,7 +21,7 @@ impl Picture {
         Ok(Self { width, height, rgb })
     }
 
-    /// The picture as a PNG file. Fails where `rgb` does not have `height · width · 3` bytes.
+    /// The image as a PNG file. Fails where `rgb` does not have `height · width · 3` bytes.
     pub fn to_png(&self) -> Result<Vec<u8>, png::EncodingError> {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
