@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Stages whose files have circles: a setting's declaration names its check, and checks name the types that are declared.
-const WITH_CIRCLES: [&str; 1] = ["spec"];
+/// Stages whose files have circles: a setting's declaration names its check, and checks name the types that are declared; a device's plan
+/// names the file of each kernel, and that file says how it is planned.
+const WITH_CIRCLES: [&str; 2] = ["exec", "spec"];
 
 /// Pairs (stage, stage below) that are accepted. There is none.
 const UPWARDS: [(&str, &str); 0] = [];
