@@ -605,8 +605,8 @@ fn far(found: &[f64], expected: &[f64], tolerance: f64) -> Option<String> {
     let square: f64 = expected.iter().map(|v| v * v).sum();
     let size = (square / expected.len().max(1) as f64).sqrt();
     let is_far = |&(_, (a, b)): &(usize, (&f64, &f64))| {
-        // NaN is far too.
-        !((a - b).abs() <= tolerance * (b.abs() + size) + 1e-30)
+        let distance = (a - b).abs();
+        distance.is_nan() || distance > tolerance * (b.abs() + size) + 1e-30
     };
     let far: Vec<_> = found
         .iter()

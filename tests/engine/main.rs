@@ -215,7 +215,7 @@ fn smooth(graph: &Graph) -> Weights {
 }
 
 /// What float32 makes of a difference that should be 0: the rounding of logits, divided by the step.
-const ROUNDING: f64 = 5e-3;
+const DIFFERENCE_ROUNDING: f64 = 5e-3;
 
 /// The derivative along a random direction of all parameters of one kind, by central differences of Σ d·logits and
 /// by the backward pass.
@@ -256,18 +256,21 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
             .filter(|&&i| grads[i].iter().any(|g| *g != 0.0));
         if members.count() == 0 {
             // Kinds that this network does not have or does not train do not move its logits.
-            assert!(difference.abs() < ROUNDING, "{kind:?}: {difference}");
+            assert!(
+                difference.abs() < DIFFERENCE_ROUNDING,
+                "{kind:?}: {difference}"
+            );
             continue;
         }
         let error = (difference - expected).abs();
         let slope = difference.abs().max(expected.abs());
         println!("{kind:?}: {difference:.5} {expected:.5}, error {error:.1e}");
         assert!(
-            slope > 10.0 * ROUNDING,
+            slope > 10.0 * DIFFERENCE_ROUNDING,
             "{kind:?}: {difference} says nothing"
         );
         assert!(
-            error < 0.02 * slope + ROUNDING,
+            error < 0.02 * slope + DIFFERENCE_ROUNDING,
             "{kind:?}: {difference} by differences, {expected} by backward"
         );
     }

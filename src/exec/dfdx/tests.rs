@@ -440,7 +440,7 @@ impl Trial {
     }
 
     fn value(&self, values: &[Vec<f64>]) -> f64 {
-        let leaves: Vec<_> = values.iter().map(leaf).collect();
+        let leaves: Vec<_> = values.iter().map(|values| leaf(values)).collect();
         self.forward::<NoneTape>(&leaves).array()
     }
 
@@ -448,7 +448,7 @@ impl Trial {
     fn check(&self) {
         const STEP: f64 = 1e-5;
         let mut values = self.leaves();
-        let leaves: Vec<_> = values.iter().map(leaf).collect();
+        let leaves: Vec<_> = values.iter().map(|values| leaf(values)).collect();
         let gradients = self.forward::<OwnedTape<f64, Cpu>>(&leaves).backward();
         for (id, param) in self.graph.params.iter().enumerate() {
             let found = gradients.get(&leaves[id]).as_vec();
@@ -491,9 +491,9 @@ fn normal(stream: u64, count: usize) -> impl Iterator<Item = f64> {
     (0..count).map(move |_| stream.normal())
 }
 
-fn leaf(values: &Vec<f64>) -> Vector<f64> {
+fn leaf(values: &[f64]) -> Vector<f64> {
     let len = values.len();
-    Cpu::default().tensor_from_vec(values.clone(), (len,))
+    Cpu::default().tensor_from_vec(values.to_vec(), (len,))
 }
 
 fn check(layers: impl FnOnce(&mut Builder, NodeId) -> Result<NodeId>) {
