@@ -1,7 +1,7 @@
 //! The compiled program on a CUDA device: NHWC, in float32 or bf16.
 //!
-//! [`plan`] decides which kernels compute each step ([`work`]); [`run`] queues them. Convolutions of images are cuDNN's
-//! ([`cudnn`]), everything else kernels of our own (`kernels/*.cu`), compiled for the device when it is opened
+//! [`plan`] decides which kernels compute each step ([`work`]); `run` queues them. Convolutions of images are cuDNN's
+//! (`cudnn`), everything else kernels of our own (`kernels/*.cu`), compiled for the device when it is opened
 //! ([`compile`]). Sums have an order that shapes alone decide, so the same device and libraries give the same bits. Nothing of
 //! CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
 //!

@@ -4,7 +4,7 @@
 //! A block of width W = 4·w for its planes p, w = ⌊width·p/64⌋, reduced width r = ⌊W/16⌋ (4 is the backbone's scale):
 //!
 //! 1. a = ReLU(bn1(conv1 x)), 1×1, W channels;
-//! 2. a ← ME(a): b = bn1(conv1 a) with r channels, m = conv2 b (3×3, a kernel for each channel), d[t] = m[t+1] − b[t], zero in the
+//! 2. a ← ME(a): b = bn1(conv1 a) with r channels, m = conv2 b (3×3, a kernel for each channel), `d[t] = m[t+1] − b[t]`, zero in the
 //!    clip's last frame, g = bn3(conv3(mean of d's pixels)), a·(½ + sigmoid g);
 //! 3. a's channels in four parts a₀ … a₃, in order; for i < 3 uᵢ = aᵢ, in blocks that are not the first of their stage + yᵢ₋₁, and
 //!    yᵢ = ReLU(bnsᵢ(convsᵢ(shiftsᵢ uᵢ))), where shifts is a convolution along time with a kernel of three for each channel, before the
