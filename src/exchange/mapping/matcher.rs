@@ -27,6 +27,8 @@ pub struct Matcher<'a, 'w> {
 struct Style {
     torchvision: bool,
     alterations: bool,
+    /// What the architecture adds to its backbone.
+    additions: bool,
     /// PyTorch counts batches since 0.4.1.
     counters: bool,
 }
@@ -39,6 +41,7 @@ impl Style {
         Self {
             torchvision: !any(&|name| architecture.short_name(name) != name),
             alterations: any(&|name| architecture.altered_block(name).is_some()),
+            additions: any(&|name| architecture.is_addition(name)),
             counters: any(&is_counter),
         }
     }
@@ -106,7 +109,7 @@ impl<'a, 'w> Matcher<'a, 'w> {
                     (Some(tensor), rule)
                 }
             },
-            None if self.may_be_absent(wanted.role) => (None, Rule::Initial),
+            None if self.may_be_absent(&wanted.name, wanted.role) => (None, Rule::Initial),
             None if self.waives(&[&wanted.name]) => (None, Rule::Waived),
             None => {
                 let text = self.missing(&wanted.name);
@@ -144,7 +147,10 @@ impl<'a, 'w> Matcher<'a, 'w> {
     }
 
     /// Whether a file of this kind never has such a tensor.
-    fn may_be_absent(&self, role: Role) -> bool {
+    fn may_be_absent(&self, name: &str, role: Role) -> bool {
+        if self.prefix.architecture().is_addition(name) && !self.style.additions {
+            return true;
+        }
         match role {
             Role::Param(ParamKind::Alteration) => !self.style.alterations,
             Role::Counter => !self.style.counters,

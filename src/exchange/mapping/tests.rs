@@ -36,6 +36,64 @@ fn flexible() -> Graph {
     }))
 }
 
+/// TEA, whose backbone's file has neither motion excitation nor temporal convolutions.
+fn tea(method: Method) -> Graph {
+    let (model, classes, size, training) = (network::tea(), 3, 32, None);
+    let network = Network {
+        method,
+        model,
+        classes,
+        size,
+        training,
+    };
+    Graph::build(&experiment(&network), (32, 32)).unwrap()
+}
+
+#[test]
+fn every_tensor_of_a_res2net_is_used() {
+    let vanilla = tea(Method::Vanilla { frames: 8 });
+    let mut file = checkpoint(&vanilla, |name| {
+        name.replace("base_model.", "").replace("new_fc.", "fc.")
+    });
+    let is_addition = |name: &str| name.contains(".me.") || name.contains(".shifts.");
+    file.tensors.retain(|tensor| !is_addition(&tensor.name));
+    let flexible = tea(Method::Ffn(Ffn {
+        frames: vec![4, 8, 16],
+        lambda: 1.0,
+        alteration: Alteration::Off,
+        norms: Norms::Private,
+        distillation: Distillation::FromLargest,
+        shift_segments: ShiftSegments::PerBranch,
+    }));
+    let mapping = map(&flexible, &file, &[]).unwrap();
+    for (own, source) in [
+        ("base_model.bn1_16.weight", "bn1.weight"),
+        (
+            "base_model.layer1.0.bns_4.2.running_var",
+            "layer1.0.bns.2.running_var",
+        ),
+        (
+            "base_model.layer2.0.downsample_conv.weight",
+            "layer2.0.downsample.0.weight",
+        ),
+        (
+            "base_model.layer2.0.downsample_bn_8.bias",
+            "layer2.0.downsample.1.bias",
+        ),
+    ] {
+        assert_eq!(
+            origin(&mapping, own),
+            (Some(source), Rule::Torchvision),
+            "{own}"
+        );
+    }
+    let initial = mapping.rows.iter().filter(|row| row.rule == Rule::Initial);
+    let of_backbone = initial.filter(|row| !is_addition(&row.wanted.name));
+    let names: Vec<&str> = of_backbone.map(|row| row.wanted.name.as_str()).collect();
+    assert_eq!(names, ["new_fc.weight", "new_fc.bias"]);
+    assert_eq!(mapping.dropped.len(), 2);
+}
+
 fn floats(key: &str, shape: &[usize], value: f32) -> Tensor {
     let count = shape.iter().product();
     let bytes = value.to_le_bytes().repeat(count);

@@ -49,6 +49,15 @@ impl Architecture {
         }
     }
 
+    /// Whether a tensor belongs to what the architecture adds to its backbone, which a file of the backbone does not have: such parts
+    /// begin with their initial values.
+    pub fn is_addition(self, tensor: &str) -> bool {
+        match self {
+            Self::Tsm => false,
+            Self::Tea => tensor.contains(".me.") || tensor.contains(".shifts."),
+        }
+    }
+
     /// Whether a name is of the classifier's parameters.
     pub fn is_classifier(self, param: &str) -> bool {
         match self {
