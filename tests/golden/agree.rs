@@ -1,6 +1,6 @@
 //! Every bundle of the repository agrees with the compiled engine, and some with the dfdx engine.
 
-use ffn::exec::{EngineKind, Executor};
+use ffn::exec::{EngineKind, Executor, Fusions};
 use ffn::golden::ModelBundle;
 
 use crate::support::{Copy, golden};
@@ -55,6 +55,43 @@ fn ffn_r50_train_agrees() {
 }
 
 #[test]
+fn tea_eval_agrees() {
+    assert_agrees("tea_eval");
+    assert_agrees("tea_ffn_eval");
+}
+
+#[test]
+fn tea_train_agrees() {
+    assert_agrees("tea_train");
+}
+
+#[test]
+fn tea_ffn_train_agrees() {
+    assert_agrees("tea_ffn_train");
+}
+
+/// Temporal operations across clips, as the official code has them after a validation on one GPU.
+#[test]
+fn tea_ffn_train_shared16_agrees() {
+    assert_agrees("tea_ffn_train_shared16");
+}
+
+/// The plain program.
+#[test]
+fn agrees_without_fusions() {
+    let executor = Executor {
+        fusions: Fusions::NONE,
+        ..executor(EngineKind::Compiled)
+    };
+    for name in ["ffn_r18_eval", "ffn_r18_train", "tea_ffn_eval", "tea_train"] {
+        for bundle in ffn::golden::open(&[golden(name)]).unwrap() {
+            let comparison = bundle.verify(executor).unwrap();
+            assert!(comparison.passes(), "\n{comparison}");
+        }
+    }
+}
+
+#[test]
 fn ffn_r18_eval_agrees_on_the_dfdx_engine() {
     assert_agrees_on(EngineKind::Dfdx, "ffn_r18_eval");
 }
@@ -89,6 +126,7 @@ fn preprocessing_agrees() {
 #[test]
 fn official_names_agree() {
     assert_agrees("state_dict_names.json");
+    assert_agrees("state_dict_names_tea.json");
 }
 
 /// No reference has such images: the engines are held against each other.
