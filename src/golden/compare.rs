@@ -89,16 +89,21 @@ impl Rule<'_> {
         }
     }
 
-    /// Of a group of so many values. The reference comes near a single value by chance as well: of those the largest error of
-    /// the kind counts, over all steps of the case.
-    fn error(self, group: &str, values: usize) -> Option<f64> {
+    /// The norm of all gradients is a single value, which the reference comes near by chance as well: it counts as no nearer than the
+    /// norms that it is made of.
+    fn error(self, group: &str) -> Option<f64> {
         let Rule::Reference { errors, .. } = self else {
             return None;
         };
-        let own = errors.get(group).map_or(0.0, |e| e.rel_l2);
-        let alike = errors.iter().filter(|(name, _)| kind(name) == kind(group));
-        let largest = alike.map(|(_, e)| e.rel_l2).fold(own, f64::max);
-        Some(if values == 1 { largest } else { own })
+        let of = |group: &str| errors.get(group).map_or(0.0, |e| e.rel_l2);
+        let Some(norms) = group
+            .strip_suffix(".total")
+            .filter(|g| g.ends_with("grad_norm"))
+        else {
+            return Some(of(group));
+        };
+        let parts = of(norms).max(of(&format!("{norms}.all")));
+        Some(of(group).max(parts))
     }
 
     fn floor(self) -> f64 {
@@ -106,14 +111,6 @@ impl Rule<'_> {
             Rule::Exact => 0.0,
             Rule::Reference { floor, .. } => floor,
         }
-    }
-}
-
-/// The name of a group without its step.
-fn kind(group: &str) -> &str {
-    match group.split_once('.') {
-        Some((step, kind)) if step.starts_with("step") => kind,
-        Some(_) | None => group,
     }
 }
 
@@ -223,7 +220,7 @@ impl<'a> Sum<'a> {
             name: self.group.to_owned(),
             values: self.values,
             error,
-            reference: rule.error(self.group, self.values),
+            reference: rule.error(self.group),
             floor: rule.floor(),
             worst: self.worst.map(|(_, worst)| worst),
         }
