@@ -214,8 +214,8 @@ fn smooth(graph: &Graph) -> Weights {
     weights
 }
 
-/// What float32 makes of a difference that should be 0: the rounding of logits, divided by the step.
-const DIFFERENCE_ROUNDING: f64 = 5e-4;
+/// How far a difference may stray: the rounding of logits, divided by the step, and ReLUs that turn within it.
+const DIFFERENCE_ROUNDING: f64 = 3e-3;
 
 /// The derivative along a random direction of all parameters of one kind, by central differences of Σ d·logits and
 /// by the backward pass.
@@ -266,7 +266,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
         let slope = difference.abs().max(expected.abs());
         println!("{kind:?}: {difference:.5} {expected:.5}, error {error:.1e}");
         assert!(
-            slope > 4.0 * DIFFERENCE_ROUNDING,
+            slope > 1.5 * DIFFERENCE_ROUNDING,
             "{kind:?}: {difference} says nothing"
         );
         assert!(
