@@ -5,9 +5,9 @@
 
 use super::arena;
 use crate::base::Result;
-use crate::ops::{BufferId, Dtype};
-use crate::program::Program;
+use crate::ops::{BufferId, Compute, Dtype, Extent, Layout, ParamId, Step};
 use crate::program::cost::Cost;
+use crate::program::{Program, Purpose};
 
 /// A range of the arena while it is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +104,151 @@ impl<K> Plan<K> {
         let passes = self.forward.iter().chain(&self.backward);
         self.prepare.iter().chain(passes)
     }
+}
 
-    /// Bytes that the buffers of a task take, read or written once.
-    pub fn bytes(&self, reads: &[BufferId], writes: &[BufferId]) -> usize {
-        let ids = reads.iter().chain(writes);
-        ids.map(|&id| self.places[id].bytes()).sum()
+/// A plan under construction, with what else the device notes down.
+pub struct Planner<'a, K, Own> {
+    pub program: &'a Program,
+    pub plan: Plan<K>,
+    pub own: Own,
+    passes: Passes,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Passes {
+    Forward,
+    Backward,
+}
+
+/// The buffers of a task.
+pub struct Buffers {
+    pub reads: Vec<BufferId>,
+    pub writes: Vec<BufferId>,
+    /// Written too, but no part of what the task costs at least.
+    pub workspaces: Vec<BufferId>,
+}
+
+impl<'a, K, Own> Planner<'a, K, Own> {
+    pub fn new(program: &'a Program, own: Own) -> Self {
+        Self {
+            program,
+            plan: Plan::new(program),
+            own,
+            passes: Passes::Forward,
+        }
+    }
+
+    /// Hands every step of the program to `plan`.
+    pub fn each_step(
+        &mut self,
+        mut plan: impl FnMut(&mut Self, &Step) -> Result<()>,
+    ) -> Result<()> {
+        let program = self.program;
+        for (passes, steps) in [
+            (Passes::Forward, &program.forward),
+            (Passes::Backward, &program.backward),
+        ] {
+            self.passes = passes;
+            steps.iter().try_for_each(|step| plan(self, step))?;
+        }
+        Ok(())
+    }
+
+    /// What computes a step. Gradients of parameters are written beside the buffers.
+    pub fn step_task(&mut self, step: &Step, kernel: K, buffers: Buffers) {
+        let gradients = step.op.gradients().into_iter();
+        let values = gradients.map(|id| self.values(id)).sum();
+        let cost = Cost {
+            multiply_adds: step.op.multiply_adds(step, &self.program.buffers),
+            bytes: self.bytes(&buffers, values),
+        };
+        let task = task(step, (step.op.kind(), cost), kernel, buffers);
+        self.push(task);
+    }
+
+    /// What a device does besides the program's steps. `parameters`: values of parameters that it reads; in evaluation what reads some
+    /// is done once for all passes.
+    pub fn extra_task(
+        &mut self,
+        step: &Step,
+        kind: &'static str,
+        kernel: K,
+        buffers: Buffers,
+        parameters: usize,
+    ) {
+        let cost = Cost {
+            multiply_adds: 0,
+            bytes: self.bytes(&buffers, parameters),
+        };
+        let task = task(step, (kind, cost), kernel, buffers);
+        let is_prepared = self.program.purpose == Purpose::Evaluation && parameters > 0;
+        match self.passes {
+            Passes::Forward if is_prepared => self.plan.prepare.push(task),
+            Passes::Forward | Passes::Backward => self.push(task),
+        }
+    }
+
+    fn push(&mut self, task: Task<K>) {
+        match self.passes {
+            Passes::Forward => self.plan.forward.push(task),
+            Passes::Backward => self.plan.backward.push(task),
+        }
+    }
+
+    /// Those of the buffers, and of so many values of parameters.
+    fn bytes(&self, buffers: &Buffers, parameters: usize) -> u64 {
+        let ids = buffers.reads.iter().chain(&buffers.writes);
+        let bytes: usize = ids.map(|&id| self.plan.places[id].bytes()).sum();
+        (bytes + parameters * size_of::<f32>()) as u64
+    }
+
+    /// A buffer of the step's own: partial sums, a packed weight.
+    pub fn workspace(&mut self, step: &Step, what: &str, len: usize, dtype: Dtype) -> BufferId {
+        self.plan.place(format!("{}.{what}", step.name), len, dtype)
+    }
+
+    /// Values of a parameter.
+    pub fn values(&self, id: ParamId) -> usize {
+        self.program.params[id].shape.iter().product()
+    }
+
+    pub fn dtype(&self, id: BufferId) -> Dtype {
+        self.plan.places[id].dtype
+    }
+
+    /// The dtype of some buffers, if it is the same.
+    pub fn common(&self, ids: impl IntoIterator<Item = BufferId>) -> Option<Dtype> {
+        let mut all = ids.into_iter().map(|id| self.dtype(id));
+        let first = all.next()?;
+        all.all(|dtype| dtype == first).then_some(first)
+    }
+
+    /// The dtype of all buffers of a step, if it is the same.
+    pub fn common_dtype(&self, step: &Step) -> Option<Dtype> {
+        self.common(step.reads.iter().chain(&step.writes).copied())
+    }
+
+    pub fn extent(&self, id: BufferId) -> Extent {
+        self.program.buffers[id].extent
+    }
+
+    pub fn layout(&self, id: BufferId) -> &Layout {
+        self.program.batch.at(self.extent(id).rate)
+    }
+}
+
+fn task<K>(
+    step: &Step,
+    (kind, cost): (&'static str, Cost),
+    kernel: K,
+    buffers: Buffers,
+) -> Task<K> {
+    Task {
+        name: step.name.clone(),
+        kind,
+        cost,
+        kernel,
+        reads: buffers.reads,
+        writes: [buffers.writes, buffers.workspaces].concat(),
     }
 }

@@ -7,41 +7,28 @@ use super::conv::ConvGeometry;
 use super::kernel::Kernel;
 use super::{conv, depthwise, each, head, mean, norm, pool, reference, shift, split};
 use crate::base::Result;
-use crate::exec::plan::{Plan, Task};
-use crate::ops::{BufferId, Compute, Dtype, Extent, Layout, ParamId, Rate, Step, StepOp};
-use crate::program::cost::Cost;
-use crate::program::{Program, Purpose};
+use crate::exec::plan::{self, Buffers, Plan};
+use crate::ops::{BufferId, Rate, Step, StepOp};
+
+use crate::program::Program;
 
 /// A plan under construction.
-pub struct Planner<'a> {
-    pub program: &'a Program,
-    pub plan: Plan<Kernel>,
-    /// Inputs of few channels that were given a border: the buffer of the bordered images, and the convolution of them.
-    pub bordered: BTreeMap<BufferId, (BufferId, ConvGeometry)>,
-    passes: Passes,
-}
+pub type Planner<'a> = plan::Planner<'a, Kernel, Bordered>;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Passes {
-    Forward,
-    Backward,
-}
+/// Inputs of few channels that were given a border: the buffer of the bordered images, and the convolution of them.
+pub type Bordered = BTreeMap<BufferId, (BufferId, ConvGeometry)>;
 
 /// The CPU's tasks of a program.
 pub type CpuPlan = Plan<Kernel>;
 
 /// The plan of a program, its buffers arranged.
 pub fn plan(program: &Program) -> Result<CpuPlan> {
-    let mut planner = Planner {
-        program,
-        plan: Plan::new(program),
-        bordered: BTreeMap::new(),
-        passes: Passes::Forward,
-    };
+    let mut planner = Planner::new(program, Bordered::new());
     planner.size_coefficients();
-    program.forward.iter().for_each(|step| planner.step(step));
-    planner.passes = Passes::Backward;
-    program.backward.iter().for_each(|step| planner.step(step));
+    planner.each_step(|planner, step| {
+        planner.step(step);
+        Ok(())
+    })?;
     let mut plan = planner.plan;
     plan.arrange()?;
     Ok(plan)
@@ -123,29 +110,10 @@ impl Planner<'_> {
         reads: Vec<BufferId>,
         writes: Vec<BufferId>,
     ) {
-        let multiply_adds = step.op.multiply_adds(step, &self.program.buffers);
-        // Gradients of parameters are written beside the buffers.
-        let values = |id: ParamId| self.program.params[id].shape.iter().product::<usize>();
-        let gradients: usize = step.op.gradients().into_iter().map(values).sum();
-        let bytes = self.plan.bytes(&reads, &writes) + gradients * size_of::<f32>();
-        let task = Task {
-            name: step.name.clone(),
-            kind: step.op.kind(),
-            cost: Cost {
-                multiply_adds,
-                bytes: bytes as u64,
-            },
-            kernel,
-            reads,
-            writes,
-        };
-        match self.passes {
-            Passes::Forward => self.plan.forward.push(task),
-            Passes::Backward => self.plan.backward.push(task),
-        }
+        self.step_task(step, kernel, counted(reads, writes));
     }
 
-    /// What the CPU does besides the program's steps. `parameters`: values of parameters that it reads.
+    /// As [`plan::Planner::extra_task`].
     pub fn extra(
         &mut self,
         step: &Step,
@@ -154,51 +122,15 @@ impl Planner<'_> {
         (reads, writes): (Vec<BufferId>, Vec<BufferId>),
         parameters: usize,
     ) {
-        let bytes = self.plan.bytes(&reads, &writes) + parameters * size_of::<f32>();
-        let task = Task {
-            name: step.name.clone(),
-            kind,
-            cost: Cost {
-                multiply_adds: 0,
-                bytes: bytes as u64,
-            },
-            kernel,
-            reads,
-            writes,
-        };
-        let is_prepared = self.program.purpose == Purpose::Evaluation && parameters > 0;
-        match self.passes {
-            Passes::Forward if is_prepared => self.plan.prepare.push(task),
-            Passes::Forward => self.plan.forward.push(task),
-            Passes::Backward => self.plan.backward.push(task),
-        }
+        self.extra_task(step, kind, kernel, counted(reads, writes), parameters);
     }
+}
 
-    /// A buffer of the step's own: partial sums, a packed weight.
-    pub fn workspace(&mut self, step: &Step, what: &str, len: usize, dtype: Dtype) -> BufferId {
-        self.plan.place(format!("{}.{what}", step.name), len, dtype)
-    }
-
-    pub fn dtype(&self, id: BufferId) -> Dtype {
-        self.plan.places[id].dtype
-    }
-
-    /// The dtype of all buffers of a step, if it is the same.
-    pub fn common_dtype(&self, step: &Step) -> Option<Dtype> {
-        let mut all = step
-            .reads
-            .iter()
-            .chain(&step.writes)
-            .map(|&id| self.dtype(id));
-        let first = all.next()?;
-        all.all(|dtype| dtype == first).then_some(first)
-    }
-
-    pub fn extent(&self, id: BufferId) -> Extent {
-        self.program.buffers[id].extent
-    }
-
-    pub fn layout(&self, id: BufferId) -> &Layout {
-        self.program.batch.at(self.extent(id).rate)
+/// Partial sums are memory traffic too.
+fn counted(reads: Vec<BufferId>, writes: Vec<BufferId>) -> Buffers {
+    Buffers {
+        reads,
+        writes,
+        workspaces: Vec::new(),
     }
 }

@@ -8,73 +8,57 @@ use super::norm::frames_of_task;
 use super::plan::Planner;
 use crate::ops::{Rate, Step};
 
-/// Channels of a pixel, and where a part of them begins.
+/// `count` channels of x's pixels, from `from` on, are those of y's from `to` on.
 #[derive(Clone, Copy)]
-struct Part {
-    channels: usize,
-    first: usize,
+struct Copy {
+    inputs: usize,
+    from: usize,
+    outputs: usize,
+    to: usize,
     count: usize,
 }
 
-/// y = `count` channels of each of x's pixels.
-fn slice<E: Element>(part: Part, x: &[E], y: &mut [E]) {
-    let Part {
-        channels,
-        first,
-        count,
-    } = part;
-    let pixels = y
-        .par_chunks_exact_mut(count)
-        .zip(x.par_chunks_exact(channels));
-    let pixels = pixels.with_min_len(frames_of_task(channels));
-    pixels.for_each(|(y, x)| y.copy_from_slice(&x[first..first + count]));
-}
-
-/// y's pixels have x's channels among others, which stay.
-fn place<E: Element>(part: Part, x: &[E], y: &mut [E]) {
-    let Part {
-        channels,
-        first,
-        count,
-    } = part;
-    let pixels = y
-        .par_chunks_exact_mut(channels)
-        .zip(x.par_chunks_exact(count));
-    let pixels = pixels.with_min_len(frames_of_task(channels));
-    pixels.for_each(|(y, x)| y[first..first + count].copy_from_slice(x));
+impl Copy {
+    /// Other channels of y are zero.
+    fn run<E: Element>(self, x: &[E], y: &mut [E]) {
+        let (from, to) = (
+            self.from..self.from + self.count,
+            self.to..self.to + self.count,
+        );
+        if self.count < self.outputs {
+            y.fill(E::default());
+        }
+        let pixels = y
+            .par_chunks_exact_mut(self.outputs)
+            .zip(x.par_chunks_exact(self.inputs));
+        let pixels = pixels.with_min_len(frames_of_task(self.inputs.max(self.outputs)));
+        pixels.for_each(|(y, x)| y[to.clone()].copy_from_slice(&x[from.clone()]));
+    }
 }
 
 pub fn plan_slice(planner: &mut Planner<'_>, step: &Step, first: usize) -> Option<()> {
-    fn kernel<E: Element>(part: Part) -> Kernel {
-        Kernel::new(move |buffers, _| slice(part, buffers.x::<E>(0), buffers.y()))
-    }
-    let [x, y] = [step.reads[0], step.writes[0]].map(|id| planner.extent(id).shape.channels);
-    let part = Part {
-        channels: x,
-        first,
-        count: y,
-    };
-    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(part));
-    planner.task(step, kernel);
-    Some(())
+    plan_copy(planner, step, (first, 0))
 }
 
 pub fn plan_pad(planner: &mut Planner<'_>, step: &Step, first: usize) -> Option<()> {
-    fn kernel<E: Element>(part: Part) -> Kernel {
-        Kernel::new(move |buffers, _| {
-            let x = buffers.x::<E>(0);
-            let y = buffers.y();
-            y.fill(E::default());
-            place(part, x, y);
-        })
+    plan_copy(planner, step, (0, first))
+}
+
+/// As many channels as both sides have.
+fn plan_copy(planner: &mut Planner<'_>, step: &Step, (from, to): (usize, usize)) -> Option<()> {
+    fn kernel<E: Element>(copy: Copy) -> Kernel {
+        Kernel::new(move |buffers, _| copy.run(buffers.x::<E>(0), buffers.y()))
     }
-    let [x, y] = [step.reads[0], step.writes[0]].map(|id| planner.extent(id).shape.channels);
-    let part = Part {
-        channels: y,
-        first,
-        count: x,
+    let [inputs, outputs] =
+        [step.reads[0], step.writes[0]].map(|id| planner.extent(id).shape.channels);
+    let copy = Copy {
+        inputs,
+        from,
+        outputs,
+        to,
+        count: inputs.min(outputs),
     };
-    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(part));
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(copy));
     planner.task(step, kernel);
     Some(())
 }

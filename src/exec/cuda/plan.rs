@@ -20,12 +20,9 @@ use super::cudnn::{Direction, Product};
 use super::gpu::{Grid, Kernel};
 use super::work::{Call, Operand, Work};
 use crate::base::{Error, Kind, Result};
-use crate::exec::plan::{Plan, Task};
-use crate::ops::{
-    BufferId, Compute, Dropout, Dtype, Extent, Layout, ParamId, StatId, Step, StepOp,
-};
-use crate::program::cost::Cost;
-use crate::program::{Program, Purpose};
+use crate::exec::plan::{self, Buffers, Plan};
+use crate::ops::{BufferId, Compute, Dropout, Dtype, Extent, StatId, Step, StepOp};
+use crate::program::Program;
 
 /// Everything that an engine needs to know of a program.
 pub struct DevicePlan {
@@ -59,49 +56,34 @@ pub struct Mask {
 }
 
 /// A plan under construction.
-pub struct Planner<'a> {
-    program: &'a Program,
-    plan: Plan<Work>,
+pub type Planner<'a> = plan::Planner<'a, Work, Notes>;
+
+/// What a plan says besides its tasks.
+#[derive(Default)]
+pub struct Notes {
     tables: Tables,
     products: Vec<PlannedProduct>,
     masks: Vec<Mask>,
     counted: Vec<StatId>,
-    passes: Passes,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Passes {
-    Forward,
-    Backward,
 }
 
 impl DevicePlan {
     /// The plan of a program, its buffers arranged; an error where there is no kernel for a step.
     pub fn of(program: &Program) -> Result<Self> {
-        let mut planner = Planner {
-            program,
-            plan: Plan::new(program),
-            tables: Tables::default(),
-            products: Vec::new(),
-            masks: Vec::new(),
-            counted: Vec::new(),
-            passes: Passes::Forward,
-        };
-        program
-            .forward
-            .iter()
-            .try_for_each(|step| planner.step(step))?;
-        planner.passes = Passes::Backward;
-        program
-            .backward
-            .iter()
-            .try_for_each(|step| planner.step(step))?;
+        let mut planner = Planner::new(program, Notes::default());
+        planner.each_step(|planner, step| planner.step(step))?;
+        let Notes {
+            tables,
+            products,
+            masks,
+            counted,
+        } = planner.own;
         let mut planned = Self {
             plan: planner.plan,
-            tables: planner.tables.numbers(),
-            products: planner.products,
-            masks: planner.masks,
-            counted: planner.counted,
+            tables: tables.numbers(),
+            products,
+            masks,
+            counted,
         };
         planned.plan.arrange()?;
         planned.verify(program.batch.frames)?;
@@ -185,55 +167,22 @@ impl Planner<'_> {
         reads: Vec<BufferId>,
         workspaces: Vec<BufferId>,
     ) {
-        let writes = [step.writes.clone(), workspaces].concat();
-        let multiply_adds = step.op.multiply_adds(step, &self.program.buffers);
-        // Gradients are written beside the buffers.
-        let gradients = step.op.gradients().into_iter();
-        let gradients: usize = gradients.map(|id| self.values(id)).sum();
-        let bytes = self.plan.bytes(&reads, &step.writes) + gradients * size_of::<f32>();
-        let task = Task {
-            name: step.name.clone(),
-            kind: step.op.kind(),
-            cost: Cost {
-                multiply_adds,
-                bytes: bytes as u64,
-            },
-            kernel: work,
+        let buffers = Buffers {
             reads,
-            writes,
+            writes: step.writes.clone(),
+            workspaces,
         };
-        match self.passes {
-            Passes::Forward => self.plan.forward.push(task),
-            Passes::Backward => self.plan.backward.push(task),
-        }
+        self.step_task(step, work, buffers);
     }
 
     /// Fills buffers of the step's own from parameters and, in evaluation, running statistics.
     fn pack(&mut self, step: &Step, work: Work, writes: Vec<BufferId>, parameters: usize) {
-        let bytes = self.plan.bytes(&[], &writes) + parameters * size_of::<f32>();
-        let task = Task {
-            name: step.name.clone(),
-            kind: "weight packing",
-            cost: Cost {
-                multiply_adds: 0,
-                bytes: bytes as u64,
-            },
-            kernel: work,
+        let buffers = Buffers {
             reads: Vec::new(),
             writes,
+            workspaces: Vec::new(),
         };
-        match (self.passes, self.program.purpose) {
-            (Passes::Backward, _) => self.plan.backward.push(task),
-            (Passes::Forward, Purpose::Evaluation) => self.plan.prepare.push(task),
-            (Passes::Forward, Purpose::Training | Purpose::Statistics) => {
-                self.plan.forward.push(task);
-            }
-        }
-    }
-
-    /// A buffer of the step's own: partial sums, a packed weight.
-    fn workspace(&mut self, step: &Step, what: &str, len: usize, dtype: Dtype) -> BufferId {
-        self.plan.place(format!("{}.{what}", step.name), len, dtype)
+        self.extra_task(step, "weight packing", work, buffers, parameters);
     }
 
     /// The number by which a call names a product.
@@ -243,34 +192,13 @@ impl Planner<'_> {
         (product, direction): (Product, Direction),
         rows: usize,
     ) -> usize {
-        self.products.push(PlannedProduct {
+        self.own.products.push(PlannedProduct {
             name: step.name.clone(),
             product,
             direction,
             rows,
         });
-        self.products.len() - 1
-    }
-
-    /// Values of a parameter.
-    fn values(&self, id: ParamId) -> usize {
-        self.program.params[id].shape.iter().product()
-    }
-
-    fn dtype(&self, id: BufferId) -> Dtype {
-        self.plan.places[id].dtype
-    }
-
-    /// The dtype of some buffers, if it is the same.
-    fn common(&self, ids: impl IntoIterator<Item = BufferId>) -> Option<Dtype> {
-        let mut all = ids.into_iter().map(|id| self.dtype(id));
-        let first = all.next()?;
-        all.all(|dtype| dtype == first).then_some(first)
-    }
-
-    /// The dtype of all buffers of a step, if it is the same.
-    fn common_dtype(&self, step: &Step) -> Option<Dtype> {
-        self.common(step.reads.iter().chain(&step.writes).copied())
+        self.own.products.len() - 1
     }
 
     /// As kernels want to know it: whether a buffer is float32 beside those of `dtype`. `None` where it is neither.
@@ -278,10 +206,6 @@ impl Planner<'_> {
         let own = self.dtype(id);
         let is_float32 = own == Dtype::Float32;
         (is_float32 || own == dtype).then_some(Operand::flag(is_float32))
-    }
-
-    fn extent(&self, id: BufferId) -> Extent {
-        self.program.buffers[id].extent
     }
 
     /// Values of a row.
@@ -301,20 +225,16 @@ impl Planner<'_> {
         }
     }
 
-    fn layout(&self, id: BufferId) -> &Layout {
-        self.program.batch.at(self.extent(id).rate)
-    }
-
     /// For each row of an activation its norm group.
     fn groups(&mut self, id: BufferId) -> Operand {
         let rate = self.extent(id).rate;
-        Operand::Table(self.tables.groups(rate, self.program.batch.at(rate)))
+        Operand::Table(self.own.tables.groups(rate, self.program.batch.at(rate)))
     }
 
     /// For each row from `row` on of an activation how many of its clip lie around it.
     fn spans(&mut self, id: BufferId, row: usize) -> Operand {
         let rate = self.extent(id).rate;
-        Operand::Table(self.tables.spans(rate, self.program.batch.at(rate)) + 2 * row)
+        Operand::Table(self.own.tables.spans(rate, self.program.batch.at(rate)) + 2 * row)
     }
 }
 

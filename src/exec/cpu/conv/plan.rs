@@ -14,6 +14,52 @@ use crate::program::Numerics;
 
 const PACKING: &str = "weight packing";
 
+/// The types that a product's kernel is compiled for.
+#[derive(Clone, Copy)]
+enum Form {
+    Float32,
+    /// x float32, y bf16.
+    Rounding,
+    Bf16,
+    /// bf16 in blocks.
+    Blocks,
+}
+
+impl Form {
+    /// Of a product that reads x and writes y, or reads its gradient; `None` where there is none.
+    fn of(
+        planner: &Planner<'_>,
+        geometry: &ConvGeometry,
+        (x, y): (BufferId, BufferId),
+    ) -> Option<Self> {
+        match (geometry.algorithm, planner.dtype(x), planner.dtype(y)) {
+            (Algorithm::Amx, Dtype::Bf16, Dtype::Bf16) => Some(Self::Blocks),
+            (Algorithm::Amx, ..) | (_, Dtype::Bf16, Dtype::Float32) => None,
+            (_, Dtype::Float32, Dtype::Float32) => Some(Self::Float32),
+            (_, Dtype::Float32, Dtype::Bf16) => Some(Self::Rounding),
+            (_, Dtype::Bf16, Dtype::Bf16) => Some(Self::Bf16),
+        }
+    }
+}
+
+/// An expression for the types of a form.
+macro_rules! by_form {
+    ($form:expr, $x:ident, $y:ident, $products:ident => $body:expr) => {
+        match $form {
+            Form::Float32 => by_form!(@ f32, f32, Direct, $x, $y, $products => $body),
+            Form::Rounding => by_form!(@ f32, bf16, Direct, $x, $y, $products => $body),
+            Form::Bf16 => by_form!(@ bf16, bf16, Direct, $x, $y, $products => $body),
+            Form::Blocks => by_form!(@ bf16, bf16, Blocks, $x, $y, $products => $body),
+        }
+    };
+    (@ $a:ty, $b:ty, $c:ty, $x:ident, $y:ident, $products:ident => $body:expr) => {{
+        type $x = $a;
+        type $y = $b;
+        type $products = $c;
+        $body
+    }};
+}
+
 /// y = x ∗ w + b.
 pub fn forward(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()> {
     let plain = FoldedConv::plain(*conv);
@@ -48,7 +94,7 @@ fn bordered(
     geometry: ConvGeometry,
     x: BufferId,
 ) -> (ConvGeometry, BufferId) {
-    if let Some(&(y, known)) = planner.bordered.get(&x)
+    if let Some(&(y, known)) = planner.own.get(&x)
         && known.padding == 0
         && Some(known) == geometry.bordered()
     {
@@ -70,7 +116,7 @@ fn bordered(
         by_dtype!(dtype, E => border::surround(from, border, x, buffers.y::<E>()));
     });
     planner.extra(step, "border", kernel, (vec![x], vec![y]), 0);
-    planner.bordered.insert(x, (y, wide));
+    planner.own.insert(x, (y, wide));
     (wide, y)
 }
 
@@ -82,6 +128,8 @@ fn product(
 ) -> Option<()> {
     let (x, y) = (reads[0], writes[0]);
     let (geometry, x) = input(planner, step, &folded.conv, (x, y), folded.shift.is_some())?;
+    // Before anything is packed: a product that there is no kernel for leaves nothing behind.
+    let form = Form::of(planner, &geometry, (x, y))?;
     let (packed, branches) = packed(planner, step, folded, &geometry, x);
     let reads = [x].into_iter().chain(packed).chain(reads.get(1).copied());
     let job = Product {
@@ -90,19 +138,7 @@ fn product(
         branches,
         rate: planner.extent(y).rate,
     };
-    let kernel = match (geometry.algorithm, planner.dtype(x), planner.dtype(y)) {
-        (Algorithm::Amx, Dtype::Bf16, Dtype::Bf16) => job.kernel::<bf16, bf16, Blocks>(),
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Float32, Dtype::Float32) => {
-            job.kernel::<f32, f32, Direct>()
-        }
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Float32, Dtype::Bf16) => {
-            job.kernel::<f32, bf16, Direct>()
-        }
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Bf16, Dtype::Bf16) => {
-            job.kernel::<bf16, bf16, Direct>()
-        }
-        (_, _, Dtype::Float32) | (Algorithm::Amx, Dtype::Float32, Dtype::Bf16) => return None,
-    };
+    let kernel = by_form!(form, X, Y, P => job.kernel::<X, Y, P>());
     planner.task_over(step, kernel, reads.collect(), writes.to_vec());
     Some(())
 }
@@ -254,6 +290,7 @@ fn data_gradient<E: Element, P: Products<E, E> + 'static>(conv: ConvGeometry) ->
 pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()> {
     let (x, dy) = (step.reads[0], step.reads[1]);
     let (geometry, x) = input(planner, step, conv, (x, dy), false)?;
+    let form = Form::of(planner, &geometry, (x, dy))?;
     let frames = planner.layout(dy).rows;
     let len = geometry.weight_partials(frames);
     let job = Weight {
@@ -261,19 +298,7 @@ pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Optio
         frames,
         weight: conv.weight,
     };
-    let kernel = match (geometry.algorithm, planner.dtype(x), planner.dtype(dy)) {
-        (Algorithm::Amx, Dtype::Bf16, Dtype::Bf16) => job.kernel::<bf16, bf16, Blocks>(),
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Float32, Dtype::Float32) => {
-            job.kernel::<f32, f32, Direct>()
-        }
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Float32, Dtype::Bf16) => {
-            job.kernel::<f32, bf16, Direct>()
-        }
-        (Algorithm::Direct | Algorithm::Winograd, Dtype::Bf16, Dtype::Bf16) => {
-            job.kernel::<bf16, bf16, Direct>()
-        }
-        (_, _, Dtype::Float32) | (Algorithm::Amx, Dtype::Float32, Dtype::Bf16) => return None,
-    };
+    let kernel = by_form!(form, X, Y, P => job.kernel::<X, Y, P>());
     let partials = planner.workspace(step, "weight.partials", len, Dtype::Float32);
     planner.task_over(step, kernel, vec![x, dy], vec![partials]);
     Some(())

@@ -9,13 +9,13 @@ pub fn forward(planner: &mut Planner<'_>, step: &Step, dropout: Dropout) -> Opti
     let dtype = planner.common_dtype(step)?;
     let len = planner.plan.places[x].len;
     let drawn = planner.workspace(step, "drawn", len, Dtype::Float32);
-    planner.masks.push(Mask {
+    planner.own.masks.push(Mask {
         dropout,
         extent: planner.extent(x),
         len,
     });
     let copy = Call::CopyMask {
-        mask: planner.masks.len() - 1,
+        mask: planner.own.masks.len() - 1,
         to: drawn,
     };
     let [x, drawn_at, y, mask] = [x, drawn, y, mask].map(Operand::buffer);

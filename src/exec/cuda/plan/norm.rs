@@ -33,7 +33,7 @@ pub fn batch_statistics(planner: &mut Planner<'_>, step: &Step, norm: &Norm) -> 
             false => [Operand::Null; 2],
         };
         if group.updates {
-            planner.counted.push(of.stat);
+            planner.own.counted.push(of.stat);
         }
         let operands = [
             Operand::from(partials, group.rows.start * 2 * channels),
