@@ -4,7 +4,6 @@ use super::{Architecture, Graph, Node, NodeId, Param, ParamId, ParamKind, Stat};
 use crate::base::{Error, Kind, Result};
 use crate::ops::{
     BatchNorm, Conv, Dropout, Drops, Each, Input, Layer, Linear, Mean, NormParams, Op, Shape,
-    Surroundings,
 };
 
 /// What every network has to say before its first layer.
@@ -66,22 +65,11 @@ impl Builder {
     /// A layer. It is a mistake of the experiment if the images have become too small for a window.
     pub fn layer(&mut self, name: &str, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
-        let params: Vec<&[usize]> = self
-            .graph
-            .params
-            .iter()
-            .map(|p| p.shape.as_slice())
-            .collect();
-        let around = Surroundings {
-            params: &params,
-            branches: 1,
-            input: self.graph.input,
-        };
         let extents: Vec<_> = inputs
             .iter()
             .map(|&i| self.graph.nodes[i].extent())
             .collect();
-        let extent = op.extent(&extents, around).map_err(|reason| {
+        let extent = op.extent(&extents, self.graph.around()).map_err(|reason| {
             let message =
                 format!("the image is too small for `{name}`, or its parts do not fit: {reason}");
             Error::new(Kind::Experiment, message).hint("use a larger image or fewer stages")

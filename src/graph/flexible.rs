@@ -37,6 +37,10 @@ struct Rewrite<'a> {
     params: Vec<Vec<ParamId>>,
     /// Old statistic → new ones.
     stats: Vec<Vec<StatId>>,
+    /// Weight of an old norm → its statistic.
+    stat_of: BTreeMap<ParamId, StatId>,
+    /// The old nodes by name.
+    named: BTreeMap<&'a str, &'a Node>,
     /// The altered layer → the alteration's parameters.
     alterations: BTreeMap<String, Vec<ParamId>>,
 }
@@ -60,6 +64,8 @@ impl<'a> Rewrite<'a> {
             nodes: Vec::new(),
             params: vec![Vec::new(); vanilla.params.len()],
             stats: vec![Vec::new(); vanilla.stats.len()],
+            stat_of: vanilla.nodes.iter().flat_map(statistics).collect(),
+            named: vanilla.nodes.iter().map(|n| (n.name.as_str(), n)).collect(),
             alterations: BTreeMap::new(),
         }
     }
@@ -124,7 +130,7 @@ impl<'a> Rewrite<'a> {
                 let module = architecture.private_layer(module);
                 let name = architecture.private_norm(&module, frames);
                 if param.kind == ParamKind::NormWeight {
-                    self.push_stat(&param.name, &name);
+                    self.push_stat(first + i, &name);
                 }
                 self.push_param(first + i, format!("{name}{part}"), param);
             }
@@ -139,10 +145,9 @@ impl<'a> Rewrite<'a> {
         });
     }
 
-    /// The statistics of one branch's norm `name`, of those that belong to the parameter `old`.
-    fn push_stat(&mut self, old: &str, name: &str) {
-        let norm = module(old);
-        let Some(id) = self.vanilla.stats.iter().position(|stat| stat.name == norm) else {
+    /// The statistics of one branch's norm `name`, of the vanilla norm with this weight.
+    fn push_stat(&mut self, weight: ParamId, name: &str) {
+        let Some(&id) = self.stat_of.get(&weight) else {
             return;
         };
         self.stats[id].push(self.graph.stats.len());
@@ -177,7 +182,7 @@ impl<'a> Rewrite<'a> {
             .architecture
             .alteration(layer)
             .filter(|_| self.alters);
-        if let (Some(site), Some(node)) = (site, self.vanilla.node(layer)) {
+        if let (Some(site), Some(node)) = (site, self.named.get(layer)) {
             let channels = self.vanilla.nodes[node.inputs[0]].shape.channels;
             *block = Some((layer.to_owned(), site.block.to_owned(), channels));
         }
@@ -237,6 +242,15 @@ impl<'a> Rewrite<'a> {
         self.graph.nodes.push(node);
         self.graph.nodes.len() - 1
     }
+}
+
+/// Weight and statistic of each norm of a node.
+fn statistics(node: &Node) -> Vec<(ParamId, StatId)> {
+    let Op::BatchNorm(norm) = &node.op else {
+        return Vec::new();
+    };
+    let branches = norm.branches.iter();
+    branches.map(|norm| (norm.weight, norm.stat)).collect()
 }
 
 /// The module that a parameter belongs to.

@@ -15,7 +15,7 @@ pub use builder::{Builder, Network};
 pub use flexible::frame_flexible;
 
 use crate::base::{Error, Kind, Result};
-use crate::ops::{Extent, Layer, Rate, Surroundings};
+use crate::ops::{Extent, Layer, Rate, Shapes, Surroundings};
 use crate::spec::{Experiment, FrozenNorms, Method, Model};
 
 /// What a parameter is, for its optimiser group and its initial value.
@@ -83,8 +83,6 @@ pub struct Stat {
     pub channels: usize,
 }
 
-/// The statistic of the norm that comes first in the graph, which [`FrozenNorms::AllButFirst`] leaves alone.
-pub const FIRST_NORM: StatId = 0;
 /// Frames of one batch; a step of the paper has 896.
 const MAX_FRAMES: usize = 1 << 22;
 /// Values of all nodes in one batch: 4 TiB as float32.
@@ -163,11 +161,6 @@ impl Graph {
             .unwrap_or(0)
     }
 
-    /// The node of a name.
-    pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name == name)
-    }
-
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
         self.params.iter().map(Param::count).sum()
@@ -188,15 +181,9 @@ impl Graph {
             let Op::BatchNorm(norm) = &node.op else {
                 continue;
             };
-            let is_first = norm.branches.iter().any(|n| n.stat == FIRST_NORM);
-            let is_frozen = match frozen {
-                FrozenNorms::Off => false,
-                FrozenNorms::AllButFirst => !is_first,
-                FrozenNorms::All => true,
-            };
-            norm.params()
-                .into_iter()
-                .for_each(|id| trained[id] = !is_frozen);
+            let is_trained = !norm.is_frozen(frozen);
+            let params = norm.params().into_iter();
+            params.for_each(|id| trained[id] = is_trained);
         }
         trained
     }
@@ -225,32 +212,28 @@ impl Graph {
     /// Multiply-adds of a node for a clip of so many frames. Convolutions and the classifier count, as is usual; the rest
     /// is zero.
     pub fn multiply_adds(&self, node: NodeId, frames: usize) -> u64 {
-        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
-        self.node_multiply_adds(node, frames, &params)
+        let node = &self.nodes[node];
+        let row = node.op.row_multiply_adds(self.around(), node.extent());
+        row * node.rate.rows(frames) as u64
     }
 
     /// Multiply-adds of a clip of `frames` frames.
     pub fn clip_multiply_adds(&self, frames: usize) -> u64 {
-        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
         let nodes = 0..self.nodes.len();
-        nodes
-            .map(|node| self.node_multiply_adds(node, frames, &params))
-            .sum()
+        nodes.map(|node| self.multiply_adds(node, frames)).sum()
     }
 
-    fn node_multiply_adds(&self, node: NodeId, frames: usize, params: &[&[usize]]) -> u64 {
-        let node = &self.nodes[node];
-        let row = node
-            .op
-            .row_multiply_adds(self.around(params), node.extent());
-        row * node.rate.rows(frames) as u64
-    }
-
-    fn around<'a>(&self, params: &'a [&'a [usize]]) -> Surroundings<'a> {
+    fn around(&self) -> Surroundings<'_> {
         Surroundings {
-            params,
+            params: &self.params,
             branches: self.branches.len(),
             input: self.input,
         }
+    }
+}
+
+impl Shapes for Vec<Param> {
+    fn shape(&self, param: ParamId) -> &[usize] {
+        &self[param].shape
     }
 }

@@ -19,8 +19,7 @@ impl Graph {
     /// Whether the graph is legal, or the first rule that it breaks.
     pub fn verify(&self) -> Result<()> {
         self.verify_ends()?;
-        let params: Vec<&[usize]> = self.params.iter().map(|p| p.shape.as_slice()).collect();
-        let around = self.around(&params);
+        let around = self.around();
         for (id, node) in self.nodes.iter().enumerate() {
             let place = |e: String| illegal(format!("node `{}`: {e}", node.name));
             if !node.op.takes(node.inputs.len()) || node.inputs.iter().any(|&i| i >= id) {

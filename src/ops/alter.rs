@@ -4,9 +4,7 @@
 //! dx = (1 + a)·dy, da = Σ dy·x over the branch's rows and pixels. [`Alter`] reads x and writes y; [`AlterBack`] reads dy and x and
 //! writes dx.
 
-use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId, Surroundings,
-};
+use super::{Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Site, Surroundings};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alter {
@@ -25,25 +23,13 @@ impl Layer for Alter {
         "alter"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
     fn params(&self) -> Vec<ParamId> {
         self.weights.clone()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
     }
 
     fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String> {
         around.per_branch(self.weights.len(), false)?;
         around.all_channels(self.weights.iter().copied(), inputs[0])
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -21,6 +21,7 @@ use super::{
     Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId,
     Surroundings,
 };
+use crate::spec::FrozenNorms;
 
 /// Weight of a batch's statistics in the running ones; PyTorch's default.
 pub const MOMENTUM: f64 = 0.1;
@@ -44,6 +45,17 @@ pub struct BatchNorm {
 impl BatchNorm {
     /// PyTorch's default.
     pub const EPS: f64 = 1e-5;
+    /// The statistic of the norm that comes first in the graph.
+    const FIRST: StatId = 0;
+
+    /// Whether training leaves it alone: it takes its running statistics, and its weights and biases get no gradient.
+    pub fn is_frozen(&self, frozen: FrozenNorms) -> bool {
+        match frozen {
+            FrozenNorms::Off => false,
+            FrozenNorms::AllButFirst => self.branches.iter().all(|n| n.stat != Self::FIRST),
+            FrozenNorms::All => true,
+        }
+    }
 }
 
 /// A batch norm as steps have it.
@@ -106,10 +118,6 @@ impl Layer for BatchNorm {
         "norm"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
     fn params(&self) -> Vec<ParamId> {
         self.branches
             .iter()
@@ -126,15 +134,11 @@ impl Layer for BatchNorm {
         around.all_channels(self.params().into_iter(), inputs[0])
     }
 
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
-    }
-
     fn lower(&self, at: &mut Lowering<'_>) {
         let norm = Norm {
             branches: self.branches.clone(),
             eps: self.eps,
-            frozen: at.is_frozen(&self.branches),
+            frozen: at.is_frozen(self),
         };
         let (x, coefficients) = (at.inputs[0], at.coefficients(at.extent.shape.channels));
         match norm.frozen {

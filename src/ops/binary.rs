@@ -10,10 +10,7 @@
 //! the sum of each row's pixels, times a factor; [`SumProducts`] reads a and b of one extent and writes that sum of a · b.
 
 use super::reference::Array;
-use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Shape, Site, StatId,
-    Surroundings,
-};
+use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Shape, Site, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binary {
@@ -55,14 +52,6 @@ impl Layer for Binary {
         inputs == 2
     }
 
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let (a, b) = (inputs[0], inputs[1]);
         let pixel = a.with(Shape::vector(a.shape.channels));
@@ -70,10 +59,6 @@ impl Layer for Binary {
             true => Ok(a),
             false => Err(format!("cannot {} {a} and {b}", self.name())),
         }
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -6,9 +6,7 @@
 //! | [`PadChannels`] | x | x's channels from `first` on, zeros around | |
 //! | [`ConcatChannels`] | x₀, x₁, … | the channels of all, in order | a slice each |
 
-use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId, Surroundings,
-};
+use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Site, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceChannels {
@@ -30,18 +28,6 @@ impl Layer for SliceChannels {
         "slice"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let x = inputs[0];
         match self.count > 0 && self.first + self.count <= x.shape.channels {
@@ -51,10 +37,6 @@ impl Layer for SliceChannels {
                 self.count, self.first
             )),
         }
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {
@@ -106,14 +88,6 @@ impl Layer for ConcatChannels {
         inputs > 0
     }
 
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let first = inputs[0];
         let alike = |x: &&Extent| x.with_channels(0) == first.with_channels(0);
@@ -121,10 +95,6 @@ impl Layer for ConcatChannels {
             Some(other) => Err(format!("cannot put {first} and {other} side by side")),
             None => Ok(first.with_channels(inputs.iter().map(|x| x.shape.channels).sum())),
         }
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

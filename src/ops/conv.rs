@@ -18,7 +18,7 @@ use super::extent::after_window;
 use super::reference::{Array, ArrayMut};
 use super::{
     Buffer, Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Shape, Site,
-    StatId, Step, Surroundings,
+    Step, Surroundings,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,21 +157,13 @@ impl Layer for Conv {
         "conv"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
     fn params(&self) -> Vec<ParamId> {
         [self.weight].into_iter().chain(self.bias).collect()
     }
 
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String> {
         let from = inputs[0];
-        let weight = around.params[self.weight];
+        let weight = around.params.shape(self.weight);
         let &[out, of_group, ref kernel @ ..] = weight else {
             return Err(format!("a weight of {weight:?} is none of a convolution"));
         };
@@ -191,7 +183,7 @@ impl Layer for Conv {
     }
 
     fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64 {
-        let of_group = around.params[self.weight][1];
+        let of_group = around.params.shape(self.weight)[1];
         self.of_row(of_group * self.groups, output.shape)
     }
 

@@ -5,8 +5,8 @@
 //! [`Dropout`] reads x and writes y and the mask.
 
 use super::{
-    Batch, Binary, Compute, Extent, Layer, Lowering, NoRule, ParamId, Rate, Real, Reverse, Site,
-    StatId, Surroundings,
+    Batch, Binary, Compute, Extent, Layer, Lowering, NoRule, Rate, Real, Reverse, Site,
+    Surroundings,
 };
 use crate::base::rng::{Purpose, Stream};
 
@@ -76,27 +76,11 @@ impl Layer for Dropout {
         "dropout"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         match inputs[0].rate {
             Rate::Every(_) | Rate::Clip => Ok(inputs[0]),
             Rate::Group => Err("coefficients are not dropped".to_owned()),
         }
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

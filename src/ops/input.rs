@@ -1,6 +1,6 @@
 //! The input of a network: normalised frames, 3 × height × width, a row for each frame.
 
-use super::{Extent, Layer, Lowering, ParamId, Rate, Shape, StatId, Surroundings};
+use super::{Extent, Layer, Lowering, Rate, Shape, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Input;
@@ -14,14 +14,6 @@ impl Layer for Input {
         inputs == 0
     }
 
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, _: &[Extent], around: Surroundings<'_>) -> Result<Extent, String> {
         let (height, width) = around.input;
         let shape = Shape {
@@ -33,10 +25,6 @@ impl Layer for Input {
             rate: Rate::FRAME,
             shape,
         })
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     /// The caller writes it.

@@ -2,7 +2,7 @@
 //!
 //! It is lowered to a [`Conv`] of a kernel of one value.
 
-use super::{Conv, Extent, Layer, Lowering, ParamId, StatId, Surroundings};
+use super::{Conv, Extent, Layer, Lowering, ParamId, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
@@ -24,16 +24,8 @@ impl Layer for Linear {
         "linear"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
     fn params(&self) -> Vec<ParamId> {
         vec![self.weight, self.bias]
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
     }
 
     fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String> {

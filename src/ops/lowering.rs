@@ -1,14 +1,12 @@
 //! What a layer is given to emit its forward steps.
 
-use super::{Batch, Buffer, BufferId, Dtype, Extent, NormParams, Shape, Step, StepOp};
+use super::{Batch, BatchNorm, Buffer, BufferId, Dtype, Extent, Shape, Step, StepOp};
 use crate::spec::FrozenNorms;
 
 /// What training does that evaluation does not.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainingRules {
     pub frozen_norms: FrozenNorms,
-    /// The norm that [`FrozenNorms::AllButFirst`] leaves alone: its statistic.
-    pub first_norm: super::StatId,
     /// Probability of dropout.
     pub dropout: f32,
 }
@@ -90,14 +88,8 @@ impl Lowering<'_> {
     }
 
     /// Whether a norm takes its running statistics: in evaluation every one.
-    pub fn is_frozen(&self, branches: &[NormParams]) -> bool {
-        let Some(rules) = self.training else {
-            return true;
-        };
-        match rules.frozen_norms {
-            FrozenNorms::Off => false,
-            FrozenNorms::All => true,
-            FrozenNorms::AllButFirst => !branches.iter().any(|n| n.stat == rules.first_norm),
-        }
+    pub fn is_frozen(&self, norm: &BatchNorm) -> bool {
+        let rules = self.training;
+        rules.is_none_or(|rules| norm.is_frozen(rules.frozen_norms))
     }
 }

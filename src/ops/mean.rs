@@ -8,8 +8,7 @@
 //! [`Mean`] reads x and writes y; [`MeanBack`] reads dy and writes dx.
 
 use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Rate, Real, Reverse, Shape, Site, StatId,
-    Surroundings,
+    Compute, Extent, Layer, Lowering, NoRule, Rate, Real, Reverse, Shape, Site, Surroundings,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +29,6 @@ impl Layer for Mean {
         }
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let x = inputs[0];
         Ok(match self {
@@ -51,10 +38,6 @@ impl Layer for Mean {
                 ..x
             },
         })
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

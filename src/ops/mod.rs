@@ -62,11 +62,16 @@ pub type ParamId = usize;
 /// Index into a graph's running statistics.
 pub type StatId = usize;
 
+/// The shapes of parameters.
+pub trait Shapes {
+    /// As PyTorch has it.
+    fn shape(&self, param: ParamId) -> &[usize];
+}
+
 /// What the shapes of a layer follow from, besides its inputs'.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// The shape of each parameter, as PyTorch has it.
-    pub params: &'a [&'a [usize]],
+    pub params: &'a dyn Shapes,
     /// How many branches have private parts.
     pub branches: usize,
     /// Height and width of the input.
@@ -80,11 +85,11 @@ impl Surroundings<'_> {
         mut params: impl Iterator<Item = ParamId>,
         extent: Extent,
     ) -> Result<Extent, String> {
-        let count = |id: ParamId| self.params[id].iter().product::<usize>();
+        let count = |id: ParamId| self.params.shape(id).iter().product::<usize>();
         match params.find(|&id| count(id) != extent.shape.channels) {
             Some(id) => Err(format!(
                 "a parameter of {:?} does not fit {extent}",
-                self.params[id]
+                self.params.shape(id)
             )),
             None => Ok(extent),
         }
@@ -106,20 +111,28 @@ pub trait Layer {
     /// In a person's words.
     fn name(&self) -> &'static str;
 
-    /// Whether it can read so many inputs.
-    fn takes(&self, inputs: usize) -> bool;
+    /// Whether it can read so many inputs: one, unless it says otherwise.
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 1
+    }
 
-    /// Every parameter that it uses, in the order of the official checkpoint.
-    fn params(&self) -> Vec<ParamId>;
+    /// Every parameter that it uses, in the order of the official checkpoint. A graph in which one is used by no layer is not legal.
+    fn params(&self) -> Vec<ParamId> {
+        Vec::new()
+    }
 
-    /// Every running statistic that it uses.
-    fn stats(&self) -> Vec<StatId>;
+    /// Every running statistic that it uses; the same holds.
+    fn stats(&self) -> Vec<StatId> {
+        Vec::new()
+    }
 
     /// The extent of its output, or why it cannot read these inputs.
     fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String>;
 
     /// Multiply-adds of one row of its output, of which the network's usual count is made: products alone.
-    fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64;
+    fn row_multiply_adds(&self, _around: Surroundings<'_>, _output: Extent) -> u64 {
+        0
+    }
 
     /// Emits its forward steps, which write [`Lowering::output`].
     fn lower(&self, at: &mut Lowering<'_>);

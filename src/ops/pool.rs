@@ -7,10 +7,7 @@
 //! [`Pool`] reads x and writes y; [`PoolBack`] reads dy, of a maximum x too, and writes dx.
 
 use super::extent::after_window;
-use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Shape, Site, StatId,
-    Surroundings,
-};
+use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Shape, Site, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooled {
@@ -71,18 +68,6 @@ impl Layer for Pool {
         }
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let square = |side| [1, side, side];
         if self.padding >= self.window {
@@ -90,10 +75,6 @@ impl Layer for Pool {
         }
         let padding = [0, self.padding, self.padding];
         after_window(inputs[0], square(self.window), square(self.stride), padding)
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -5,10 +5,7 @@
 //! dx.
 
 use super::reference::{Array, ArrayMut};
-use super::{
-    Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId,
-    Surroundings,
-};
+use super::{Compute, Extent, Layer, Layout, Lowering, NoRule, Real, Reverse, Site, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shift {
@@ -31,28 +28,12 @@ impl Layer for Shift {
         "shift"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         let (x, div) = (inputs[0], self.div);
         match div == 0 || 2 * fold(x.shape.channels, div) > x.shape.channels {
             true => Err(format!("cannot shift {x} by a {div}th")),
             false => Ok(x),
         }
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -2,9 +2,7 @@
 //!
 //! [`TakeFrames`] reads x and writes y.
 
-use super::{
-    Compute, Extent, Layer, Lowering, NoRule, ParamId, Real, Reverse, Site, StatId, Surroundings,
-};
+use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Site, Surroundings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TakeFrames {
@@ -16,24 +14,8 @@ impl Layer for TakeFrames {
         "take frames"
     }
 
-    fn takes(&self, inputs: usize) -> bool {
-        inputs == 1
-    }
-
-    fn params(&self) -> Vec<ParamId> {
-        Vec::new()
-    }
-
-    fn stats(&self) -> Vec<StatId> {
-        Vec::new()
-    }
-
     fn extent(&self, inputs: &[Extent], _: Surroundings<'_>) -> Result<Extent, String> {
         Ok(inputs[0])
-    }
-
-    fn row_multiply_adds(&self, _: Surroundings<'_>, _: Extent) -> u64 {
-        0
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -1,7 +1,7 @@
 //! Graph → the plain program: every node's own steps, in the graph's order.
 
 use super::{Parameter, Program, Purpose, TrainOptions};
-use crate::graph::{FIRST_NORM, Graph, NodeId};
+use crate::graph::{Graph, NodeId};
 use crate::ops::lowering::TrainingRules;
 use crate::ops::{Batch, BufferId, Layer, Lowering, Op};
 use crate::spec::FrozenNorms;
@@ -10,7 +10,6 @@ use crate::spec::FrozenNorms;
 pub fn train(graph: &Graph, batch: Batch, options: &TrainOptions, observed: &[NodeId]) -> Program {
     let rules = TrainingRules {
         frozen_norms: options.frozen_norms,
-        first_norm: FIRST_NORM,
         dropout: options.dropout,
     };
     lower(graph, batch, Some(rules), observed)

@@ -26,10 +26,10 @@ use dfdx::prelude::*;
 use self::gather::{Frames, Windows};
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
-use crate::graph::{FIRST_NORM, Graph, Node, NodeId, Op, ParamId, Shape};
+use crate::graph::{Graph, Node, NodeId, Op, ParamId, Shape};
 use crate::ops::{BatchNorm, Conv, Mean, Pool, Rate};
 use crate::program::Batch;
-use crate::spec::{FrozenNorms, ShiftSegments};
+use crate::spec::ShiftSegments;
 
 /// What the numbers are: float32 or float64, and the device on which dfdx has all operations for them.
 pub trait Real: Dtype {
@@ -286,7 +286,6 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
         let frames = self.frames(node);
         let Segment { branch, clips, .. } = self.pass.segment;
         let params = norm.branches[if norm.branches.len() == 1 { 0 } else { branch }];
-        let first = norm.branches.iter().any(|norm| norm.stat == FIRST_NORM);
         let x = &self.values[node.inputs[0]];
         let (weight, bias) = (&self.leaves[params.weight], &self.leaves[params.bias]);
         let eps = norm.eps;
@@ -296,7 +295,7 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
             batches: &mut self.statistics.batches[params.stat],
         };
         match self.pass.training.map(|training| training.options) {
-            Some(options) if !is_frozen(options.frozen_norms, first) => {
+            Some(options) if !norm.is_frozen(options.frozen_norms) => {
                 let (weight, bias) = (weight.clone(), bias.clone());
                 let affine = norm::Affine { weight, bias, eps };
                 let group = options.norm_clips.unwrap_or(clips) * (frames.count / clips);
@@ -341,14 +340,6 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
 
     fn leaf(&self, id: ParamId) -> Vector<E, T> {
         self.leaves[id].retaped()
-    }
-}
-
-fn is_frozen(frozen: FrozenNorms, first: bool) -> bool {
-    match frozen {
-        FrozenNorms::Off => false,
-        FrozenNorms::AllButFirst => !first,
-        FrozenNorms::All => true,
     }
 }
 
