@@ -11,11 +11,11 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ffn::base::Result;
 use ffn::exec::{
-    DropoutKey, Engine, EngineKind, Engines, Executor, Input, Segment, Statistics, TrainOptions,
-    Weights,
+    DropoutKey, Engine, EngineKind, Executor, Input, Segment, Statistics, TrainOptions, device,
 };
 use ffn::graph::{Architecture, Builder, Graph, Network, NodeId, Param, ParamKind};
 use ffn::ops::{Alter, Op, Pool, Pooled, Shift};
+use ffn::program::{compile_eval, compile_train};
 
 /// Of the one clip that is computed.
 const FRAMES: usize = 8;
@@ -76,11 +76,9 @@ impl Layers {
 
 /// A program with everything that it reads.
 struct Work {
-    engine: Engine,
-    weights: Weights,
+    engine: Box<dyn Engine>,
     stats: Statistics,
     input: Vec<f32>,
-    grads: Vec<Vec<f32>>,
 }
 
 impl Work {
@@ -91,21 +89,19 @@ impl Work {
             clips: 1,
         }];
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let engines = Engines::new(Executor {
+        let executor = Executor {
             engine,
             ..Executor::compiled(threads)
-        });
-        let options = TrainOptions::BATCH_STATISTICS;
-        let engine = match train {
-            true => engines.train(graph, &segments, &options, &[])?,
-            false => engines.eval(graph, &segments, &[])?,
         };
-        let counts = graph.params.iter().map(Param::count);
-        let params: Vec<Vec<f32>> = counts.map(values).collect();
+        let (options, style) = (TrainOptions::BATCH_STATISTICS, executor.style());
+        let program = match train {
+            true => compile_train(graph, &segments, &options, &[], style)?,
+            false => compile_eval(graph, &segments, &[], style)?,
+        };
+        let params = graph.params.iter().map(Param::count).map(values).collect();
+        let device = device::place(executor, graph, params)?;
         Ok(Self {
-            engine,
-            grads: params.clone(),
-            weights: Weights::Host(params.into()),
+            engine: device.engine(graph, program)?,
             stats: Statistics::initial(graph),
             input: values(FRAMES * graph.nodes[0].shape.count()),
         })
@@ -127,11 +123,10 @@ impl Work {
     fn pass(&mut self) {
         let dropout = DropoutKey { seed: 0, step: 0 };
         let input = Input::Values(&self.input);
-        let forward = (self.engine).forward(&self.weights, &mut self.stats, input, dropout);
+        let forward = self.engine.forward(&mut self.stats, input, dropout);
         forward.expect("the slices are as long as the program wants them");
         if !self.engine.program().backward.is_empty() {
-            let mut grads: Vec<&mut [f32]> = self.grads.iter_mut().map(Vec::as_mut_slice).collect();
-            let backward = self.engine.backward(&self.weights, &[1.0], &mut grads);
+            let backward = self.engine.backward(&[1.0]);
             backward.expect("it is a program for training");
         }
     }

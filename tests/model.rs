@@ -98,7 +98,7 @@ fn a_branch_leaves_the_others_private_parts_alone() {
     let (mut a, mut b) = (build(&experiment, 2), build(&experiment, 2));
     let input = |phase| [pixels(4 * CLIPS, phase), pixels(8 * CLIPS, 0.0)].concat();
     let (first, second) = (step(&mut a, &input(1.0)), step(&mut b, &input(2.0)));
-    let gradients = [&a, &b].map(|model| model.gradients().unwrap().into_owned());
+    let gradients = [&a, &b].map(|model| model.device().gradients().unwrap());
     let (a, b) = (a.state_dict().unwrap(), b.state_dict().unwrap());
     let mut seen = [0, 0];
     for ((name, _, before), (_, _, after)) in a.floats.iter().zip(&b.floats) {
@@ -127,7 +127,7 @@ fn without_lambda_no_gradient_reaches_the_smaller_branch() {
         .graph()
         .params
         .iter()
-        .zip(&*model.gradients().unwrap())
+        .zip(&model.device().gradients().unwrap())
     {
         let expected = !is_of_branch(&param.name, 4);
         assert_eq!(
@@ -148,7 +148,7 @@ fn gradients_are_those_of_the_total() {
     let mut model = build(&small(flexible(1.0)), 2);
     let input = pixels(12 * CLIPS, 0.0);
     step(&mut model, &input);
-    let gradients = model.gradients().unwrap().into_owned();
+    let gradients = model.device().gradients().unwrap();
     let params = model.graph().params.clone();
     let mut checked = 0;
     for (index, param) in params.iter().enumerate() {
@@ -232,7 +232,10 @@ fn a_restored_model_goes_on_bit_for_bit() {
     let mut whole = build(&experiment, 1);
     let mut optimizer = Optimizer::new(&whole, &experiment).unwrap();
     advance(&mut whole, &mut optimizer, 0);
-    let (saved, momentum) = (whole.state_dict().unwrap(), optimizer.state().unwrap());
+    let (saved, momentum) = (
+        whole.state_dict().unwrap(),
+        optimizer.state(&whole).unwrap(),
+    );
     advance(&mut whole, &mut optimizer, 1);
 
     let mut other = experiment.clone();
@@ -240,12 +243,12 @@ fn a_restored_model_goes_on_bit_for_bit() {
     let mut resumed = build(&other, 3);
     let mut resumed_optimizer = Optimizer::new(&resumed, &other).unwrap();
     resumed.load_state_dict(&saved).unwrap();
-    resumed_optimizer.load_state(&momentum).unwrap();
+    resumed_optimizer.load_state(&resumed, &momentum).unwrap();
     advance(&mut resumed, &mut resumed_optimizer, 1);
     assert_eq!(whole.state_dict().unwrap(), resumed.state_dict().unwrap());
     assert_eq!(
-        optimizer.state().unwrap(),
-        resumed_optimizer.state().unwrap()
+        optimizer.state(&whole).unwrap(),
+        resumed_optimizer.state(&resumed).unwrap()
     );
 }
 
@@ -320,7 +323,7 @@ fn observing_changes_no_result_and_gives_every_node() {
     let mut model = build(&experiment, 2);
     let frames = pixels(24, 0.3);
     step(&mut model, &frames);
-    let unobserved = model.gradients().unwrap().concat();
+    let unobserved = model.device().gradients().unwrap().concat();
     let evaluated = model
         .evaluate(4, 2, Input::Values(&frames[..frames.len() / 3]))
         .unwrap();
@@ -330,7 +333,7 @@ fn observing_changes_no_result_and_gives_every_node() {
     let all: Vec<usize> = (0..graph.nodes.len()).collect();
     model.observe(&all);
     let output = step(&mut model, &frames);
-    assert_close(&model.gradients().unwrap().concat(), &unobserved);
+    assert_close(&model.device().gradients().unwrap().concat(), &unobserved);
     let observed = model.observations().to_vec();
     assert_eq!(observed.len(), graph.nodes.len() * graph.branches.len());
     let logits: Vec<f32> = observed[observed.len() - 2..]

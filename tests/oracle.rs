@@ -139,7 +139,7 @@ fn tensor(name: &str, shape: Vec<usize>, values: Vec<f32>) -> Observation {
 }
 
 fn gradients(model: &Model) -> Vec<Observation> {
-    let gradients = model.gradients().unwrap();
+    let gradients = model.device().gradients().unwrap();
     let params = model.graph().params.iter().zip(&*gradients);
     let gradient = params.map(|(p, g)| tensor(&p.name, p.shape.clone(), g.clone()));
     gradient.collect()

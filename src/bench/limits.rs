@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::process::processor_seconds;
 use crate::base::Result;
-use crate::exec::{Device, EngineKind, Executor, cpu, cuda};
+use crate::exec::{DeviceId, EngineKind, Executor, cpu, cuda};
 use crate::program::cost::Cost;
 
 /// Of all threads that compute together, or of a GPU.
@@ -33,8 +33,8 @@ impl Limits {
     /// Of the device that an executor computes on.
     pub fn measure(executor: Executor) -> Result<Self> {
         match executor.device {
-            Device::Cpu => Ok(Self::of_threads(executor.threads, executor.engine)),
-            Device::Cuda(ordinal) => {
+            DeviceId::Cpu => Ok(Self::of_threads(executor.threads, executor.engine)),
+            DeviceId::Cuda(ordinal) => {
                 let gpu = cuda::Gpu::open(ordinal)?;
                 let dtype = executor.engine.numerics().dtype();
                 gpu.prepare(dtype)?;

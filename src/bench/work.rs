@@ -62,7 +62,7 @@ impl Work for Training {
     }
 
     fn memory(&self) -> usize {
-        self.learner.memory()
+        self.learner.model.memory()
     }
 
     fn multiply_adds(&self) -> u64 {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exec::cuda::libraries::Search;
-use crate::exec::{Device, EngineKind, Executor, Fusions};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 pub use crate::train::machine::thread_count;
 use crate::train::machine::{DeviceChoice, MachineChoice};
 use crate::train::opening::{DataLocation, Opening};
@@ -219,7 +219,7 @@ pub struct DeviceOptions {
 
 impl DeviceOptions {
     /// The device, whether it is there or not.
-    pub fn place(&self) -> Device {
+    pub fn place(&self) -> DeviceId {
         self.device.0
     }
 
@@ -228,7 +228,7 @@ impl DeviceOptions {
     }
 
     /// The device, with the libraries that it needs open; what it lacks is an error now.
-    pub fn open(&self, engine: EngineKind) -> Result<Device> {
+    pub fn open(&self, engine: EngineKind) -> Result<DeviceId> {
         self.choice().open(engine)
     }
 }
@@ -236,7 +236,7 @@ impl DeviceOptions {
 /// A device as written on the command line.
 // `auto` is the CPU until the engine on CUDA has been held against the goldens on a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chosen(Device);
+pub struct Chosen(DeviceId);
 
 impl Chosen {
     /// With the libraries of another flag.
@@ -254,8 +254,8 @@ impl FromStr for Chosen {
     fn from_str(text: &str) -> Result<Self, String> {
         let ordinal = text.strip_prefix("cuda:").map(str::parse);
         match (text, ordinal) {
-            ("auto" | "cpu", _) => Ok(Self(Device::Cpu)),
-            (_, Some(Ok(ordinal))) => Ok(Self(Device::Cuda(ordinal))),
+            ("auto" | "cpu", _) => Ok(Self(DeviceId::Cpu)),
+            (_, Some(Ok(ordinal))) => Ok(Self(DeviceId::Cuda(ordinal))),
             _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a card".to_owned()),
         }
     }

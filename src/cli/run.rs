@@ -10,7 +10,7 @@ use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::exec::choice::Measured;
-use crate::exec::{Device, EngineKind, Executor, Fusions, cpu};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -201,7 +201,7 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
 }
 
 /// The engine and the fusions that the run began with; of a new one the engine of its precision, and all.
-fn own_computation(task: &Task, place: Device) -> Result<(EngineKind, Fusions)> {
+fn own_computation(task: &Task, place: DeviceId) -> Result<(EngineKind, Fusions)> {
     match task.folder.exists() {
         true => Ok(task.folder.manifest()?.computation()),
         false => {
@@ -348,7 +348,7 @@ fn together(mut errors: Vec<Error>) -> Error {
 fn engine(session: &Session<'_>) -> Option<String> {
     let manifest = session.manifest();
     let executor = session.model().executor();
-    let measured = || executor.device == Device::Cpu && manifest.precision.is_mixed();
+    let measured = || executor.device == DeviceId::Cpu && manifest.precision.is_mixed();
     match executor.engine {
         EngineKind::CompiledAmx if !cpu::has_amx() => Some(
             "`compiled-amx`, which this machine computes without AMX: the same bits, in more time"

@@ -4,21 +4,19 @@ pub mod arena;
 pub mod choice;
 pub mod cpu;
 pub mod cuda;
+pub mod device;
 pub mod dfdx;
-mod engine;
 mod input;
 mod lengths;
 pub mod plan;
 pub mod reference;
 mod update;
-mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::engine::{Engine, Engines, TaskTime};
+pub use self::device::{Device, Engine, TaskTime};
 pub use self::input::{Input, Next};
-pub use self::update::{Momentum, Rates, Update};
-pub use self::weights::{Weights, elsewhere};
+pub use self::update::{Rates, Update};
 pub use crate::ops::{DropoutKey, Dtype, Statistics};
 pub use crate::program::{Fusions, Numerics, Segment, Style, TrainOptions};
 use crate::spec::Precision;
@@ -28,7 +26,7 @@ use crate::spec::Precision;
 pub struct Executor {
     pub engine: EngineKind,
     /// Of the compiled engine; the reference runs on the CPU.
-    pub device: Device,
+    pub device: DeviceId,
     pub threads: usize,
     /// Of the compiled engine.
     pub fusions: Fusions,
@@ -39,7 +37,7 @@ impl Executor {
     pub fn compiled(threads: usize) -> Self {
         Self {
             engine: EngineKind::Compiled,
-            device: Device::Cpu,
+            device: DeviceId::Cpu,
             threads,
             fusions: Fusions::ALL,
         }
@@ -56,8 +54,8 @@ impl Executor {
     /// The engine, the device where it is not the CPU, and the fusions where they are not all.
     pub fn name(self) -> String {
         let device = match self.device {
-            Device::Cpu => String::new(),
-            Device::Cuda(ordinal) => format!(" on cuda:{ordinal}"),
+            DeviceId::Cpu => String::new(),
+            DeviceId::Cuda(ordinal) => format!(" on cuda:{ordinal}"),
         };
         let fusions = match self.fusions {
             Fusions::ALL => String::new(),
@@ -69,7 +67,7 @@ impl Executor {
 
 /// Where a compiled program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
+pub enum DeviceId {
     Cpu,
     /// A card, as the driver counts them.
     Cuda(usize),
@@ -126,11 +124,11 @@ impl EngineKind {
     }
 
     /// The engine that computes in a precision, as far as the device gains by it: on the CPU by measurement.
-    pub fn of(precision: Precision, device: Device) -> Self {
+    pub fn of(precision: Precision, device: DeviceId) -> Self {
         match (precision, device) {
-            (Precision::Mixed, Device::Cpu) => choice::Measured::here().mixed(),
+            (Precision::Mixed, DeviceId::Cpu) => choice::Measured::here().mixed(),
             // A card without tensor cores for bf16 says so.
-            (Precision::Mixed, Device::Cuda(_)) => Self::CompiledBf16,
+            (Precision::Mixed, DeviceId::Cuda(_)) => Self::CompiledBf16,
             (Precision::Float32, _) => Self::Compiled,
         }
     }

@@ -56,7 +56,7 @@ fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> 
             head: format!("{step}grad_head"),
             norm: format!("{step}grad_norm"),
         };
-        let values = model.gradients()?;
+        let values = model.device().gradients()?;
         let params = model.graph().params.iter().map(|param| param.name.as_str());
         let tensors = params.zip(values.iter().map(Vec::as_slice));
         gradients.record(&mut computed, steps, tensors);

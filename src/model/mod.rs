@@ -1,19 +1,17 @@
 //! The dfdx module: parameters, forward on dfdx's tape, objective.
 //!
-//! Parameters and logits are dfdx tensors and the objective is written in dfdx operations ([`objective`]). Between frames
-//! and logits stands the `trunk`: on the compiled engine one operation of the tape, on the dfdx engine dfdx's own
-//! operations. `backward()` of the objective drives the whole.
+//! Logits are dfdx tensors and the objective is written in dfdx operations ([`objective`]). Between frames and logits stands
+//! the `trunk`: on the compiled engine one operation of the tape, on the dfdx engine dfdx's own operations. `backward()` of the
+//! objective drives the whole. Parameters are on the [`Device`], where the engine computes, and nowhere else.
 
 pub mod difference;
 pub mod objective;
 pub mod state;
 mod init;
 mod observation;
-mod parameters;
 mod pretrained;
 mod trunk;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -22,15 +20,12 @@ pub use observation::Observation;
 pub use state::StateDict;
 
 use self::objective::Objective;
-use self::parameters::Parameters;
 use self::trunk::{Plan, Trunk};
 use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
 use crate::exchange::mapping::{Mapping, Purpose};
 use crate::exchange::read::Checkpoint;
-use crate::exec::{
-    DropoutKey, Engines, Executor, Input, Momentum, Segment, Statistics, TrainOptions, Update,
-};
+use crate::exec::{Device, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions, device};
 use crate::graph::{Graph, NodeId};
 use crate::ops::BATCH_NORM_MOMENTUM;
 use crate::program::batch::served;
@@ -40,10 +35,9 @@ use crate::spec::Experiment;
 /// A model of an experiment: parameters, running statistics, and the trunk that computes with them.
 pub struct Model {
     plan: Rc<Plan>,
-    parameters: Parameters,
+    device: Rc<dyn Device>,
     statistics: Statistics,
     objective: Objective,
-    engines: Rc<Engines>,
     trunk: Box<dyn Trunk>,
 }
 
@@ -56,7 +50,7 @@ pub struct StepInput<'a> {
     pub dropout: DropoutKey,
 }
 
-/// What a forward and backward pass leaves, beside [`Model::gradients`]. Nothing has been updated but the running
+/// What a forward and backward pass leaves, beside the gradients on the device. Nothing has been updated but the running
 /// statistics.
 pub struct StepOutput {
     pub total: f64,
@@ -98,19 +92,18 @@ impl Model {
         executor: Executor,
     ) -> Result<Self> {
         let (values, statistics) = init::initial(experiment, &training, base)?;
-        let engines = Rc::new(Engines::new(executor));
-        let weights = engines.weights(&training, values)?;
+        let device = device::place(executor, &training, values)?;
         let plan = Rc::new(Plan {
             evaluation,
             options: TrainOptions::of(experiment),
             training,
+            executor,
         });
         Ok(Self {
-            parameters: Parameters::new(weights),
             statistics,
             objective: Objective::of(&experiment.method),
-            trunk: trunk::build(&engines, Rc::clone(&plan), &[]),
-            engines,
+            trunk: trunk::build(&device, Rc::clone(&plan), &[]),
+            device,
             plan,
         })
     }
@@ -138,13 +131,13 @@ impl Model {
 
     /// What computes the model.
     pub fn executor(&self) -> Executor {
-        self.engines.executor()
+        self.plan.executor
     }
 
     /// From now on every pass also leaves the outputs of these nodes in [`Model::observations`]. Nothing else changes,
     /// but for rounding: what is observed is not fused away.
     pub fn observe(&mut self, nodes: &[NodeId]) {
-        self.trunk = trunk::build(&self.engines, Rc::clone(&self.plan), nodes);
+        self.trunk = trunk::build(&self.device, Rc::clone(&self.plan), nodes);
     }
 
     /// Of the last pass: the observed nodes in the order asked for, each with its segments in the batch's order.
@@ -154,7 +147,7 @@ impl Model {
 
     /// Builds the training program for batches of `clips`, so that nothing can be found wrong with it later.
     pub fn prepare_train(&mut self, clips: usize) -> Result<()> {
-        self.parameters.prepare_training()?;
+        self.device.prepare_training()?;
         self.trunk.prepare_train(clips)
     }
 
@@ -164,47 +157,30 @@ impl Model {
         self.trunk.prepare_eval(batch)
     }
 
-    /// Bytes that the engine holds between passes by now, and the weights on a card with it.
-    pub fn memory(&self) -> usize {
-        self.trunk.memory() + self.parameters.weights().memory()
+    /// Where the parameters are, with all that training changes of them. Who changes them there calls [`Model::changed`].
+    pub fn device(&self) -> &dyn Device {
+        &*self.device
     }
 
-    /// Forward of every branch, objective and backward on dfdx's tape.
+    /// The parameters are no longer those of the last pass.
+    pub fn changed(&mut self) {
+        self.trunk.weights_changed();
+    }
+
+    /// Bytes that the engine holds between passes by now, and the device with it.
+    pub fn memory(&self) -> usize {
+        self.trunk.memory() + self.device.memory()
+    }
+
+    /// Forward of every branch, objective and backward on dfdx's tape. The gradients are left on the device.
     pub fn train_step(&mut self, input: &StepInput<'_>) -> Result<StepOutput> {
         let graph = &self.plan.training;
         let frames = graph.branches.iter().sum::<usize>() * input.labels.len();
         check_pixels(graph, frames, input.pixels)?;
-        self.parameters.prepare_training()?;
-        // Two steps' gradients are never held at once.
-        self.parameters.keep(Vec::new());
+        self.device.prepare_training()?;
         self.trunk.weights_changed();
-        let (parameters, statistics) = (&self.parameters, &mut self.statistics);
-        let step = self
-            .trunk
-            .train_step(parameters, statistics, &self.objective, input)?;
-        self.parameters.keep(step.gradients);
-        Ok(step.output)
-    }
-
-    /// What the last training step left: for each parameter its gradient, in the graph's order; from a card in one copy.
-    pub fn gradients(&self) -> Result<Cow<'_, [Vec<f32>]>> {
-        self.parameters.gradients()
-    }
-
-    /// Momentum, zero, for the parameters of which `trained` says that they are.
-    pub fn momentum(&self, trained: &[bool]) -> Result<Momentum> {
-        Momentum::new(self.parameters.weights(), trained)
-    }
-
-    /// Σ g² over the last step's gradients of the parameters that have momentum, in float64.
-    pub fn gradient_square(&self, momentum: &Momentum) -> Result<f64> {
-        self.parameters.gradient_square(momentum)
-    }
-
-    /// Updates the parameters that have momentum from the last step's gradients, where they are.
-    pub fn learn(&mut self, update: &Update, momentum: &mut Momentum) -> Result<()> {
-        self.trunk.weights_changed();
-        self.parameters.learn(update, momentum)
+        self.trunk
+            .train_step(&mut self.statistics, &self.objective, input)
     }
 
     /// Logits (`clips × classes`) in evaluation, by the branch that serves `frames`.
@@ -215,8 +191,7 @@ impl Model {
     /// As [`Model::evaluate`], by the branch that the batch names.
     pub fn evaluate_batch(&mut self, batch: Segment, pixels: Input<'_>) -> Result<Vec<f32>> {
         check_pixels(&self.plan.evaluation, batch.frames * batch.clips, pixels)?;
-        let (parameters, statistics) = (&self.parameters, &mut self.statistics);
-        self.trunk.evaluate(parameters, statistics, batch, pixels)
+        self.trunk.evaluate(&mut self.statistics, batch, pixels)
     }
 
     pub fn statistics(&self) -> &Statistics {
@@ -254,7 +229,7 @@ impl Model {
         let mut statistics = Statistics::initial(self.graph());
         statistics.var.iter_mut().for_each(|var| var.fill(0.0));
         self.trunk
-            .follow_statistics(&self.parameters, &mut statistics, batch, pixels)?;
+            .follow_statistics(&mut statistics, batch, pixels)?;
         for values in statistics.mean.iter_mut().chain(&mut statistics.var) {
             for value in values {
                 *value = (f64::from(*value) / BATCH_NORM_MOMENTUM) as f32;
@@ -270,10 +245,10 @@ impl Model {
 
     /// Every parameter and statistic; parameters come from a card in one copy.
     pub fn state_dict(&self) -> Result<StateDict> {
-        let parameters = self.parameters.weights().read()?;
+        let parameters = self.device.parameters()?;
         let Statistics { mean, var, batches } = &self.statistics;
         let statistics = mean.iter().zip(var).flat_map(|(mean, var)| [mean, var]);
-        let values = parameters.iter().chain(statistics).cloned();
+        let values = parameters.into_iter().chain(statistics.cloned());
         let floats = self.float_names().into_iter().zip(values);
         let counters = self.counter_names().zip(batches);
         Ok(StateDict {
@@ -291,7 +266,7 @@ impl Model {
 
         self.trunk.weights_changed();
         let (params, stats) = floats.split_at(self.plan.training.params.len());
-        self.parameters.replace(params)?;
+        self.device.write_parameters(params)?;
         let owned = |offset: usize| stats.iter().skip(offset).step_by(2).map(|v| v.to_vec());
         self.statistics = Statistics {
             mean: owned(0).collect(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::EvalShape;
 use crate::base::{Kind, Result};
 use crate::exec::cuda::{Gpu, Needs, WeightNeeds};
-use crate::exec::{Device, EngineKind};
+use crate::exec::{DeviceId, EngineKind};
 use crate::graph::Graph;
 use crate::program::batch::every_branch;
 use crate::program::{Program, TrainOptions, compile_eval, compile_train};
@@ -21,7 +21,7 @@ pub struct Card {
 impl Card {
     /// `None`: the plan is for the CPU.
     pub fn open(choice: &DeviceChoice, engine: EngineKind) -> Result<Option<Self>> {
-        let Device::Cuda(ordinal) = choice.device else {
+        let DeviceId::Cuda(ordinal) = choice.device else {
             return Ok(None);
         };
         let found = match choice.open(engine).and_then(|_| Gpu::open(ordinal)) {

@@ -13,7 +13,7 @@ use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
 use crate::exec::plan::Task;
-use crate::exec::{Device, EngineKind};
+use crate::exec::{DeviceId, EngineKind};
 use crate::exec::{cpu, cuda};
 use crate::graph::{Graph, Param, ParamKind};
 use crate::ops::{Batch, Layer as _};
@@ -34,7 +34,7 @@ pub fn plans<'a>(suite: &'a Suite, target: &Target) -> Result<Vec<(&'a str, Plan
 pub struct Target {
     /// Instead of the engine that a run would take.
     pub engine: Option<EngineKind>,
-    pub device: Device,
+    pub device: DeviceId,
     /// The device where it is a card: the plan then says what the run takes of its memory.
     pub card: Option<Card>,
 }
@@ -250,7 +250,7 @@ fn forward(experiment: &Experiment, graph: &Graph) -> Result<Vec<Forward>> {
 fn training(
     experiment: &Experiment,
     graph: &Graph,
-    (numerics, device): (Numerics, Device),
+    (numerics, device): (Numerics, DeviceId),
 ) -> Result<Training> {
     let batch = experiment.train.batch;
     let segments = every_branch(graph, batch);
@@ -279,7 +279,7 @@ fn training(
 fn evaluate(
     graph: &Graph,
     batch: EvalShape,
-    (numerics, device): (Numerics, Device),
+    (numerics, device): (Numerics, DeviceId),
 ) -> Result<Evaluation> {
     let program = compile_eval(graph, &[batch.segment(graph)], &[], numerics)?;
     let plan = cpu::plan::plan(&program)?;
@@ -329,7 +329,7 @@ impl Display for EvalShape {
 }
 
 /// What the device makes of the program's steps. `cpu`: the CPU's plan of it.
-fn steps(program: &Program, cpu: &cpu::plan::CpuPlan, device: Device) -> Result<Vec<Fused>> {
+fn steps(program: &Program, cpu: &cpu::plan::CpuPlan, device: DeviceId) -> Result<Vec<Fused>> {
     fn fused<K>(task: &Task<K>) -> Fused {
         Fused {
             step: format!("{}: {}", task.name, task.kind),
@@ -337,8 +337,8 @@ fn steps(program: &Program, cpu: &cpu::plan::CpuPlan, device: Device) -> Result<
         }
     }
     Ok(match device {
-        Device::Cpu => cpu.tasks().map(fused).collect(),
-        Device::Cuda(_) => {
+        DeviceId::Cpu => cpu.tasks().map(fused).collect(),
+        DeviceId::Cuda(_) => {
             let planned = cuda::plan::DevicePlan::of(program)?;
             planned.plan.tasks().map(fused).collect()
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
-use crate::exec::Device;
+use crate::exec::DeviceId;
 use crate::exec::cpu::processor;
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
@@ -92,11 +92,11 @@ impl Machine {
     }
 
     /// The machine that this runs on, in the class of the device that computes.
-    pub fn with(device: Device) -> Self {
+    pub fn with(device: DeviceId) -> Self {
         let machine = Self::this();
         match device {
-            Device::Cpu => machine,
-            Device::Cuda(ordinal) => Self {
+            DeviceId::Cpu => machine,
+            DeviceId::Cuda(ordinal) => Self {
                 device_class: Probe::new(&Search::default()).device_class(ordinal),
                 ..machine
             },

@@ -24,7 +24,7 @@ pub fn save(folder: &Working, learner: &Learner, moment: Moment) -> Result<()> {
         ));
     }
     let model = tensors::encode(&state)?;
-    let optimizer = optimizer_state::encode(&learner.optimizer.state()?)?;
+    let optimizer = optimizer_state::encode(&learner.optimizer.state(&learner.model)?)?;
     let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
     checkpoint::write(&checkpoints, moment, &model, &optimizer)?;
     checkpoint::prune(&checkpoints, checkpoint::KEPT)
@@ -87,11 +87,14 @@ fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
     let model = tensors::decode(&path.join(MODEL))?;
     learner.model.load_state_dict(&model)?;
     let optimizer = checkpoint::optimizer(path, state)?;
-    learner.optimizer.load_state(&optimizer).map_err(|error| {
-        let file = checkpoint::optimizer_file(path, state).unwrap_or(OPTIMIZER);
-        let message = format!("`{}`: {}", path.join(file).shown(), error.message);
-        Error::new(error.kind, message).hint(HINT)
-    })
+    learner
+        .optimizer
+        .load_state(&learner.model, &optimizer)
+        .map_err(|error| {
+            let file = checkpoint::optimizer_file(path, state).unwrap_or(OPTIMIZER);
+            let message = format!("`{}`: {}", path.join(file).shown(), error.message);
+            Error::new(error.kind, message).hint(HINT)
+        })
 }
 
 /// Loads the weights of a run's last checkpoint, for evaluation; returns the steps that they have had.

@@ -62,11 +62,6 @@ impl Learner {
         })
     }
 
-    /// [`Model::memory`] and the momentum on a card.
-    pub fn memory(&self) -> usize {
-        self.model.memory() + self.optimizer.memory()
-    }
-
     fn accuracy(&self, output: &StepOutput, labels: &[usize]) -> BTreeMap<usize, f64> {
         let graph = self.model.graph();
         let branches = graph.branches.iter().copied().zip(&output.logits);

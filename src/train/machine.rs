@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::base::{Error, Kind, Result};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::cuda::probe::Probe;
-use crate::exec::{Device, EngineKind, Executor, Fusions};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 
 /// What computes and what loads.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct MachineChoice {
 /// A device, whether it is there or not, and where NVIDIA's libraries are.
 #[derive(Debug, Clone)]
 pub struct DeviceChoice {
-    pub device: Device,
+    pub device: DeviceId,
     /// Looked into before the system's folders: a folder of libraries, or a Python environment.
     pub libraries: Option<PathBuf>,
 }
@@ -44,8 +44,8 @@ impl MachineChoice {
 
 impl DeviceChoice {
     /// The device, with the libraries that it needs open; what it lacks is an error now.
-    pub fn open(&self, engine: EngineKind) -> Result<Device> {
-        if let Device::Cuda(ordinal) = self.device {
+    pub fn open(&self, engine: EngineKind) -> Result<DeviceId> {
+        if let DeviceId::Cuda(ordinal) = self.device {
             if !engine.runs_on_cards() {
                 let message = format!("the engine `{}` runs on the CPU alone", engine.name());
                 return Err(Error::new(Kind::Usage, message)

@@ -11,10 +11,10 @@
 //! ```
 //!
 //! The norm is summed in float64 in an order that the parameters' shapes alone decide; the update is elementwise in float32
-//! ([`Update::apply`]), where the model's weights are.
+//! ([`Update::apply`]). Both are computed on the model's device, which has v, of every parameter that is not frozen.
 
 use crate::base::Result;
-use crate::exec::{Momentum, Rates, Update};
+use crate::exec::{Rates, Update};
 use crate::graph::ParamKind;
 use crate::model::{Model, state};
 use crate::run::optimizer_state::{self, OptimizerState};
@@ -25,8 +25,6 @@ pub struct Optimizer {
     /// Largest total norm of the gradients; `None` where clipping does not apply.
     clip: Option<f64>,
     slots: Vec<Slot>,
-    /// v, of every parameter that is not frozen.
-    velocity: Momentum,
     /// Steps that were done.
     steps: u64,
 }
@@ -95,13 +93,13 @@ impl Optimizer {
             }
         });
         let slots: Vec<Slot> = slots.collect();
+        model.device().reset_momentum(&trained)?;
         Ok(Self {
             momentum: sgd.momentum as f32,
             clip: sgd
                 .clip
                 .filter(|clip| clip.under_mixed || !mixed)
                 .map(|clip| clip.norm),
-            velocity: model.momentum(&trained)?,
             slots,
             steps: 0,
         })
@@ -111,18 +109,9 @@ impl Optimizer {
     /// before clipping. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
     pub fn step(&mut self, model: &mut Model, lr: f64) -> Result<f64> {
         let norm = self.total_norm(model)?;
-        self.apply(norm, lr, |update, velocity| model.learn(update, velocity))
-    }
-
-    /// [`Optimizer::step`] from gradients of total norm `norm`, which `learn` updates parameters by.
-    fn apply(
-        &mut self,
-        norm: f64,
-        lr: f64,
-        learn: impl FnOnce(&Update, &mut Momentum) -> Result<()>,
-    ) -> Result<f64> {
         if norm.is_finite() {
-            learn(&self.update(norm, lr), &mut self.velocity)?;
+            model.device().learn(&self.update(norm, lr))?;
+            model.changed();
             self.steps += 1;
         }
         Ok(norm)
@@ -160,20 +149,15 @@ impl Optimizer {
 
     /// L2 norm over the gradients of all trained parameters that the model's last step left.
     pub fn total_norm(&self, model: &Model) -> Result<f64> {
-        Ok(model.gradient_square(&self.velocity)?.sqrt())
-    }
-
-    /// Bytes of the momentum on a card.
-    pub fn memory(&self) -> usize {
-        self.velocity.memory()
+        Ok(model.device().gradient_square()?.sqrt())
     }
 
     /// Steps that were done, and the momentum of each trained parameter, in the graph's order; none before the first step.
-    pub fn state(&self) -> Result<OptimizerState> {
+    pub fn state(&self, model: &Model) -> Result<OptimizerState> {
         if self.steps == 0 {
             return Ok(OptimizerState::default());
         }
-        let trained = self.trained().zip(self.velocity.read()?);
+        let trained = self.trained().zip(model.device().momentum()?);
         let named = trained.map(|(slot, v)| (slot.tensor(), slot.shape.clone(), v));
         Ok(OptimizerState {
             steps: self.steps,
@@ -182,15 +166,18 @@ impl Optimizer {
     }
 
     /// What [`Optimizer::state`] gave; nothing is missing and nothing left over.
-    pub fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+    pub fn load_state(&mut self, model: &Model, state: &OptimizerState) -> Result<()> {
         let of_step = self.trained().filter(|_| state.steps > 0);
         let names: Vec<String> = of_step.clone().map(Slot::tensor).collect();
         let names = names.iter().map(String::as_str);
         let expected = names.zip(of_step.map(|slot| slot.shape.as_slice()));
         let found = state::in_order("optimiser's state", expected, &state.tensors)?;
         match state.steps {
-            0 => self.velocity.clear()?,
-            _ => self.velocity.write(&found)?,
+            0 => {
+                let trained: Vec<bool> = self.slots.iter().map(|slot| !slot.frozen).collect();
+                model.device().reset_momentum(&trained)?;
+            }
+            _ => model.device().write_momentum(&found)?,
         }
         self.steps = state.steps;
         Ok(())
@@ -204,12 +191,11 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::rc::Rc;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exec::{Executor, Weights};
+    use crate::exec::Executor;
     use crate::graph::Graph;
     use crate::spec::network::{self, Network, Training, experiment};
     use crate::spec::{Backbone, Block, Clip, FrozenNorms, Method, ResNet, Stem};
@@ -235,51 +221,47 @@ mod tests {
         })
     }
 
-    fn optimizer(experiment: &Experiment) -> (Graph, Optimizer) {
-        let model = Model::new(experiment, Path::new(""), Executor::compiled(1)).unwrap();
-        let optimizer = Optimizer::new(&model, experiment).unwrap();
-        (model.graph().clone(), optimizer)
-    }
-
-    /// An optimiser and parameters filled with one value.
+    /// A model whose parameters are all one value, and its optimiser.
     struct Bench {
-        graph: Graph,
+        model: Model,
         optimizer: Optimizer,
-        values: Vec<Vec<f32>>,
     }
 
     impl Bench {
         fn new(experiment: &Experiment, value: f32) -> Self {
-            let (graph, optimizer) = optimizer(experiment);
-            Self {
-                optimizer,
-                values: filled(&graph, value),
-                graph,
-            }
+            let model = Model::new(experiment, Path::new(""), Executor::compiled(1)).unwrap();
+            let optimizer = Optimizer::new(&model, experiment).unwrap();
+            let values = filled(model.graph(), value);
+            let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+            model.device().write_parameters(&values).unwrap();
+            Self { model, optimizer }
         }
 
         fn step(&mut self, gradients: &[Vec<f32>], lr: f64) -> f64 {
-            let (optimizer, values) = (&mut self.optimizer, &mut self.values);
-            let host = Weights::Host(Rc::default());
-            let norm = optimizer.velocity.square(&host, gradients).unwrap().sqrt();
-            let learn = |update: &Update, velocity: &mut Momentum| {
-                let Momentum::Host(velocities) = velocity else {
-                    panic!("the executor is the CPU's");
-                };
-                for (index, velocity) in velocities.iter_mut().enumerate() {
-                    if let Some(velocity) = velocity {
-                        update.apply(index, &gradients[index], velocity, &mut values[index]);
-                    }
-                }
-                Ok(())
-            };
-            optimizer.apply(norm, lr, learn).unwrap()
+            self.model.device().write_gradients(gradients).unwrap();
+            self.optimizer.step(&mut self.model, lr).unwrap()
+        }
+
+        fn graph(&self) -> &Graph {
+            self.model.graph()
+        }
+
+        fn values(&self) -> Vec<Vec<f32>> {
+            self.model.device().parameters().unwrap()
+        }
+
+        fn state(&self) -> OptimizerState {
+            self.optimizer.state(&self.model).unwrap()
+        }
+
+        fn load(&mut self, state: &OptimizerState) -> Result<()> {
+            self.optimizer.load_state(&self.model, state)
         }
 
         fn first(&self, name: &str) -> f32 {
-            let mut params = self.graph.params.iter();
+            let mut params = self.graph().params.iter();
             let index = params.position(|p| p.name == name).unwrap();
-            self.values[index][0]
+            self.values()[index][0]
         }
     }
 
@@ -302,7 +284,7 @@ mod tests {
     #[test]
     fn update_is_pytorchs_in_groups() {
         let mut bench = Bench::new(&small(), 1.0);
-        let gradients = filled(&bench.graph, 0.5);
+        let gradients = filled(bench.graph(), 0.5);
         bench.step(&gradients, 0.1);
         assert_close(bench.first("base_model.conv1.weight"), 0.949);
         assert_close(bench.first("base_model.bn1.weight"), 0.95);
@@ -323,12 +305,12 @@ mod tests {
         });
         let mut bench = Bench::new(&experiment, 0.0);
         let count: usize = bench
-            .graph
+            .graph()
             .params
             .iter()
             .map(|p| p.shape.iter().product::<usize>())
             .sum();
-        let gradients = filled(&bench.graph, 0.5);
+        let gradients = filled(bench.graph(), 0.5);
         let norm = bench.step(&gradients, 0.1);
         assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
         assert_close(
@@ -352,10 +334,14 @@ mod tests {
             let mut experiment = small();
             experiment.train.frozen_norms = frozen;
             let mut bench = Bench::new(&experiment, 1.0);
-            let norm = bench.step(&filled(&bench.graph, 0.5), 0.1);
+            let norm = bench.step(&filled(bench.graph(), 0.5), 0.1);
             assert_close(bench.first("base_model.bn1.bias"), first);
             assert_close(bench.first("base_model.layer1.0.bn1.weight"), block);
-            let params = bench.graph.params.iter().zip(bench.graph.trained(frozen));
+            let params = bench
+                .graph()
+                .params
+                .iter()
+                .zip(bench.graph().trained(frozen));
             let trained = params
                 .filter(|(_, trained)| *trained)
                 .map(|(param, _)| param);
@@ -365,32 +351,29 @@ mod tests {
                 .map(|p| p.shape.iter().product::<usize>())
                 .sum();
             assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
-            assert_eq!(
-                bench.optimizer.state().unwrap().tensors.len(),
-                trained.len()
-            );
+            assert_eq!(bench.state().tensors.len(), trained.len());
         }
     }
 
     #[test]
     fn nothing_changes_when_the_norm_is_not_finite() {
         let mut bench = Bench::new(&small(), 1.0);
-        let mut gradients = filled(&bench.graph, 0.5);
+        let mut gradients = filled(bench.graph(), 0.5);
         gradients[1][0] = f32::NAN;
         assert!(bench.step(&gradients, 0.1).is_nan());
-        assert_eq!(bench.values, filled(&bench.graph, 1.0));
-        assert_eq!(bench.optimizer.state().unwrap(), OptimizerState::default());
+        assert_eq!(bench.values(), filled(bench.graph(), 1.0));
+        assert_eq!(bench.state(), OptimizerState::default());
     }
 
     #[test]
     fn state_that_does_not_fit_is_refused() {
         let mut bench = Bench::new(&small(), 1.0);
-        bench.step(&filled(&bench.graph, 0.5), 0.1);
-        let mut state = bench.optimizer.state().unwrap();
+        bench.step(&filled(bench.graph(), 0.5), 0.1);
+        let mut state = bench.state();
         assert_eq!(state.steps, 1);
         state.tensors[0].0 = "exp_avg/base_model.conv1.weight".to_owned();
         state.tensors[1].1 = vec![1, 8];
-        let error = bench.optimizer.load_state(&state).unwrap_err();
+        let error = bench.load(&state).unwrap_err();
         insta::assert_snapshot!(error.message, @r"
         the optimiser's state does not fit the model:
           missing    momentum/base_model.conv1.weight
@@ -399,12 +382,12 @@ mod tests {
         ");
         // Before the first step there is none, and after it all are there.
         state.steps = 0;
-        assert!(bench.optimizer.load_state(&state).is_err());
+        assert!(bench.load(&state).is_err());
         let none = OptimizerState {
             steps: 1,
             tensors: Vec::new(),
         };
-        assert!(bench.optimizer.load_state(&none).is_err());
+        assert!(bench.load(&none).is_err());
     }
 
     proptest! {
@@ -413,18 +396,19 @@ mod tests {
         fn state_is_all_that_a_step_reads(gradient in -1.0f32..1.0, lr in 0.001..0.5, stop in 0usize..4) {
             let experiment = small();
             let mut whole = Bench::new(&experiment, 1.0);
-            let gradients = filled(&whole.graph, gradient);
+            let gradients = filled(whole.graph(), gradient);
             let mut resumed = Bench::new(&experiment, 1.0);
             for step in 0..4 {
                 if step == stop {
-                    let state = resumed.optimizer.state().unwrap();
-                    resumed.optimizer = optimizer(&experiment).1;
-                    resumed.optimizer.load_state(&state).unwrap();
+                    let (state, weights) = (resumed.state(), resumed.model.state_dict().unwrap());
+                    resumed = Bench::new(&experiment, 0.0);
+                    resumed.model.load_state_dict(&weights).unwrap();
+                    resumed.load(&state).unwrap();
                 }
                 whole.step(&gradients, lr);
                 resumed.step(&gradients, lr);
             }
-            prop_assert_eq!(whole.values, resumed.values);
+            prop_assert_eq!(whole.values(), resumed.values());
         }
     }
 }

@@ -249,7 +249,7 @@ fn losses(outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
 fn gradients(both: &Pair<Replayed<'_>>, measure: Measure) -> Result<Outcome> {
     let models = both.as_ref().map(|side| &side.learner.model);
     let params = &models.a.graph().params;
-    let gradients = models.map(Model::gradients).both()?;
+    let gradients = models.map(|model| model.device().gradients()).both()?;
     let pairs = gradients.a.iter().zip(&*gradients.b);
     let mut differences = params.iter().zip(pairs).filter_map(|(param, (a, b))| {
         let apart = measure.apart(a, b)?;

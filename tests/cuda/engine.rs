@@ -6,7 +6,7 @@ use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::cuda::libraries::{Search, Version};
 use ffn::exec::cuda::probe::Probe;
 use ffn::exec::cuda::{self, Gpu};
-use ffn::exec::{DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, Weights, cpu};
+use ffn::exec::{Device, DropoutKey, Engine, Input, Segment, Statistics, TrainOptions, cpu};
 use ffn::graph::arch::tsm;
 use ffn::graph::{Graph, ParamKind, frame_flexible};
 use ffn::program::{
@@ -123,19 +123,24 @@ pub fn weights(graph: &Graph) -> (Vec<Vec<f32>>, Statistics) {
     (params.collect(), stats)
 }
 
-/// What one pass leaves, by name: logits, statistics, observed values, gradients.
-fn pass(engine: &mut Engine, own: &Weights, graph: &Graph) -> Vec<(String, Vec<f32>)> {
+/// What two passes leave, by name: logits, statistics, observed values, gradients.
+fn passes(device: &dyn Device, graph: &Graph, program: Program) -> [Vec<(String, Vec<f32>)>; 2] {
+    let mut engine = device.engine(graph, program).unwrap();
+    [(); 2].map(|()| pass(device, &mut *engine, graph))
+}
+
+fn pass(device: &dyn Device, engine: &mut dyn Engine, graph: &Graph) -> Vec<(String, Vec<f32>)> {
     let (_, mut stats) = weights(graph);
     let program = engine.program();
     let trains = program.d_logits.is_some();
     let input = normal(1, program.buffers[program.input].len());
     let d_logits = normal(2, program.buffers[program.logits].len());
-    let logits = engine.forward(own, &mut stats, Input::Values(&input), STEP);
+    let logits = engine.forward(&mut stats, Input::Values(&input), STEP);
     let logits = logits.unwrap();
     let mut all = vec![("logits".to_owned(), logits.to_vec())];
     if trains {
-        let gradients = backward(engine, own, &d_logits);
-        let named = graph.params.iter().zip(gradients);
+        engine.backward(&d_logits).unwrap();
+        let named = graph.params.iter().zip(device.gradients().unwrap());
         all.extend(named.map(|(param, values)| (format!("gradient of {}", param.name), values)));
     }
     for (stat, (mean, var)) in graph
@@ -151,22 +156,6 @@ fn pass(engine: &mut Engine, own: &Weights, graph: &Graph) -> Vec<(String, Vec<f
     let observed = engine.observed().into_iter();
     all.extend(observed.map(|(node, values)| (graph.nodes[node].name.clone(), values.to_vec())));
     all
-}
-
-fn backward(engine: &mut Engine, weights: &Weights, d_logits: &[f32]) -> Vec<Vec<f32>> {
-    match weights {
-        Weights::Host(values) => {
-            let mut gradients: Vec<_> = values.iter().map(|p| vec![f32::NAN; p.len()]).collect();
-            let mut to: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
-            engine.backward(weights, d_logits, &mut to).unwrap();
-            gradients
-        }
-        Weights::Card(on_card) => {
-            on_card.prepare_gradients().unwrap();
-            engine.backward(weights, d_logits, &mut []).unwrap();
-            on_card.read_gradients().unwrap()
-        }
-    }
 }
 
 fn is_gradient(name: &str) -> bool {
@@ -241,22 +230,15 @@ fn by_kind(graph: &Graph, all: Vec<(String, Vec<f32>)>) -> Vec<(String, Vec<f32>
 fn compare(graph: &Graph, program: impl Fn(Numerics) -> Program) {
     let Some(gpu) = gpu() else { return };
     let (params, _) = weights(graph);
-    let on_card = cuda::Weights::new(Rc::clone(&gpu), graph, &params).unwrap();
-    let [host, on_card] = [Weights::Host(params.into()), Weights::Card(on_card.into())];
-    let engine = cpu::Engine::new(graph, program(Numerics::Float32), 1).unwrap();
-    let expected = pass(&mut Engine::Cpu(Box::new(engine)), &host, graph);
+    let cuda = cuda::Cuda::new(gpu, graph, &params).unwrap();
+    let cpu = cpu::Cpu::new(1, params);
+    let [expected, _] = passes(&cpu, graph, program(Numerics::Float32));
     for (numerics, tolerance) in [(Numerics::Float32, FLOAT32), (Numerics::Bf16, BF16)] {
-        let engine = cuda::Engine::new(graph, program(numerics), Rc::clone(&gpu)).unwrap();
-        let mut engine = Engine::Cuda(Box::new(engine));
-        let found = pass(&mut engine, &on_card, graph);
-        let again = pass(&mut engine, &on_card, graph);
+        let [found, again] = passes(&cuda, graph, program(numerics));
         assert!(
             found == again,
             "{numerics:?}: a second pass gives other bits"
         );
-        let mut stats = Statistics::initial(graph);
-        let error = engine.forward(&host, &mut stats, Input::Values(&[]), STEP);
-        assert!(error.err().unwrap().message.contains("another device"));
         let far = match numerics.dtype() {
             Dtype::Float32 => far(tolerance, &found, &expected),
             Dtype::Bf16 => {

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ffn::exec::{
-    Device, DropoutKey, Executor, Input, Momentum, Rates, Statistics, Update, Weights, cuda,
+    Device, DeviceId, DropoutKey, Executor, Input, Rates, Statistics, Update, cpu, cuda,
 };
 use ffn::golden::{Network, Training, experiment};
 use ffn::model::{Model, StateDict, StepInput, StepOutput};
+use ffn::run::optimizer_state::OptimizerState;
 use ffn::spec::network;
 use ffn::spec::*;
 use ffn::train::Optimizer;
@@ -25,28 +26,19 @@ fn updates_have_the_cpus_bits() {
     let Some(gpu) = gpu() else { return };
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
     let (params, _) = weights(&graph);
-    let on_card = Rc::new(cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap());
-    on_card.prepare_gradients().unwrap();
-    let mut values = params.clone();
-    let host = Weights::Host(params.into());
+    let cuda = cuda::Cuda::new(gpu, &graph, &params).unwrap();
+    let cpu = cpu::Cpu::new(1, params.clone());
+    let both: [&dyn Device; 2] = [&cpu, &cuda];
     // Every third parameter is frozen.
-    let trained: Vec<bool> = (0..values.len()).map(|index| index % 3 > 0).collect();
-    let mut expected = Momentum::new(&host, &trained).unwrap();
-    let on_card_too = Weights::Card(Rc::clone(&on_card));
-    let mut found = Momentum::new(&on_card_too, &trained).unwrap();
+    let trained: Vec<bool> = (0..params.len()).map(|index| index % 3 > 0).collect();
+    for device in both {
+        device.reset_momentum(&trained).unwrap();
+    }
     for step in 0..3 {
         let gradient =
             |(index, values): (usize, &Vec<f32>)| normal(1000 * step + index as u64, values.len());
-        let gradients: Vec<Vec<f32>> = values.iter().enumerate().map(gradient).collect();
-        let slices = gradients.iter().map(Vec::as_slice);
-        on_card.gradients().unwrap().write(&gpu, slices).unwrap();
-        let squares = [
-            expected.square(&host, &gradients).unwrap(),
-            found.square(&on_card_too, &[]).unwrap(),
-        ];
-        assert!((squares[1] / squares[0] - 1.0).abs() < 1e-12, "{squares:?}");
-
-        let rates = (0..values.len()).map(|index| Rates {
+        let gradients: Vec<Vec<f32>> = params.iter().enumerate().map(gradient).collect();
+        let rates = (0..params.len()).map(|index| Rates {
             rate: 0.01 * index as f32,
             decay: 1e-3 / (1.0 + index as f32),
         });
@@ -55,22 +47,16 @@ fn updates_have_the_cpus_bits() {
             scale: 0.7,
             rates: rates.collect(),
         };
-        let (Momentum::Host(velocities), Momentum::Card(on_card_momentum)) =
-            (&mut expected, &mut found)
-        else {
-            panic!("each is where its weights are");
-        };
-        for (index, velocity) in velocities.iter_mut().enumerate() {
-            if let Some(velocity) = velocity {
-                update.apply(index, &gradients[index], velocity, &mut values[index]);
-            }
-        }
-        on_card_momentum.update(&on_card, &update).unwrap();
-        assert!(on_card.read().unwrap() == values, "parameters");
-        assert!(
-            found.read().unwrap() == expected.read().unwrap(),
-            "momentum"
-        );
+        let squares = both.map(|device| {
+            device.write_gradients(&gradients).unwrap();
+            device.learn(&update).unwrap();
+            device.gradient_square().unwrap()
+        });
+        assert!((squares[1] / squares[0] - 1.0).abs() < 1e-12, "{squares:?}");
+        let [expected, found] = both.map(|device| device.parameters().unwrap());
+        assert!(found == expected && found != params, "parameters");
+        let [expected, found] = both.map(|device| device.momentum().unwrap());
+        assert!(found == expected, "momentum");
     }
 }
 
@@ -84,15 +70,13 @@ fn weights_of_others_are_refused() {
         let (params, _) = weights(&graph);
         let weights = cuda::Weights::new(Rc::clone(&gpu), &graph, &params).unwrap();
         weights.prepare_gradients().unwrap();
-        Weights::Card(Rc::new(weights))
+        weights
     });
     let trained = vec![true; own.read().unwrap().len()];
-    let momentum = Momentum::new(&own, &trained).unwrap();
-    assert!(momentum.square(&own, &[]).is_ok());
-    let error = momentum.square(&other, &[]).err().unwrap();
+    let momentum = cuda::Momentum::new(&own, &trained).unwrap();
+    assert!(momentum.square(&own).is_ok());
+    let error = momentum.square(&other).err().unwrap();
     assert!(error.message.contains("another network's"), "{error}");
-    let host = Weights::Host(Rc::default());
-    assert!(momentum.square(&host, &[]).is_err());
 }
 
 /// Statistics go to the card when it holds others, and come back as they are there.
@@ -149,7 +133,7 @@ struct Learner {
 }
 
 impl Learner {
-    fn new(experiment: &Experiment, device: Device) -> Self {
+    fn new(experiment: &Experiment, device: DeviceId) -> Self {
         let executor = Executor {
             device,
             ..Executor::compiled(1)
@@ -184,13 +168,17 @@ impl Learner {
             .unwrap()
     }
 
+    fn momentum(&self) -> OptimizerState {
+        self.optimizer.state(&self.model).unwrap()
+    }
+
     fn state(&self) -> StateDict {
         self.model.state_dict().unwrap()
     }
 }
 
-fn cards() -> Option<Device> {
-    gpu().map(|_| Device::Cuda(0))
+fn cards() -> Option<DeviceId> {
+    gpu().map(|_| DeviceId::Cuda(0))
 }
 
 fn near(found: &StateDict, expected: &StateDict) {
@@ -210,12 +198,12 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
     let Some(device) = cards() else { return };
     let experiment = small();
     let (mut cpu, mut card) = (
-        Learner::new(&experiment, Device::Cpu),
+        Learner::new(&experiment, DeviceId::Cpu),
         Learner::new(&experiment, device),
     );
     let before = card.state();
     assert_eq!(before, cpu.state());
-    assert!(card.optimizer.state().unwrap().tensors.is_empty());
+    assert!(card.momentum().tensors.is_empty());
     let mut saved = None;
     for step in 0..3 {
         let norms = [cpu.step(step), card.step(step)];
@@ -227,7 +215,7 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
         fresh.model.load_state_dict(&card.state()).unwrap();
         assert_eq!(logits, fresh.evaluate(), "evaluation lags behind");
         if step == 1 {
-            saved = Some((card.state(), card.optimizer.state().unwrap()));
+            saved = Some((card.state(), card.momentum()));
         }
     }
     let state = card.state();
@@ -241,13 +229,13 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
     let (state, momentum) = saved.unwrap();
     let mut resumed = Learner::new(&experiment, device);
     resumed.model.load_state_dict(&state).unwrap();
-    resumed.optimizer.load_state(&momentum).unwrap();
+    resumed
+        .optimizer
+        .load_state(&resumed.model, &momentum)
+        .unwrap();
     resumed.step(2);
     assert_eq!(resumed.state(), card.state());
-    assert_eq!(
-        resumed.optimizer.state().unwrap(),
-        card.optimizer.state().unwrap()
-    );
+    assert_eq!(resumed.momentum(), card.momentum());
 }
 
 #[test]
@@ -255,16 +243,19 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
 fn gradients_that_are_not_finite_change_nothing() {
     let Some(device) = cards() else { return };
     let mut learner = Learner::new(&small(), device);
-    assert!(learner.model.gradients().is_err(), "there are none yet");
+    assert!(
+        learner.model.device().gradients().is_err(),
+        "there are none yet"
+    );
     learner.step(0);
-    let (params, momentum) = (learner.state(), learner.optimizer.state().unwrap());
+    let (params, momentum) = (learner.state(), learner.momentum());
     learner.pass(1, f32::INFINITY);
     let norm = learner.optimizer.step(&mut learner.model, 0.1).unwrap();
     assert!(norm.is_nan());
     for ((name, _, a), (_, _, b)) in params.floats.iter().zip(&learner.state().floats) {
         assert!(name.contains("running") || a == b, "{name}");
     }
-    assert_eq!(learner.optimizer.state().unwrap(), momentum);
+    assert_eq!(learner.momentum(), momentum);
 }
 
 /// Observing and releasing build the engines anew; what has been learnt stays.
@@ -282,9 +273,8 @@ fn weights_outlive_their_engines() {
         learner.model.graph().parameter_count(),
     );
     let bytes = values * size_of::<f32>();
-    // Parameters and gradients, without the engines; momentum.
-    assert!(2 * bytes < weights && weights < all, "{weights} of {all}");
-    assert!(learner.optimizer.memory() > bytes);
+    // Parameters, gradients and momentum, without the engines.
+    assert!(3 * bytes < weights && weights < all, "{weights} of {all}");
     assert_eq!(learner.evaluate(), logits);
     learner.model.observe(&[1]);
     learner.evaluate();

@@ -40,9 +40,7 @@ fn graphs() -> [Graph; 3] {
 
 fn train_on(graph: &Graph, executor: Executor) -> Pass {
     let segments = both(4);
-    let mut engine = Engines::new(executor)
-        .train(graph, &segments, &options(), &[])
-        .unwrap();
+    let mut engine = training(graph, &segments, &options(), executor).unwrap();
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 8 * CLASSES);
     pass(&mut engine, &smooth(graph), &input, &d_logits)
@@ -87,11 +85,9 @@ fn evaluation_is_nearly_that_of_float32() {
         let weights = Weights::of(graph);
         let segments = [segment(1, 4, 3)];
         let input = pixels(1, frames(&segments));
-        let mut engine = Engines::new(executor(engine, 2))
-            .eval(graph, &segments, &[])
-            .unwrap();
+        let mut engine = evaluation(graph, &segments, executor(engine, 2)).unwrap();
         let mut stats = weights.stats.clone();
-        let found = engine.forward(&weights.host(), &mut stats, Input::Values(&input), STEP);
+        let found = engine.forward(&weights.params(), &mut stats, Input::Values(&input), STEP);
         let wanted = evaluate(graph, &weights, &segments, &input);
         assert_within(FORWARD, "logits", found.unwrap(), &wanted);
     });

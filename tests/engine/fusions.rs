@@ -310,6 +310,7 @@ fn any_case() -> impl Strategy<Value = Case> {
                 norm_clips,
                 frozen_norms,
                 dropout: 0.3 * f32::from(dropout),
+                drop_path: 0.0,
             },
         }
     })

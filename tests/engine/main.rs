@@ -1,15 +1,13 @@
 //! The compiled engine: what must hold whatever the weights.
 
-use ffn::base::Kind;
 use ffn::base::rng::{Purpose, Stream};
+use ffn::base::{Kind, Result};
 use ffn::exec::cpu;
-use ffn::exec::{
-    self, DropoutKey, Engine, Engines, Executor, Input, Segment, Statistics, TrainOptions,
-};
+use ffn::exec::{self, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions};
 use ffn::graph::arch::tsm::{self, Tsm};
 use ffn::graph::{Graph, ParamKind, frame_flexible};
 use ffn::ops::Compute;
-use ffn::program::{self, Numerics};
+use ffn::program::{self, Numerics, compile_eval, compile_train};
 use ffn::spec::*;
 
 mod bf16;
@@ -58,6 +56,7 @@ fn options() -> TrainOptions {
         norm_clips: None,
         frozen_norms: FrozenNorms::Off,
         dropout: 0.0,
+        drop_path: 0.0,
     }
 }
 
@@ -119,13 +118,24 @@ impl Weights {
         }
     }
 
-    fn host(&self) -> exec::Weights {
-        exec::Weights::Host(self.params.clone().into())
+    fn params(&self) -> Vec<&[f32]> {
+        self.params.iter().map(Vec::as_slice).collect()
     }
 }
 
-fn compiled(threads: usize) -> Engines {
-    Engines::new(Executor::compiled(threads))
+fn training(
+    graph: &Graph,
+    segments: &[Segment],
+    options: &TrainOptions,
+    executor: Executor,
+) -> Result<cpu::Engine> {
+    let program = compile_train(graph, segments, options, &[], executor.style())?;
+    cpu::Engine::new(graph, program, executor.threads)
+}
+
+fn evaluation(graph: &Graph, segments: &[Segment], executor: Executor) -> Result<cpu::Engine> {
+    let program = compile_eval(graph, segments, &[], executor.style())?;
+    cpu::Engine::new(graph, program, executor.threads)
 }
 
 /// What one forward and backward pass leaves.
@@ -136,9 +146,9 @@ struct Pass {
     stats: Statistics,
 }
 
-fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32]) -> Pass {
+fn pass(engine: &mut cpu::Engine, weights: &Weights, input: &[f32], d_logits: &[f32]) -> Pass {
     let mut stats = weights.stats.clone();
-    let params = weights.host();
+    let params = weights.params();
     let logits = engine
         .forward(&params, &mut stats, Input::Values(input), STEP)
         .unwrap();
@@ -158,9 +168,7 @@ fn pass(engine: &mut Engine, weights: &Weights, input: &[f32], d_logits: &[f32])
 }
 
 fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: usize) -> Pass {
-    let mut engine = compiled(threads)
-        .train(graph, segments, options, &[])
-        .unwrap();
+    let mut engine = training(graph, segments, options, Executor::compiled(threads)).unwrap();
     let clips: usize = segments.iter().map(|s| s.clips).sum();
     let d_logits = normal(2, clips * CLASSES);
     let input = pixels(1, frames(segments));
@@ -168,9 +176,9 @@ fn train(graph: &Graph, segments: &[Segment], options: &TrainOptions, threads: u
 }
 
 fn evaluate(graph: &Graph, weights: &Weights, segments: &[Segment], input: &[f32]) -> Vec<f32> {
-    let mut engine = compiled(2).eval(graph, segments, &[]).unwrap();
+    let mut engine = evaluation(graph, segments, Executor::compiled(2)).unwrap();
     let mut stats = weights.stats.clone();
-    let logits = engine.forward(&weights.host(), &mut stats, Input::Values(input), STEP);
+    let logits = engine.forward(&weights.params(), &mut stats, Input::Values(input), STEP);
     let logits = logits.unwrap().to_vec();
     assert_eq!(stats, weights.stats, "evaluation changes nothing");
     logits
@@ -224,7 +232,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
     let weights = smooth(graph);
     let input = pixels(1, frames(&segments));
     let d_logits = normal(2, 6 * CLASSES);
-    let mut engine = compiled(2).train(graph, &segments, options, &[]).unwrap();
+    let mut engine = training(graph, &segments, options, Executor::compiled(2)).unwrap();
     let grads = pass(&mut engine, &weights, &input, &d_logits).grads;
     for kind in ParamKind::ALL {
         let members: Vec<usize> = (0..graph.params.len())
@@ -238,7 +246,7 @@ fn check_differences(graph: &Graph, options: &TrainOptions) {
                 pairs.for_each(|(p, d)| *p += step * d);
             }
             let mut stats = moved.stats.clone();
-            let logits = engine.forward(&moved.host(), &mut stats, Input::Values(&input), STEP);
+            let logits = engine.forward(&moved.params(), &mut stats, Input::Values(&input), STEP);
             let pairs = logits.unwrap().iter().zip(&d_logits);
             pairs
                 .map(|(a, b)| f64::from(*a) * f64::from(*b))
@@ -403,9 +411,7 @@ fn flexible_without_alteration_and_with_equal_norms_is_vanilla() {
         let d_logits = normal(2, 3 * CLASSES);
         let run = |graph: &Graph, weights: &Weights, branch: usize| {
             let segments = [segment(branch, frames, 3)];
-            let mut engine = compiled(2)
-                .train(graph, &segments, &options(), &[])
-                .unwrap();
+            let mut engine = training(graph, &segments, &options(), Executor::compiled(2)).unwrap();
             pass(&mut engine, weights, &input, &d_logits)
         };
         let (wanted, found) = (run(&graph, &weights, 0), run(&flexible, &equal, branch));
@@ -500,12 +506,12 @@ fn dropout_follows_its_key() {
     };
     let segments = [segment(0, 4, 2)];
     let weights = Weights::of(&graph);
-    let mut engine = compiled(2).train(&graph, &segments, &options, &[]).unwrap();
+    let mut engine = training(&graph, &segments, &options, Executor::compiled(2)).unwrap();
     let mut logits = |step: u64| {
         let key = DropoutKey { seed: 7, step };
         let mut stats = weights.stats.clone();
         let logits = engine.forward(
-            &weights.host(),
+            &weights.params(),
             &mut stats,
             Input::Values(&pixels(1, 8)),
             key,
@@ -521,7 +527,7 @@ fn dropout_follows_its_key() {
 fn batches_that_cannot_be_are_refused() {
     let graph = flexible(&basic());
     let refused = |segments: &[Segment], options: TrainOptions| {
-        let error = compiled(1).train(&graph, segments, &options, &[]).err();
+        let error = training(&graph, segments, &options, Executor::compiled(1)).err();
         error.unwrap().to_string()
     };
     let shared = TrainOptions {
@@ -563,9 +569,9 @@ fn pixels_are_normalized_whatever_the_threads() {
     let weights = Weights::of(&graph);
     let expected = evaluate(&graph, &weights, &segments, &pixels.values());
     for threads in [1, 3] {
-        let mut engine = compiled(threads).eval(&graph, &segments, &[]).unwrap();
+        let mut engine = evaluation(&graph, &segments, Executor::compiled(threads)).unwrap();
         let mut stats = weights.stats.clone();
-        let found = engine.forward(&weights.host(), &mut stats, pixels, STEP);
+        let found = engine.forward(&weights.params(), &mut stats, pixels, STEP);
         assert_eq!(found.unwrap(), expected);
     }
 }
@@ -573,31 +579,28 @@ fn pixels_are_normalized_whatever_the_threads() {
 #[test]
 fn buffers_of_wrong_sizes_are_refused() {
     let graph = basic();
-    let mut engine = compiled(1).eval(&graph, &[segment(0, 4, 1)], &[]).unwrap();
+    let mut engine = evaluation(&graph, &[segment(0, 4, 1)], Executor::compiled(1)).unwrap();
     let mut weights = Weights::of(&graph);
     let mut stats = weights.stats.clone();
-    let mut refused = |params: &exec::Weights, input: Input<'_>| {
+    let mut refused = |params: &[&[f32]], input: Input<'_>| {
         let error = engine.forward(params, &mut stats, input, STEP).err();
         error.unwrap().to_string()
     };
     assert_eq!(
-        refused(&weights.host(), Input::Values(&[0.0])),
+        refused(&weights.params(), Input::Values(&[0.0])),
         "input: expected 3072 values, found 1"
     );
     assert_eq!(
-        refused(&weights.host(), bytes(&[0; 3073])),
+        refused(&weights.params(), bytes(&[0; 3073])),
         "input: expected 3072 values, found 3073"
     );
     assert_eq!(
-        refused(
-            &exec::Weights::Host(Default::default()),
-            Input::Values(&pixels(1, 4))
-        ),
+        refused(&[], Input::Values(&pixels(1, 4))),
         format!("parameters: expected {}, found 0", graph.params.len())
     );
     weights.params[0].pop();
     assert_eq!(
-        refused(&weights.host(), Input::Values(&pixels(1, 4))),
+        refused(&weights.params(), Input::Values(&pixels(1, 4))),
         "parameters: expected 216 values, found 215"
     );
 }
@@ -609,8 +612,7 @@ fn memory_beyond_the_machine_is_an_error() {
         (node.shape.height, node.shape.width) = (1 << 13, 1 << 13);
     }
     let refused = |clips| {
-        compiled(1)
-            .eval(&graph, &[segment(0, 4, clips)], &[])
+        evaluation(&graph, &[segment(0, 4, clips)], Executor::compiled(1))
             .err()
             .unwrap()
     };

@@ -9,7 +9,7 @@ use crate::cli::options::{self, DeviceOptions};
 use crate::cli::{print_json, table};
 use crate::exec::cuda::algorithms::{self, Timed};
 use crate::exec::cuda::{Gpu, probe::Card};
-use crate::exec::{Device, EngineKind};
+use crate::exec::{DeviceId, EngineKind};
 use crate::graph::Graph;
 use crate::program::batch::every_branch;
 use crate::program::{TrainOptions, compile_train};
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
     let own = EngineKind::of(experiment.train.precision, args.device.place());
     let engine = args.engine.unwrap_or(own);
     let device = args.device.open(engine)?;
-    let Device::Cuda(ordinal) = device else {
+    let DeviceId::Cuda(ordinal) = device else {
         let message = "cuDNN's algorithms run on a card alone";
         return Err(Error::new(Kind::Usage, message).hint("name one: `--device cuda:0`"));
     };

@@ -14,7 +14,7 @@ use super::{print_json, table};
 use crate::base::{Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
 use crate::data::clip::evaluation_batch;
-use crate::exec::{Device, EngineKind, Executor, Fusions};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
 use crate::spec::{self, Experiment};
@@ -201,14 +201,14 @@ fn compute<W: Work>(
     // The measurement takes memory of its own: of a card's it goes before the work takes any, and of the process's it
     // comes when the peak is known.
     let of_card = match executor.device {
-        Device::Cpu => None,
-        Device::Cuda(_) => Some(Limits::measure(executor)?),
+        DeviceId::Cpu => None,
+        DeviceId::Cuda(_) => Some(Limits::measure(executor)?),
     };
     let mut work = work()?;
     let timing = measure(&mut work, args.repeats)?;
     let (peak_bytes, peak_of) = match executor.device {
-        Device::Cpu => (process::peak_bytes(), "the whole process"),
-        Device::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
+        DeviceId::Cpu => (process::peak_bytes(), "the whole process"),
+        DeviceId::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
     };
     let limits = match of_card {
         Some(limits) => limits,

@@ -2,6 +2,7 @@
 //!
 //! Work is cut by shapes alone and partial sums are added in a fixed order: no bit depends on the number of threads.
 
+mod device;
 pub mod kernel;
 pub mod plan;
 mod reference;
@@ -35,6 +36,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use self::amx::{has_amx, multiply_tiles};
+pub use self::device::Cpu;
 use self::element::bf16;
 use self::kernel::{Context, Kernel};
 use self::memory::{Arena, Scratch};

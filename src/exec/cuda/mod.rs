@@ -12,6 +12,7 @@
 //!
 //! Without a GPU the tests run the same kernels, compiled as C++, on an emulated one: `cargo test --test cuda`.
 
+mod device;
 pub mod plan;
 pub mod work;
 mod run;
@@ -39,6 +40,7 @@ use cudarc::driver::CudaEvent;
 use half::bf16;
 
 use self::cudnn::Convolution;
+pub use self::device::Cuda;
 use self::dropout::Masks;
 pub use self::gpu::Gpu;
 use self::graph::Replay;

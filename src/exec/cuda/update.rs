@@ -7,9 +7,9 @@ use cudarc::driver::CudaSlice;
 use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
 use super::params::{ALIGNMENT, Layout, ParamBuffer};
-use super::weights::Weights;
+use super::weights::{Weights, elsewhere};
 use crate::base::{Error, Kind, Result};
-use crate::exec::{Update, elsewhere};
+use crate::exec::Update;
 
 /// Values of a piece at most: enough pieces for every processor of a GPU, few enough to add up on the host.
 const PIECE: usize = 4096;

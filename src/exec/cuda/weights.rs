@@ -6,8 +6,9 @@ use std::rc::Rc;
 use super::gpu::{Arg, Gpu};
 use super::params::{Layout, ParamBuffer};
 use crate::base::{Error, Kind, Result};
+use crate::exec::Statistics;
+use crate::exec::device::no_gradients;
 use crate::exec::lengths::Lengths;
-use crate::exec::{Statistics, elsewhere};
 use crate::graph::{Graph, Param};
 use crate::ops::ParamId;
 
@@ -88,10 +89,7 @@ impl Weights {
 
     /// What the last backward pass left.
     pub fn gradients(&self) -> Result<&ParamBuffer> {
-        self.gradients.get().ok_or_else(|| {
-            let message = "no training step has left gradients";
-            Error::new(Kind::Usage, message)
-        })
+        self.gradients.get().ok_or_else(no_gradients)
     }
 
     /// What the last backward pass left, in one copy.
@@ -153,4 +151,11 @@ impl Weights {
         let gradients = self.gradients.get().map_or(0, ParamBuffer::bytes);
         self.params.bytes() + self.statistics.bytes() + gradients
     }
+}
+
+/// That what computes is not where the weights are, or was made for others.
+pub(super) fn elsewhere() -> Error {
+    let message =
+        "the weights are another network's, or on another device than what computes with them";
+    Error::new(Kind::Usage, message)
 }

@@ -1,8 +1,7 @@
-//! The compiled trunk as one operation on dfdx's tape: frames and parameters in, the logits of each branch out.
+//! The compiled trunk as one operation on dfdx's tape: frames in, the logits of each branch out.
 //!
 //! Forward runs the compiled program; the operation that it leaves on the tape runs the program backward from the
-//! logits' gradients and writes every parameter's gradient into dfdx's [`Gradients`]. Parameters on a card are none of the
-//! tape's: their gradients stay beside them.
+//! logits' gradients. Parameters are none of the tape's: they and their gradients are the device's.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,35 +10,35 @@ use std::rc::Rc;
 
 use dfdx::prelude::*;
 
-use super::{Plan, Step, Trunk, failed, learn};
+use super::{Plan, Trunk, failed, learn};
 use crate::base::{Error, Result};
-use crate::exec::{DropoutKey, Engine, Engines, Input, Segment, Statistics, TaskTime, Weights};
+use crate::exec::{Device, DropoutKey, Engine, Input, Segment, Statistics, TaskTime};
 use crate::graph::{Graph, NodeId};
 use crate::model::objective::{BranchLogits, Logits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
-use crate::model::parameters::{Parameter, Parameters};
-use crate::model::{StepInput, StepTime};
+use crate::model::{StepInput, StepOutput, StepTime};
 use crate::program::batch::every_branch;
+use crate::program::{compile_eval, compile_statistics, compile_train};
 
 /// The compiled programs of a model: one for training, one for each shape of evaluation batch.
 pub struct Compiled {
+    device: Rc<dyn Device>,
     plan: Rc<Plan>,
     observed: Vec<NodeId>,
-    engines: Rc<Engines>,
     training: Option<Training>,
     /// By branch, frames and clips.
-    evaluation: BTreeMap<(usize, usize, usize), Engine>,
+    evaluation: BTreeMap<(usize, usize, usize), Box<dyn Engine>>,
     /// The last one, with what it is for.
-    statistics: Option<(Segment, Engine)>,
+    statistics: Option<(Segment, Box<dyn Engine>)>,
     observations: Vec<Observation>,
 }
 
 impl Compiled {
-    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>, engines: Rc<Engines>) -> Self {
+    pub fn new(device: Rc<dyn Device>, plan: Rc<Plan>, observed: Vec<NodeId>) -> Self {
         Self {
+            device,
             plan,
             observed,
-            engines,
             training: None,
             evaluation: BTreeMap::new(),
             statistics: None,
@@ -56,10 +55,9 @@ impl Compiled {
             _ => {
                 // The old arena goes before the new one comes.
                 self.training = None;
-                let options = &self.plan.options;
-                let engine = self
-                    .engines
-                    .train(graph, &segments, options, &self.observed)?;
+                let (options, style) = (&self.plan.options, self.plan.executor.style());
+                let program = compile_train(graph, &segments, options, &self.observed, style)?;
+                let engine = self.device.engine(graph, program)?;
                 let training = Training::new(engine, segments);
                 self.training = Some(training.clone());
                 Ok(training)
@@ -68,26 +66,30 @@ impl Compiled {
     }
 
     /// The engine for a shape of evaluation batch, built if there is none yet.
-    fn evaluation(&mut self, batch: Segment) -> Result<&mut Engine> {
+    fn evaluation(&mut self, batch: Segment) -> Result<&mut dyn Engine> {
         let shape = (batch.branch, batch.frames, batch.clips);
         match self.evaluation.entry(shape) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Occupied(entry) => Ok(&mut **entry.into_mut()),
             Entry::Vacant(entry) => {
-                let graph = &self.plan.evaluation;
-                let engine = self.engines.eval(graph, &[batch], &self.observed)?;
-                Ok(entry.insert(engine))
+                let (graph, style) = (&self.plan.evaluation, self.plan.executor.style());
+                let program = compile_eval(graph, &[batch], &self.observed, style)?;
+                Ok(&mut **entry.insert(self.device.engine(graph, program)?))
             }
         }
     }
 
     /// The engine for the statistics of a shape of batch; another shape replaces it.
-    fn statistics(&mut self, batch: Segment) -> Result<&mut Engine> {
+    fn statistics(&mut self, batch: Segment) -> Result<&mut dyn Engine> {
         let known = self.statistics.take();
         let engine = match known.filter(|(shape, _)| *shape == batch) {
             Some((_, engine)) => engine,
-            None => self.engines.statistics(&self.plan.evaluation, batch)?,
+            None => {
+                let (graph, fusions) = (&self.plan.evaluation, self.plan.executor.fusions);
+                let program = compile_statistics(graph, &[batch], fusions)?;
+                self.device.engine(graph, program)?
+            }
         };
-        Ok(&mut self.statistics.insert((batch, engine)).1)
+        Ok(&mut *self.statistics.insert((batch, engine)).1)
     }
 }
 
@@ -102,16 +104,15 @@ impl Trunk for Compiled {
 
     fn train_step(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<Step> {
+    ) -> Result<StepOutput> {
         let training = self.training(input.labels.len())?;
-        let branches = training.forward(parameters, statistics, input)?;
+        let branches = training.forward(statistics, input)?;
         self.observations = training.observations(&self.plan.training);
         let step = learn(objective, branches, input.labels, |total| {
-            training.differentiate(total, parameters)
+            training.differentiate(total)
         })?;
         let mut program = training.program.borrow_mut();
         program.engine.copy_ahead(input.pixels)?;
@@ -120,7 +121,6 @@ impl Trunk for Compiled {
 
     fn evaluate(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
@@ -129,7 +129,7 @@ impl Trunk for Compiled {
         let engine = self.evaluation(batch)?;
         // Nothing is dropped in evaluation.
         let dropout = DropoutKey { seed: 0, step: 0 };
-        let logits = engine.forward(parameters.weights(), statistics, pixels, dropout)?;
+        let logits = engine.forward(statistics, pixels, dropout)?;
         let logits = logits.to_vec();
         let observed = engine.observed().into_iter();
         let observations = observed.flat_map(|(node, values)| {
@@ -141,14 +141,13 @@ impl Trunk for Compiled {
 
     fn follow_statistics(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
     ) -> Result<()> {
         let dropout = DropoutKey { seed: 0, step: 0 };
         let engine = self.statistics(batch)?;
-        engine.forward(parameters.weights(), statistics, pixels, dropout)?;
+        engine.forward(statistics, pixels, dropout)?;
         Ok(())
     }
 
@@ -161,7 +160,7 @@ impl Trunk for Compiled {
     fn weights_changed(&mut self) {
         self.evaluation
             .values_mut()
-            .for_each(Engine::weights_changed);
+            .for_each(|engine| engine.weights_changed());
     }
 
     fn observations(&self) -> &[Observation] {
@@ -182,9 +181,13 @@ impl Trunk for Compiled {
     fn times(&self) -> Vec<StepTime> {
         let mut times = Vec::new();
         if let Some(training) = &self.training {
-            times.extend(step_times(&training.program.borrow().engine));
+            times.extend(step_times(&*training.program.borrow().engine));
         }
-        times.extend(self.evaluation.values().flat_map(step_times));
+        times.extend(
+            self.evaluation
+                .values()
+                .flat_map(|engine| step_times(&**engine)),
+        );
         times
     }
 
@@ -192,11 +195,11 @@ impl Trunk for Compiled {
         let training = self.training.as_ref().map_or(0, Training::memory);
         let statistics = self.statistics.as_ref().map(|(_, engine)| engine);
         let engines = self.evaluation.values().chain(statistics);
-        training + engines.map(Engine::memory).sum::<usize>()
+        training + engines.map(|engine| engine.memory()).sum::<usize>()
     }
 }
 
-fn step_times(engine: &Engine) -> Vec<StepTime> {
+fn step_times(engine: &dyn Engine) -> Vec<StepTime> {
     let time = |task: TaskTime<'_>| StepTime {
         name: task.name.to_owned(),
         kind: task.kind,
@@ -214,13 +217,13 @@ struct Training {
 }
 
 struct Program {
-    engine: Engine,
+    engine: Box<dyn Engine>,
     /// What stopped the backward pass: dfdx's error type has no room for it.
     failure: Option<Error>,
 }
 
 impl Training {
-    fn new(engine: Engine, segments: Vec<Segment>) -> Self {
+    fn new(engine: Box<dyn Engine>, segments: Vec<Segment>) -> Self {
         let program = Program {
             engine,
             failure: None,
@@ -247,23 +250,18 @@ impl Training {
     /// Logits of each branch, ascending, on one tape.
     fn forward(
         &self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         input: &StepInput<'_>,
     ) -> Result<Vec<BranchLogits>> {
         let mut program = self.program.borrow_mut();
-        let weights = parameters.weights().clone();
         let logits = program
             .engine
-            .forward(&weights, statistics, input.pixels, input.dropout)?;
+            .forward(statistics, input.pixels, input.dropout)?;
         let outputs = self.split(logits)?;
 
         let mut tape = Recorded::default();
-        let trunk = self.clone();
-        let (tensors, tracked) = (parameters.tensors(), outputs.clone());
-        tape.add_backward_op(move |gradients| {
-            trunk.backward(&tensors, &weights, &tracked, gradients)
-        });
+        let (trunk, tracked) = (self.clone(), outputs.clone());
+        tape.add_backward_op(move |gradients| trunk.backward(&tracked, gradients));
         // The operation must be on the tape once, whichever branches the objective reads: the largest carries it.
         let mut tape = Some(tape);
         let mut branches: Vec<BranchLogits> = outputs
@@ -297,8 +295,6 @@ impl Training {
 
     fn backward(
         &self,
-        tensors: &[Parameter],
-        weights: &Weights,
         outputs: &[Logits],
         gradients: &mut Gradients<f32, Cpu>,
     ) -> Result<(), CpuError> {
@@ -306,34 +302,17 @@ impl Training {
         for output in outputs {
             d_logits.extend_from_slice(gradients.get_or_alloc_mut(output)?);
         }
-        let mut taken = take(tensors, gradients)?;
         let mut program = self.program.borrow_mut();
-        let mut written: Vec<&mut [f32]> = taken.iter_mut().map(Vec::as_mut_slice).collect();
-        let outcome = program.engine.backward(weights, &d_logits, &mut written);
-        program.failure = outcome.err();
-        for (tensor, gradient) in tensors.iter().zip(taken) {
-            **gradients.get_or_alloc_mut(tensor)? = gradient;
-        }
+        program.failure = program.engine.backward(&d_logits).err();
         Ok(())
     }
 
-    /// The whole backward pass of an objective: the gradient of every parameter on the tape, in the graph's order.
-    fn differentiate(&self, total: Scalar, parameters: &Parameters) -> Result<Vec<Vec<f32>>> {
-        let mut gradients = total.try_backward().map_err(failed)?;
+    /// The whole backward pass of an objective.
+    fn differentiate(&self, total: Scalar) -> Result<()> {
+        total.try_backward().map_err(failed)?;
         match self.program.borrow_mut().failure.take() {
             Some(error) => Err(error),
-            None => take(&parameters.tensors(), &mut gradients).map_err(failed),
+            None => Ok(()),
         }
     }
-}
-
-/// Moves the parameters' gradients out, all of them mutable at once and none copied.
-fn take(
-    tensors: &[Parameter],
-    gradients: &mut Gradients<f32, Cpu>,
-) -> Result<Vec<Vec<f32>>, CpuError> {
-    let taken = tensors
-        .iter()
-        .map(|tensor| Ok(std::mem::take(&mut **gradients.get_or_alloc_mut(tensor)?)));
-    taken.collect()
 }

@@ -8,20 +8,20 @@ use std::rc::Rc;
 
 use dfdx::prelude::*;
 
-use super::{Plan, Step, Trunk, failed, learn, rounded};
+use super::{Plan, Trunk, failed, learn, rounded};
 use crate::base::Result;
 use crate::exec::dfdx::{Observed, Pass, Real, Training, Vector, leaves};
-use crate::exec::{DropoutKey, Input, Segment, Statistics, TrainOptions};
+use crate::exec::{Device, DropoutKey, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
-use crate::model::StepInput;
 use crate::model::objective::{BranchLogits, Objective, Recorded, Scalar};
 use crate::model::observation::{self, Observation};
-use crate::model::parameters::Parameters;
+use crate::model::{StepInput, StepOutput};
 use crate::program::Batch;
 use crate::program::batch::every_branch;
 
 /// A model's passes in `E`, float32 or float64.
 pub struct Interpreted<E> {
+    device: Rc<dyn Device>,
     plan: Rc<Plan>,
     observed: Vec<NodeId>,
     observations: Vec<Observation>,
@@ -29,8 +29,9 @@ pub struct Interpreted<E> {
 }
 
 impl<E: Real> Interpreted<E> {
-    pub fn new(plan: Rc<Plan>, observed: Vec<NodeId>) -> Self {
+    pub fn new(device: Rc<dyn Device>, plan: Rc<Plan>, observed: Vec<NodeId>) -> Self {
         Self {
+            device,
             plan,
             observed,
             observations: Vec::new(),
@@ -98,29 +99,27 @@ impl<E: Real> Trunk for Interpreted<E> {
 
     fn train_step(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<Step> {
+    ) -> Result<StepOutput> {
         self.prepare_train(input.labels.len())?;
-        let leaves = leaves::<E>(&parameters.weights().read()?)?;
+        let leaves = leaves::<E>(&self.device.parameters()?)?;
         let branches = self.forward(&leaves, statistics, input)?;
         learn(objective, branches, input.labels, |total| {
-            differentiate(total, &leaves)
+            self.device.write_gradients(&differentiate(total, &leaves)?)
         })
     }
 
     fn evaluate(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
     ) -> Result<Vec<f32>> {
         self.prepare_eval(batch)?;
         let plan = Rc::clone(&self.plan);
-        let leaves = leaves::<E>(&parameters.weights().read()?)?;
+        let leaves = leaves::<E>(&self.device.parameters()?)?;
         // A clip at a time: they do not meet, and what a pass keeps is large.
         let pass = Pass {
             graph: &plan.evaluation,
@@ -141,7 +140,6 @@ impl<E: Real> Trunk for Interpreted<E> {
 
     fn follow_statistics(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
@@ -155,7 +153,7 @@ impl<E: Real> Trunk for Interpreted<E> {
             }),
             observed: &[],
         };
-        let leaves = leaves::<E>(&parameters.weights().read()?)?;
+        let leaves = leaves::<E>(&self.device.parameters()?)?;
         pass.forward::<E, NoneTape>(&leaves, statistics, &pixels.values())
             .map(drop)
     }

@@ -10,11 +10,10 @@ use dfdx::prelude::*;
 
 use super::objective::{BranchLogits, Objective, Scalar};
 use super::observation::Observation;
-use super::parameters::Parameters;
 use super::{StepInput, StepOutput, StepTime};
 use crate::base::{Error, Kind, Result};
 use crate::exec::dfdx::Real;
-use crate::exec::{EngineKind, Engines, Input, Segment, Statistics, TrainOptions};
+use crate::exec::{Device, EngineKind, Executor, Input, Segment, Statistics, TrainOptions};
 use crate::graph::{Graph, NodeId};
 
 /// What every engine is told of a model.
@@ -23,13 +22,7 @@ pub struct Plan {
     pub training: Graph,
     pub evaluation: Graph,
     pub options: TrainOptions,
-}
-
-/// What a training step leaves.
-pub struct Step {
-    pub output: StepOutput,
-    /// Of weights on the host.
-    pub gradients: Vec<Vec<f32>>,
+    pub executor: Executor,
 }
 
 /// A model's passes on one engine.
@@ -40,19 +33,17 @@ pub trait Trunk {
     /// Finds out now what could be wrong with evaluation batches like this one.
     fn prepare_eval(&mut self, batch: Segment) -> Result<()>;
 
-    /// Forward of every branch, objective and backward. The running statistics follow.
+    /// Forward of every branch, objective and backward. The gradients are left on the device; the running statistics follow.
     fn train_step(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         objective: &Objective,
         input: &StepInput<'_>,
-    ) -> Result<Step>;
+    ) -> Result<StepOutput>;
 
     /// Logits of an evaluation batch: clips × classes.
     fn evaluate(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
@@ -62,7 +53,6 @@ pub trait Trunk {
     /// branch follow.
     fn follow_statistics(
         &mut self,
-        parameters: &Parameters,
         statistics: &mut Statistics,
         batch: Segment,
         pixels: Input<'_>,
@@ -91,26 +81,27 @@ pub trait Trunk {
     fn memory(&self) -> usize;
 }
 
-/// The trunk on an engine.
-pub fn build(engines: &Rc<Engines>, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
-    let observed = observed.to_vec();
-    match engines.executor().engine {
+/// The trunk on an engine, for the parameters on a device.
+pub fn build(device: &Rc<dyn Device>, plan: Rc<Plan>, observed: &[NodeId]) -> Box<dyn Trunk> {
+    let (device, observed) = (Rc::clone(device), observed.to_vec());
+    match plan.executor.engine {
         EngineKind::Compiled | EngineKind::CompiledBf16 | EngineKind::CompiledAmx => {
-            Box::new(compiled::Compiled::new(plan, observed, Rc::clone(engines)))
+            Box::new(compiled::Compiled::new(device, plan, observed))
         }
-        EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(plan, observed)),
-        EngineKind::DfdxF64 => Box::new(interpreted::Interpreted::<f64>::new(plan, observed)),
+        EngineKind::Dfdx => Box::new(interpreted::Interpreted::<f32>::new(device, plan, observed)),
+        EngineKind::DfdxF64 => {
+            Box::new(interpreted::Interpreted::<f64>::new(device, plan, observed))
+        }
     }
 }
 
-/// The objective of logits on a tape and its backward pass, which `differentiate` runs: it gives the gradient of every
-/// parameter that the tape knows, in the graph's order.
+/// The objective of logits on a tape and its backward pass, which `differentiate` runs: it leaves the gradients on the device.
 fn learn<E: Real>(
     objective: &Objective,
     branches: Vec<BranchLogits<E>>,
     labels: &[usize],
-    differentiate: impl FnOnce(Scalar<E>) -> Result<Vec<Vec<f32>>>,
-) -> Result<Step> {
+    differentiate: impl FnOnce(Scalar<E>) -> Result<()>,
+) -> Result<StepOutput> {
     let logits = branches
         .iter()
         .map(|branch| rounded(branch.logits.as_vec()));
@@ -121,8 +112,8 @@ fn learn<E: Real>(
         terms: loss.terms,
         logits,
     };
-    let gradients = differentiate(loss.total)?;
-    Ok(Step { output, gradients })
+    differentiate(loss.total)?;
+    Ok(output)
 }
 
 /// What leaves an engine is float32.
