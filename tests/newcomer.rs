@@ -119,6 +119,7 @@ fn toy_is_what_its_reference_says_and_learns() {
         norm_clips: None,
         frozen_norms: FrozenNorms::Off,
         dropout: 0.0,
+        drop_path: 0.0,
     };
     let style = Style::from(Numerics::Float32);
     let program = compile_train(&graph, &segments(), &options, &[], style).unwrap();

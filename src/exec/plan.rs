@@ -159,7 +159,9 @@ impl<'a, K, Own> Planner<'a, K, Own> {
         let gradients = step.op.gradients().into_iter();
         let values = gradients.map(|id| self.values(id)).sum();
         let cost = Cost {
-            multiply_adds: step.op.multiply_adds(step, &self.program.buffers),
+            multiply_adds: step
+                .op
+                .multiply_adds(step, &self.program.buffers, &self.program.batch),
             bytes: self.bytes(&buffers, values),
         };
         let task = task(step, (step.op.kind(), cost), kernel, buffers);

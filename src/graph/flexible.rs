@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::{Graph, Node, NodeId, Param, ParamId, ParamKind, Stat, StatId};
 use crate::base::Result;
-use crate::ops::{Alter, NormParams, Op};
+use crate::ops::{Affine, Alter, NormParams, Op};
 use crate::spec::{Alteration, Ffn, Norms};
 
 /// Makes norms private (unless [`Norms::Shared`]) and inserts alterations (unless [`Alteration::Off`]).
@@ -224,6 +224,12 @@ impl<'a> Rewrite<'a> {
                 let branch = |((&weight, &bias), &stat)| NormParams { weight, bias, stat };
                 norm.branches = new.map(branch).collect();
             }
+            Op::LayerNorm(norm) => {
+                let old = norm.branches[0];
+                let new = self.params[old.weight].iter().zip(&self.params[old.bias]);
+                let branch = |(&weight, &bias)| Affine { weight, bias };
+                norm.branches = new.map(branch).collect();
+            }
             Op::Linear(linear) => {
                 linear.weight = self.params[linear.weight][0];
                 linear.bias = self.params[linear.bias][0];
@@ -234,7 +240,7 @@ impl<'a> Rewrite<'a> {
             }
             Op::Input(_) | Op::Each(_) | Op::Binary(_) | Op::Pool(_) | Op::Mean(_) => {}
             Op::Shift(_) | Op::TakeFrames(_) | Op::SliceChannels(_) => {}
-            Op::ConcatChannels(_) | Op::Dropout(_) => {}
+            Op::ConcatChannels(_) | Op::Dropout(_) | Op::Attention(_) => {}
         }
     }
 

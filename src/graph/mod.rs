@@ -213,8 +213,8 @@ impl Graph {
     /// is zero.
     pub fn multiply_adds(&self, node: NodeId, frames: usize) -> u64 {
         let node = &self.nodes[node];
-        let row = node.op.row_multiply_adds(self.around(), node.extent());
-        row * node.rate.rows(frames) as u64
+        node.op
+            .clip_multiply_adds(self.around(), node.extent(), frames)
     }
 
     /// Multiply-adds of a clip of `frames` frames.

@@ -46,6 +46,8 @@ pub struct Layout {
     pub branch_of: Vec<usize>,
     /// For each row: its index in the rows that operations along time take as one clip, and how many those are.
     pub along_time: Vec<(usize, usize)>,
+    /// The rows that operations along time take as one clip. At every rate there are as many.
+    pub clips: Vec<Range<usize>>,
     /// For each row: whether there is a previous and a next one among those.
     pub neighbours: Vec<(bool, bool)>,
 }
@@ -111,6 +113,7 @@ impl Batch {
             group_of: Vec::new(),
             branch_of: Vec::new(),
             along_time: Vec::new(),
+            clips: Vec::new(),
             neighbours: Vec::new(),
         };
         self.layouts.get(&rate).unwrap_or(&NONE)
@@ -154,6 +157,11 @@ impl Layout {
             });
         }
         let period = rules.period.map_or(clip, |period| rate.rows(period));
+        self.clips.extend(
+            (start..end)
+                .step_by(period)
+                .map(|first| first..first + period),
+        );
         let along = |row: usize| ((row - start) % period, period);
         self.along_time.extend((start..end).map(along));
         let neighbours = |row| (along(row).0 > 0, along(row).0 + 1 < period);
@@ -186,6 +194,12 @@ impl Layout {
         let other = index.checked_add_signed(offset)?;
         (other < period).then(|| row.wrapping_add_signed(offset))
     }
+
+    /// The clip of a row, as operations along time take it, and the row's index in it.
+    pub fn clip_of(&self, row: usize) -> (usize, usize) {
+        let clip = self.clips.partition_point(|clip| clip.end <= row);
+        (clip, self.along_time[row].0)
+    }
 }
 
 fn check(rules: &BatchRules<'_>, segment: &Segment) -> Result<()> {
@@ -201,6 +215,14 @@ fn check(rules: &BatchRules<'_>, segment: &Segment) -> Result<()> {
     if branch >= rules.branches.len() || frames == 0 || clips == 0 {
         let message = format!("{clips} clips of {frames} frames for branch {branch} make no batch");
         return Err(Error::new(Kind::Usage, message));
+    }
+    let strides = rules
+        .rates
+        .iter()
+        .any(|rate| matches!(rate, Rate::Every(2..)));
+    if strides && rules.period.is_some_and(|period| period != frames) {
+        let message = "clips cannot be joined along time in a network that strides along it";
+        return Err(Error::new(Kind::Experiment, message));
     }
     let period = rules.period.unwrap_or(frames);
     if period == 0 || !(clips * frames).is_multiple_of(period) {

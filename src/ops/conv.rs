@@ -17,8 +17,8 @@
 use super::extent::after_window;
 use super::reference::{Array, ArrayMut};
 use super::{
-    Buffer, Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Shape, Site,
-    Step, Surroundings,
+    Batch, Buffer, Compute, Extent, Layer, Layout, Lowering, NoRule, ParamId, Real, Reverse, Shape,
+    Site, Step, Surroundings,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +93,14 @@ impl Conv {
     /// Calls `each` with every product's indices: of the output, of the input, and of the weight.
     fn products(
         &self,
-        layout: &Layout,
+        batch: &Batch,
         from: Extent,
         to: Extent,
         mut each: impl FnMut(usize, usize, usize),
     ) {
         let (inputs, outputs) = (from.shape.channels, to.shape.channels);
         let (group_in, group_out) = (inputs / self.groups, outputs / self.groups);
-        for (row, tap, at) in self.taps_of(layout, from, to) {
+        for (row, tap, at) in self.taps_of(batch, from, to) {
             let (to_pixel, from_pixel) = (row * outputs, at * inputs);
             for output in 0..outputs {
                 let first = output / group_out * group_in;
@@ -115,12 +115,13 @@ impl Conv {
     /// Every output pixel, tap, and input pixel that it sees.
     fn taps_of<'a>(
         &'a self,
-        layout: &'a Layout,
+        batch: &'a Batch,
         from: Extent,
         to: Extent,
     ) -> impl Iterator<Item = (usize, usize, usize)> + 'a {
         let (height, width) = (to.shape.height, to.shape.width);
-        let pixels = (0..layout.rows).flat_map(move |row| {
+        let (rows, outputs) = (batch.at(from.rate), batch.at(to.rate));
+        let pixels = (0..outputs.rows).flat_map(move |row| {
             (0..height).flat_map(move |y| (0..width).map(move |x| (row, y, x)))
         });
         pixels.flat_map(move |(row, y, x)| {
@@ -133,7 +134,7 @@ impl Conv {
                 if y >= from.shape.height || x >= from.shape.width {
                     return None;
                 }
-                let row = self.source_row(layout, row, t)?;
+                let row = self.source_row(rows, outputs, row, t)?;
                 Some((
                     to_pixel,
                     tap,
@@ -144,11 +145,17 @@ impl Conv {
     }
 
     /// The input's row that tap `t` of the output's row sees, inside the clip.
-    fn source_row(&self, layout: &Layout, row: usize, t: usize) -> Option<usize> {
-        if self.stride[0] == 1 {
-            return layout.shifted(row, t as isize - self.padding[0] as isize);
-        }
-        None
+    pub fn source_row(
+        &self,
+        inputs: &Layout,
+        outputs: &Layout,
+        row: usize,
+        t: usize,
+    ) -> Option<usize> {
+        let (clip, index) = outputs.clip_of(row);
+        let at = (index * self.stride[0] + t).checked_sub(self.padding[0])?;
+        let clip = inputs.clips.get(clip)?.clone();
+        (at < clip.len()).then(|| clip.start + at)
     }
 }
 
@@ -175,16 +182,13 @@ impl Layer for Conv {
         if !fits {
             return Err(format!("a weight of {weight:?} does not fit {from}"));
         }
-        if self.stride[0] != 1 {
-            return Err("a stride along time has no kernel yet".to_owned());
-        }
         let to = after_window(from, self.kernel, self.stride, self.padding)?;
         around.all_channels(self.bias.into_iter(), to.with_channels(out))
     }
 
-    fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64 {
+    fn clip_multiply_adds(&self, around: Surroundings<'_>, output: Extent, frames: usize) -> u64 {
         let of_group = around.params.shape(self.weight)[1];
-        self.of_row(of_group * self.groups, output.shape)
+        self.of_row(of_group * self.groups, output.shape) * output.rate.rows(frames) as u64
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {
@@ -204,7 +208,7 @@ impl Compute for Conv {
         self.params()
     }
 
-    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer], _: &Batch) -> u64 {
         let [x, y] = [step.reads[0], step.writes[0]].map(|id| &buffers[id]);
         let channels = x.extent.shape.channels;
         self.of_row(channels, y.extent.shape) * y.rows as u64
@@ -226,27 +230,21 @@ impl Compute for Conv {
             let bias = site.params[bias];
             y.pixels().for_each(|pixel| pixel.copy_from_slice(bias));
         }
-        forward(
-            self,
-            site.batch.at(y.extent.rate),
-            site.params[self.weight],
-            x,
-            y,
-        );
+        forward(self, site.batch, site.params[self.weight], x, y);
     }
 }
 
 /// y += x ∗ w.
 pub(super) fn forward<R: Real>(
     conv: &Conv,
-    layout: &Layout,
+    batch: &Batch,
     weight: &[R],
     x: Array<'_, R>,
     y: &mut ArrayMut<'_, R>,
 ) {
     let (from, to) = (x.extent, y.extent);
     let (input, output) = (x.values, &mut *y.values);
-    conv.products(layout, from, to, |o, i, w| {
+    conv.products(batch, from, to, |o, i, w| {
         output[o] = output[o] + input[i] * weight[w];
     });
 }
@@ -259,7 +257,7 @@ impl Compute for ConvBackInput {
         }
     }
 
-    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer], _: &Batch) -> u64 {
         let [dy, dx] = [step.reads[0], step.writes[0]].map(|id| &buffers[id]);
         let channels = dx.extent.shape.channels;
         self.0.of_row(channels, dy.extent.shape) * dy.rows as u64
@@ -272,9 +270,9 @@ impl Compute for ConvBackInput {
     fn reference<R: Real>(&self, mut site: Site<'_, '_, R>) {
         let (dy, dx) = (site.reads[0], &mut site.writes[0]);
         let weight = site.params[self.0.weight];
-        let layout = site.batch.at(dy.extent.rate);
+        let batch = site.batch;
         let (gradient, input) = (dy.values, &mut *dx.values);
-        self.0.products(layout, dx.extent, dy.extent, |o, i, w| {
+        self.0.products(batch, dx.extent, dy.extent, |o, i, w| {
             input[i] = input[i] + gradient[o] * weight[w];
         });
     }
@@ -292,7 +290,7 @@ impl Compute for ConvBackWeight {
         vec![self.0.weight]
     }
 
-    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer], _: &Batch) -> u64 {
         let [x, dy] = [step.reads[0], step.reads[1]].map(|id| &buffers[id]);
         let channels = x.extent.shape.channels;
         self.0.of_row(channels, dy.extent.shape) * dy.rows as u64
@@ -304,9 +302,9 @@ impl Compute for ConvBackWeight {
 
     fn reference<R: Real>(&self, site: Site<'_, '_, R>) {
         let (x, dy) = (site.reads[0], site.reads[1]);
-        let layout = site.batch.at(dy.extent.rate);
+        let batch = site.batch;
         let gradient = &mut *site.grads[self.0.weight];
-        self.0.products(layout, x.extent, dy.extent, |o, i, w| {
+        self.0.products(batch, x.extent, dy.extent, |o, i, w| {
             gradient[w] = gradient[w] + x.values[i] * dy.values[o];
         });
     }

@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | [`Each::Relu`] | max(x, 0); NaN stays | dy where y > 0 |
 //! | [`Each::Sigmoid`] | 1 / (1 + exp(−x)) | dy · y · (1 − y) |
+//! | [`Each::Gelu`] | x·Φ(x), Φ(x) = (1 + erf(x/√2))/2 (Hendrycks and Gimpel, 2016; not the approximation by tanh) | dy·(Φ(x) + x·exp(−x²/2)/√(2π)) |
 //! | [`Each::Add`] | x + c | dy |
 //!
-//! [`Each`] reads x and writes y; [`EachBack`] reads dy and y and writes dx.
+//! [`Each`] reads x and writes y; [`EachBack`] reads dy and y, of [`EachBack::Gelu`] x instead of y, and writes dx.
+
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Site, Surroundings};
 
@@ -14,15 +17,22 @@ use super::{Compute, Extent, Layer, Lowering, NoRule, Real, Reverse, Site, Surro
 pub enum Each {
     Relu,
     Sigmoid,
+    Gelu,
     /// Adds a constant.
     Add(f64),
 }
 
-/// The gradient of a function whose slope follows from its result.
+/// The gradient of a function whose slope follows from its result, or else from its input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EachBack {
     Relu,
     Sigmoid,
+    Gelu,
+}
+
+/// Φ: the distribution function of the normal distribution.
+fn normal<R: Real>(x: R) -> R {
+    R::of(0.5) * (R::one() + (x * R::of(FRAC_1_SQRT_2)).error_function())
 }
 
 impl Each {
@@ -31,17 +41,23 @@ impl Each {
             Self::Relu if x < R::zero() => R::zero(),
             Self::Relu => x,
             Self::Sigmoid => R::one() / (R::one() + (-x).exponential()),
+            Self::Gelu => x * normal(x),
             Self::Add(constant) => x + R::of(constant),
         }
     }
 }
 
 impl EachBack {
-    pub fn of<R: Real>(self, dy: R, y: R) -> R {
+    /// `at`: the function's result, of GELU its input.
+    pub fn of<R: Real>(self, dy: R, at: R) -> R {
         match self {
-            Self::Relu if y > R::zero() => dy,
+            Self::Relu if at > R::zero() => dy,
             Self::Relu => R::zero(),
-            Self::Sigmoid => dy * y * (R::one() - y),
+            Self::Sigmoid => dy * at * (R::one() - at),
+            Self::Gelu => {
+                let density = (R::of(-0.5) * at * at).exponential() * R::of(1.0 / TAU.sqrt());
+                dy * (normal(at) + at * density)
+            }
         }
     }
 }
@@ -51,6 +67,7 @@ impl Layer for Each {
         match self {
             Self::Relu => "relu",
             Self::Sigmoid => "sigmoid",
+            Self::Gelu => "gelu",
             Self::Add(_) => "add constant",
         }
     }
@@ -74,6 +91,7 @@ impl Compute for Each {
         match self {
             Self::Relu => at.emit(0, EachBack::Relu, vec![dy, y]),
             Self::Sigmoid => at.emit(0, EachBack::Sigmoid, vec![dy, y]),
+            Self::Gelu => at.emit(0, EachBack::Gelu, vec![dy, at.x(0)]),
             Self::Add(_) => at.contribute(0, dy),
         }
         Ok(())

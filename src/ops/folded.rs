@@ -5,7 +5,9 @@
 //! of the plain program.
 
 use super::reference::{Array, ArrayMut};
-use super::{Buffer, Compute, Conv, NoRule, Norm, ParamId, Real, Reverse, Site, Step, conv, shift};
+use super::{
+    Batch, Buffer, Compute, Conv, NoRule, Norm, ParamId, Real, Reverse, Site, Step, conv, shift,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldedConv {
@@ -44,8 +46,8 @@ impl Compute for FoldedConv {
         Compute::kind(&self.conv)
     }
 
-    fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
-        Compute::multiply_adds(&self.conv, step, buffers)
+    fn multiply_adds(&self, step: &Step, buffers: &[Buffer], batch: &Batch) -> u64 {
+        self.conv.multiply_adds(step, buffers, batch)
     }
 
     /// A fusion is made after differentiation.
@@ -77,7 +79,7 @@ impl Compute for FoldedConv {
         };
         let (y, weight) = (&mut site.writes[0], site.params[self.conv.weight]);
         let layout = site.batch.at(y.extent.rate);
-        conv::forward(&self.conv, layout, weight, x, y);
+        conv::forward(&self.conv, site.batch, weight, x, y);
         let channels = y.extent.shape.channels;
         let residual = if self.residual {
             Some(site.reads[1])

@@ -38,8 +38,8 @@ impl Layer for Linear {
         }
     }
 
-    fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64 {
-        Layer::row_multiply_adds(&self.as_conv(), around, output)
+    fn clip_multiply_adds(&self, around: Surroundings<'_>, output: Extent, frames: usize) -> u64 {
+        self.as_conv().clip_multiply_adds(around, output, frames)
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

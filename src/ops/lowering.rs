@@ -9,6 +9,8 @@ pub struct TrainingRules {
     pub frozen_norms: FrozenNorms,
     /// Probability of dropout.
     pub dropout: f32,
+    /// Probability that the deepest residual of a clip is dropped.
+    pub drop_path: f32,
 }
 
 /// The steps so far, and the node at hand.

@@ -17,6 +17,7 @@ pub mod reverse;
 pub mod reference;
 
 mod alter;
+mod attention;
 mod batch_norm;
 mod binary;
 mod channels;
@@ -25,6 +26,7 @@ mod dropout;
 mod each;
 mod folded;
 mod input;
+mod layer_norm;
 mod linear;
 mod mean;
 mod pool;
@@ -33,6 +35,7 @@ mod shift_alter;
 mod take_frames;
 
 pub use alter::{Alter, AlterBack};
+pub use attention::{Attention, AttentionBack};
 pub use batch::{Batch, Layout, NormGroup, Segment};
 pub use batch_norm::MOMENTUM as BATCH_NORM_MOMENTUM;
 pub use batch_norm::{
@@ -46,6 +49,7 @@ pub use each::{Each, EachBack};
 pub use extent::{Extent, Rate, Shape, windowed};
 pub use folded::FoldedConv;
 pub use input::Input;
+pub use layer_norm::{Affine, LayerNorm, LayerNormBack};
 pub use linear::Linear;
 pub use lowering::Lowering;
 pub use mean::{Mean, MeanBack};
@@ -55,7 +59,7 @@ pub use reverse::Reverse;
 pub use shift::{Shift, ShiftBack, fold as shift_fold};
 pub use shift_alter::{ShiftAlter, ShiftAlterBack};
 pub use step::{Buffer, BufferId, Dtype, Step};
-pub use take_frames::TakeFrames;
+pub use take_frames::{TakeFrames, TakeFramesBack};
 
 /// Index into a graph's parameters.
 pub type ParamId = usize;
@@ -129,8 +133,8 @@ pub trait Layer {
     /// The extent of its output, or why it cannot read these inputs.
     fn extent(&self, inputs: &[Extent], around: Surroundings<'_>) -> Result<Extent, String>;
 
-    /// Multiply-adds of one row of its output, of which the network's usual count is made: products alone.
-    fn row_multiply_adds(&self, _around: Surroundings<'_>, _output: Extent) -> u64 {
+    /// Multiply-adds for a clip of so many frames, of which the network's usual count is made: products alone.
+    fn clip_multiply_adds(&self, _: Surroundings<'_>, _output: Extent, _frames: usize) -> u64 {
         0
     }
 
@@ -154,7 +158,7 @@ pub trait Compute {
     }
 
     /// Products that the network's definition asks for.
-    fn multiply_adds(&self, _step: &Step, _buffers: &[Buffer]) -> u64 {
+    fn multiply_adds(&self, _step: &Step, _buffers: &[Buffer], _batch: &Batch) -> u64 {
         0
     }
 
@@ -203,8 +207,8 @@ macro_rules! computations {
             fn gradients(&self) -> Vec<ParamId> {
                 match self { $(Self::$name(op) => op.gradients()),* }
             }
-            fn multiply_adds(&self, step: &Step, buffers: &[Buffer]) -> u64 {
-                match self { $(Self::$name(op) => op.multiply_adds(step, buffers)),* }
+            fn multiply_adds(&self, step: &Step, buffers: &[Buffer], batch: &Batch) -> u64 {
+                match self { $(Self::$name(op) => op.multiply_adds(step, buffers, batch)),* }
             }
             fn differentiate(&self, at: &mut Reverse<'_>) -> Result<(), NoRule> {
                 match self { $(Self::$name(op) => op.differentiate(at)),* }
@@ -224,6 +228,8 @@ layers! {
     Input,
     Conv,
     BatchNorm,
+    LayerNorm,
+    Attention,
     Each,
     Binary,
     Pool,
@@ -247,6 +253,10 @@ computations! {
     RunningStatistics,
     Normalize,
     NormalizeBack,
+    LayerNorm,
+    LayerNormBack,
+    Attention,
+    AttentionBack,
     Each,
     EachBack,
     Binary,
@@ -261,6 +271,7 @@ computations! {
     ShiftAlter,
     ShiftAlterBack,
     TakeFrames,
+    TakeFramesBack,
     Alter,
     AlterBack,
     SliceChannels,
@@ -290,8 +301,8 @@ impl Layer for Op {
         self.layer().extent(inputs, around)
     }
 
-    fn row_multiply_adds(&self, around: Surroundings<'_>, output: Extent) -> u64 {
-        self.layer().row_multiply_adds(around, output)
+    fn clip_multiply_adds(&self, around: Surroundings<'_>, output: Extent, frames: usize) -> u64 {
+        self.layer().clip_multiply_adds(around, output, frames)
     }
 
     fn lower(&self, at: &mut Lowering<'_>) {

@@ -12,6 +12,9 @@ pub trait Real: num_traits::Float + std::iter::Sum + Send + Sync + 'static {
 
     /// e to the power of it, by a library of our own choice: no bit depends on the system's.
     fn exponential(self) -> Self;
+
+    /// erf, by the same library.
+    fn error_function(self) -> Self;
 }
 
 impl Real for f32 {
@@ -26,6 +29,10 @@ impl Real for f32 {
     fn exponential(self) -> Self {
         libm::expf(self)
     }
+
+    fn error_function(self) -> Self {
+        libm::erff(self)
+    }
 }
 
 impl Real for f64 {
@@ -39,6 +46,10 @@ impl Real for f64 {
 
     fn exponential(self) -> Self {
         libm::exp(self)
+    }
+
+    fn error_function(self) -> Self {
+        libm::erf(self)
     }
 }
 

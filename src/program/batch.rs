@@ -14,6 +14,7 @@ pub struct TrainOptions {
     pub norm_clips: Option<usize>,
     pub frozen_norms: FrozenNorms,
     pub dropout: f32,
+    pub drop_path: f32,
 }
 
 impl TrainOptions {
@@ -23,6 +24,7 @@ impl TrainOptions {
         norm_clips: None,
         frozen_norms: FrozenNorms::Off,
         dropout: 0.0,
+        drop_path: 0.0,
     };
 
     /// Those of an experiment.
@@ -35,6 +37,7 @@ impl TrainOptions {
             norm_clips: experiment.train.norm_clips,
             frozen_norms: experiment.train.frozen_norms,
             dropout: experiment.model.dropout() as f32,
+            drop_path: experiment.model.drop_path() as f32,
         }
     }
 }

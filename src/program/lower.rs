@@ -11,6 +11,7 @@ pub fn train(graph: &Graph, batch: Batch, options: &TrainOptions, observed: &[No
     let rules = TrainingRules {
         frozen_norms: options.frozen_norms,
         dropout: options.dropout,
+        drop_path: options.drop_path,
     };
     lower(graph, batch, Some(rules), observed)
 }

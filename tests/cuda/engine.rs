@@ -79,6 +79,7 @@ pub fn options() -> TrainOptions {
         norm_clips: None,
         frozen_norms: FrozenNorms::Off,
         dropout: 0.0,
+        drop_path: 0.0,
     }
 }
 

@@ -287,10 +287,10 @@ fn single_values(dice: &mut Dice) -> Vec<Case> {
     let map = dice.map(channels);
     let x = (map, Activation);
     let mut cases = Vec::new();
-    for op in [Each::Relu, Each::Sigmoid, Each::Add(-0.3)] {
+    for op in [Each::Relu, Each::Sigmoid, Each::Gelu, Each::Add(-0.3)] {
         cases.push(case(op, &[x], &[x], &[]));
     }
-    for op in [EachBack::Relu, EachBack::Sigmoid] {
+    for op in [EachBack::Relu, EachBack::Sigmoid, EachBack::Gelu] {
         cases.push(case(op, &[x, x], &[x], &[]));
     }
     for op in [Binary::Add, Binary::Subtract, Binary::Multiply] {
@@ -391,7 +391,7 @@ fn along_time(dice: &mut Dice) -> Vec<Case> {
     }
     for (offset, rate) in [(1, Rate::FRAME), (-2, Rate::FRAME), (-1, Rate::Every(2))] {
         let x = (Extent { rate, ..map }, Activation);
-        cases.push(case(TakeFrames { offset }, &[x], &[x], &[]));
+        cases.push(case(TakeFrames::Moved { offset }, &[x], &[x], &[]));
     }
     cases
 }

@@ -10,8 +10,8 @@ use ffn::exec::{Segment, Statistics};
 use ffn::graph::arch::tea::{Tea, tea};
 use ffn::graph::{Architecture, Builder, Graph, Network, NodeId, ParamKind};
 use ffn::ops::{
-    Alter, Binary, ConcatChannels, Conv, Each, Linear, Mean, Pool, Pooled, Shift, SliceChannels,
-    TakeFrames,
+    Affine, Alter, Attention, Binary, ConcatChannels, Conv, Each, LayerNorm, Linear, Mean, Pool,
+    Pooled, Shift, SliceChannels, TakeFrames,
 };
 use ffn::spec::Res2Net;
 use prost::Message;
@@ -103,8 +103,8 @@ fn functions(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
 
 /// Pools, and frames that are taken from before and behind.
 fn frames_and_pools(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
-    let next = net.layer("next", TakeFrames { offset: 1 }, &[x])?;
-    let before = net.layer("before", TakeFrames { offset: -2 }, &[x])?;
+    let next = net.layer("next", TakeFrames::Moved { offset: 1 }, &[x])?;
+    let before = net.layer("before", TakeFrames::Moved { offset: -2 }, &[x])?;
     let x = net.layer("sum", Binary::Add, &[next, before])?;
     let x = net.layer("shift", Shift { div: 4 }, &[x])?;
     let x = net.layer("mean_pool", Pool::of_three(Pooled::Mean, 1), &[x])?;
@@ -127,6 +127,49 @@ fn unfolded(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
     let pixel = net.layer("gate", Each::Sigmoid, &[pixel])?;
     let y = net.layer("gated", Binary::Multiply, &[y, pixel])?;
     net.layer("outer", Binary::Add, &[x, y])
+}
+
+/// A layer norm, attention of two heads over every second frame, GELU.
+fn attention(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
+    let strided = Conv {
+        stride: [2, 2, 1],
+        ..centred([3, 3, 1], 1)
+    };
+    let x = conv(net, x, "strided", WIDTH, strided)?;
+    let weight = net.param("norm.weight", &[2 * WIDTH], ParamKind::NormWeight);
+    let bias = net.param("norm.bias", &[2 * WIDTH], ParamKind::NormBias);
+    let branches = vec![Affine { weight, bias }];
+    let y = net.layer(
+        "norm",
+        LayerNorm {
+            branches,
+            eps: 1e-6,
+        },
+        &[x],
+    )?;
+    let y = net.conv("qkv", (6 * WIDTH, 1, 1), y)?;
+    let op = Attention {
+        heads: 2,
+        scale: 0.5,
+    };
+    let y = net.layer("attention", op, &[y])?;
+    let y = net.layer("gelu", Each::Gelu, &[y])?;
+    net.layer("sum", Binary::Add, &[x, y])
+}
+
+/// The slow frames of a clip beside all of them.
+fn slow_frames(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
+    let slow = TakeFrames::Spread {
+        every: 2,
+        joined: false,
+    };
+    let slow = net.layer("slow", slow, &[x])?;
+    let lateral = Conv {
+        stride: [2, 1, 1],
+        ..centred([5, 1, 1], 1)
+    };
+    let fast = conv(net, x, "lateral", WIDTH, lateral)?;
+    net.layer("concat", ConcatChannels, &[slow, fast])
 }
 
 /// The mean of the frames' pixels first, and a linear layer behind it.
@@ -251,12 +294,19 @@ fn onnx_runtime_computes_every_operation() {
         ("frames and pools", network(frames_and_pools)),
         ("unfolded", network(unfolded)),
         ("late classifier", late_classifier()),
+        ("attention", network(attention)),
+        ("slow frames", network(slow_frames)),
         ("tea", small_tea()),
     ];
     let (mut jobs, mut peer) = (Vec::new(), Peer::new());
     for (name, graph) in &graphs {
         let state = State::new(graph);
-        for frames in [1, 2, 5] {
+        let counts = match *name {
+            // As many fast frames as slow ones need.
+            "slow frames" => [2, 4, 10],
+            _ => [1, 2, 5],
+        };
+        for frames in counts {
             let input = pixels(CLIPS * frames, graph.input, frames as u64);
             let expected = state.logits(graph, frames, &input);
             for count in [Frames::Fixed(frames), Frames::Any] {
@@ -285,9 +335,11 @@ fn models_of_every_operation_are_well_formed() {
         network(frames_and_pools),
         network(unfolded),
         late_classifier(),
+        network(attention),
+        network(slow_frames),
         small_tea(),
     ] {
-        for frames in [Frames::Fixed(3), Frames::Any] {
+        for frames in [Frames::Fixed(4), Frames::Any] {
             let bytes = State::new(&graph).encode(&graph, frames);
             well_formed(&ModelProto::decode(bytes.as_slice()).unwrap());
         }

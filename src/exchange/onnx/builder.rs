@@ -53,18 +53,29 @@ impl Builder {
         });
     }
 
+    /// The name of one integer that is no list.
+    pub fn int(&mut self, value: i64) -> String {
+        let name = value.to_string();
+        self.integers(&name, Vec::new(), &[value]);
+        name
+    }
+
     /// The name of a list of integers, which is there once however often it is used.
     pub fn ints(&mut self, values: &[i64]) -> String {
         let name = format!("{values:?}").replace(' ', "");
-        if self.constants.insert(name.clone()) {
+        self.integers(&name, vec![values.len() as i64], values);
+        name
+    }
+
+    fn integers(&mut self, name: &str, dims: Vec<i64>, values: &[i64]) {
+        if self.constants.insert(name.to_owned()) {
             self.graph.initializer.push(TensorProto {
-                dims: vec![values.len() as i64],
+                dims,
                 data_type: DataType::Int64.into(),
-                name: name.clone(),
+                name: name.to_owned(),
                 raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             });
         }
-        name
     }
 }
 

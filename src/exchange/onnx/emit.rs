@@ -3,6 +3,7 @@
 //! A value is `images × channels × height × width`, where the images are the rows of all clips; `layout` makes clips of them
 //! where an operator works along time. Behind a linear layer it is `images × channels` until somebody wants pixels.
 
+mod attention;
 mod layout;
 mod product;
 
@@ -12,7 +13,7 @@ use super::weights::Weights;
 use super::{Export, Frames, INPUT, OUTPUT};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::ops::{Binary, Each, Mean, Pool, Pooled, Rate, SliceChannels, shift_fold};
+use crate::ops::{Binary, Each, Mean, Pool, Pooled, Rate, SliceChannels, TakeFrames, shift_fold};
 
 /// To the end of an axis, in a slice.
 const END: i64 = i64::MAX;
@@ -61,6 +62,8 @@ impl<'a> Emitter<'a> {
                 Some(_) => Ok(()),
                 None => self.norm(id, node, norm),
             },
+            Op::LayerNorm(norm) => self.layer_norm(id, node, norm),
+            Op::Attention(attention) => self.attention(id, node, attention),
             Op::Each(each) => self.each(id, node, *each),
             Op::Binary(Binary::Add) => self.simple(id, "Add", &[]),
             Op::Binary(Binary::Subtract) => self.simple(id, "Sub", &[]),
@@ -69,7 +72,12 @@ impl<'a> Emitter<'a> {
             Op::Mean(Mean::Pixels) => self.simple(id, "GlobalAveragePool", &[]),
             Op::Mean(Mean::Rows) => self.frame_mean(id, node),
             Op::Shift(shift) => self.shift(id, node, shift_fold(node.shape.channels, shift.div)),
-            Op::TakeFrames(take) => self.take_frames(id, node, take.offset as i64),
+            Op::TakeFrames(TakeFrames::Moved { offset }) => {
+                self.take_frames(id, node, *offset as i64)
+            }
+            Op::TakeFrames(TakeFrames::Spread { every, .. }) => {
+                self.spread_frames(id, node, *every)
+            }
             Op::Alter(alter) => match self.is_folded(id) {
                 true => Ok(()),
                 false => self.alter(id, node, alter),
@@ -89,12 +97,46 @@ impl<'a> Emitter<'a> {
         match each {
             Each::Relu => self.simple(id, "Relu", &[]),
             Each::Sigmoid => self.simple(id, "Sigmoid", &[]),
+            Each::Gelu => self.gelu(id, node),
             Each::Add(constant) => {
                 let name = format!("{}.constant", node.name);
                 self.out.floats(&name, &[1], &[constant as f32]);
                 self.with_constants(id, "Add", &[&name], &[])
             }
         }
+    }
+
+    /// x·(1 + erf(x/√2))/2: GELU itself is younger than the models' operator set.
+    fn gelu(&mut self, id: NodeId, node: &Node) -> Result<()> {
+        let x = self.image(node.inputs[0])?;
+        let part = |part: &str| format!("{}.{part}", node.name);
+        let constants = [
+            ("root", std::f32::consts::FRAC_1_SQRT_2),
+            ("one", 1.0),
+            ("half", 0.5),
+        ];
+        for (name, value) in constants {
+            self.out.floats(&part(name), &[1], &[value]);
+        }
+        let [root, one, half] = ["root", "one", "half"].map(part);
+        let [scaled, erf, sum, weighted] = ["scaled", "erf", "sum", "weighted"].map(part);
+        let calls: [(&'static str, &str, Vec<&str>); 5] = [
+            ("Mul", &scaled, vec![&x, &root]),
+            ("Erf", &erf, vec![&scaled]),
+            ("Add", &sum, vec![&erf, &one]),
+            ("Mul", &weighted, vec![&x, &sum]),
+            ("Mul", &node.name, vec![&weighted, &half]),
+        ];
+        for (op, name, inputs) in calls {
+            self.out.node(&Call {
+                op,
+                name,
+                inputs: &inputs,
+                attributes: &[],
+            });
+        }
+        self.gives(id);
+        Ok(())
     }
 
     fn pool(&mut self, id: NodeId, pool: &Pool) -> Result<()> {
@@ -179,6 +221,24 @@ impl<'a> Emitter<'a> {
         };
         self.pad_frames(&clips, &padded, around);
         self.slice(&padded, &taken, &[(1, range.0, range.1)]);
+        self.images(&node.name, &taken, node.extent());
+        self.values[id] = Some(node.name.clone());
+        Ok(())
+    }
+
+    /// The frames at ⌊i·(n − 1)/(m − 1)⌋ of each clip of n, m = n / every.
+    fn spread_frames(&mut self, id: NodeId, node: &Node, every: usize) -> Result<()> {
+        let x = self.image(node.inputs[0])?;
+        let part = |part: &str| format!("{}.{part}", node.name);
+        let (clips, taken) = (part("clips"), part("taken"));
+        self.clips(&clips, &x, self.graph.nodes[node.inputs[0]].extent());
+        let indices = self.spread(&node.name, every);
+        self.out.node(&Call {
+            op: "Gather",
+            name: &taken,
+            inputs: &[&clips, &indices],
+            attributes: &[Attribute::Int("axis", 1)],
+        });
         self.images(&node.name, &taken, node.extent());
         self.values[id] = Some(node.name.clone());
         Ok(())

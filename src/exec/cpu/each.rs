@@ -30,7 +30,7 @@ pub fn each<E: Element>(a: &[E], b: &[E], y: &mut [E], f: impl Fn(f32, f32) -> f
 }
 
 /// y = f(a, b), where b has one pixel for all pixels of each row.
-fn beside<A: Element, B: Element>(
+pub fn beside<A: Element, B: Element>(
     shape: Shape,
     (a, b): (&[A], &[B]),
     y: &mut [A],
@@ -94,6 +94,7 @@ pub fn plan_each(planner: &mut Planner<'_>, step: &Step, op: Each) -> Option<()>
             match op {
                 Each::Relu => each(x, x, y, |x, _| positive(x)),
                 Each::Sigmoid => each(x, x, y, |x, _| Each::Sigmoid.of(x)),
+                Each::Gelu => each(x, x, y, |x, _| Each::Gelu.of(x)),
                 Each::Add(constant) => each(x, x, y, move |x, _| x + constant as f32),
             }
         })
@@ -111,6 +112,7 @@ pub fn plan_each_back(planner: &mut Planner<'_>, step: &Step, op: EachBack) -> O
             match op {
                 EachBack::Relu => each(dy, y, dx, |dy, y| if y > 0.0 { dy } else { 0.0 }),
                 EachBack::Sigmoid => each(dy, y, dx, |dy, y| EachBack::Sigmoid.of(dy, y)),
+                EachBack::Gelu => each(dy, y, dx, |dy, x| EachBack::Gelu.of(dy, x)),
             }
         })
     }

@@ -1,24 +1,31 @@
-//! Dropout of the pooled features.
+//! Dropout of single values and of whole clips.
 
-use super::kernel::Kernel;
+use super::each;
+use super::element::Element;
+use super::kernel::{Kernel, by_dtype};
 use super::plan::Planner;
-use crate::ops::{self, Dtype, Step};
+use crate::ops::{self, Drops, Step};
 
 /// y = x·m; draws the mask m.
 pub fn plan_dropout(planner: &mut Planner<'_>, step: &Step, op: ops::Dropout) -> Option<()> {
-    if planner.common_dtype(step)? != Dtype::Float32 {
-        return None;
+    fn kernel<E: Element>(op: ops::Dropout, x: ops::Extent) -> Kernel {
+        Kernel::new(move |buffers, context| {
+            let values = buffers.x::<E>(0);
+            let [y, mask] = buffers.outputs().map(|write| write.of::<E>());
+            let extent = op.mask(x);
+            ops::draw(op, context.dropout, context.batch, extent, |at, kept| {
+                mask[at] = E::round(kept);
+            });
+            match op.drops {
+                Drops::Values => each::each(values, mask, y, |x, kept| x * kept),
+                Drops::Clips { .. } => {
+                    each::beside(x.shape, (values, &*mask), y, |x, kept| x * kept);
+                }
+            }
+        })
     }
     let extent = planner.extent(step.reads[0]);
-    let kernel = Kernel::new(move |buffers, context| {
-        let x = buffers.x::<f32>(0);
-        let [y, mask] = buffers.outputs().map(|write| write.of::<f32>());
-        ops::draw(op, context.dropout, context.batch, extent, |at, kept| {
-            mask[at] = kept
-        });
-        let values = y.iter_mut().zip(x.iter().zip(&*mask));
-        values.for_each(|(y, (x, kept))| *y = x * kept);
-    });
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(op, extent));
     planner.task(step, kernel);
     Some(())
 }

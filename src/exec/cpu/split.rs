@@ -6,7 +6,7 @@ use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
-use crate::ops::{Rate, Step};
+use crate::ops::{Step, TakeFrames};
 
 /// `count` channels of x's pixels, from `from` on, are those of y's from `to` on.
 #[derive(Clone, Copy)]
@@ -96,23 +96,22 @@ pub fn plan_concat(planner: &mut Planner<'_>, step: &Step) -> Option<()> {
     Some(())
 }
 
-/// y[t] = x[t + offset], zero outside the clip.
-pub fn plan_take_frames(planner: &mut Planner<'_>, step: &Step, offset: isize) -> Option<()> {
-    fn kernel<E: Element>(rate: Rate, count: usize, offset: isize) -> Kernel {
-        Kernel::new(move |buffers, context| {
-            let layout = context.batch.at(rate);
+pub fn plan_take_frames(planner: &mut Planner<'_>, step: &Step, take: TakeFrames) -> Option<()> {
+    fn kernel<E: Element>(sources: Vec<Option<usize>>, count: usize) -> Kernel {
+        Kernel::new(move |buffers, _| {
             let x = buffers.x::<E>(0);
-            let rows = buffers.y::<E>().par_chunks_exact_mut(count).enumerate();
+            let rows = buffers.y::<E>().par_chunks_exact_mut(count).zip(&sources);
             rows.with_min_len(frames_of_task(count))
-                .for_each(|(row, y)| match layout.shifted(row, offset) {
+                .for_each(|(y, source)| match source {
                     Some(source) => y.copy_from_slice(&x[source * count..][..count]),
                     None => y.fill(E::default()),
                 });
         })
     }
-    let extent = planner.extent(step.writes[0]);
-    let (rate, count) = (extent.rate, extent.shape.count());
-    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(rate, count, offset));
+    let [from, to] = [step.reads[0], step.writes[0]].map(|id| planner.extent(id));
+    let sources = take.sources(&planner.program.batch, from.rate, to.rate);
+    let dtype = planner.common_dtype(step)?;
+    let kernel = by_dtype!(dtype, E => kernel::<E>(sources, to.shape.count()));
     planner.task(step, kernel);
     Some(())
 }

@@ -21,7 +21,7 @@ use super::gpu::{Grid, Kernel};
 use super::work::{Call, Operand, Work};
 use crate::base::{Error, Kind, Result};
 use crate::exec::plan::{self, Buffers, Plan};
-use crate::ops::{BufferId, Compute, Dropout, Dtype, Extent, StatId, Step, StepOp};
+use crate::ops::{BufferId, Compute, Dropout, Dtype, Extent, StatId, Step, StepOp, TakeFrames};
 use crate::program::Program;
 
 /// Everything that an engine needs to know of a program.
@@ -108,6 +108,8 @@ impl Planner<'_> {
             StepOp::RunningStatistics(op) => norm::running_statistics(self, step, &op.0),
             StepOp::Normalize(op) => norm::normalize(self, step, op),
             StepOp::NormalizeBack(op) => norm::back(self, step, op),
+            StepOp::LayerNorm(_) | StepOp::LayerNormBack(_) => None,
+            StepOp::Attention(_) | StepOp::AttentionBack(_) => None,
             StepOp::Each(op) => each::each(self, step, *op),
             StepOp::EachBack(op) => each::each_back(self, step, *op),
             StepOp::Binary(op) => binary::binary(self, step, *op),
@@ -123,7 +125,10 @@ impl Planner<'_> {
             StepOp::AlterBack(op) => shift::back(self, step, None, &op.weights),
             StepOp::ShiftAlter(op) => shift::forward(self, step, op.div, &op.weights),
             StepOp::ShiftAlterBack(op) => shift::back(self, step, op.of.div, &op.of.weights),
-            StepOp::TakeFrames(op) => shift::take_frames(self, step, op.offset),
+            StepOp::TakeFrames(TakeFrames::Moved { offset }) => {
+                shift::take_frames(self, step, *offset)
+            }
+            StepOp::TakeFrames(TakeFrames::Spread { .. }) | StepOp::TakeFramesBack(_) => None,
             StepOp::SliceChannels(op) => channels::slice(self, step, op.first),
             StepOp::PadChannels(op) => channels::pad(self, step, op.first),
             StepOp::ConcatChannels(_) => channels::concat(self, step),

@@ -15,6 +15,7 @@
 //!
 //! [`Real`] is float32 or float64. What comes in (parameters, running statistics, pixels) is float32 in both.
 
+mod attention;
 mod gather;
 mod norm;
 mod ops;
@@ -27,7 +28,7 @@ use self::gather::{Frames, Windows};
 use super::{DropoutKey, Segment, Statistics, TrainOptions};
 use crate::base::{Error, Kind, Result};
 use crate::graph::{Graph, Node, NodeId, Op, ParamId, Shape};
-use crate::ops::{BatchNorm, Conv, Mean, Pool, Rate};
+use crate::ops::{BatchNorm, Conv, Drops, Mean, Pool, Rate, TakeFrames};
 use crate::program::Batch;
 use crate::spec::ShiftSegments;
 
@@ -201,6 +202,16 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
             Op::Input(_) => Ok(x),
             Op::Conv(conv) => self.conv(x, from, node, conv),
             Op::BatchNorm(norm) => self.norm(node, norm),
+            Op::LayerNorm(norm) => {
+                let of = norm.of(self.pass.segment.branch);
+                let affine = norm::Affine {
+                    weight: self.leaf(of.weight),
+                    bias: self.leaf(of.bias),
+                    eps: norm.eps,
+                };
+                norm::by_pixel(x, affine)
+            }
+            Op::Attention(op) => attention::attention(x, op, self.pass.segment.clips),
             Op::Each(function) => ops::each(x, *function),
             Op::Binary(function) => {
                 let b = renamed(self.value(node.inputs[1]))?;
@@ -213,7 +224,15 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
                 ops::frame_mean(x, clips, from.count / clips)
             }
             Op::Shift(shift) => ops::shift(x, &from, shift.div),
-            Op::TakeFrames(take) => ops::take_frames(x, &from, take.offset),
+            Op::TakeFrames(TakeFrames::Moved { offset }) => ops::take_frames(x, &from, *offset),
+            Op::TakeFrames(TakeFrames::Spread { every, joined }) => {
+                let slow = ops::Slow {
+                    every: *every,
+                    joined: *joined && self.pass.training.is_some(),
+                    branches: &self.pass.graph.branches,
+                };
+                ops::slow_frames(x, &from, &slow)
+            }
             Op::Alter(alter) => {
                 let weight = alter.weights[self.pass.segment.branch];
                 ops::alter(x, self.leaf(weight))
@@ -223,7 +242,7 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
                 let inputs = node.inputs.iter().map(|&id| renamed(self.value(id)));
                 ops::concat_channels(inputs)
             }
-            Op::Dropout(_) => self.dropout(x),
+            Op::Dropout(dropout) => self.dropout(x, dropout.drops),
             Op::Linear(linear) => ops::linear(x, self.leaf(linear.weight), self.leaf(linear.bias)),
         }
     }
@@ -309,21 +328,27 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
         }
     }
 
-    fn dropout(&mut self, x: Rows<E, T>) -> Result<Rows<E, T>, CpuError> {
+    fn dropout(&mut self, x: Rows<E, T>, drops: Drops) -> Result<Rows<E, T>, CpuError> {
         let index = self.dropouts;
         self.dropouts += 1;
-        match self.pass.training {
-            Some(Training { options, dropout }) if options.dropout > 0.0 => {
-                let drops = ops::Drops {
-                    probability: options.dropout,
-                    key: dropout,
-                    branch: self.pass.graph.branches[self.pass.segment.branch],
-                    index,
-                };
-                ops::dropout(x, &drops)
-            }
-            _ => Ok(x),
+        let Some(Training { options, dropout }) = self.pass.training else {
+            return Ok(x);
+        };
+        let (probability, parts) = match drops {
+            Drops::Values => (options.dropout, x.shape().0 * x.shape().1),
+            Drops::Clips { share } => (share * options.drop_path, self.pass.segment.clips),
+        };
+        if probability == 0.0 {
+            return Ok(x);
         }
+        let drawn = ops::Drawn {
+            probability,
+            key: dropout,
+            branch: self.pass.graph.branches[self.pass.segment.branch],
+            index,
+            parts,
+        };
+        ops::dropout(x, &drawn)
     }
 
     /// Frames that operations along time take as one clip.

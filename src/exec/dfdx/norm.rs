@@ -1,4 +1,5 @@
-//! Batch norm (Ioffe and Szegedy, 2015): y = γ·(x − μ)/√(σ² + eps) + β for each channel.
+//! Batch norm (Ioffe and Szegedy, 2015) and layer norm (Ba et al., 2016): y = γ·(x − μ)/√(σ² + eps) + β, with μ and σ² of each
+//! channel over rows, or of each row over channels.
 
 use dfdx::prelude::*;
 
@@ -59,6 +60,24 @@ pub fn by_running<E: Real, T: Tape<E, E::On>>(
     let constant = |values: &[f32]| vector(values.iter().map(|&v| f64::from(v)));
     let (mean, var) = (constant(running.mean)?, constant(running.var)?);
     normalize(x.retaped(), mean.retaped(), var.retaped(), affine)
+}
+
+/// μ and σ² (divided by the number of channels) are those of each row.
+pub fn by_pixel<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    affine: Affine<Vector<E, T>>,
+) -> Result<Rows<E, T>, CpuError> {
+    let shape = *x.shape();
+    // What is read three times has its gradients added up.
+    let (x, tape) = renamed(x)?.split_tape();
+    let mean = x.retaped::<T>().try_mean::<(usize,), Axis<1>>()?;
+    let var = x.retaped::<T>().try_var::<(usize,), Axis<1>>()?;
+    let deviation = var.try_add(E::nearest(affine.eps))?.try_sqrt()?;
+    let mean = mean.try_broadcast_like::<_, Axis<1>>(&shape)?;
+    let centred = x.put_tape(tape).try_sub(mean)?;
+    let normal = centred.try_div(deviation.try_broadcast_like::<_, Axis<1>>(&shape)?)?;
+    let scaled = normal.try_mul(in_every_row(affine.weight, &shape)?)?;
+    scaled.try_add(in_every_row(affine.bias, &shape)?)
 }
 
 fn normalize<E: Real, T: Tape<E, E::On>>(

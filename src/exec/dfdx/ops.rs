@@ -1,6 +1,8 @@
 //! Convolution, pooling, shift, alteration, functions of one and two values, channels, means, the classifier and dropout.
 //! Rows: see the parent module.
 
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+
 use dfdx::prelude::*;
 
 use super::gather::{Frames, Windows, gather};
@@ -131,6 +133,43 @@ pub fn take_frames<E: Real, T: Tape<E, E::On>>(
     gather(x, E::default(), frames.moved(offset))
 }
 
+/// The frames of SlowFast's slow pathway.
+pub struct Slow<'a> {
+    /// Every how many one is taken.
+    pub every: usize,
+    /// From the clips of all branches laid end to end, the largest first and the others ascending.
+    pub joined: bool,
+    pub branches: &'a [usize],
+}
+
+/// Of T frames T / every, at ⌊i·(T − 1) / (T/every − 1)⌋: the first and the last among them.
+pub fn slow_frames<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    frames: &Frames,
+    slow: &Slow<'_>,
+) -> Result<Rows<E, T>, CpuError> {
+    let (own, pixels) = (frames.period, frames.shape.pixels());
+    let mut order = vec![own];
+    if slow.joined {
+        order = slow.branches.to_vec();
+        order.rotate_right(1);
+    }
+    let all: usize = order.iter().sum();
+    let (positions, last) = (
+        all / slow.every,
+        (all / slow.every).saturating_sub(1).max(1),
+    );
+    let before: usize = order.iter().take_while(|&&frames| frames != own).sum();
+    let taken = (0..positions).map(|i| i * (all - 1) / last);
+    let taken = taken.skip(before / slow.every).take(own / slow.every);
+    let taken: Vec<usize> = taken.map(|frame| frame - before).collect();
+    let rows = (0..frames.count).step_by(own).flat_map(|first| {
+        let of_clip = taken.iter().map(move |frame| first + frame);
+        of_clip.flat_map(|frame| (0..pixels).map(move |pixel| Some(frame * pixels + pixel)))
+    });
+    gather(x, E::default(), rows)
+}
+
 /// Weight alteration (FFN, section 3.4): a depthwise 1×1 convolution with a residual, y = x + w·x for each channel.
 pub fn alter<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
@@ -148,8 +187,25 @@ pub fn each<E: Real, T: Tape<E, E::On>>(
     match function {
         Each::Relu => x.try_relu(),
         Each::Sigmoid => x.try_sigmoid(),
+        Each::Gelu => gelu(x),
         Each::Add(constant) => x.try_add(E::nearest(constant)),
     }
+}
+
+/// x·Φ(x). dfdx 0.13 has this function too, but its derivative lacks a factor of 1/√2 in the second term of Φ(x) + x·φ(x).
+///
+/// So it is written as s·x + (y − s·x) with the slope s and the value y as constants: the value is y, the gradient s.
+fn gelu<E: Real, T: Tape<E, E::On>>(x: Rows<E, T>) -> Result<Rows<E, T>, CpuError> {
+    let shape = *x.shape();
+    let at: Vec<f64> = x.as_vec().into_iter().map(E::exact).collect();
+    let constant = |of: &dyn Fn(f64) -> f64| -> Result<Rows<E>, CpuError> {
+        let values = at.iter().map(|&x| E::nearest(of(x)));
+        E::On::default().try_tensor_from_vec(values.collect(), shape)
+    };
+    let normal = |x: f64| 0.5 * (1.0 + libm::erf(x * FRAC_1_SQRT_2));
+    let slope = |x: f64| normal(x) + x * libm::exp(-0.5 * x * x) / TAU.sqrt();
+    let rest = constant(&|x| x * normal(x) - x * slope(x))?;
+    x.try_mul(constant(&slope)?)?.try_add(rest)
 }
 
 /// A function of two values: b has a row for each of a's, or one for all pixels of a frame.
@@ -233,34 +289,38 @@ pub fn add_bias<E: Real, T: Tape<E, E::On>>(
 }
 
 /// What the numbers of a dropout layer follow from.
-pub struct Drops {
+pub struct Drawn {
     pub probability: f32,
     pub key: DropoutKey,
     /// Frame count of the branch.
     pub branch: usize,
     /// Which of the network's dropout layers it is, in the graph's order.
     pub index: usize,
+    /// How many numbers are drawn: one for each value, or for each clip.
+    pub parts: usize,
 }
 
 /// Inverted dropout: a value is dropped with the probability, else divided by 1 − probability. The stream is that of the
 /// step, of the branch's frame count and, behind the first dropout layer, of the layer; a number for each value in row-major
-/// order.
+/// order, or one for all values of a clip.
 pub fn dropout<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,
-    drops: &Drops,
+    drawn: &Drawn,
 ) -> Result<Rows<E, T>, CpuError> {
-    let probability = f64::from(drops.probability);
-    let mut parts = vec![drops.key.step, drops.branch as u64];
-    if drops.index > 0 {
-        parts.push(drops.index as u64);
+    let probability = f64::from(drawn.probability);
+    let mut parts = vec![drawn.key.step, drawn.branch as u64];
+    if drawn.index > 0 {
+        parts.push(drawn.index as u64);
     }
-    let mut stream = Stream::new(drops.key.seed, Purpose::Dropout, &parts);
+    let mut stream = Stream::new(drawn.key.seed, Purpose::Dropout, &parts);
     let mut factor = || match stream.uniform() < probability {
         true => E::default(),
         false => E::nearest(1.0 / (1.0 - probability)),
     };
     let (rows, columns) = *x.shape();
-    let mask: Vec<E> = (0..rows * columns).map(|_| factor()).collect();
+    let together = rows * columns / drawn.parts;
+    let mask = (0..drawn.parts).flat_map(|_| std::iter::repeat_n(factor(), together));
+    let mask: Vec<E> = mask.collect();
     let mask: Rows<E> = E::On::default().try_tensor_from_vec(mask, (rows, columns))?;
     x.try_mul(mask)
 }

@@ -190,9 +190,9 @@ impl Block {
         };
         let m = net.layer(&of("conv2"), depthwise, &[b])?;
         // d[t] = m[t+1] − b[t] with d = 0 in the last frame: (m − previous b) taken from the next frame.
-        let before = net.layer(&of("previous"), TakeFrames { offset: -1 }, &[b])?;
+        let before = net.layer(&of("previous"), TakeFrames::Moved { offset: -1 }, &[b])?;
         let d = net.layer(&of("difference"), Binary::Subtract, &[m, before])?;
-        let d = net.layer(&of("next"), TakeFrames { offset: 1 }, &[d])?;
+        let d = net.layer(&of("next"), TakeFrames::Moved { offset: 1 }, &[d])?;
         let g = net.layer(&of("avg_pool"), Mean::Pixels, &[d])?;
         let g = net.layer(&of("conv3"), Conv::of_images(params.conv3, 1, 1), &[g])?;
         let g = net.norm_of(&of("bn3"), params.bn3, g)?;

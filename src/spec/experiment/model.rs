@@ -160,6 +160,13 @@ impl Model {
         }
     }
 
+    /// The probability with which the deepest residual of a clip is dropped.
+    pub fn drop_path(&self) -> f64 {
+        match self {
+            Model::Tsm(_) | Model::Tea(_) => 0.0,
+        }
+    }
+
     pub fn dropout_mut(&mut self) -> &mut f64 {
         match self {
             Model::Tsm(tsm) => &mut tsm.dropout,

@@ -89,6 +89,42 @@ impl Emitter<'_> {
         name
     }
 
+    /// The indices of [`crate::ops::TakeFrames::Spread`], of which every clip has as many.
+    pub fn spread(&mut self, name: &str, every: usize) -> String {
+        if let Frames::Fixed(frames) = self.frames {
+            let (taken, last) = (frames / every, frames.saturating_sub(1));
+            let divisor = taken.saturating_sub(1).max(1);
+            let indices: Vec<i64> = (0..taken).map(|i| (i * last / divisor) as i64).collect();
+            return self.out.ints(&indices);
+        }
+        let part = |part: &str| format!("{name}.{part}");
+        let [every, zero, one] = [every as i64, 0, 1].map(|value| self.out.ints(&[value]));
+        let first = self.out.int(0);
+        let step = self.out.int(1);
+        let [taken, count, range] = ["taken", "count", "range"].map(part);
+        let [last, before, divisor] = ["last", "before", "divisor"].map(part);
+        let [products, indices] = ["products", "indices"].map(part);
+        let calls: [(&'static str, &str, Vec<&str>); 8] = [
+            ("Div", &taken, vec![FRAME_COUNT, &every]),
+            ("Squeeze", &count, vec![&taken, &zero]),
+            ("Range", &range, vec![&first, &count, &step]),
+            ("Sub", &last, vec![FRAME_COUNT, &one]),
+            ("Sub", &before, vec![&taken, &one]),
+            ("Max", &divisor, vec![&before, &one]),
+            ("Mul", &products, vec![&range, &last]),
+            ("Div", &indices, vec![&products, &divisor]),
+        ];
+        for (op, name, inputs) in calls {
+            self.out.node(&Call {
+                op,
+                name,
+                inputs: &inputs,
+                attributes: &[],
+            });
+        }
+        indices
+    }
+
     /// Clips, or images without pixels → images.
     pub fn images(&mut self, name: &str, from: &str, to: Extent) {
         let Shape {

@@ -7,7 +7,7 @@ use super::super::weights::Convolution;
 use super::Emitter;
 use crate::base::Result;
 use crate::graph::{Node, NodeId, Op};
-use crate::ops::{Alter, BatchNorm, Conv, Linear, ParamId};
+use crate::ops::{Alter, BatchNorm, Conv, LayerNorm, Linear, ParamId};
 
 /// A convolution and what is folded into it.
 struct Around<'a> {
@@ -167,6 +167,32 @@ impl<'a> Emitter<'a> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let attributes = [Attribute::Float("epsilon", of.eps)];
         self.with_constants(id, "BatchNormalization", &names, &attributes)
+    }
+
+    /// Over the channels of each pixel, which have to stand last for it.
+    pub fn layer_norm(&mut self, id: NodeId, node: &Node, norm: &LayerNorm) -> Result<()> {
+        let of = self.of_branch(&norm.branches);
+        let part = |part: &str| format!("{}.{part}", node.name);
+        let [weight, bias] = ["weight", "bias"].map(part);
+        for (name, id) in [(&weight, of.weight), (&bias, of.bias)] {
+            let values = self.weights.param(id)?;
+            self.out.floats(name, &[values.len()], values);
+        }
+        let x = self.image(node.inputs[0])?;
+        let [pixels, normal] = ["pixels", "normalized"].map(part);
+        self.transpose(&pixels, &x, &[0, 2, 3, 1]);
+        self.out.node(&Call {
+            op: "LayerNormalization",
+            name: &normal,
+            inputs: &[&pixels, &weight, &bias],
+            attributes: &[
+                Attribute::Int("axis", -1),
+                Attribute::Float("epsilon", norm.eps),
+            ],
+        });
+        self.transpose(&node.name, &normal, &[0, 3, 1, 2]);
+        self.gives(id);
+        Ok(())
     }
 
     /// y = x·wᵀ + b for each row.

@@ -34,6 +34,28 @@ KERNEL void sigmoid_back(const real* dy, const real* y, size_t count, real* dx) 
   store(gradients, dx + i);
 }
 
+// Φ: the distribution function of the normal distribution.
+__device__ inline float normal(float x) { return 0.5f * (1 + erff(x * 0.70710678f)); }
+
+KERNEL void gelu(const real* x, size_t count, real* y) {
+  size_t i = over_all();
+  if (i >= count) return;
+  Values values = load(x + i);
+  EACH values.at[k] *= normal(values.at[k]);
+  store(values, y + i);
+}
+
+KERNEL void gelu_back(const real* dy, const real* x, size_t count, real* dx) {
+  size_t i = over_all();
+  if (i >= count) return;
+  Values gradients = load(dy + i), values = load(x + i);
+  EACH {
+    float at = values.at[k];
+    gradients.at[k] *= normal(at) + at * 0.39894228f * expf(-0.5f * at * at);
+  }
+  store(gradients, dx + i);
+}
+
 KERNEL void add_constant(const real* x, float constant, size_t count, real* y) {
   size_t i = over_all();
   if (i >= count) return;

@@ -2,9 +2,12 @@
 
 use super::{Mask, Planner, flat, wide};
 use crate::exec::cuda::work::{Call, Operand};
-use crate::ops::{Dropout, Dtype, Step};
+use crate::ops::{Dropout, Drops, Dtype, Step};
 
 pub fn forward(planner: &mut Planner<'_>, step: &Step, dropout: Dropout) -> Option<()> {
+    if dropout.drops != Drops::Values {
+        return None;
+    }
     let (x, y, mask) = (step.reads[0], step.writes[0], step.writes[1]);
     let dtype = planner.common_dtype(step)?;
     let len = planner.plan.places[x].len;

@@ -8,6 +8,7 @@ pub fn each(planner: &mut Planner<'_>, step: &Step, op: Each) -> Option<()> {
     let (name, constant) = match op {
         Each::Relu => ("relu", None),
         Each::Sigmoid => ("sigmoid", None),
+        Each::Gelu => ("gelu", None),
         Each::Add(constant) => ("add_constant", Some(Operand::Float(constant as f32))),
     };
     queue(planner, step, name, constant)
@@ -17,6 +18,7 @@ pub fn each_back(planner: &mut Planner<'_>, step: &Step, op: EachBack) -> Option
     let name = match op {
         EachBack::Relu => "relu_back",
         EachBack::Sigmoid => "sigmoid_back",
+        EachBack::Gelu => "gelu_back",
     };
     queue(planner, step, name, None)
 }
