@@ -5,6 +5,7 @@ use std::path::Path;
 use ffn::exec::{DropoutKey, Executor, Input};
 use ffn::golden::{Network, Training, experiment};
 use ffn::graph::Op;
+use ffn::model::objective::Targets;
 use ffn::model::{Model, Observation, StepInput, StepOutput};
 use ffn::ops::Each;
 use ffn::spec::network;
@@ -31,13 +32,7 @@ fn small(method: Method) -> Experiment {
         })),
         classes: CLASSES,
         size: SIZE,
-        training: Some(Training {
-            batch: CLIPS,
-            lr: 0.05,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            clip_norm: Some(20.0),
-        }),
+        training: Some(Training::sgd(CLIPS, 0.05, 0.9, 5e-4).clipped(20.0)),
     })
 }
 
@@ -79,7 +74,7 @@ fn pixels(frames: usize, phase: f32) -> Vec<f32> {
 fn step(model: &mut Model, pixels: &[f32]) -> StepOutput {
     let input = StepInput {
         pixels: Input::Values(pixels),
-        labels: &LABELS,
+        targets: Targets::Labels(&LABELS),
         dropout: DROPOUT,
     };
     model.train_step(&input).unwrap()
@@ -289,7 +284,7 @@ fn a_batch_of_another_size_is_refused() {
     let mut model = build(&small(flexible(1.0)), 2);
     let input = StepInput {
         pixels: Input::Values(&pixels(11 * CLIPS, 0.0)),
-        labels: &LABELS,
+        targets: Targets::Labels(&LABELS),
         dropout: DROPOUT,
     };
     let error = model.train_step(&input).err().unwrap();

@@ -8,6 +8,7 @@ use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::{DropoutKey, EngineKind, Executor, Input};
 use ffn::golden::{Network, experiment};
 use ffn::graph::{Graph, Op, ParamKind};
+use ffn::model::objective::Targets;
 use ffn::model::{Model, Observation, StateDict, StepInput, StepOutput, first_difference};
 use ffn::ops::Each;
 use ffn::spec::network;
@@ -95,7 +96,7 @@ impl Case {
         let size = self.experiment.train.clips.size;
         let input = StepInput {
             pixels: Input::Values(&self.pixels(0, frames * self.clips, size)),
-            labels: &labels,
+            targets: Targets::Labels(&labels),
             dropout: DropoutKey {
                 seed: self.seed,
                 step: 3,
@@ -387,7 +388,7 @@ fn case() -> impl Strategy<Value = Case> {
                 let mut experiment = small(method, resnet, size);
                 let (shift, dropout, norm_clips, frozen_norms, larger) = options;
                 experiment.model.tsm_mut().unwrap().shift = shift;
-                *experiment.model.dropout_mut() = dropout;
+                experiment.model.tsm_mut().unwrap().dropout = dropout;
                 experiment.train.norm_clips = norm_clips;
                 experiment.train.frozen_norms = frozen_norms;
                 experiment.eval.size += larger;

@@ -8,7 +8,7 @@ use crate::base::rng::{Purpose, Stream};
 use crate::data::TrainBatch;
 use crate::exec::{Executor, Input};
 use crate::model::{Model, StepTime};
-use crate::spec::{Experiment, Init, Normalize, Optimizer};
+use crate::spec::{Experiment, Init, Normalize};
 use crate::train::learner::{Learner, Place};
 
 /// A training step: bytes to normalised pixels, forward of every branch, objective, backward, update.
@@ -66,8 +66,8 @@ impl Work for Training {
     }
 
     fn multiply_adds(&self) -> u64 {
-        // Backward has two products for each of forward.
-        3 * self.learner.model.graph().clip_multiply_adds(self.frames())
+        let clips = self.batch.labels.len();
+        self.learner.model.graph().step_multiply_adds(clips)
     }
 
     fn frames(&self) -> usize {
@@ -130,9 +130,8 @@ impl Work for Evaluating {
     }
 
     fn multiply_adds(&self) -> u64 {
-        self.model
-            .evaluation_graph()
-            .clip_multiply_adds(self.frames())
+        let graph = self.model.evaluation_graph();
+        self.clips as u64 * graph.clip_multiply_adds(self.frames)
     }
 
     fn frames(&self) -> usize {
@@ -145,8 +144,7 @@ impl Work for Evaluating {
 fn random(experiment: &Experiment) -> Experiment {
     let mut experiment = experiment.clone();
     *experiment.model.init_mut() = Init::Random;
-    let Optimizer::Sgd(sgd) = &mut experiment.optimizer;
-    sgd.lr = 0.0;
+    *experiment.optimizer.lr_mut() = 0.0;
     experiment
 }
 

@@ -11,7 +11,7 @@ use crate::program::Program;
 use crate::program::cost::Cost;
 
 /// Everything of a model that training changes, but the running statistics, where its engines compute: parameters, their
-/// gradients, and the optimiser's momentum. There is one copy of each. All are in the order and layout of [`Graph::params`].
+/// gradients, and the optimiser's moments of them. There is one copy of each. All are in the order and layout of [`Graph::params`].
 pub trait Device {
     /// An engine for one of the model's programs. Each of its passes reads the parameters as they are by then.
     fn engine(&self, graph: &Graph, program: Program) -> Result<Box<dyn Engine>>;
@@ -30,19 +30,19 @@ pub trait Device {
     /// Gradients that another engine has computed, of the same parameters.
     fn write_gradients(&self, all: &[Vec<f32>]) -> Result<()>;
 
-    /// Σ g² over the gradients of the parameters that have momentum, in float64.
+    /// Σ g² over the gradients of the parameters that have moments, in float64.
     fn gradient_square(&self) -> Result<f64>;
 
-    /// Begins with a momentum of zero for every parameter of which `trained` says that it is.
-    fn reset_momentum(&self, trained: &[bool]) -> Result<()>;
+    /// Begins with so many moments of zero for every parameter of which `trained` says that it is.
+    fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()>;
 
-    /// That of each parameter that has one, in the graph's order.
-    fn momentum(&self) -> Result<Vec<Vec<f32>>>;
+    /// The first moment of each parameter that has moments, in the graph's order, then the second of each.
+    fn moments(&self) -> Result<Vec<Vec<f32>>>;
 
-    /// What [`Device::momentum`] gave.
-    fn write_momentum(&self, all: &[&[f32]]) -> Result<()>;
+    /// What [`Device::moments`] gave.
+    fn write_moments(&self, all: &[&[f32]]) -> Result<()>;
 
-    /// Updates every parameter that has momentum from its gradient.
+    /// Updates every parameter that has moments from its gradient.
     fn learn(&self, update: &Update) -> Result<()>;
 
     /// Bytes that it holds of a memory that is not the process's own.

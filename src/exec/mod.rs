@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::device::{Device, Engine, TaskTime};
 pub use self::input::{Input, Next};
-pub use self::update::{Rates, Update};
+pub use self::update::{AdamW, Rates, Rule, Update};
 pub use crate::ops::{DropoutKey, Dtype, Statistics};
 pub use crate::program::{Fusions, Numerics, Segment, Style, TrainOptions};
 use crate::spec::Precision;

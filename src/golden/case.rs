@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::raw::{Arch, MethodName, Mode, ModelName, Raw, ReferenceError, Source, in_bundle};
+use super::raw::{
+    Arch, Kind, MethodName, Mode, ModelName, Optimizer, Raw, ReferenceError, SlowFramesName,
+    Source, in_bundle,
+};
 use super::tensors::{damaged, read_json};
 use crate::base::Result;
 use crate::graph::Graph;
+use crate::model::objective::Targets;
 use crate::spec::network::{self, Network, Training, experiment, held_still};
 use crate::spec::{
-    self, Alteration, Distillation, Experiment, Ffn, Method, Model, Norms, ShiftSegments,
+    self, Alteration, Distillation, Experiment, Ffn, Group, Groups, Method, Model, Norms,
+    ShiftSegments, SlowFrames,
 };
 
 /// Largest number of input values of one branch, 256 MiB of float32: 400 images of 224 × 224. More is a typing error.
@@ -50,13 +55,33 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Steps {
     pub count: u64,
-    pub labels: Vec<usize>,
+    pub targets: StepTargets,
     /// Beginnings of the names of parameters and statistics that are recorded one by one; `None`: of all. If there are some, the
     /// norms of all tensors are recorded together too.
     pub record: Option<Vec<String>>,
 }
 
+/// What the clips of a case are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepTargets {
+    /// The same in every step.
+    Labels(Vec<usize>),
+    /// For each step, clips × classes.
+    Soft(Vec<Vec<f32>>),
+}
+
 impl Steps {
+    /// Those of a step of `clips` clips.
+    pub fn targets(&self, step: u64, clips: usize) -> Targets<'_> {
+        match &self.targets {
+            StepTargets::Labels(labels) => Targets::Labels(labels),
+            StepTargets::Soft(steps) => Targets::Soft {
+                clips,
+                probabilities: steps.get(step as usize).map_or(&[], Vec::as_slice),
+            },
+        }
+    }
+
     /// Whether a parameter or statistic is recorded one by one.
     pub fn records(&self, name: &str) -> bool {
         let begins = |record: &Vec<String>| record.iter().any(|begin| name.starts_with(begin));
@@ -77,7 +102,10 @@ impl Case {
         check_sizes(&raw).map_err(refused)?;
         let training = [
             ("steps", raw.steps.is_some()),
-            ("labels", raw.labels.is_some()),
+            (
+                "labels` or `soft_targets",
+                raw.labels.is_some() || raw.soft_targets.is_some(),
+            ),
         ];
         only_in_training(&raw, &training).map_err(refused)?;
         check_record(&raw).map_err(refused)?;
@@ -199,8 +227,10 @@ fn check_left_to_experiment(raw: &Raw) -> Result<(), String> {
         ("branches", raw.branches.is_some()),
         ("shift_segments", raw.shift_segments.is_some()),
         ("dropout", raw.dropout.is_some()),
+        ("drop_path", raw.drop_path.is_some()),
         ("lambda", raw.lambda.is_some()),
         ("optimizer", raw.optimizer.is_some()),
+        ("slow_frames", raw.slow_frames.is_some()),
     ];
     match fields.iter().find(|(_, there)| *there) {
         None => Ok(()),
@@ -214,7 +244,7 @@ fn check_left_to_experiment(raw: &Raw) -> Result<(), String> {
 fn named(raw: &Raw) -> Result<Experiment, String> {
     let network = Network {
         method: method(raw)?,
-        model: model(raw.model.unwrap_or_default(), needed("arch", raw.arch)?)?,
+        model: model(raw, needed("arch", raw.arch)?)?,
         classes: needed("classes", raw.classes)?,
         size: raw.height,
         training: training(raw)?,
@@ -222,15 +252,45 @@ fn named(raw: &Raw) -> Result<Experiment, String> {
     Ok(experiment(&network))
 }
 
-fn model(name: ModelName, arch: Arch) -> Result<Model, String> {
-    match (name, arch.backbone()) {
-        (ModelName::Tsm, Some(backbone)) => Ok(network::tsm(backbone)),
-        (ModelName::Tea, None) => Ok(network::tea()),
-        (ModelName::Tsm, None) => Err("arch res2net50_26w_4s is of model tea alone".to_owned()),
-        (ModelName::Tea, Some(_)) => {
-            Err("model tea has the arch res2net50_26w_4s alone".to_owned())
+fn model(raw: &Raw, arch: Arch) -> Result<Model, String> {
+    match (raw.model.unwrap_or_default(), arch) {
+        (ModelName::Tea, Arch::Res2Net50) => Ok(network::tea()),
+        (ModelName::SlowFast, Arch::SlowFastR50) => slowfast(raw).map(Model::SlowFast),
+        (ModelName::UniFormer, Arch::UniFormerS) => Ok(Model::UniFormer(network::uniformer())),
+        (ModelName::Tsm, arch) => match arch.backbone() {
+            Some(backbone) => Ok(network::tsm(backbone)),
+            None => Err("the arch is none of model tsm".to_owned()),
+        },
+        (ModelName::Tea, _) => Err("model tea has the arch res2net50_26w_4s alone".to_owned()),
+        (ModelName::SlowFast, _) => {
+            Err("model slowfast has the arch slowfast_r50 alone".to_owned())
+        }
+        (ModelName::UniFormer, _) => {
+            Err("model uniformer has the arch uniformer_s alone".to_owned())
         }
     }
+}
+
+fn slowfast(raw: &Raw) -> Result<spec::SlowFast, String> {
+    let usual = network::slowfast();
+    let field = |name: &str, value: Option<usize>, usual: usize| {
+        let value = value.unwrap_or(usual);
+        within(name, value, 1..=64).map(|()| value)
+    };
+    if raw.head_window.is_some() {
+        return Err("head_window: windows of the head are not computed".to_owned());
+    }
+    Ok(spec::SlowFast {
+        alpha: field("alpha", raw.alpha, usual.alpha)?,
+        beta: field("beta_inv", raw.beta_inv, usual.beta)?,
+        fusion_ratio: field("fusion_ratio", raw.fusion_ratio, usual.fusion_ratio)?,
+        fusion_kernel: field("fusion_kernel", raw.fusion_kernel, usual.fusion_kernel)?,
+        slow_frames: match raw.slow_frames {
+            Some(SlowFramesName::Joint) => SlowFrames::Joined,
+            Some(SlowFramesName::PerClip) | None => SlowFrames::PerClip,
+        },
+        ..usual
+    })
 }
 
 fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
@@ -240,7 +300,12 @@ fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
 }
 
 fn method(raw: &Raw) -> Result<Method, String> {
-    let segments = shift_segments(&needed("shift_segments", raw.shift_segments.clone())?)?;
+    let segments = match raw.model.unwrap_or_default() {
+        ModelName::Tsm | ModelName::Tea => {
+            shift_segments(&needed("shift_segments", raw.shift_segments.clone())?)?
+        }
+        ModelName::SlowFast | ModelName::UniFormer => ShiftSegments::PerBranch,
+    };
     let branches = needed("branches", raw.branches.clone())?;
     let name = needed("method", raw.method)?;
     match (name, branches.as_slice()) {
@@ -264,7 +329,9 @@ fn method(raw: &Raw) -> Result<Method, String> {
             frames: branches.to_vec(),
             lambda: number("lambda", raw.lambda.unwrap_or(1.0), 0.0, 1000.0)?,
             alteration: match raw.model.unwrap_or_default() {
-                ModelName::Tsm => Alteration::KaimingFanOut,
+                ModelName::Tsm | ModelName::SlowFast | ModelName::UniFormer => {
+                    Alteration::KaimingFanOut
+                }
                 ModelName::Tea => Alteration::Off,
             },
             norms: Norms::Private,
@@ -303,22 +370,83 @@ fn training(raw: &Raw) -> Result<Option<Training>, String> {
         ("optimizer", raw.optimizer.is_some()),
     ];
     only_in_training(raw, &fields)?;
-    if raw.dropout.is_some_and(|dropout| dropout != 0.0) {
+    let dropped = [raw.dropout, raw.drop_path];
+    if dropped.into_iter().flatten().any(|dropout| dropout != 0.0) {
         return Err("dropout must be 0: nobody else's random numbers can be repeated".to_owned());
     }
     let Some(optimizer) = &raw.optimizer else {
         return Ok(None);
     };
-    let clip_norm = optimizer.clip_norm;
-    Ok(Some(Training {
-        batch: raw.batch,
-        lr: number("lr", optimizer.lr, 0.0, 100.0)?,
-        momentum: number("momentum", optimizer.momentum, 0.0, 1.0)?,
-        weight_decay: number("weight_decay", optimizer.weight_decay, 0.0, 1.0)?,
-        clip_norm: clip_norm
-            .map(|norm| number("clip_norm", norm, f64::MIN_POSITIVE, 1e9))
-            .transpose()?,
+    let training = match optimizer.kind {
+        Kind::Sgd => sgd(optimizer, raw.batch)?,
+        Kind::AdamW => adamw(optimizer, raw.batch)?,
+    };
+    Ok(Some(match optimizer.clip_norm {
+        Some(norm) => training.clipped(number("clip_norm", norm, f64::MIN_POSITIVE, 1e9)?),
+        None => training,
     }))
+}
+
+/// Weight decay of a case may be far above what anybody trains with, so that a parameter in the wrong group shows.
+const MOST_DECAY: f64 = 100.0;
+
+fn rates(optimizer: &Optimizer) -> Result<(f64, f64), String> {
+    Ok((
+        number("lr", optimizer.lr, 0.0, 100.0)?,
+        number("weight_decay", optimizer.weight_decay, 0.0, MOST_DECAY)?,
+    ))
+}
+
+fn sgd(optimizer: &Optimizer, batch: usize) -> Result<Training, String> {
+    if optimizer.betas.is_some() || optimizer.eps.is_some() || optimizer.decay_1d.is_some() {
+        return Err("an optimizer of kind sgd has no betas, eps or decay_1d".to_owned());
+    }
+    let (lr, decay) = rates(optimizer)?;
+    let momentum = needed("momentum", optimizer.momentum)?;
+    let mut training = Training::sgd(batch, lr, number("momentum", momentum, 0.0, 1.0)?, decay);
+    if let spec::Optimizer::Sgd(sgd) = &mut training.optimizer {
+        sgd.nesterov = optimizer.nesterov.unwrap_or(false);
+        if let Some(of_norms) = optimizer.norm_weight_decay {
+            let of_norms = number("norm_weight_decay", of_norms, 0.0, MOST_DECAY)?;
+            let one = Group::new(1.0, 1.0);
+            sgd.groups = Groups {
+                first_conv: one,
+                conv: one,
+                alteration: one,
+                norm: Group::new(1.0, if decay > 0.0 { of_norms / decay } else { 0.0 }),
+                classifier_weight: one,
+                classifier_bias: one,
+            };
+        }
+    }
+    Ok(training)
+}
+
+fn adamw(optimizer: &Optimizer, batch: usize) -> Result<Training, String> {
+    let of_sgd = optimizer.momentum.is_some()
+        || optimizer.nesterov.is_some()
+        || optimizer.norm_weight_decay.is_some();
+    if of_sgd {
+        return Err(
+            "an optimizer of kind adamw has no momentum, nesterov or norm_weight_decay".to_owned(),
+        );
+    }
+    let (lr, weight_decay) = rates(optimizer)?;
+    let [beta1, beta2] = needed("betas", optimizer.betas)?;
+    let below_one = 1.0 - f64::EPSILON;
+    let optimizer = spec::AdamW {
+        lr,
+        beta1: number("betas[0]", beta1, 0.0, below_one)?,
+        beta2: number("betas[1]", beta2, 0.0, below_one)?,
+        eps: number("eps", needed("eps", optimizer.eps)?, 0.0, 1.0)?,
+        weight_decay,
+        decay_1d: optimizer.decay_1d.unwrap_or(true),
+        clip: None,
+    };
+    Ok(Training {
+        batch,
+        optimizer: spec::Optimizer::AdamW(optimizer),
+    })
 }
 
 /// `fields`: name, and whether the case has it.
@@ -339,7 +467,7 @@ fn check_record(raw: &Raw) -> Result<(), String> {
     if raw.mode == Mode::Eval {
         return Err("mode eval has no field `record`".to_owned());
     }
-    match record.is_empty() || record.iter().any(String::is_empty) {
+    match record.is_empty() {
         true => Err("record must be one or more beginnings of names".to_owned()),
         false => Ok(()),
     }
@@ -354,22 +482,47 @@ fn steps(raw: &Raw, experiment: &Experiment) -> Result<Steps, String> {
         ));
     }
     let classes = experiment.data.class_count();
-    let labels = raw.labels.clone().unwrap_or_default();
-    if labels.len() != raw.batch || labels.iter().any(|&label| label >= classes) {
-        return Err(format!(
-            "labels must be {} numbers below {classes}",
-            raw.batch
-        ));
-    }
     shared_out(raw.batch, experiment)?;
     let count = raw.steps.unwrap_or(0);
+    let targets = targets(raw, classes, count)?;
     match (1..=MAX_COUNT as u64).contains(&count) {
         true => Ok(Steps {
             count,
-            labels,
+            targets,
             record: raw.record.clone(),
         }),
         false => Err(format!("steps must be in 1..={MAX_COUNT}, found {count}")),
+    }
+}
+
+/// Labels, or soft targets of every step.
+fn targets(raw: &Raw, classes: usize, steps: u64) -> Result<StepTargets, String> {
+    let batch = raw.batch;
+    match (&raw.labels, &raw.soft_targets) {
+        (Some(labels), None) => {
+            let fit = labels.len() == batch && labels.iter().all(|&label| label < classes);
+            match fit {
+                true => Ok(StepTargets::Labels(labels.clone())),
+                false => Err(format!("labels must be {batch} numbers below {classes}")),
+            }
+        }
+        (None, Some(soft)) => {
+            let of_clip = |clip: &Vec<f32>| {
+                clip.len() == classes && clip.iter().all(|p| (0.0..=1.0).contains(p))
+            };
+            let of_step = |step: &Vec<Vec<f32>>| step.len() == batch && step.iter().all(of_clip);
+            match soft.len() as u64 == steps && soft.iter().all(of_step) {
+                true => Ok(StepTargets::Soft(
+                    soft.iter().map(|step| step.concat()).collect(),
+                )),
+                false => Err(format!(
+                    "soft_targets must be {steps} steps of {batch} clips of {classes} numbers from 0 to 1"
+                )),
+            }
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            Err("a case for training has either labels or soft_targets".to_owned())
+        }
     }
 }
 

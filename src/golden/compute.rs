@@ -8,33 +8,61 @@ use super::taps;
 use super::tensors::{Tensor, Tensors};
 use crate::base::Result;
 use crate::exec::{DropoutKey, Input};
-use crate::model::{Model, StepInput, StepOutput};
+use crate::model::{self, StepInput, StepOutput};
+use crate::spec::Model;
 use crate::train::{Optimizer, schedule};
 
 /// How many values of a gradient or parameter a bundle holds.
 const HEAD: usize = 8;
 
 /// The tensors of `expected.safetensors`. The model has the case's weights and observes its taps.
-pub fn compute(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+pub fn compute(case: &Case, inputs: &Inputs<'_>, model: &mut model::Model) -> Result<Tensors> {
     match &case.steps {
         None => evaluate(case, inputs, model),
         Some(steps) => train(case, steps, inputs, model),
     }
 }
 
-fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut model::Model) -> Result<Tensors> {
     let mut computed = Tensors::new();
     for &frames in &case.frames {
         let pixels = inputs.pixels(&input_name(frames, None), frames)?;
         let logits = model.evaluate(frames, case.batch, Input::Values(&pixels))?;
         let shape = vec![case.batch, model.graph().classes];
+        if let Model::SlowFast(_) = &case.experiment.model {
+            let probabilities = softmax(&logits, model.graph().classes);
+            let tensor = Tensor::new(shape.clone(), &probabilities);
+            computed.insert(format!("probs.{frames}"), tensor);
+        }
         computed.insert(format!("logits.{frames}"), Tensor::new(shape, &logits));
         record_taps(&mut computed, "", model);
     }
     Ok(computed)
 }
 
-fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> Result<Tensors> {
+/// What the official SlowFast gives in evaluation.
+fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
+    let row = |row: &[f32]| {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f64> = row
+            .iter()
+            .map(|&logit| f64::from(logit - largest).exp())
+            .collect();
+        let sum: f64 = powers.iter().sum();
+        powers
+            .into_iter()
+            .map(move |power| (power / sum) as f32)
+            .collect::<Vec<f32>>()
+    };
+    logits.chunks_exact(classes).flat_map(row).collect()
+}
+
+fn train(
+    case: &Case,
+    steps: &Steps,
+    inputs: &Inputs<'_>,
+    model: &mut model::Model,
+) -> Result<Tensors> {
     let mut optimizer = Optimizer::new(model, &case.experiment)?;
     let mut computed = Tensors::new();
     for step in 0..steps.count {
@@ -45,7 +73,7 @@ fn train(case: &Case, steps: &Steps, inputs: &Inputs<'_>, model: &mut Model) -> 
         let pixels: Vec<Vec<f32>> = pixels.collect::<Result<_>>()?;
         let output = model.train_step(&StepInput {
             pixels: Input::Values(&pixels.concat()),
-            labels: &steps.labels,
+            targets: steps.targets(step, case.batch),
             dropout: DropoutKey { seed: 0, step },
         })?;
         let rate = schedule::rate(&case.experiment, steps.count, step);
@@ -79,7 +107,7 @@ fn record_outputs(
     computed: &mut Tensors,
     step: &str,
     case: &Case,
-    model: &Model,
+    model: &model::Model,
     output: &StepOutput,
 ) {
     for (frames, logits) in case.frames.iter().zip(&output.logits) {
@@ -92,7 +120,7 @@ fn record_outputs(
     computed.insert(format!("{step}loss.total"), Tensor::scalar(output.total));
 }
 
-fn record_taps(computed: &mut Tensors, step: &str, model: &Model) {
+fn record_taps(computed: &mut Tensors, step: &str, model: &model::Model) {
     for observation in model.observations() {
         let name = taps::name(step, observation.frames, &observation.node);
         let tensor = Tensor::new(observation.shape.clone(), &observation.values);

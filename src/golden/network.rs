@@ -153,8 +153,9 @@ fn memory(case: &Case) -> Result<usize, String> {
     let graph = case.graph().map_err(text)?;
     check_record(case, &graph)?;
     let observed = taps::nodes(&graph, &case.taps)?;
-    // Twice in the model; in training also as gradients and momentum.
-    let copies = if case.steps.is_some() { 4 } else { 2 };
+    // In training also as gradients and moments.
+    let moments = case.experiment.optimizer.moments();
+    let copies = if case.steps.is_some() { 2 + moments } else { 1 };
     let parameters = copies * graph.parameter_count() * size_of::<f32>();
     let bytes = parameters.saturating_add(arena(case, &graph, &observed).map_err(text)?);
     match bytes <= MAX_MEMORY {

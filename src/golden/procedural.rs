@@ -37,12 +37,15 @@ impl Version {
         if architecture.altered_block(name).is_some() {
             return times(0.1);
         }
-        match *shape {
+        let scale = match *shape {
             // The temporal convolutions of TEA.
             _ if self == Self::V2 && name.contains(".shifts.") => times(1.0),
             [_, ref inputs @ ..] if inputs.len() >= 2 => {
                 let inputs: usize = inputs.iter().product();
                 times((6.0 / inputs as f64).sqrt() as f32)
+            }
+            [_, inputs] if !architecture.is_classifier(name) => {
+                times((3.0 / inputs as f64).sqrt() as f32)
             }
             [_, _] => times(0.05),
             _ if name.ends_with("bias") => times(0.1),
@@ -52,6 +55,15 @@ impl Version {
                 ..around_one(0.1)
             },
             _ => around_one(0.1),
+        };
+        // UniFormer's embeddings are small, so that its norms' eps shows.
+        let is_small = architecture == Architecture::UniFormer && name.starts_with("patch_embed");
+        match is_small {
+            true => Scale {
+                last: Some(0.125),
+                ..scale
+            },
+            false => scale,
         }
     }
 }

@@ -37,6 +37,25 @@ pub struct Raw {
     pub taps: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<Vec<String>>,
+    /// Of SlowFast, as the six that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<usize>,
+    /// Channels of the slow pathway for each of the fast one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_inv: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fusion_ratio: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fusion_kernel: Option<usize>,
+    /// Side of the head's windows; the mean of everything if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_window: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_frames: Option<SlowFramesName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_path: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_targets: Option<Vec<Vec<Vec<f32>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +98,14 @@ impl MethodName {
     }
 }
 
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum SlowFramesName {
+    PerClip,
+    /// Of all branches' clips laid end to end.
+    Joint,
+}
+
 /// Which network a case is of.
 #[derive(Debug, Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -86,9 +113,11 @@ pub enum ModelName {
     #[default]
     Tsm,
     Tea,
+    SlowFast,
+    UniFormer,
 }
 
-#[derive(Debug, Deserialize, Serialize, Clone, Copy)]
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     ResNet18,
@@ -98,6 +127,12 @@ pub enum Arch {
     /// TEA's.
     #[serde(rename = "res2net50_26w_4s")]
     Res2Net50,
+    /// SlowFast's.
+    #[serde(rename = "slowfast_r50")]
+    SlowFastR50,
+    /// UniFormer's.
+    #[serde(rename = "uniformer_s")]
+    UniFormerS,
 }
 
 impl Arch {
@@ -108,19 +143,41 @@ impl Arch {
             Arch::ResNet34 => Some(Backbone::ResNet34),
             Arch::ResNet50 => Some(Backbone::ResNet50),
             Arch::ResNet101 => Some(Backbone::ResNet101),
-            Arch::Res2Net50 => None,
+            Arch::Res2Net50 | Arch::SlowFastR50 | Arch::UniFormerS => None,
         }
     }
 }
 
-/// The optimiser of a case that names no experiment.
+/// The optimiser of a case that names no experiment. Which fields it has is a matter of its kind.
 #[derive(Debug, Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub struct Optimizer {
+    #[serde(default)]
+    pub kind: Kind,
     pub lr: f64,
-    pub momentum: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     pub weight_decay: f64,
+    /// Of norms, of an optimiser without other groups; else the groups are TSM's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm_weight_decay: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_1d: Option<bool>,
     pub clip_norm: Option<f64>,
+}
+
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    #[default]
+    Sgd,
+    AdamW,
 }
 
 /// How far float32 strays from the expected values of a group.

@@ -2,7 +2,8 @@
 //!
 //! Convolutions and classifier stay shared by all frame counts (section 3.2); what is private to a frame count's branch
 //! is its normalisation ("specialized" batch norms, section 3.3) and its weight alteration, a depthwise 1×1 convolution with
-//! a residual, where the architecture has one: in TSM on the input of each block's first convolution (section 3.4), x ← x + w ∗ x.
+//! a residual, where the architecture has one: in TSM and SlowFast on the input of each block's first convolution (section 3.4),
+//! x ← x + w ∗ x; in UniFormer on the stream at the beginning of each block.
 //!
 //! Official names: `bn1` becomes `bn1_4`, `bn1_8`, …; `downsample.0` becomes `downsample_conv`, `downsample.1`
 //! `downsample_bn_4`, …; the alterations are `adaconv_4`, …, last in their block. What else there is
@@ -166,11 +167,12 @@ impl<'a> Rewrite<'a> {
         };
         if let Some((layer, name, channels)) = block.take_if(|(_, block, _)| !is_inside(block)) {
             let mut ids = Vec::new();
-            for frames in &self.graph.branches {
+            let architecture = self.graph.architecture;
+            for &frames in &self.graph.branches {
                 ids.push(self.graph.params.len());
                 self.graph.params.push(Param {
-                    name: format!("{name}.adaconv_{frames}.weight"),
-                    shape: vec![channels, 1, 1, 1],
+                    name: format!("{name}.adaconv_{}.weight", architecture.suffix(frames)),
+                    shape: architecture.alteration_shape(channels),
                     kind: ParamKind::Alteration,
                 });
             }
@@ -201,6 +203,9 @@ impl<'a> Rewrite<'a> {
                 ..self.vanilla.nodes[node.inputs[0]].clone()
             });
             new.inputs[0] = altered;
+            if site.is_some_and(|site| site.of_stream) {
+                self.nodes[node.inputs[0]] = altered;
+            }
         }
         if self.private_norms {
             new.name = self.graph.architecture.private_layer(&node.name);

@@ -23,6 +23,8 @@ use crate::spec::{Experiment, FrozenNorms, Method, Model};
 pub enum ParamKind {
     FirstConv,
     Conv,
+    /// Of a convolution or a linear layer before the classifier.
+    ConvBias,
     Alteration,
     NormWeight,
     NormBias,
@@ -31,9 +33,10 @@ pub enum ParamKind {
 }
 
 impl ParamKind {
-    pub const ALL: [ParamKind; 7] = [
+    pub const ALL: [ParamKind; 8] = [
         ParamKind::FirstConv,
         ParamKind::Conv,
+        ParamKind::ConvBias,
         ParamKind::Alteration,
         ParamKind::NormWeight,
         ParamKind::NormBias,
@@ -46,6 +49,7 @@ impl ParamKind {
         match self {
             ParamKind::FirstConv => "first convolution",
             ParamKind::Conv => "convolution",
+            ParamKind::ConvBias => "convolution bias",
             ParamKind::Alteration => "alteration",
             ParamKind::NormWeight => "norm weight",
             ParamKind::NormBias => "norm bias",
@@ -144,6 +148,18 @@ impl Graph {
                 frames: largest,
                 input,
             }),
+            Model::SlowFast(layout) => arch::slowfast::slowfast(&arch::slowfast::SlowFast {
+                layout,
+                classes,
+                frames: largest,
+                input,
+            }),
+            Model::UniFormer(layout) => arch::uniformer::uniformer(&arch::uniformer::UniFormer {
+                layout,
+                classes,
+                frames: largest,
+                input,
+            }),
         }?;
         match &experiment.method {
             Method::Vanilla { .. } => Ok(vanilla),
@@ -221,6 +237,15 @@ impl Graph {
     pub fn clip_multiply_adds(&self, frames: usize) -> u64 {
         let nodes = 0..self.nodes.len();
         nodes.map(|node| self.multiply_adds(node, frames)).sum()
+    }
+
+    /// Multiply-adds of a training step of `clips` clips of every branch: the backward pass has twice those of the forward pass.
+    pub fn step_multiply_adds(&self, clips: usize) -> u64 {
+        let branches = self.branches.iter();
+        let of_clips: u64 = branches
+            .map(|&frames| self.clip_multiply_adds(frames))
+            .sum();
+        3 * clips as u64 * of_clips
     }
 
     fn around(&self) -> Surroundings<'_> {

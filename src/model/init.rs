@@ -6,11 +6,9 @@ use super::pretrained;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream, fnv1a};
 use crate::exec::Statistics;
-use crate::graph::{Graph, Param, ParamKind};
+use crate::graph::arch::{Initial, kaiming_fan_out};
+use crate::graph::{Graph, Param};
 use crate::spec::{Alteration, Experiment, Init, Method};
-
-/// Standard deviation of a random classifier's weight, as in the official code.
-const CLASSIFIER_STD: f64 = 1e-3;
 
 /// Parameters and running statistics before the first step. `base`: folder of the experiment.
 pub fn initial(
@@ -22,10 +20,15 @@ pub fn initial(
         Method::Vanilla { .. } => Alteration::Off,
         Method::Ffn(ffn) => ffn.alteration,
     };
+    let architecture = graph.architecture;
     let random = |param: &Param| {
-        let shared = graph.architecture.vanilla_name(&param.name);
-        let own = graph.architecture.initial_value(graph, param);
-        own.unwrap_or_else(|| random(param, &shared, experiment.seed, alteration))
+        let shared = architecture.vanilla_name(&param.name);
+        // A branch's alteration has a stream of its own.
+        let (initial, stream) = match architecture.initial(graph, param) {
+            Initial::Alteration => (altered(alteration, param), &param.name),
+            initial => (initial, &shared),
+        };
+        draw(&initial, param.count(), experiment.seed, stream)
     };
     let mut params: Vec<Vec<f32>> = graph.params.iter().map(random).collect();
     let mut statistics = Statistics::initial(graph);
@@ -36,39 +39,31 @@ pub fn initial(
     Ok((params, statistics))
 }
 
-/// Where the architecture has no value of its own: convolutions Kaiming normal with fan-out, std sqrt(2 / (out · height · width)); norms 1 and 0; classifier std 1e-3
-/// and 0; the alteration as the experiment says.
-///
-/// The stream is keyed by `shared`, the tensor's name in the vanilla model: initial weights depend on no order, and a Frame
-/// Flexible Network starts from the vanilla model of the same seed.
-fn random(param: &Param, shared: &str, seed: u64, alteration: Alteration) -> Vec<f32> {
-    let count = param.shape.iter().product();
-    let normal = |name: &str, std: f64| {
-        let mut stream = Stream::new(seed, Purpose::Init, &[fnv1a(name.as_bytes())]);
-        (0..count).map(|_| (stream.normal() * std) as f32).collect()
-    };
-    match param.kind {
-        ParamKind::FirstConv | ParamKind::Conv => normal(shared, kaiming_fan_out(&param.shape)),
-        ParamKind::ClassifierWeight => normal(shared, CLASSIFIER_STD),
-        ParamKind::NormWeight => vec![1.0; count],
-        ParamKind::NormBias | ParamKind::ClassifierBias => vec![0.0; count],
-        ParamKind::Alteration => match alteration {
-            Alteration::Normal { std } => normal(&param.name, std),
-            Alteration::KaimingFanOut => normal(&param.name, kaiming_fan_out(&param.shape)),
-            Alteration::Off => vec![0.0; count],
+/// What an alteration begins with.
+fn altered(alteration: Alteration, param: &Param) -> Initial {
+    match alteration {
+        Alteration::Normal { std } => Initial::Normal { std },
+        Alteration::KaimingFanOut => Initial::Normal {
+            std: kaiming_fan_out(&param.shape),
         },
+        Alteration::Off => Initial::Constant(0.0),
     }
 }
 
-/// sqrt(2 / fan-out) of a weight `[out, in, …]`. A depthwise 1×1 convolution counts, as in PyTorch, all
-/// its channels: sqrt(2 / C).
-fn kaiming_fan_out(shape: &[usize]) -> f64 {
-    let fan_out: usize = shape
-        .iter()
-        .enumerate()
-        .map(|(i, &n)| if i == 1 { 1 } else { n })
-        .product();
-    (2.0 / fan_out as f64).sqrt()
+/// The stream is keyed by the tensor's name in the vanilla model: initial weights depend on no order, and a Frame Flexible Network
+/// starts from the vanilla model of the same seed.
+fn draw(initial: &Initial, count: usize, seed: u64, name: &str) -> Vec<f32> {
+    let mut stream = Stream::new(seed, Purpose::Init, &[fnv1a(name.as_bytes())]);
+    match initial {
+        Initial::Constant(value) => vec![*value; count],
+        Initial::Values(values) => values.clone(),
+        Initial::Normal { std } => (0..count).map(|_| (stream.normal() * std) as f32).collect(),
+        Initial::Uniform { bound } => (0..count)
+            .map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32)
+            .collect(),
+        // Of no network without alterations.
+        Initial::Alteration => vec![0.0; count],
+    }
 }
 
 #[cfg(test)]

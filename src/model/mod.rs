@@ -19,7 +19,7 @@ pub use difference::{Difference, first_difference};
 pub use observation::Observation;
 pub use state::StateDict;
 
-use self::objective::Objective;
+use self::objective::{Objective, Targets};
 use self::trunk::{Plan, Trunk};
 use crate::base::{Error, Kind, Result};
 use crate::data::clip::evaluation_size;
@@ -45,8 +45,8 @@ pub struct Model {
 pub struct StepInput<'a> {
     /// Branches ascending, `Σ clips·T × size × size × 3`.
     pub pixels: Input<'a>,
-    /// One for each clip; the same for every branch.
-    pub labels: &'a [usize],
+    /// Of the clips; the same for every branch.
+    pub targets: Targets<'a>,
     pub dropout: DropoutKey,
 }
 
@@ -175,7 +175,7 @@ impl Model {
     /// Forward of every branch, objective and backward on dfdx's tape. The gradients are left on the device.
     pub fn train_step(&mut self, input: &StepInput<'_>) -> Result<StepOutput> {
         let graph = &self.plan.training;
-        let frames = graph.branches.iter().sum::<usize>() * input.labels.len();
+        let frames = graph.branches.iter().sum::<usize>() * input.targets.clips();
         check_pixels(graph, frames, input.pixels)?;
         self.device.prepare_training()?;
         self.trunk.weights_changed();

@@ -6,7 +6,7 @@
 //! L = CE(p_largest, label) + λ · Σ_{T < largest} KL(p_largest ‖ p_T)
 //! ```
 //!
-//! each term averaged over the clips; no gradient reaches the teacher through the divergences. A vanilla model has
+//! each term averaged over the clips; a label may be soft, a probability for each class ([`Targets`]); no gradient reaches the teacher through the divergences. A vanilla model has
 //! the first term only.
 
 use dfdx::prelude::*;
@@ -21,6 +21,28 @@ pub type Logits<E = f32, T = NoneTape> = Rows<E, T>;
 pub type Scalar<E = f32> = Tensor<Rank0, E, <E as Real>::On, Recorded<E>>;
 /// The tape of a forward pass that will be differentiated.
 pub type Recorded<E = f32> = OwnedTape<E, <E as Real>::On>;
+
+/// What the clips of a step are.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a> {
+    /// The class of each clip.
+    Labels(&'a [usize]),
+    /// For each clip the probability of each class: of mixed or smoothed labels.
+    Soft {
+        clips: usize,
+        /// `clips × classes`
+        probabilities: &'a [f32],
+    },
+}
+
+impl Targets<'_> {
+    pub fn clips(self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Soft { clips, .. } => clips,
+        }
+    }
+}
 
 /// Which terms there are, and their weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,12 +92,12 @@ impl Objective {
     pub fn loss<E: Real>(
         &self,
         mut branches: Vec<BranchLogits<E>>,
-        labels: &[usize],
+        targets: Targets<'_>,
     ) -> Result<Loss<E>> {
         let largest = branches
             .pop()
             .ok_or_else(|| Error::new(Kind::Usage, "a training step needs at least one branch"))?;
-        let targets = one_hot(&largest.logits, labels)?;
+        let targets = probabilities(&largest.logits, targets)?;
         let teacher = detach(&largest.logits).log_softmax::<Axis<1>>();
 
         let mut total = cross_entropy(largest.logits, targets.clone());
@@ -100,7 +122,7 @@ impl Objective {
     }
 }
 
-/// CE = −1/N · Σ_n log softmax(z_n)[label_n].
+/// CE = −1/N · Σ_n Σ_c y_nc · log softmax(z_n)_c, where y is 1 for a clip's label, or its soft target.
 fn cross_entropy<E: Real>(logits: Logits<E, Recorded<E>>, targets: Logits<E>) -> Scalar<E> {
     let clips = logits.shape().0 as f64;
     (logits.log_softmax::<Axis<1>>() * targets).sum::<Rank0, _>() / E::nearest(-clips)
@@ -121,6 +143,26 @@ fn divergence<E: Real>(log_p: Logits<E, Recorded<E>>, log_q: Logits<E, Recorded<
 /// The same values under an identity that no tape knows.
 fn detach<E: Real>(logits: &Logits<E, Recorded<E>>) -> Logits<E> {
     logits.retaped::<NoneTape>() * E::ONE
+}
+
+fn probabilities<E: Real>(
+    like: &Logits<E, Recorded<E>>,
+    targets: Targets<'_>,
+) -> Result<Logits<E>> {
+    let probabilities = match targets {
+        Targets::Labels(labels) => return one_hot(like, labels),
+        Targets::Soft { probabilities, .. } => probabilities,
+    };
+    let (clips, classes) = *like.shape();
+    if probabilities.len() != clips * classes {
+        let found = probabilities.len();
+        let message =
+            format!("expected {clips} soft targets of {classes} classes, found {found} values");
+        return Err(Error::new(Kind::Data, message));
+    }
+    let values = probabilities.iter().map(|&p| E::nearest(f64::from(p)));
+    let values: Vec<E> = values.collect();
+    Ok(like.device().tensor_from_vec(values, (clips, classes)))
 }
 
 fn one_hot<E: Real>(like: &Logits<E, Recorded<E>>, labels: &[usize]) -> Result<Logits<E>> {
@@ -170,7 +212,9 @@ mod tests {
             frames: 4 << i,
             logits: t.leaky_trace(),
         });
-        let loss = objective.loss(recorded.collect(), labels).unwrap();
+        let loss = objective
+            .loss(recorded.collect(), Targets::Labels(labels))
+            .unwrap();
         let total = value(&loss.total);
         let mut gradients = loss.total.backward();
         Evaluated {
@@ -311,10 +355,11 @@ mod tests {
             logits: device.zeros_like(&(2, CLASSES)).leaky_traced(),
         };
         let objective = objective(1.0, Distillation::FromLargest);
-        let message = |labels: &[usize]| match objective.loss(vec![branch()], labels) {
-            Ok(_) => panic!("accepted {labels:?}"),
-            Err(error) => error.message,
-        };
+        let message =
+            |labels: &[usize]| match objective.loss(vec![branch()], Targets::Labels(labels)) {
+                Ok(_) => panic!("accepted {labels:?}"),
+                Err(error) => error.message,
+            };
         assert_eq!(message(&[1, 5]), "expected labels below 5, found 5");
         assert_eq!(message(&[1]), "expected 2 labels, found 1");
     }

@@ -132,7 +132,7 @@ pub struct Planned<'a> {
 impl Planned<'_> {
     fn weights(&self) -> Result<WeightNeeds> {
         let trained = self.training.trained(self.experiment.train.frozen_norms);
-        WeightNeeds::of(self.training, &trained)
+        WeightNeeds::of(self.training, &trained, self.experiment.optimizer.moments())
     }
 
     /// That of training and those that evaluate, a smaller last batch included.

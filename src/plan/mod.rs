@@ -20,7 +20,7 @@ use crate::ops::{Batch, Layer as _};
 use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Numerics, Program, TrainOptions, compile_eval, compile_train};
-use crate::spec::{Data, Experiment, Optimizer, Suite};
+use crate::spec::{Data, Experiment, Suite};
 use crate::train::optimizer;
 
 /// Of every member, by name; its seeds cost the same.
@@ -267,10 +267,12 @@ fn training(
     Ok(Training {
         batch,
         frames,
-        step_multiply_adds: 3 * graph.clip_multiply_adds(frames),
+        step_multiply_adds: graph.step_multiply_adds(batch),
         steps_per_epoch: clips.map(|clips| steps_per_epoch(clips, batch)),
         epochs: experiment.train.epochs,
-        state_bytes: 3 * graph.parameter_count() * size_of::<f32>(),
+        state_bytes: (2 + experiment.optimizer.moments())
+            * graph.parameter_count()
+            * size_of::<f32>(),
         memory: memory(&plan),
         steps: steps(&program, &plan, device)?,
     })
@@ -386,16 +388,15 @@ fn layers(graph: &Graph) -> Vec<Layer> {
 }
 
 fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
-    let Optimizer::Sgd(sgd) = &experiment.optimizer;
     let trained = graph.trained(experiment.train.frozen_norms);
     let of = |(param, trained): (&Param, bool)| {
-        let group = optimizer::group(&sgd.groups, param.kind);
+        let group = optimizer::group(&experiment.optimizer, param);
         GroupOf {
             parameter: param.name.clone(),
             kind: param.kind.name(),
             frozen: !trained,
-            rate: sgd.lr * group.lr,
-            decay: sgd.weight_decay * group.decay,
+            rate: experiment.optimizer.lr() * group.lr,
+            decay: experiment.optimizer.weight_decay() * group.decay,
         }
     };
     graph.params.iter().zip(trained).map(of).collect()

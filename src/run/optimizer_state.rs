@@ -24,6 +24,9 @@ pub const MOMENTUM: &str = "momentum.safetensors";
 /// The quantity that SGD keeps of a parameter: PyTorch's `momentum_buffer`.
 pub const SGD_MOMENTUM: &str = "momentum";
 
+/// What AdamW keeps, PyTorch's names: the first and the second moment.
+pub const ADAM_MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
 /// The note that has the step count.
 const STEPS: &str = "steps";
 

@@ -17,10 +17,39 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     pub batch: usize,
-    pub lr: f64,
-    pub momentum: f64,
-    pub weight_decay: f64,
-    pub clip_norm: Option<f64>,
+    pub optimizer: Optimizer,
+}
+
+impl Training {
+    /// SGD in the official parameter groups of TSM and TEA.
+    pub fn sgd(batch: usize, lr: f64, momentum: f64, weight_decay: f64) -> Self {
+        let group = Group::new;
+        let optimizer = Optimizer::Sgd(Sgd {
+            lr,
+            momentum,
+            nesterov: false,
+            weight_decay,
+            clip: None,
+            groups: Groups {
+                first_conv: group(1.0, 1.0),
+                conv: group(1.0, 1.0),
+                alteration: group(1.0, 1.0),
+                norm: group(1.0, 0.0),
+                classifier_weight: group(5.0, 1.0),
+                classifier_bias: group(10.0, 0.0),
+            },
+        });
+        Self { batch, optimizer }
+    }
+
+    /// With gradients clipped to a norm.
+    pub fn clipped(mut self, norm: f64) -> Self {
+        *self.optimizer.clip_mut() = Some(Clip {
+            norm,
+            under_mixed: false,
+        });
+        self
+    }
 }
 
 pub const NORMALIZE: Normalize = Normalize {
@@ -55,7 +84,34 @@ pub fn tea() -> Model {
     })
 }
 
-/// The official parameter groups, a constant rate and no dropout.
+/// SlowFast-R50, without dropout.
+pub fn slowfast() -> SlowFast {
+    SlowFast {
+        blocks: [3, 4, 6, 3],
+        width: 64,
+        alpha: 4,
+        beta: 8,
+        fusion_ratio: 2,
+        fusion_kernel: 7,
+        slow_frames: SlowFrames::PerClip,
+        dropout: 0.0,
+        init: Init::Random,
+    }
+}
+
+/// UniFormer-S, without drop path.
+pub fn uniformer() -> UniFormer {
+    UniFormer {
+        widths: [64, 128, 320, 512],
+        depths: [3, 4, 8, 3],
+        head_width: 64,
+        mlp_ratio: 4,
+        drop_path: 0.0,
+        init: Init::Random,
+    }
+}
+
+/// A constant rate and no dropout.
 pub fn experiment(network: &Network) -> Experiment {
     Experiment {
         name: "golden".to_owned(),
@@ -71,7 +127,10 @@ pub fn experiment(network: &Network) -> Experiment {
             unreadable: Unreadable::Fail,
         }),
         train: train(network),
-        optimizer: sgd(network.training.as_ref()),
+        optimizer: match &network.training {
+            Some(training) => training.optimizer.clone(),
+            None => Training::sgd(1, 0.0, 0.0, 0.0).optimizer,
+        },
         schedule: constant_rate(),
         eval: Eval {
             frames: network.method.frames().to_vec(),
@@ -91,7 +150,7 @@ pub fn experiment(network: &Network) -> Experiment {
 /// dropout, for nobody else's random numbers can be repeated; the rate is constant, for a case has no epochs; and the
 /// case says which weights and inputs there are.
 pub fn held_still(mut experiment: Experiment, size: usize) -> Experiment {
-    *experiment.model.dropout_mut() = 0.0;
+    experiment.model.hold_still();
     *experiment.model.init_mut() = Init::Random;
     experiment.schedule = constant_rate();
     experiment.train.clips.size = size;
@@ -131,25 +190,4 @@ fn train(network: &Network) -> Train {
             normalize: NORMALIZE,
         },
     }
-}
-
-fn sgd(training: Option<&Training>) -> Optimizer {
-    let group = Group::new;
-    Optimizer::Sgd(Sgd {
-        lr: training.map_or(0.0, |t| t.lr),
-        momentum: training.map_or(0.0, |t| t.momentum),
-        weight_decay: training.map_or(0.0, |t| t.weight_decay),
-        clip: training.and_then(|t| t.clip_norm).map(|norm| Clip {
-            norm,
-            under_mixed: false,
-        }),
-        groups: Groups {
-            first_conv: group(1.0, 1.0),
-            conv: group(1.0, 1.0),
-            alteration: group(1.0, 1.0),
-            norm: group(1.0, 0.0),
-            classifier_weight: group(5.0, 1.0),
-            classifier_bias: group(10.0, 0.0),
-        },
-    })
 }

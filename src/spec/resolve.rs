@@ -9,14 +9,18 @@ pub fn resolve(mut experiment: Experiment, decoder: &Decoder) -> Experiment {
     spell(experiment.model.init_mut());
     if let Method::Ffn(ffn) = &mut experiment.method {
         let usual = match experiment.model {
-            Model::Tsm(_) => Alteration::Normal { std: 1e-3 },
+            Model::Tsm(_) | Model::SlowFast(_) | Model::UniFormer(_) => {
+                Alteration::Normal { std: 1e-3 }
+            }
             // The official code of FFN on TEA has none.
             Model::Tea(_) => Alteration::Off,
         };
         settle("method.alteration", &mut ffn.alteration, usual, decoder);
     }
-    let Optimizer::Sgd(sgd) = &mut experiment.optimizer;
-    groups(&mut sgd.groups, decoder);
+    match &mut experiment.optimizer {
+        Optimizer::Sgd(sgd) => groups(&mut sgd.groups, decoder),
+        Optimizer::AdamW(_) => {}
+    }
     let clips = &mut experiment.train.clips;
     if let TrainCrop::Centre { short_side } = &mut clips.crop {
         let usual = usual_short_side(clips.size);

@@ -37,6 +37,8 @@ impl Model {
         match self {
             Model::Tsm(tsm) => tsm.summary(),
             Model::Tea(tea) => tea.backbone.summary(),
+            Model::SlowFast(slowfast) => slowfast.summary(),
+            Model::UniFormer(uniformer) => uniformer.summary(),
         }
     }
 }
@@ -49,6 +51,29 @@ impl Res2Net {
             self.width,
             self.scale,
             self.planes
+        )
+    }
+}
+
+impl SlowFast {
+    fn summary(&self) -> String {
+        format!(
+            "SlowFast of {} blocks, width {}, alpha {}, beta {}",
+            self.blocks.iter().sum::<usize>(),
+            self.width,
+            self.alpha,
+            self.beta
+        )
+    }
+}
+
+impl UniFormer {
+    fn summary(&self) -> String {
+        let widths: Vec<String> = self.widths.iter().map(usize::to_string).collect();
+        format!(
+            "UniFormer of {} blocks, widths {}",
+            self.depths.iter().sum::<usize>(),
+            widths.join("/")
         )
     }
 }

@@ -6,6 +6,7 @@ use super::{Optimizer, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::TrainBatch;
 use crate::exec::{DropoutKey, Input, Next, Statistics};
+use crate::model::objective::Targets;
 use crate::model::{Model, StepInput, StepOutput};
 use crate::run::metrics::Record;
 use crate::spec::Experiment;
@@ -83,7 +84,7 @@ pub fn input<'a>(
             normalize: &experiment.train.clips.normalize,
             next,
         },
-        labels: &batch.labels,
+        targets: Targets::Labels(&batch.labels),
         dropout: DropoutKey {
             seed: experiment.seed,
             step: batch.step,

@@ -1,27 +1,25 @@
-//! SGD with momentum, PyTorch's update, in groups by kind of parameter.
+//! SGD with momentum, in groups by kind of parameter, and AdamW: PyTorch's updates.
 //!
-//! With g the gradient, p the parameter, v its momentum, m, wd and lr those of the experiment, and the multipliers of
-//! the parameter's group ([`Groups`]):
+//! With g the gradient, the multipliers of the parameter's group ([`group`]), and lr and wd those of the experiment:
 //!
 //! ```text
 //! ‖g‖ = sqrt(Σ g²) over all trained parameters
 //! g ← g · min(1, clip / (‖g‖ + 1e-6))            where clipping applies
-//! v ← m·v + g + (wd · group.decay) · p           v is 0 before the first step
-//! p ← p − (lr · group.lr) · v
+//! p ← the rule's update of p from g, at the rate lr · group.lr, with the decay wd · group.decay
 //! ```
 //!
 //! The norm is summed in float64 in an order that the parameters' shapes alone decide; the update is elementwise in float32
-//! ([`Update::apply`]). Both are computed on the model's device, which has v, of every parameter that is not frozen.
+//! ([`Rule`]). Both are computed on the model's device, which has the moments, of every parameter that is not frozen.
 
 use crate::base::Result;
-use crate::exec::{Rates, Update};
-use crate::graph::ParamKind;
+use crate::exec::{AdamW, Rates, Rule, Update};
+use crate::graph::{Param, ParamKind};
 use crate::model::{Model, state};
 use crate::run::optimizer_state::{self, OptimizerState};
-use crate::spec::{self, Experiment, Group, Groups, Precision};
+use crate::spec::{self, Experiment, Group, Precision};
 
 pub struct Optimizer {
-    momentum: f32,
+    spec: spec::Optimizer,
     /// Largest total norm of the gradients; `None` where clipping does not apply.
     clip: Option<f64>,
     slots: Vec<Slot>,
@@ -42,32 +40,63 @@ struct Slot {
 
 /// How one parameter is updated: the formula's numbers, multiplied out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rule<'a> {
+pub struct Step<'a> {
     pub parameter: &'a str,
     pub frozen: bool,
     pub rate: f32,
     pub decay: f32,
-    pub momentum: f32,
+    pub rule: Rule,
 }
 
-/// The group of a kind of parameter.
-pub fn group(groups: &Groups, kind: ParamKind) -> Group {
-    match kind {
-        ParamKind::FirstConv => groups.first_conv,
-        ParamKind::Conv => groups.conv,
-        ParamKind::Alteration => groups.alteration,
-        ParamKind::NormWeight | ParamKind::NormBias => groups.norm,
-        ParamKind::ClassifierWeight => groups.classifier_weight,
-        ParamKind::ClassifierBias => groups.classifier_bias,
+/// What rate and decay of a parameter are multiplied by.
+pub fn group(optimizer: &spec::Optimizer, param: &Param) -> Group {
+    match optimizer {
+        spec::Optimizer::Sgd(sgd) => match param.kind {
+            ParamKind::FirstConv => sgd.groups.first_conv,
+            ParamKind::Conv | ParamKind::ConvBias => sgd.groups.conv,
+            ParamKind::Alteration => sgd.groups.alteration,
+            ParamKind::NormWeight | ParamKind::NormBias => sgd.groups.norm,
+            ParamKind::ClassifierWeight => sgd.groups.classifier_weight,
+            ParamKind::ClassifierBias => sgd.groups.classifier_bias,
+        },
+        spec::Optimizer::AdamW(adam) => {
+            let decays = adam.decay_1d || param.shape.len() > 1;
+            Group::new(1.0, if decays { 1.0 } else { 0.0 })
+        }
+    }
+}
+
+/// The quantities that a rule keeps of each parameter, in a device's order of moments.
+fn quantities(optimizer: &spec::Optimizer) -> &'static [&'static str] {
+    match optimizer {
+        spec::Optimizer::Sgd(_) => &[optimizer_state::SGD_MOMENTUM],
+        spec::Optimizer::AdamW(_) => &optimizer_state::ADAM_MOMENTS,
+    }
+}
+
+/// The rule of step `step`, from 1.
+fn rule(optimizer: &spec::Optimizer, step: u64) -> Rule {
+    match optimizer {
+        spec::Optimizer::Sgd(sgd) => Rule::Sgd {
+            momentum: sgd.momentum as f32,
+            nesterov: sgd.nesterov,
+        },
+        spec::Optimizer::AdamW(adam) => {
+            // `libm` for the same bits on every machine.
+            let left = |beta: f64| 1.0 - libm::pow(beta, step as f64);
+            Rule::AdamW(AdamW {
+                new1: (1.0 - adam.beta1) as f32,
+                beta2: adam.beta2 as f32,
+                new2: (1.0 - adam.beta2) as f32,
+                eps: adam.eps as f32,
+                correction1: left(adam.beta1).recip() as f32,
+                correction2: left(adam.beta2).sqrt() as f32,
+            })
+        }
     }
 }
 
 impl Slot {
-    /// The name of its momentum in the state.
-    fn tensor(&self) -> String {
-        optimizer_state::tensor_name(optimizer_state::SGD_MOMENTUM, &self.name)
-    }
-
     fn rates(&self, lr: f64) -> Rates {
         Rates {
             rate: (lr * self.rate) as f32,
@@ -78,30 +107,30 @@ impl Slot {
 
 impl Optimizer {
     pub fn new(model: &Model, experiment: &Experiment) -> Result<Self> {
-        let spec::Optimizer::Sgd(sgd) = &experiment.optimizer;
+        let spec = experiment.optimizer.clone();
         let mixed = experiment.train.precision == Precision::Mixed;
         let graph = model.graph();
         let trained = graph.trained(experiment.train.frozen_norms);
         let slots = graph.params.iter().zip(&trained).map(|(param, &trained)| {
-            let group = group(&sgd.groups, param.kind);
+            let group = group(&spec, param);
             Slot {
                 name: param.name.clone(),
                 shape: param.shape.clone(),
                 rate: group.lr,
-                decay: (sgd.weight_decay * group.decay) as f32,
+                decay: (spec.weight_decay() * group.decay) as f32,
                 frozen: !trained,
             }
         });
         let slots: Vec<Slot> = slots.collect();
-        model.device().reset_momentum(&trained)?;
+        model.device().reset_moments(&trained, spec.moments())?;
         Ok(Self {
-            momentum: sgd.momentum as f32,
-            clip: sgd
-                .clip
+            clip: spec
+                .clip()
                 .filter(|clip| clip.under_mixed || !mixed)
                 .map(|clip| clip.norm),
             slots,
             steps: 0,
+            spec,
         })
     }
 
@@ -117,11 +146,11 @@ impl Optimizer {
         Ok(norm)
     }
 
-    /// The update from gradients of total norm `norm` at the rate `lr`.
+    /// The next update, from gradients of total norm `norm` at the rate `lr`.
     fn update(&self, norm: f64, lr: f64) -> Update {
         let rates = self.slots.iter().map(|slot| slot.rates(lr));
         Update {
-            momentum: self.momentum,
+            rule: rule(&self.spec, self.steps + 1),
             scale: self.scale(norm),
             rates: rates.collect(),
         }
@@ -133,16 +162,16 @@ impl Optimizer {
         clip.unwrap_or(1.0) as f32
     }
 
-    /// What a step at the rate `lr` does with each parameter, in the graph's order.
-    pub fn rules(&self, lr: f64) -> impl Iterator<Item = Rule<'_>> {
+    /// What the next step does at the rate `lr` with each parameter, in the graph's order.
+    pub fn rules(&self, lr: f64) -> impl Iterator<Item = Step<'_>> {
         self.slots.iter().map(move |slot| {
             let Rates { rate, decay } = slot.rates(lr);
-            Rule {
+            Step {
                 parameter: &slot.name,
                 frozen: slot.frozen,
                 rate,
                 decay,
-                momentum: self.momentum,
+                rule: rule(&self.spec, self.steps + 1),
             }
         })
     }
@@ -152,13 +181,13 @@ impl Optimizer {
         Ok(model.device().gradient_square()?.sqrt())
     }
 
-    /// Steps that were done, and the momentum of each trained parameter, in the graph's order; none before the first step.
+    /// Steps that were done, and the moments of each trained parameter, in the graph's order; none before the first step.
     pub fn state(&self, model: &Model) -> Result<OptimizerState> {
         if self.steps == 0 {
             return Ok(OptimizerState::default());
         }
-        let trained = self.trained().zip(model.device().momentum()?);
-        let named = trained.map(|(slot, v)| (slot.tensor(), slot.shape.clone(), v));
+        let moments = self.moments().zip(model.device().moments()?);
+        let named = moments.map(|((name, slot), values)| (name, slot.shape.clone(), values));
         Ok(OptimizerState {
             steps: self.steps,
             tensors: named.collect(),
@@ -167,24 +196,29 @@ impl Optimizer {
 
     /// What [`Optimizer::state`] gave; nothing is missing and nothing left over.
     pub fn load_state(&mut self, model: &Model, state: &OptimizerState) -> Result<()> {
-        let of_step = self.trained().filter(|_| state.steps > 0);
-        let names: Vec<String> = of_step.clone().map(Slot::tensor).collect();
-        let names = names.iter().map(String::as_str);
-        let expected = names.zip(of_step.map(|slot| slot.shape.as_slice()));
+        let expected: Vec<_> = self.moments().filter(|_| state.steps > 0).collect();
+        let expected = expected
+            .iter()
+            .map(|(name, slot)| (name.as_str(), slot.shape.as_slice()));
         let found = state::in_order("optimiser's state", expected, &state.tensors)?;
         match state.steps {
             0 => {
                 let trained: Vec<bool> = self.slots.iter().map(|slot| !slot.frozen).collect();
-                model.device().reset_momentum(&trained)?;
+                let count = self.spec.moments();
+                model.device().reset_moments(&trained, count)?;
             }
-            _ => model.device().write_momentum(&found)?,
+            _ => model.device().write_moments(&found)?,
         }
         self.steps = state.steps;
         Ok(())
     }
 
-    fn trained(&self) -> impl Iterator<Item = &Slot> + Clone {
-        self.slots.iter().filter(|slot| !slot.frozen)
+    /// The names of all moments, in a device's order, and whose they are.
+    fn moments(&self) -> impl Iterator<Item = (String, &Slot)> {
+        quantities(&self.spec).iter().flat_map(|quantity| {
+            let trained = self.slots.iter().filter(|slot| !slot.frozen);
+            trained.map(|slot| (optimizer_state::tensor_name(quantity, &slot.name), slot))
+        })
     }
 }
 
@@ -211,13 +245,7 @@ mod tests {
             })),
             classes: 2,
             size: 8,
-            training: Some(Training {
-                batch: 1,
-                lr: 0.1,
-                momentum: 0.9,
-                weight_decay: 0.01,
-                clip_norm: None,
-            }),
+            training: Some(Training::sgd(1, 0.1, 0.9, 0.01)),
         })
     }
 
@@ -295,11 +323,60 @@ mod tests {
         assert_close(bench.first("new_fc.bias"), 1.0 - 1.0 * 0.5 - 1.0 * 0.95);
     }
 
+    /// By hand, as above: v₁ = 0.51, p₁ = 1 − 0.1·(0.51 + 0.9·0.51) = 0.9031; d = 0.509031, v₂ = 0.459 + d = 0.968031,
+    /// p₂ = 0.9031 − 0.1·(d + 0.9·v₂) = 0.765074.
+    #[test]
+    fn nesterovs_momentum_looks_ahead() {
+        let mut experiment = small();
+        if let spec::Optimizer::Sgd(sgd) = &mut experiment.optimizer {
+            sgd.nesterov = true;
+        }
+        let mut bench = Bench::new(&experiment, 1.0);
+        let gradients = filled(bench.graph(), 0.5);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.9031);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.765_074_11);
+    }
+
+    /// From a constant gradient Adam's step is the rate, whatever the gradient: p₁ = 1·(1 − 0.1·0.5) − 0.1, p₂ = 0.85·0.95 − 0.1; norms
+    /// and biases do not decay.
+    #[test]
+    fn adamw_decays_beside_its_step() {
+        let mut experiment = small();
+        experiment.optimizer = spec::Optimizer::AdamW(spec::AdamW {
+            lr: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.5,
+            decay_1d: false,
+            clip: None,
+        });
+        let mut bench = Bench::new(&experiment, 1.0);
+        let gradients = filled(bench.graph(), 0.25);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.85);
+        assert_close(bench.first("base_model.bn1.weight"), 0.9);
+        assert_close(bench.first("new_fc.bias"), 0.9);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.7075);
+        let state = bench.state();
+        let trained = bench.graph().params.len();
+        assert_eq!((state.steps, state.tensors.len()), (2, 2 * trained));
+        assert_eq!(
+            state.tensors[trained].0,
+            "exp_avg_sq/base_model.conv1.weight"
+        );
+        let mut resumed = Bench::new(&experiment, 1.0);
+        resumed.load(&state).unwrap();
+        assert_eq!(resumed.state(), state);
+    }
+
     #[test]
     fn clipping_scales_to_the_norm() {
         let mut experiment = small();
-        let spec::Optimizer::Sgd(sgd) = &mut experiment.optimizer;
-        sgd.clip = Some(Clip {
+        *experiment.optimizer.clip_mut() = Some(Clip {
             norm: 2.0,
             under_mixed: false,
         });

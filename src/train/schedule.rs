@@ -65,13 +65,7 @@ mod tests {
             model: network::tsm(Backbone::ResNet18),
             classes: 2,
             size: 32,
-            training: Some(Training {
-                batch: 1,
-                lr: 0.1,
-                momentum: 0.9,
-                weight_decay: 0.0,
-                clip_norm: None,
-            }),
+            training: Some(Training::sgd(1, 0.1, 0.9, 0.0)),
         });
         experiment.train.epochs = 10;
         experiment.schedule = Schedule {

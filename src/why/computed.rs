@@ -11,7 +11,7 @@ use crate::data::TrainBatch;
 use crate::graph::{Graph, NodeId};
 use crate::model::{Model, Observation, StepInput, StepOutput};
 use crate::train::learner;
-use crate::train::optimizer::Rule;
+use crate::train::optimizer::Step;
 use crate::train::schedule;
 
 /// Bytes of activations that are held of each side at a time: what does not fit is computed again.
@@ -109,7 +109,7 @@ fn activations(
     let graphs = both.as_ref().map(|side| side.learner.model.graph().clone());
     let nodes = common_nodes(&graphs.a, &graphs.b);
     let mut values = 0;
-    for nodes in chunks(&nodes, &graphs.a, inputs.a.labels.len()) {
+    for nodes in chunks(&nodes, &graphs.a, inputs.a.targets.clips()) {
         let observed = both.as_mut().zip(inputs.as_ref());
         let observed = observed
             .zip(ids(nodes))
@@ -289,13 +289,13 @@ fn optimizers(
     })
 }
 
-fn rule_difference(a: &Rule<'_>, b: &Rule<'_>) -> Option<Difference> {
-    let numbers = |rule: &Rule<'_>| {
+fn rule_difference(a: &Step<'_>, b: &Step<'_>) -> Option<Difference> {
+    let numbers = |rule: &Step<'_>| {
         [
             ("frozen", rule.frozen.to_string()),
             ("learning rate", rule.rate.to_string()),
             ("weight decay", rule.decay.to_string()),
-            ("momentum", rule.momentum.to_string()),
+            ("rule", format!("{:?}", rule.rule)),
         ]
     };
     let mut pairs = numbers(a).into_iter().zip(numbers(b));

@@ -6,6 +6,7 @@ use ffn::base::rng::{Purpose, Stream};
 use ffn::exec::{DropoutKey, EngineKind, Executor, Input, Segment};
 use ffn::golden::{Network, Training, experiment};
 use ffn::graph::Op;
+use ffn::model::objective::Targets;
 use ffn::model::{Model, StepInput};
 use ffn::spec::network;
 use ffn::spec::*;
@@ -26,13 +27,7 @@ fn small(method: Method) -> Experiment {
         })),
         classes: 5,
         size: SIZE,
-        training: Some(Training {
-            batch: 3,
-            lr: 0.05,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            clip_norm: None,
-        }),
+        training: Some(Training::sgd(3, 0.05, 0.9, 5e-4)),
     })
 }
 
@@ -86,7 +81,7 @@ fn agrees_with_a_training_step(method: Method, clips: usize, seed: u64) {
     let dropout = DropoutKey { seed: 0, step: 0 };
     let input = StepInput {
         pixels: Input::Values(&pixels),
-        labels: &labels,
+        targets: Targets::Labels(&labels),
         dropout,
     };
     reference.train_step(&input).unwrap();

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ffn::exec::{
-    Device, DeviceId, DropoutKey, Executor, Input, Rates, Statistics, Update, cpu, cuda,
+    AdamW, Device, DeviceId, DropoutKey, Executor, Input, Rates, Rule, Statistics, Update, cpu,
+    cuda,
 };
 use ffn::golden::{Network, Training, experiment};
+use ffn::model::objective::Targets;
 use ffn::model::{Model, StateDict, StepInput, StepOutput};
 use ffn::run::optimizer_state::OptimizerState;
 use ffn::spec::network;
@@ -19,20 +21,38 @@ const CLIPS: usize = 2;
 const SIDE: usize = 16;
 const CLIP: f64 = 0.1;
 
-/// From equal gradients every bit of parameters and momentum is the CPU's; the norm is, but for the order of its sum.
+/// From equal gradients every bit of parameters and moments is the CPU's; the norm is, but for the order of its sum.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn updates_have_the_cpus_bits() {
     let Some(gpu) = gpu() else { return };
+    let sgd = |nesterov| Rule::Sgd {
+        momentum: 0.9,
+        nesterov,
+    };
+    let adam = Rule::AdamW(AdamW {
+        new1: 0.1,
+        beta2: 0.999,
+        new2: 0.001,
+        eps: 1e-8,
+        correction1: 10.0,
+        correction2: 0.0316,
+    });
+    for rule in [sgd(false), sgd(true), adam] {
+        check_updates(&gpu, rule);
+    }
+}
+
+fn check_updates(gpu: &Rc<cuda::Gpu>, rule: Rule) {
     let graph = flexible(Block::Bottleneck, Stem::ImageNet);
     let (params, _) = weights(&graph);
-    let cuda = cuda::Cuda::new(gpu, &graph, &params).unwrap();
+    let cuda = cuda::Cuda::new(Rc::clone(gpu), &graph, &params).unwrap();
     let cpu = cpu::Cpu::new(1, params.clone());
     let both: [&dyn Device; 2] = [&cpu, &cuda];
     // Every third parameter is frozen.
     let trained: Vec<bool> = (0..params.len()).map(|index| index % 3 > 0).collect();
     for device in both {
-        device.reset_momentum(&trained).unwrap();
+        device.reset_moments(&trained, rule.moments()).unwrap();
     }
     for step in 0..3 {
         let gradient =
@@ -43,7 +63,7 @@ fn updates_have_the_cpus_bits() {
             decay: 1e-3 / (1.0 + index as f32),
         });
         let update = Update {
-            momentum: 0.9,
+            rule,
             scale: 0.7,
             rates: rates.collect(),
         };
@@ -54,9 +74,15 @@ fn updates_have_the_cpus_bits() {
         });
         assert!((squares[1] / squares[0] - 1.0).abs() < 1e-12, "{squares:?}");
         let [expected, found] = both.map(|device| device.parameters().unwrap());
-        assert!(found == expected && found != params, "parameters");
-        let [expected, found] = both.map(|device| device.momentum().unwrap());
-        assert!(found == expected, "momentum");
+        assert!(found == expected && found != params, "{rule:?}: parameters");
+        let [expected, found] = both.map(|device| device.moments().unwrap());
+        assert!(found == expected, "{rule:?}: moments");
+        // What is read can be written.
+        let moments: Vec<&[f32]> = found.iter().map(Vec::as_slice).collect();
+        for device in both {
+            device.write_moments(&moments).unwrap();
+            assert!(device.moments().unwrap() == found, "{rule:?}: moments");
+        }
     }
 }
 
@@ -73,9 +99,9 @@ fn weights_of_others_are_refused() {
         weights
     });
     let trained = vec![true; own.read().unwrap().len()];
-    let momentum = cuda::Momentum::new(&own, &trained).unwrap();
-    assert!(momentum.square(&own).is_ok());
-    let error = momentum.square(&other).err().unwrap();
+    let moments = cuda::Moments::new(&own, &trained, 1).unwrap();
+    assert!(moments.square(&own).is_ok());
+    let error = moments.square(&other).err().unwrap();
     assert!(error.message.contains("another network's"), "{error}");
 }
 
@@ -115,13 +141,7 @@ fn small() -> Experiment {
         })),
         classes: 3,
         size: SIDE,
-        training: Some(Training {
-            batch: CLIPS,
-            lr: 0.1,
-            momentum: 0.9,
-            weight_decay: 1e-3,
-            clip_norm: Some(CLIP),
-        }),
+        training: Some(Training::sgd(CLIPS, 0.1, 0.9, 1e-3).clipped(CLIP)),
     });
     experiment.train.frozen_norms = FrozenNorms::AllButFirst;
     experiment
@@ -149,7 +169,7 @@ impl Learner {
         let pixels: Vec<f32> = pixels.iter().map(|v| v * scale).collect();
         let input = StepInput {
             pixels: Input::Values(&pixels),
-            labels: &[0, 2],
+            targets: Targets::Labels(&[0, 2]),
             dropout: DropoutKey { seed: 1, step },
         };
         self.model.train_step(&input).unwrap()

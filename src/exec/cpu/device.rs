@@ -10,7 +10,7 @@ use crate::exec::{DropoutKey, Input, Statistics, Update};
 use crate::graph::{Graph, NodeId};
 use crate::program::Program;
 
-/// Parameters, gradients and momentum as plain vectors.
+/// Parameters, gradients and moments as plain vectors.
 pub struct Cpu {
     threads: usize,
     held: Rc<Held>,
@@ -21,8 +21,8 @@ struct Held {
     params: RefCell<Vec<Vec<f32>>>,
     /// None before the first training step.
     gradients: RefCell<Vec<Vec<f32>>>,
-    /// `None` of a parameter that is not trained; none at all before there is an optimiser.
-    momentum: RefCell<Vec<Option<Vec<f32>>>>,
+    /// Of each parameter, none if it is not trained; none at all before there is an optimiser.
+    moments: RefCell<Vec<Vec<Vec<f32>>>>,
 }
 
 impl Cpu {
@@ -30,7 +30,7 @@ impl Cpu {
         let held = Held {
             params: RefCell::new(params),
             gradients: RefCell::default(),
-            momentum: RefCell::default(),
+            moments: RefCell::default(),
         };
         Self {
             threads,
@@ -87,58 +87,66 @@ impl Device for Cpu {
     }
 
     fn gradient_square(&self) -> Result<f64> {
-        let (gradients, momentum) = (self.held.gradients.borrow(), self.held.momentum.borrow());
+        let (gradients, moments) = (self.held.gradients.borrow(), self.held.moments.borrow());
         if gradients.is_empty() {
             return Err(no_gradients());
         }
         let trained = gradients
             .iter()
-            .zip(&*momentum)
-            .filter(|(_, v)| v.is_some());
+            .zip(&*moments)
+            .filter(|(_, of)| !of.is_empty());
         let square = |g: &Vec<f32>| g.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
         Ok(trained.map(|(gradient, _)| square(gradient)).sum())
     }
 
-    fn reset_momentum(&self, trained: &[bool]) -> Result<()> {
+    fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()> {
         let params = self.held.params.borrow();
         let params = params.iter().zip(trained);
-        let zero = params.map(|(values, trained)| trained.then(|| vec![0.0; values.len()]));
-        *self.held.momentum.borrow_mut() = zero.collect();
+        let zero = params.map(|(values, &trained)| {
+            let count = if trained { count } else { 0 };
+            vec![vec![0.0; values.len()]; count]
+        });
+        *self.held.moments.borrow_mut() = zero.collect();
         Ok(())
     }
 
-    fn momentum(&self) -> Result<Vec<Vec<f32>>> {
-        Ok(self
-            .held
-            .momentum
-            .borrow()
-            .iter()
-            .flatten()
-            .cloned()
-            .collect())
+    fn moments(&self) -> Result<Vec<Vec<f32>>> {
+        let moments = self.held.moments.borrow();
+        let number = |number: usize| moments.iter().filter_map(move |of| of.get(number));
+        Ok((0..count(&moments)).flat_map(number).cloned().collect())
     }
 
-    fn write_momentum(&self, all: &[&[f32]]) -> Result<()> {
-        let mut momentum = self.held.momentum.borrow_mut();
-        overwrite("momentum", momentum.iter_mut().flatten(), all)
+    fn write_moments(&self, all: &[&[f32]]) -> Result<()> {
+        let mut moments = self.held.moments.borrow_mut();
+        let mut rest = all;
+        for number in 0..count(&moments) {
+            let own: Vec<_> = moments
+                .iter_mut()
+                .filter_map(|of| of.get_mut(number))
+                .collect();
+            let Some((own_values, tail)) = rest.split_at_checked(own.len()) else {
+                return Err(others("moments"));
+            };
+            overwrite("moments", own.into_iter(), own_values)?;
+            rest = tail;
+        }
+        Ok(())
     }
 
     fn learn(&self, update: &Update) -> Result<()> {
         let Held {
             params,
             gradients,
-            momentum,
+            moments,
         } = &*self.held;
         let gradients = gradients.borrow();
         if gradients.is_empty() {
             return Err(no_gradients());
         }
-        let (mut params, mut momentum) = (params.borrow_mut(), momentum.borrow_mut());
-        let all = params.iter_mut().zip(&*gradients).zip(&mut *momentum);
-        for (index, ((values, gradient), velocity)) in all.enumerate() {
-            if let Some(velocity) = velocity {
-                update.apply(index, gradient, velocity, values);
-            }
+        let (mut params, mut moments) = (params.borrow_mut(), moments.borrow_mut());
+        let all = params.iter_mut().zip(&*gradients).zip(&mut *moments);
+        for (index, ((values, gradient), moments)) in all.enumerate() {
+            update.apply(index, gradient, moments, values);
         }
         Ok(())
     }
@@ -214,11 +222,19 @@ fn overwrite<'a>(
         .map(|own| own.len())
         .eq(all.iter().map(|values| values.len()))
     {
-        let message = format!("{what} of another network");
-        return Err(Error::new(Kind::Usage, message));
+        return Err(others(what));
     }
     for (own, values) in own.into_iter().zip(all) {
         own.copy_from_slice(values);
     }
     Ok(())
+}
+
+/// How many moments there are of each trained parameter.
+fn count(moments: &[Vec<Vec<f32>>]) -> usize {
+    moments.iter().map(Vec::len).max().unwrap_or(0)
+}
+
+fn others(what: &str) -> Error {
+    Error::new(Kind::Usage, format!("{what} of another network"))
 }

@@ -3,18 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Engine, Gpu, Momentum, Weights};
+use super::{Engine, Gpu, Moments, Weights};
 use crate::base::{Error, Kind, Result};
 use crate::exec::device::{self, Device, TaskTime};
 use crate::exec::{DropoutKey, Input, Statistics, Update};
 use crate::graph::{Graph, NodeId};
 use crate::program::Program;
 
-/// Parameters, gradients and momentum on one GPU; the host has no copy.
+/// Parameters, gradients and moments on one GPU; the host has no copy.
 pub struct Cuda {
     gpu: Rc<Gpu>,
     weights: Rc<Weights>,
-    momentum: RefCell<Option<Momentum>>,
+    moments: RefCell<Option<Moments>>,
 }
 
 impl Cuda {
@@ -22,15 +22,15 @@ impl Cuda {
     pub fn new(gpu: Rc<Gpu>, graph: &Graph, params: &[Vec<f32>]) -> Result<Self> {
         Ok(Self {
             weights: Rc::new(Weights::new(Rc::clone(&gpu), graph, params)?),
-            momentum: RefCell::new(None),
+            moments: RefCell::new(None),
             gpu,
         })
     }
 
-    fn with_momentum<T>(&self, act: impl FnOnce(&mut Momentum) -> Result<T>) -> Result<T> {
-        let mut momentum = self.momentum.borrow_mut();
+    fn with_moments<T>(&self, act: impl FnOnce(&mut Moments) -> Result<T>) -> Result<T> {
+        let mut moments = self.moments.borrow_mut();
         let none = || Error::new(Kind::Usage, "there is no optimiser");
-        act(momentum.as_mut().ok_or_else(none)?)
+        act(moments.as_mut().ok_or_else(none)?)
     }
 }
 
@@ -65,32 +65,32 @@ impl Device for Cuda {
     }
 
     fn gradient_square(&self) -> Result<f64> {
-        self.with_momentum(|momentum| momentum.square(&self.weights))
+        self.with_moments(|moments| moments.square(&self.weights))
     }
 
-    fn reset_momentum(&self, trained: &[bool]) -> Result<()> {
-        let mut momentum = self.momentum.borrow_mut();
-        // The old one's memory goes first.
-        *momentum = None;
-        *momentum = Some(Momentum::new(&self.weights, trained)?);
+    fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()> {
+        let mut moments = self.moments.borrow_mut();
+        // The old ones' memory goes first.
+        *moments = None;
+        *moments = Some(Moments::new(&self.weights, trained, count)?);
         Ok(())
     }
 
-    fn momentum(&self) -> Result<Vec<Vec<f32>>> {
-        self.with_momentum(|momentum| momentum.read())
+    fn moments(&self) -> Result<Vec<Vec<f32>>> {
+        self.with_moments(|moments| moments.read())
     }
 
-    fn write_momentum(&self, all: &[&[f32]]) -> Result<()> {
-        self.with_momentum(|momentum| momentum.write(all))
+    fn write_moments(&self, all: &[&[f32]]) -> Result<()> {
+        self.with_moments(|moments| moments.write(all))
     }
 
     fn learn(&self, update: &Update) -> Result<()> {
-        self.with_momentum(|momentum| momentum.update(&self.weights, update))
+        self.with_moments(|moments| moments.update(&self.weights, update))
     }
 
     fn memory(&self) -> usize {
-        let momentum = self.momentum.borrow();
-        self.weights.memory() + momentum.as_ref().map_or(0, Momentum::memory)
+        let moments = self.moments.borrow();
+        self.weights.memory() + moments.as_ref().map_or(0, Moments::memory)
     }
 }
 

@@ -5,8 +5,8 @@
 //! ([`compile`]). Sums have an order that shapes alone decide, so the same device and libraries give the same bits. Nothing of
 //! CUDA is needed to build this: libraries are found when the engine starts ([`libraries`]).
 //!
-//! Parameters, gradients, momentum and running statistics stay on the device, one copy for all engines of a model
-//! ([`Weights`]), and the optimiser's step is computed there ([`Momentum`]). A training step copies its frames and the
+//! Parameters, gradients, moments and running statistics stay on the device, one copy for all engines of a model
+//! ([`Weights`]), and the optimiser's step is computed there ([`Moments`]). A training step copies its frames and the
 //! logits' gradient up (and dropout masks and learning rates, which are small), and down the logits, the running statistics
 //! and the partial sums of the gradients' norm.
 //!
@@ -49,7 +49,7 @@ pub use self::needs::{Needs, WeightNeeds};
 use self::params::ParamBuffer;
 use self::plan::DevicePlan;
 use self::run::Pass;
-pub use self::update::Momentum;
+pub use self::update::Moments;
 pub use self::weights::Weights;
 use self::work::Work;
 use super::lengths::Lengths;

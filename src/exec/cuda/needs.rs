@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::cudnn::Convolution;
 use super::gpu::Gpu;
 use super::plan::DevicePlan;
-use super::update::Momentum;
+use super::update::Moments;
 use super::weights::Weights;
 use crate::base::Result;
 use crate::graph::Graph;
@@ -65,17 +65,18 @@ pub struct WeightNeeds {
     /// Parameters and running statistics.
     pub model: usize,
     pub gradients: usize,
+    /// The optimiser's moments.
     pub momentum: usize,
 }
 
 impl WeightNeeds {
-    /// `trained`: whether each parameter is.
-    pub fn of(graph: &Graph, trained: &[bool]) -> Result<Self> {
+    /// `trained`: whether each parameter is; `moments`: how many the optimiser keeps of one.
+    pub fn of(graph: &Graph, trained: &[bool], moments: usize) -> Result<Self> {
         let [params, statistics] = Weights::layouts(graph);
         Ok(Self {
             model: params.bytes() + statistics.bytes(),
             gradients: params.bytes(),
-            momentum: Momentum::needs(&params, trained)?,
+            momentum: Moments::needs(&params, trained, moments)?,
         })
     }
 

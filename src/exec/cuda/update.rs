@@ -1,4 +1,4 @@
-//! The optimiser's step on the device: `kernels/update.cu` over pieces of the buffers of parameters, gradients and momentum.
+//! The optimiser's step on the device: `kernels/update.cu` over pieces of the buffers of parameters, gradients and moments.
 
 use std::rc::Rc;
 
@@ -9,16 +9,17 @@ use super::memory::base;
 use super::params::{ALIGNMENT, Layout, ParamBuffer};
 use super::weights::{Weights, elsewhere};
 use crate::base::{Error, Kind, Result};
-use crate::exec::Update;
+use crate::exec::{AdamW, Rule, Update};
 
 /// Values of a piece at most: enough pieces for every processor of a GPU, few enough to add up on the host.
 const PIECE: usize = 4096;
 
-/// The momentum of every trained parameter.
-pub struct Momentum {
+/// The moments of every trained parameter.
+pub struct Moments {
     gpu: Rc<Gpu>,
-    /// Laid out as the parameters; what is frozen has a place that nobody reads.
-    velocity: ParamBuffer,
+    layout: Layout,
+    /// Each laid out as the parameters; what is frozen has a place that nobody reads.
+    buffers: Vec<ParamBuffer>,
     trained: Vec<bool>,
     /// Of each piece where it begins, in units of [`ALIGNMENT`] values, its length and its parameter. A piece is of one
     /// parameter, and the frozen ones have none.
@@ -31,12 +32,13 @@ pub struct Momentum {
     squares: CudaSlice<f64>,
 }
 
-impl Momentum {
+impl Moments {
     /// Zero. Takes all memory that the optimiser needs.
-    pub fn new(weights: &Weights, trained: &[bool]) -> Result<Self> {
+    pub fn new(weights: &Weights, trained: &[bool], count: usize) -> Result<Self> {
         let gpu = Rc::clone(weights.gpu());
         let layout = weights.params().layout();
         let pieces = pieces(layout, trained)?;
+        let moments = count;
         let count = pieces.len();
         let copied = gpu.stream.clone_htod(&match &*pieces {
             // The driver refuses to give nothing.
@@ -44,8 +46,14 @@ impl Momentum {
             pieces => pieces.concat(),
         });
         gpu.synchronize()?;
-        let momentum = Self {
-            velocity: ParamBuffer::new(&gpu, "the momentum", layout.clone())?,
+        let buffer = |_| {
+            let buffer = ParamBuffer::new(&gpu, "the optimiser's moments", layout.clone())?;
+            buffer.clear(&gpu)?;
+            Ok(buffer)
+        };
+        Ok(Self {
+            buffers: (0..moments).map(buffer).collect::<Result<_>>()?,
+            layout: layout.clone(),
             trained: trained.to_vec(),
             pieces: copied.map_err(|e| failed("copy the optimiser's table", e))?,
             count,
@@ -53,16 +61,14 @@ impl Momentum {
             given: Vec::new(),
             squares: gpu.allocate("the sums of squares", count)?,
             gpu,
-        };
-        momentum.clear()?;
-        Ok(momentum)
+        })
     }
 
-    /// Bytes on the device of all that [`Momentum::new`] takes.
-    pub fn needs(layout: &Layout, trained: &[bool]) -> Result<usize> {
+    /// Bytes on the device of all that [`Moments::new`] takes.
+    pub fn needs(layout: &Layout, trained: &[bool], count: usize) -> Result<usize> {
         let pieces = pieces(layout, trained)?.len();
         let piece = size_of::<[i32; 3]>() + size_of::<f64>();
-        Ok(layout.bytes() + pieces * piece + trained.len() * size_of::<[f32; 2]>())
+        Ok(count * layout.bytes() + pieces * piece + trained.len() * size_of::<[f32; 2]>())
     }
 
     /// Σ g² over the gradients of all trained parameters: each piece's sum is the device's, these are added in order.
@@ -93,52 +99,77 @@ impl Momentum {
         self.given.extend(rates.flat_map(|of| [of.rate, of.decay]));
         let copied = self.gpu.stream.memcpy_htod(&self.given, &mut self.rates);
         copied.map_err(|e| failed("copy the learning rates to the GPU", e))?;
-        let args = [
+        let (kernel, numbers): (_, Vec<Arg>) = match update.rule {
+            Rule::Sgd { momentum, nesterov } => (
+                "update",
+                vec![Arg::Float(momentum), Arg::Int(i32::from(nesterov))],
+            ),
+            Rule::AdamW(adam) => {
+                let AdamW {
+                    new1,
+                    beta2,
+                    new2,
+                    eps,
+                    correction1,
+                    correction2,
+                } = adam;
+                let numbers = [new1, beta2, new2, eps, correction1, correction2];
+                ("adamw", numbers.map(Arg::Float).to_vec())
+            }
+        };
+        if self.buffers.len() != update.rule.moments() {
+            return Err(elsewhere());
+        }
+        let mut args = vec![
             weights.gradients()?.all(&self.gpu),
             self.table(),
             self.at(&self.rates),
-            Arg::Float(update.momentum),
-            Arg::Float(update.scale),
-            self.velocity.all(&self.gpu),
-            weights.params().all(&self.gpu),
         ];
-        self.launch("update", &args)
+        args.extend(numbers);
+        args.push(Arg::Float(update.scale));
+        args.extend(self.buffers.iter().map(|buffer| buffer.all(&self.gpu)));
+        args.push(weights.params().all(&self.gpu));
+        self.launch(kernel, &args)
     }
 
-    /// That of each trained parameter.
+    /// The first of each trained parameter, then the second of each.
     pub fn read(&self) -> Result<Vec<Vec<f32>>> {
-        let all = self.velocity.read(&self.gpu)?.into_iter();
-        let trained = all.zip(&self.trained).filter(|(_, trained)| **trained);
-        Ok(trained.map(|(values, _)| values).collect())
+        let mut read = Vec::new();
+        for buffer in &self.buffers {
+            let all = buffer.read(&self.gpu)?.into_iter();
+            let trained = all.zip(&self.trained).filter(|(_, trained)| **trained);
+            read.extend(trained.map(|(values, _)| values));
+        }
+        Ok(read)
     }
 
-    /// That of each trained parameter; of the frozen ones it is zero.
+    /// What [`Moments::read`] gave; those of frozen parameters are zero.
     pub fn write(&self, values: &[&[f32]]) -> Result<()> {
-        let lens = self.velocity.layout().lens().iter().zip(&self.trained);
+        let lens = self.layout.lens().iter().zip(&self.trained);
         let frozen = lens.map(|(&len, &trained)| if trained { Vec::new() } else { vec![0.0; len] });
         let frozen: Vec<Vec<f32>> = frozen.collect();
         let mut given = values.iter();
-        let all = frozen.iter().zip(&self.trained).map(|(frozen, trained)| {
-            let given = trained.then(|| given.next().copied()).flatten();
-            given.unwrap_or(frozen)
-        });
-        let all: Vec<&[f32]> = all.collect();
-        self.velocity.write(&self.gpu, all.iter().copied())
-    }
-
-    pub fn clear(&self) -> Result<()> {
-        self.velocity.clear(&self.gpu)
+        for buffer in &self.buffers {
+            let all = frozen.iter().zip(&self.trained).map(|(frozen, trained)| {
+                let given = trained.then(|| given.next().copied()).flatten();
+                given.unwrap_or(frozen)
+            });
+            let all: Vec<&[f32]> = all.collect();
+            buffer.write(&self.gpu, all.iter().copied())?;
+        }
+        Ok(())
     }
 
     /// Bytes on the device.
     pub fn memory(&self) -> usize {
         let tables = self.pieces.num_bytes() + self.rates.num_bytes() + self.squares.num_bytes();
-        self.velocity.bytes() + tables
+        let moments: usize = self.buffers.iter().map(ParamBuffer::bytes).sum();
+        moments + tables
     }
 
-    /// That it is the momentum of such weights.
+    /// That they are the moments of such weights.
     fn check(&self, weights: &Weights) -> Result<()> {
-        let alike = self.velocity.layout() == weights.params().layout();
+        let alike = self.layout == *weights.params().layout();
         match alike && Rc::ptr_eq(&self.gpu, weights.gpu()) {
             true => Ok(()),
             false => Err(elsewhere()),
@@ -158,7 +189,7 @@ impl Momentum {
             return Ok(());
         }
         let grid = Grid::Blocks(self.count);
-        // SAFETY: the arguments are in the order of the kernel's signature. Gradients, momentum and parameters have one
+        // SAFETY: the arguments are in the order of the kernel's signature. Gradients, moments and parameters have one
         // layout, inside which all pieces lie; sums and rates are as many as pieces and parameters.
         unsafe { self.gpu.launch(Kernel::plain(kernel), grid, args) }
     }

@@ -15,7 +15,7 @@ impl Architecture {
             return tensor.to_owned();
         };
         let module = match self {
-            Self::Tsm => shared(module).to_owned(),
+            Self::Tsm | Self::SlowFast { .. } | Self::UniFormer => shared(module).to_owned(),
             Self::Tea => shared_in_list(module),
         };
         let module = match module.rsplit_once('.') {
@@ -30,6 +30,7 @@ impl Architecture {
     pub fn short_name(self, name: &str) -> &str {
         match self {
             Self::Tsm | Self::Tea => name.strip_prefix(WRAPPER).unwrap_or(name),
+            Self::SlowFast { .. } | Self::UniFormer => name,
         }
     }
 
@@ -38,13 +39,16 @@ impl Architecture {
     pub fn unwrapped_name(self, tensor: &str) -> String {
         match self {
             Self::Tsm | Self::Tea => tensor.replace(".net.", "."),
+            Self::SlowFast { .. } | Self::UniFormer => tensor.to_owned(),
         }
     }
 
     /// The block of an alteration, by the name of its parameter.
     pub fn altered_block(self, param: &str) -> Option<&str> {
         match self {
-            Self::Tsm => param.rsplit_once(".adaconv").map(|(block, _)| block),
+            Self::Tsm | Self::SlowFast { .. } | Self::UniFormer => {
+                param.rsplit_once(".adaconv").map(|(block, _)| block)
+            }
             Self::Tea => None,
         }
     }
@@ -53,7 +57,7 @@ impl Architecture {
     /// begin with their initial values.
     pub fn is_addition(self, tensor: &str) -> bool {
         match self {
-            Self::Tsm => false,
+            Self::Tsm | Self::SlowFast { .. } | Self::UniFormer => false,
             Self::Tea => tensor.contains(".me.") || tensor.contains(".shifts."),
         }
     }
@@ -62,6 +66,8 @@ impl Architecture {
     pub fn is_classifier(self, param: &str) -> bool {
         match self {
             Self::Tsm | Self::Tea => param.starts_with("new_fc."),
+            Self::SlowFast { .. } => param.starts_with("head.projection."),
+            Self::UniFormer => param.starts_with("head."),
         }
     }
 
@@ -69,18 +75,28 @@ impl Architecture {
     pub fn is_other_classifier(self, param: &str) -> bool {
         match self {
             Self::Tsm | Self::Tea => param.starts_with("fc."),
+            Self::SlowFast { .. } | Self::UniFormer => false,
         }
     }
 
-    /// Whether a parameter is the weight of a norm that is called `bn3`: the last of a bottleneck's residual branch, and in TEA the
-    /// motion excitation's too.
+    /// Whether a parameter is the weight of the norm that ends a bottleneck's residual branch, or in TEA of one that is called as
+    /// that is.
     pub fn is_third_norm(self, param: &str) -> bool {
-        self.vanilla_name(param).ends_with(".bn3.weight")
+        let name = self.vanilla_name(param);
+        match self {
+            Self::Tsm | Self::Tea => name.ends_with(".bn3.weight"),
+            Self::SlowFast { .. } => name.ends_with(".c_bn.weight"),
+            Self::UniFormer => false,
+        }
     }
 
     /// Whether a node belongs to the stages that follow the stem.
     pub fn is_in_stage(self, node: &str) -> bool {
-        self.short_name(node).starts_with("layer")
+        match self {
+            Self::Tsm | Self::Tea => self.short_name(node).starts_with("layer"),
+            Self::SlowFast { .. } => node.contains("_res"),
+            Self::UniFormer => node.starts_with("blocks"),
+        }
     }
 }
 
@@ -89,6 +105,8 @@ pub fn official_backbone(model: &Model) -> &'static str {
     let backbone = match model {
         Model::Tsm(tsm) => &tsm.backbone,
         Model::Tea(_) => return "res2net50_26w_4s",
+        Model::SlowFast(_) => return "slowfast",
+        Model::UniFormer(_) => return "uniformer",
     };
     match backbone {
         Backbone::ResNet18 => "resnet18",
@@ -102,7 +120,8 @@ pub fn official_backbone(model: &Model) -> &'static str {
 /// Stage and index of a block, for a figure's axis: `base_model.layer1.0` → `1.0`. The same in every architecture with blocks, so
 /// that it can be told of a recorded analysis.
 pub fn block_index(block: &str) -> &str {
-    block.rsplit_once("layer").map_or(block, |(_, index)| index)
+    let index = |word| block.rsplit_once(word).map(|(_, index)| index);
+    index("layer").or_else(|| index("blocks")).unwrap_or(block)
 }
 
 /// A norm's module without the branch behind its name.

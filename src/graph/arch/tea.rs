@@ -14,7 +14,7 @@
 //!
 //! Names and their order are those of the official checkpoints. FFN's official TEA has private norms and no alteration.
 
-use super::Architecture;
+use super::{Architecture, Initial};
 use crate::base::Result;
 use crate::graph::builder::{Builder, Network};
 use crate::graph::{Graph, NodeId, Param, ParamId, ParamKind};
@@ -250,7 +250,11 @@ impl Block {
 
 /// Temporal kernels begin as the identity, (0, 1, 0); those of a block's last part move their channels, the first half from the
 /// next frame, (0, 0, 1), the others from the previous one, (1, 0, 0).
-pub fn initial_value(graph: &Graph, param: &Param) -> Option<Vec<f32>> {
+pub fn initial(graph: &Graph, param: &Param) -> Initial {
+    temporal_kernels(graph, param).map_or_else(|| Initial::usual(param), Initial::Values)
+}
+
+fn temporal_kernels(graph: &Graph, param: &Param) -> Option<Vec<f32>> {
     let (list, index) = param
         .name
         .strip_suffix(".conv.weight")?

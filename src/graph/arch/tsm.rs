@@ -149,7 +149,10 @@ fn stem(net: &mut Builder, layout: &ResNet) -> Result<NodeId> {
 /// FFN alters the input of each block's first convolution.
 pub fn alteration(name: &str) -> Option<Alteration<'_>> {
     let block = name.strip_suffix(".conv1")?;
-    block.contains(".layer").then_some(Alteration { block })
+    block.contains(".layer").then_some(Alteration {
+        block,
+        of_stream: false,
+    })
 }
 
 /// A shortcut's parts have other names once the norms are private.

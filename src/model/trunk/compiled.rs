@@ -108,10 +108,10 @@ impl Trunk for Compiled {
         objective: &Objective,
         input: &StepInput<'_>,
     ) -> Result<StepOutput> {
-        let training = self.training(input.labels.len())?;
+        let training = self.training(input.targets.clips())?;
         let branches = training.forward(statistics, input)?;
         self.observations = training.observations(&self.plan.training);
-        let step = learn(objective, branches, input.labels, |total| {
+        let step = learn(objective, branches, input.targets, |total| {
             training.differentiate(total)
         })?;
         let mut program = training.program.borrow_mut();

@@ -51,7 +51,7 @@ impl<E: Real> Interpreted<E> {
         let frame = graph.nodes[0].shape.count();
         let pixels = input.pixels.values();
         let (mut rest, mut branches, mut observed) = (&*pixels, Vec::new(), Vec::new());
-        for segment in every_branch(graph, input.labels.len()) {
+        for segment in every_branch(graph, input.targets.clips()) {
             let (pixels, tail) = rest.split_at(segment.clips * segment.frames * frame);
             rest = tail;
             let pass = Pass {
@@ -103,10 +103,10 @@ impl<E: Real> Trunk for Interpreted<E> {
         objective: &Objective,
         input: &StepInput<'_>,
     ) -> Result<StepOutput> {
-        self.prepare_train(input.labels.len())?;
+        self.prepare_train(input.targets.clips())?;
         let leaves = leaves::<E>(&self.device.parameters()?)?;
         let branches = self.forward(&leaves, statistics, input)?;
-        learn(objective, branches, input.labels, |total| {
+        learn(objective, branches, input.targets, |total| {
             self.device.write_gradients(&differentiate(total, &leaves)?)
         })
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use dfdx::prelude::*;
 
-use super::objective::{BranchLogits, Objective, Scalar};
+use super::objective::{BranchLogits, Objective, Scalar, Targets};
 use super::observation::Observation;
 use super::{StepInput, StepOutput, StepTime};
 use crate::base::{Error, Kind, Result};
@@ -99,14 +99,14 @@ pub fn build(device: &Rc<dyn Device>, plan: Rc<Plan>, observed: &[NodeId]) -> Bo
 fn learn<E: Real>(
     objective: &Objective,
     branches: Vec<BranchLogits<E>>,
-    labels: &[usize],
+    targets: Targets<'_>,
     differentiate: impl FnOnce(Scalar<E>) -> Result<()>,
 ) -> Result<StepOutput> {
     let logits = branches
         .iter()
         .map(|branch| rounded(branch.logits.as_vec()));
     let logits = logits.collect();
-    let loss = objective.loss(branches, labels)?;
+    let loss = objective.loss(branches, targets)?;
     let output = StepOutput {
         total: loss.value(),
         terms: loss.terms,

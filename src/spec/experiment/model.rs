@@ -10,7 +10,8 @@ use crate::spec::setting::{default, of_its_type, required};
 use crate::spec::stage::Stage;
 
 /// Channels of the first stage.
-pub(in crate::spec) const WIDTHS: RangeInclusive<usize> = 1..=1024;
+pub(in crate::spec) const WIDTHS: RangeInclusive<usize> = 1..=WIDEST;
+const WIDEST: usize = 1024;
 
 /// Of a probability that is not certain.
 const DROPOUT: Range<f64> = 0.0..1.0;
@@ -21,6 +22,8 @@ language! {
     pub enum Model: "a model" {
         Tsm(Tsm = required()),
         Tea(Tea = required()),
+        SlowFast(SlowFast = required()),
+        UniFormer(UniFormer = required()),
     }
 
     /// TSM: a ResNet over frames whose residual blocks shift part of the channels in time (ICCV 2019).
@@ -124,6 +127,57 @@ language! {
         scale: usize = default(4).whole(2..=16),
     }
 
+    /// SlowFast: a ResNet of many channels that sees every `alpha`-th frame beside one of few that sees them all (ICCV 2019).
+    /// Stage `i` (from 0) has `blocks[i]` bottlenecks; 3, 4, 6, 3 is R50 and 3, 4, 23, 3 is R101.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct SlowFast {
+        /// Blocks of each stage.
+        blocks: [usize; 4] = default([3, 4, 6, 3]).whole(1..=100),
+        /// Channels of the slow pathway's first stage.
+        width: usize = default(64).whole(WIDTHS),
+        /// Fast frames for each slow one: frame counts are multiples of it.
+        alpha: usize = default(4).whole(1..=64).acts_on(Stage::Activations),
+        /// Channels of the slow pathway for each of the fast one.
+        beta: usize = default(8).whole(1..=WIDEST),
+        /// Channels that the slow pathway gets for each of the fast one.
+        fusion_ratio: usize = default(2).whole(1..=64),
+        /// Along time, of the convolution that gives them; odd.
+        fusion_kernel: usize = default(7).whole(1..=63),
+        slow_frames: SlowFrames = default(SlowFrames::PerClip)
+            .differs("slow frames in training", Stage::Activations),
+        /// Probability that a feature is dropped before the classifier.
+        dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
+        /// Initial weights.
+        init: Init = required(),
+    }
+
+    /// Which frames the slow pathway sees in training; in evaluation those of `PerClip`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    pub enum SlowFrames: "a rule of slow frames" {
+        /// Of a clip of T frames those at ⌊i·(T − 1)/(T/alpha − 1)⌋: the first and the last among them.
+        PerClip,
+        /// The same of all branches' clips laid end to end, the largest first, and then cut apart: as the official code does.
+        Joined,
+    }
+
+    /// UniFormer: depthwise convolutions in the first two stages, attention over all pixels of a clip in the last two (ICLR
+    /// 2022). The default is UniFormer-S; depths 5, 8, 20, 7 are B.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct UniFormer {
+        /// Channels of each stage.
+        widths: [usize; 4] = default([64, 128, 320, 512]).whole(1..=4096),
+        /// Blocks of each stage.
+        depths: [usize; 4] = default([3, 4, 8, 3]).whole(1..=100),
+        /// Channels of an attention's head; divides the last two widths.
+        head_width: usize = default(64).whole(1..=4096),
+        /// Channels inside an MLP for each outside.
+        mlp_ratio: usize = default(4).whole(1..=16),
+        /// Probability that a residual of the last block is dropped, by clip; it grows with depth from 0.
+        drop_path: f64 = default(0.0).number(DROPOUT).acts_on(Stage::Activations),
+        /// Initial weights.
+        init: Init = required(),
+    }
+
     /// Parameters and running statistics before the first step.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
     pub enum Init: "initial weights" {
@@ -142,14 +196,14 @@ impl Model {
     pub fn tsm(&self) -> Option<&Tsm> {
         match self {
             Model::Tsm(tsm) => Some(tsm),
-            Model::Tea(_) => None,
+            Model::Tea(_) | Model::SlowFast(_) | Model::UniFormer(_) => None,
         }
     }
 
     pub fn tsm_mut(&mut self) -> Option<&mut Tsm> {
         match self {
             Model::Tsm(tsm) => Some(tsm),
-            Model::Tea(_) => None,
+            Model::Tea(_) | Model::SlowFast(_) | Model::UniFormer(_) => None,
         }
     }
 
@@ -157,20 +211,26 @@ impl Model {
         match self {
             Model::Tsm(tsm) => tsm.dropout,
             Model::Tea(tea) => tea.dropout,
+            Model::SlowFast(slowfast) => slowfast.dropout,
+            Model::UniFormer(_) => 0.0,
         }
     }
 
     /// The probability with which the deepest residual of a clip is dropped.
     pub fn drop_path(&self) -> f64 {
         match self {
-            Model::Tsm(_) | Model::Tea(_) => 0.0,
+            Model::Tsm(_) | Model::Tea(_) | Model::SlowFast(_) => 0.0,
+            Model::UniFormer(uniformer) => uniformer.drop_path,
         }
     }
 
-    pub fn dropout_mut(&mut self) -> &mut f64 {
+    /// Nothing is dropped any more.
+    pub fn hold_still(&mut self) {
         match self {
-            Model::Tsm(tsm) => &mut tsm.dropout,
-            Model::Tea(tea) => &mut tea.dropout,
+            Model::Tsm(tsm) => tsm.dropout = 0.0,
+            Model::Tea(tea) => tea.dropout = 0.0,
+            Model::SlowFast(slowfast) => slowfast.dropout = 0.0,
+            Model::UniFormer(uniformer) => uniformer.drop_path = 0.0,
         }
     }
 
@@ -178,6 +238,8 @@ impl Model {
         match self {
             Model::Tsm(tsm) => &tsm.init,
             Model::Tea(tea) => &tea.init,
+            Model::SlowFast(slowfast) => &slowfast.init,
+            Model::UniFormer(uniformer) => &uniformer.init,
         }
     }
 
@@ -185,6 +247,8 @@ impl Model {
         match self {
             Model::Tsm(tsm) => &mut tsm.init,
             Model::Tea(tea) => &mut tea.init,
+            Model::SlowFast(slowfast) => &mut slowfast.init,
+            Model::UniFormer(uniformer) => &mut uniformer.init,
         }
     }
 }

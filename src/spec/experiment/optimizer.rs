@@ -12,17 +12,36 @@ language! {
     #[derive(Debug, Clone, PartialEq, Serialize)]
     pub enum Optimizer: "an optimizer" {
         Sgd(Sgd = required()),
+        AdamW(AdamW = required()),
     }
 
-    /// SGD with momentum as PyTorch's: v ← m·v + g + wd·p (in the first step v = g + wd·p); p ← p − lr·v.
+    /// SGD with momentum as PyTorch's: d ← g + wd·p; v ← m·v + d (in the first step v = d); p ← p − lr·v.
     #[derive(Debug, Clone, PartialEq, Serialize)]
     pub struct Sgd {
         lr: f64 = default(0.01).number(above_zero(100.0)).acts_on(Stage::Optimizer),
         momentum: f64 = default(0.9).number(0.0..1.0),
+        /// p ← p − lr·(d + m·v) instead.
+        nesterov: bool = default(false).differs("Nesterov's momentum", Stage::Optimizer),
         weight_decay: f64 = default(5e-4).number(0.0..=1.0),
         /// `None`: no clipping.
         clip: Option<Clip> = default(Some(of_its_type().stand_in)).differs("gradient clipping", Stage::Optimizer),
         groups: Groups = of_its_type().differs("learning rates", Stage::Optimizer),
+    }
+
+    /// AdamW as PyTorch's (Loshchilov and Hutter, 2019): p ← p·(1 − lr·wd); then Adam's step, with bias correction, of one rate for all
+    /// parameters.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct AdamW {
+        lr: f64 = default(1e-3).number(above_zero(100.0)).acts_on(Stage::Optimizer),
+        beta1: f64 = default(0.9).number(0.0..1.0).acts_on(Stage::Optimizer),
+        beta2: f64 = default(0.999).number(0.0..1.0).acts_on(Stage::Optimizer),
+        /// Beside the root of the second moment.
+        eps: f64 = default(1e-8).number(above_zero(1.0)).acts_on(Stage::Optimizer),
+        weight_decay: f64 = default(0.05).number(0.0..=1.0),
+        /// Whether parameters of one dimension decay: norms and biases.
+        decay_1d: bool = default(false).differs("decay of norms and biases", Stage::Optimizer),
+        /// `None`: no clipping.
+        clip: Option<Clip> = default(Some(of_its_type().stand_in)).differs("gradient clipping", Stage::Optimizer),
     }
 
     /// Gradients are scaled down so that their total L2 norm is at most `norm`.
@@ -96,6 +115,43 @@ impl Optimizer {
     pub fn lr(&self) -> f64 {
         match self {
             Optimizer::Sgd(sgd) => sgd.lr,
+            Optimizer::AdamW(adam) => adam.lr,
+        }
+    }
+
+    pub fn lr_mut(&mut self) -> &mut f64 {
+        match self {
+            Optimizer::Sgd(sgd) => &mut sgd.lr,
+            Optimizer::AdamW(adam) => &mut adam.lr,
+        }
+    }
+
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Optimizer::Sgd(sgd) => sgd.weight_decay,
+            Optimizer::AdamW(adam) => adam.weight_decay,
+        }
+    }
+
+    pub fn clip(&self) -> Option<Clip> {
+        match self {
+            Optimizer::Sgd(sgd) => sgd.clip,
+            Optimizer::AdamW(adam) => adam.clip,
+        }
+    }
+
+    pub fn clip_mut(&mut self) -> &mut Option<Clip> {
+        match self {
+            Optimizer::Sgd(sgd) => &mut sgd.clip,
+            Optimizer::AdamW(adam) => &mut adam.clip,
+        }
+    }
+
+    /// How many moments it keeps of each parameter's gradients.
+    pub fn moments(&self) -> usize {
+        match self {
+            Optimizer::Sgd(_) => 1,
+            Optimizer::AdamW(_) => 2,
         }
     }
 }

@@ -15,6 +15,8 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
             excitation(&tea.backbone, findings);
             unaltered(&experiment.method, findings);
         }
+        Model::SlowFast(slowfast) => pathways(slowfast, experiment, findings),
+        Model::UniFormer(uniformer) => heads(uniformer, findings),
     }
     init(experiment, findings);
     if let Method::Ffn(ffn) = &experiment.method {
@@ -59,6 +61,88 @@ fn excitation(res2net: &Res2Net, findings: &mut Findings) {
         )
         .at("model.backbone.scale", format!("{scale} parts"))
         .hint("`scale` · ⌊`width` · `planes` / 64⌋ must be 16 or more");
+}
+
+/// Both pathways have channels, and as many slow frames as the fast one's convolutions leave.
+fn pathways(slowfast: &SlowFast, experiment: &Experiment, findings: &mut Findings) {
+    let SlowFast {
+        width,
+        alpha,
+        beta,
+        fusion_kernel,
+        ..
+    } = *slowfast;
+    if width.checked_rem(beta).is_some_and(|rest| rest != 0) {
+        findings
+            .mistake(format!("`beta` {beta} does not divide `width` {width}"))
+            .at(
+                "model.beta",
+                "the fast pathway has `width` / `beta` channels",
+            )
+            .at("model.width", format!("{width} channels"));
+    }
+    if fusion_kernel.is_multiple_of(2) {
+        findings
+            .mistake(format!(
+                "`fusion_kernel` must be odd, found {fusion_kernel}"
+            ))
+            .at("model.fusion_kernel", "it has a middle");
+    }
+    let trained: Vec<(String, usize)> = match &experiment.method {
+        Method::Vanilla { frames } => vec![("method.frames".to_owned(), *frames)],
+        Method::Ffn(ffn) => indexed("method.frames", &ffn.frames),
+    };
+    let evaluated = indexed("eval.frames", &experiment.eval.frames);
+    for (path, frames) in trained.into_iter().chain(evaluated) {
+        // Of frame counts and factors that are refused nothing more is said.
+        if frames == 0 || frames.checked_rem(alpha).is_none_or(|rest| rest == 0) {
+            continue;
+        }
+        let below = frames / alpha * alpha;
+        let legal: Vec<String> = [below, below + alpha]
+            .into_iter()
+            .filter(|&frames| frames > 0)
+            .map(|frames| frames.to_string())
+            .collect();
+        findings
+            .mistake(format!(
+                "{frames} frames are no multiple of `alpha` {alpha}"
+            ))
+            .at(
+                path,
+                "the fast pathway leaves one more frame than the slow one has",
+            )
+            .at(
+                "model.alpha",
+                format!("{alpha} fast frames for each slow one"),
+            )
+            .hint(format!("the nearest: {}", legal.join(" and ")));
+    }
+}
+
+fn indexed(path: &str, counts: &[usize]) -> Vec<(String, usize)> {
+    let counts = counts.iter().enumerate();
+    counts
+        .map(|(i, &count)| (format!("{path}[{i}]"), count))
+        .collect()
+}
+
+/// The widths of the stages with attention fall into heads.
+fn heads(uniformer: &UniFormer, findings: &mut Findings) {
+    let head = uniformer.head_width;
+    for (stage, &width) in uniformer.widths.iter().enumerate().skip(2) {
+        if width.checked_rem(head).is_some_and(|rest| rest != 0) {
+            findings
+                .mistake(format!(
+                    "`head_width` {head} does not divide {width} channels"
+                ))
+                .at("model.head_width", format!("{head} channels a head"))
+                .at(
+                    format!("model.widths[{stage}]"),
+                    format!("{width} channels"),
+                );
+        }
+    }
 }
 
 fn unaltered(method: &Method, findings: &mut Findings) {

@@ -28,6 +28,8 @@ static int min(int a, int b) { return a < b ? a : b; }
 // The compiler is told to fuse nothing.
 static float __fmul_rn(float a, float b) { return a * b; }
 static float __fadd_rn(float a, float b) { return a + b; }
+static float __fdiv_rn(float a, float b) { return a / b; }
+static float __fsqrt_rn(float a) { return sqrtf(a); }
 static float __fsub_rn(float a, float b) { return a - b; }
 static unsigned __float_as_uint(float value) {
   unsigned bits;
