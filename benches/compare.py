@@ -22,6 +22,7 @@ import clips  # noqa: E402
 
 R50, MINIATURE = "experiments/ffn_tsm_sthv2.ron", "experiments/ffn_tsm_miniature.ron"
 TEA = "experiments/ffn_tea_sthv1.ron"
+SLOWFAST, UNIFORMER = "experiments/ffn_slowfast_sthv1.ron", "experiments/ffn_uniformer_sthv1.ron"
 # Videos that are made on first use, where git does not see them.
 CLIPS, RENDERED = Path("target/benches/clips"), Path("target/benches/miniature")
 
@@ -90,6 +91,42 @@ WORKS = {
             "PyTorch Inductor, frozen": [*EVAL, "inductor", "--network", "tea"],
             "ONNX Runtime": [*EVAL, "onnxruntime", "--network", "tea"],
             "OpenVINO": [*EVAL, "openvino", "--network", "tea"],
+        },
+    ),
+    "slowfast_train": (
+        "Training step of the FFN-SlowFast-R50, {clips} x (16 + 32 + 64) frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "train", SLOWFAST, "--batch", "{clips}", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last_3d": [*TRAIN, "--network", "slowfast", "--clips", "{clips}"],
+            "PyTorch, NCTHW": [*TRAIN, "--network", "slowfast", "--layout", "nchw", "--clips", "{clips}"],
+        },
+    ),
+    "slowfast_eval": (
+        "Evaluation of the FFN-SlowFast-R50, 1 clip of 32 frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "eval", SLOWFAST, "--frames", "32", "--batch", "1", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last_3d": [*EVAL, "pytorch", "--network", "slowfast", "--frames", "32"],
+            "PyTorch, NCTHW": [*EVAL, "pytorch", "--network", "slowfast", "--layout", "nchw", "--frames", "32"],
+            "ONNX Runtime": [*EVAL, "onnxruntime", "--network", "slowfast", "--frames", "32"],
+            "OpenVINO": [*EVAL, "openvino", "--network", "slowfast", "--frames", "32"],
+        },
+    ),
+    "uniformer_train": (
+        "Training step of the FFN-UniFormer-S, {clips} x (4 + 8 + 16) frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "train", UNIFORMER, "--batch", "{clips}", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last_3d": [*TRAIN, "--network", "uniformer", "--clips", "{clips}"],
+            "PyTorch, NCTHW": [*TRAIN, "--network", "uniformer", "--layout", "nchw", "--clips", "{clips}"],
+        },
+    ),
+    "uniformer_eval": (
+        "Evaluation of the FFN-UniFormer-S, 1 clip of 8 frames, 224 x 224, {threads} threads",
+        {
+            "ffn": [*FFN, "eval", UNIFORMER, "--frames", "8", "--batch", "1", *THREADS, *FLOAT32, "--json"],
+            "PyTorch, channels_last_3d": [*EVAL, "pytorch", "--network", "uniformer"],
+            "PyTorch, NCTHW": [*EVAL, "pytorch", "--network", "uniformer", "--layout", "nchw"],
+            "ONNX Runtime": [*EVAL, "onnxruntime", "--network", "uniformer"],
+            "OpenVINO": [*EVAL, "openvino", "--network", "uniformer"],
         },
     ),
     "miniature": (

@@ -19,17 +19,22 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "golden" / "pytorch"))
 import networks  # noqa: E402
+import slowfast  # noqa: E402
 import tea  # noqa: E402
+import uniformer  # noqa: E402
 
 FRAMES = [4, 8, 16]
+SLOWFAST_FRAMES = [16, 32, 64]
 LAYOUT = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+# Networks of clips, whose inputs are made channels_last by their first convolution.
+VOLUMES = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last_3d}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=["train", "eval"])
     parser.add_argument("peer", choices=["pytorch", "inductor", "onnxruntime", "openvino"])
-    parser.add_argument("--network", choices=["resnet50", "miniature", "tea"], default="resnet50")
+    parser.add_argument("--network", choices=["resnet50", "miniature", "tea", "slowfast", "uniformer"], default="resnet50")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="the network by torch.compile")
     parser.add_argument("--layout", choices=LAYOUT, default="channels_last")
@@ -43,26 +48,39 @@ def arguments():
 
 
 def build(args):
-    """The FFN of the bench: ResNet-50 or TEA for 224 x 224 and 174 classes, or the miniature's for 32 x 32 and 8."""
+    """The FFN of the bench for 224 x 224 and 174 classes, or the miniature's for 32 x 32 and 8."""
     torch.manual_seed(0)
+    if args.network == "slowfast":
+        return slowfast.Network("slowfast_r50", 174, SLOWFAST_FRAMES, True), 224
+    if args.network == "uniformer":
+        return uniformer.Network("uniformer_s", 174, FRAMES, True), 224
     if args.network == "tea":
         return tea.Network("res2net50_26w_4s", 174, FRAMES, True), 224
     classes, side, networks.Shift.div = {"resnet50": (174, 224, 8), "miniature": (8, 32, 4)}[args.network]
     return networks.Network(args.network, classes, FRAMES, True), side
 
 
+def layout(args):
+    """That of the weights, which decides the activations'."""
+    return (VOLUMES if args.network in ("slowfast", "uniformer") else LAYOUT)[args.layout]
+
+
 def train_step(args):
     net, side = build(args)
-    net = net.train().to(args.device, memory_format=LAYOUT[args.layout])
+    net = net.train().to(args.device, memory_format=layout(args))
     forward = torch.compile(net) if args.compile else net
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    images = [torch.randn(args.clips * t, 3, side, side) for t in FRAMES]
+    if args.network == "uniformer":
+        optimizer = torch.optim.AdamW(net.parameters(), lr=2e-4, weight_decay=0.05)
+    else:
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    frames = SLOWFAST_FRAMES if args.network == "slowfast" else FRAMES
+    images = [torch.randn(args.clips * t, 3, side, side) for t in frames]
     inputs = [x.to(args.device, memory_format=LAYOUT[args.layout]) for x in images]
     labels = torch.zeros(args.clips, dtype=torch.long, device=args.device)
 
     def step():
         with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16"):
-            logits = [forward(x.view(args.clips, t, *x.shape[1:]), t, t) for x, t in zip(inputs, FRAMES)]
+            logits = [forward(x.view(args.clips, t, *x.shape[1:]), t, t) for x, t in zip(inputs, frames)]
         teacher = F.softmax(logits[-1].detach().float(), -1)
         loss = F.cross_entropy(logits[-1].float(), labels)
         for student in logits[:-1]:
@@ -76,7 +94,7 @@ def train_step(args):
 
 def eval_pass(args):
     net, side = build(args)
-    net = net.eval().to(args.device, memory_format=LAYOUT[args.layout])
+    net = net.eval().to(args.device, memory_format=layout(args))
     x = torch.randn(args.clips, args.frames, 3, side, side, device=args.device)
     frozen = Frozen(net, args.frames)
     if args.peer in ("onnxruntime", "openvino"):

@@ -4,7 +4,8 @@
 use ffn::exec::reference::Reference;
 use ffn::exec::{Fusions, Style};
 use ffn::graph::arch::tea::{self, Tea};
-use ffn::ops::Real;
+use ffn::graph::arch::{slowfast, uniformer};
+use ffn::ops::{Rate, Real};
 use ffn::program::{Fusion, Program, compile_eval, compile_train};
 use proptest::prelude::*;
 
@@ -211,6 +212,45 @@ fn small_tea(input: (usize, usize)) -> Graph {
     flexible(&tea::tea(&tea).unwrap())
 }
 
+fn small_slowfast(input: (usize, usize)) -> Graph {
+    let layout = SlowFast {
+        blocks: [2, 1, 1, 1],
+        width: 8,
+        alpha: 2,
+        beta: 4,
+        fusion_ratio: 2,
+        fusion_kernel: 5,
+        slow_frames: SlowFrames::Joined,
+        dropout: 0.0,
+        init: Init::Random,
+    };
+    let slowfast = slowfast::SlowFast {
+        layout: &layout,
+        classes: CLASSES,
+        frames: 4,
+        input,
+    };
+    flexible(&slowfast::slowfast(&slowfast).unwrap())
+}
+
+fn small_uniformer(input: (usize, usize)) -> Graph {
+    let layout = UniFormer {
+        widths: [8, 8, 12, 16],
+        depths: [2, 1, 2, 1],
+        head_width: 4,
+        mlp_ratio: 2,
+        drop_path: 0.0,
+        init: Init::Random,
+    };
+    let uniformer = uniformer::UniFormer {
+        layout: &layout,
+        classes: CLASSES,
+        frames: 4,
+        input,
+    };
+    flexible(&uniformer::uniformer(&uniformer).unwrap())
+}
+
 fn small_tsm(block: Block, input: (usize, usize)) -> Graph {
     let backbone = Backbone::ResNet(ResNet {
         block,
@@ -235,6 +275,7 @@ fn case(graph: Graph) -> Case {
         segments: both(2).to_vec(),
         options: TrainOptions {
             dropout: 0.3,
+            drop_path: 0.5,
             ..options()
         },
     }
@@ -243,8 +284,12 @@ fn case(graph: Graph) -> Case {
 /// Images of different height and width through whole networks.
 fn cases() -> Vec<Case> {
     let tsm = [Block::Basic, Block::Bottleneck].map(|block| small_tsm(block, (24, 30)));
-    let graphs = tsm.into_iter().chain([small_tea((30, 24))]);
-    graphs.map(case).collect()
+    let others = [
+        small_tea((30, 24)),
+        small_slowfast((24, 30)),
+        small_uniformer((40, 33)),
+    ];
+    tsm.into_iter().chain(others).map(case).collect()
 }
 
 #[test]
@@ -295,13 +340,24 @@ fn any_case() -> impl Strategy<Value = Case> {
         Just(ShiftSegments::Shared(4))
     ];
     let training = (frozen, shared, prop::option::of(1..3usize), 0..2u8);
-    (0..3u8, sides, training, 1..3usize).prop_map(|(network, sides, training, clips)| {
+    (0..5u8, sides, training, 1..3usize).prop_map(|(network, sides, training, clips)| {
         let graph = match network {
             0 => small_tsm(Block::Basic, sides),
             1 => small_tsm(Block::Bottleneck, sides),
-            _ => small_tea(sides),
+            2 => small_tea(sides),
+            3 => small_slowfast(sides),
+            // Four halvings, and a first one by four.
+            _ => small_uniformer((20 + sides.0, 20 + sides.1)),
         };
-        let (frozen_norms, shift_segments, norm_clips, dropout) = training;
+        let (frozen_norms, mut shift_segments, norm_clips, dropout) = training;
+        if graph
+            .rates()
+            .iter()
+            .any(|rate| matches!(rate, Rate::Every(2..)))
+        {
+            // Clips are not joined where time has strides.
+            shift_segments = ShiftSegments::PerBranch;
+        }
         Case {
             graph,
             segments: both(2 * clips).to_vec(),
@@ -310,7 +366,7 @@ fn any_case() -> impl Strategy<Value = Case> {
                 norm_clips,
                 frozen_norms,
                 dropout: 0.3 * f32::from(dropout),
-                drop_path: 0.0,
+                drop_path: 0.5 * f32::from(dropout),
             },
         }
     })

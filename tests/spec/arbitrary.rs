@@ -50,12 +50,52 @@ fn leave_nothing_out_of_shared_segments(method: &Method, data: &mut Data) {
 
 /// FFN on TEA alters nothing.
 fn network() -> impl Strategy<Value = (Model, Method)> {
-    (prop_oneof![tsm(), tea()], method()).prop_map(|(model, mut method)| {
+    let models = prop_oneof![tsm(), tea(), slowfast(), uniformer()];
+    (models, method()).prop_map(|(model, mut method)| {
         if let (Model::Tea(_), Method::Ffn(ffn)) = (&model, &mut method) {
             ffn.alteration = Alteration::Off;
         }
         (model, method)
     })
+}
+
+fn slowfast() -> impl Strategy<Value = Model> {
+    let blocks = [1usize..9, 1usize..9, 1usize..9, 1usize..9];
+    let rule = prop::sample::select(vec![SlowFrames::PerClip, SlowFrames::Joined]);
+    let sizes = (1usize..9, 1usize..9, 1usize..9, 0usize..8);
+    (blocks, sizes, rule, 0.0..1.0f64, init()).prop_map(
+        |(blocks, (beta, channels, fusion_ratio, half), slow_frames, dropout, init)| {
+            Model::SlowFast(SlowFast {
+                blocks,
+                width: beta * channels,
+                // Of every frame count.
+                alpha: 1,
+                beta,
+                fusion_ratio,
+                fusion_kernel: 2 * half + 1,
+                slow_frames,
+                dropout,
+                init,
+            })
+        },
+    )
+}
+
+fn uniformer() -> impl Strategy<Value = Model> {
+    let depths = [1usize..9, 1usize..9, 1usize..9, 1usize..9];
+    let heads = (1usize..9, 1usize..9, 1usize..9, 1usize..9, 1usize..9);
+    (depths, heads, 1usize..9, 0.0..1.0f64, init()).prop_map(
+        |(depths, (first, second, head_width, third, last), mlp_ratio, drop_path, init)| {
+            Model::UniFormer(UniFormer {
+                widths: [first, second, third * head_width, last * head_width],
+                depths,
+                head_width,
+                mlp_ratio,
+                drop_path,
+                init,
+            })
+        },
+    )
 }
 
 fn tea() -> impl Strategy<Value = Model> {
@@ -319,22 +359,30 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
     );
     let clip =
         (1e-9..1e8f64, any::<bool>()).prop_map(|(norm, under_mixed)| Clip { norm, under_mixed });
-    (
-        1e-12..1.0f64,
-        0.0..1.0f64,
-        0.0..1.0f64,
-        prop::option::of(clip),
-        groups,
-    )
-        .prop_map(|(lr, momentum, weight_decay, clip, groups)| {
-            Optimizer::Sgd(Sgd {
+    let sgd = (0.0..1.0f64, any::<bool>(), groups);
+    let adam = (0.0..1.0f64, 0.0..1.0f64, 1e-12..1.0f64, any::<bool>());
+    let common = (1e-12..1.0f64, 0.0..1.0f64, prop::option::of(clip));
+    (common, any::<bool>(), sgd, adam).prop_map(
+        |((lr, weight_decay, clip), is_sgd, (momentum, nesterov, groups), adam)| match is_sgd {
+            true => Optimizer::Sgd(Sgd {
                 lr,
                 momentum,
+                nesterov,
                 weight_decay,
                 clip,
                 groups,
-            })
-        })
+            }),
+            false => Optimizer::AdamW(AdamW {
+                lr,
+                beta1: adam.0,
+                beta2: adam.1,
+                eps: adam.2,
+                weight_decay,
+                decay_1d: adam.3,
+                clip,
+            }),
+        },
+    )
 }
 
 fn schedule(epochs: usize) -> impl Strategy<Value = Schedule> {

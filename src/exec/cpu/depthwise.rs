@@ -35,7 +35,7 @@ impl Depthwise {
         let extent = planner.extent(x);
         let keeps = (0..3)
             .all(|axis| conv.stride[axis] == 1 && conv.kernel[axis] == 2 * conv.padding[axis] + 1);
-        let fits = keeps && conv.groups == extent.shape.channels && conv.bias.is_none();
+        let fits = keeps && conv.groups == extent.shape.channels;
         (fits && conv.groups > 1).then_some(Self {
             conv: *conv,
             extent,
@@ -58,15 +58,20 @@ impl Depthwise {
         norm::row(self.extent.shape.channels)
     }
 
-    /// For each tap a row of weights: the channels, again and again. `turned`: the kernel turned round.
-    fn rows(&self, weight: &[f32], turned: bool) -> Vec<f32> {
+    /// For each tap a row of weights, the channels, again and again; then a row of the bias. `turned`: the kernel turned round, without
+    /// a bias.
+    fn rows(&self, params: &[&[f32]], turned: bool) -> Vec<f32> {
         let (taps, channels) = (self.conv.taps(), self.extent.shape.channels);
-        let mut rows = Vec::with_capacity(taps * self.row());
+        let weight = params[self.conv.weight];
+        let bias = self.conv.bias.filter(|_| !turned).map(|id| params[id]);
+        let mut rows = Vec::with_capacity((taps + 1) * self.row());
         for tap in 0..taps {
             let tap = if turned { taps - 1 - tap } else { tap };
             let of_tap = (0..self.row()).map(|at| weight[at % channels * taps + tap]);
             rows.extend(of_tap);
         }
+        let of_channel = |at: usize| bias.map_or(0.0, |bias| bias[at % channels]);
+        rows.extend((0..self.row()).map(of_channel));
         rows
     }
 
@@ -129,7 +134,10 @@ impl Depthwise {
         y: &mut [E],
     ) {
         let row = self.row();
-        sums.fill(0.0);
+        let bias = &rows[self.conv.taps() * row..][..row];
+        for sums in sums.chunks_mut(row) {
+            sums.copy_from_slice(&bias[..sums.len()]);
+        }
         for tap in self.taps() {
             let Some(first) = self.source(layout, at, tap) else {
                 continue;
@@ -230,7 +238,7 @@ fn line_by_line(planner: &mut Planner<'_>, step: &Step, conv: &Conv, turned: boo
     fn kernel<E: Element>(of: Depthwise, turned: bool) -> Kernel {
         let shape = of.extent.shape;
         Kernel::with_scratch(shape.width * shape.channels, move |buffers, context| {
-            let rows = of.rows(context.params[of.conv.weight], turned);
+            let rows = of.rows(context.params, turned);
             let layout = context.batch.at(of.extent.rate);
             let x = buffers.x::<E>(0);
             of.run(layout, &rows, x, buffers.y(), context.scratch);

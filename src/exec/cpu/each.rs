@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::element::Element;
+use super::functions;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
@@ -94,7 +95,13 @@ pub fn plan_each(planner: &mut Planner<'_>, step: &Step, op: Each) -> Option<()>
             match op {
                 Each::Relu => each(x, x, y, |x, _| positive(x)),
                 Each::Sigmoid => each(x, x, y, |x, _| Each::Sigmoid.of(x)),
-                Each::Gelu => each(x, x, y, |x, _| Each::Gelu.of(x)),
+                Each::Gelu => each(
+                    x,
+                    x,
+                    y,
+                    #[inline(always)]
+                    |x, _| functions::gelu(x),
+                ),
                 Each::Add(constant) => each(x, x, y, move |x, _| x + constant as f32),
             }
         })
@@ -112,7 +119,13 @@ pub fn plan_each_back(planner: &mut Planner<'_>, step: &Step, op: EachBack) -> O
             match op {
                 EachBack::Relu => each(dy, y, dx, |dy, y| if y > 0.0 { dy } else { 0.0 }),
                 EachBack::Sigmoid => each(dy, y, dx, |dy, y| EachBack::Sigmoid.of(dy, y)),
-                EachBack::Gelu => each(dy, y, dx, |dy, x| EachBack::Gelu.of(dy, x)),
+                EachBack::Gelu => each(
+                    dy,
+                    y,
+                    dx,
+                    #[inline(always)]
+                    |dy, x| dy * functions::gelu_slope(x),
+                ),
             }
         })
     }

@@ -19,12 +19,16 @@ mod conv;
 mod simd;
 mod norm;
 mod shift;
+mod attention;
 mod depthwise;
 mod each;
+mod functions;
+mod layer_norm;
 mod mean;
 mod pool;
 mod split;
 mod head;
+mod unfold;
 pub mod processor;
 pub mod speed;
 #[cfg(test)]

@@ -24,6 +24,14 @@ pub struct Folded<'a> {
     pub scale: Option<&'a [f32]>,
 }
 
+impl Folded<'_> {
+    /// Of an input channel; of a convolution along time the channels of each row that it sees follow one another.
+    #[inline(always)]
+    fn factor(&self, input: usize) -> f32 {
+        self.alter.map_or(1.0, |a| 1.0 + a[input % a.len()])
+    }
+}
+
 /// One branch's matrix.
 pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
@@ -31,7 +39,7 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
     let each = taps * inputs;
     if conv.algorithm == Algorithm::Winograd {
         patches((inputs, outputs), w, |input, output, tap| {
-            let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
+            let factor = folded.factor(input);
             let scale = folded.scale.map_or(1.0, |s| s[output]);
             weight[(output * inputs + input) * taps + tap] * factor * scale
         });
@@ -44,7 +52,7 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
         let columns = strip * STRIP..outputs.min((strip + 1) * STRIP);
         // The outermost loop runs along the weight's lines, so that memory is walked through once.
         for input in 0..inputs {
-            let factor = folded.alter.map_or(1.0, |a| 1.0 + a[input]);
+            let factor = folded.factor(input);
             for tap in 0..taps {
                 for (column, output) in columns.clone().enumerate() {
                     let scale = folded.scale.map_or(1.0, |s| s[output]);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::conv::ConvGeometry;
 use super::kernel::Kernel;
-use super::{conv, depthwise, each, head, mean, norm, pool, reference, shift, split};
+use super::{
+    attention, conv, depthwise, each, head, layer_norm, mean, norm, pool, reference, shift, split,
+};
 use crate::base::Result;
 use crate::exec::plan::{self, Buffers, Plan};
 use crate::ops::{BufferId, Rate, Step, StepOp};
@@ -70,8 +72,10 @@ impl Planner<'_> {
             StepOp::RunningStatistics(op) => norm::plan::running_statistics(self, step, &op.0),
             StepOp::Normalize(op) => norm::plan::normalize(self, step, op),
             StepOp::NormalizeBack(op) => norm::plan::back(self, step, op),
-            StepOp::LayerNorm(_) | StepOp::LayerNormBack(_) => None,
-            StepOp::Attention(_) | StepOp::AttentionBack(_) => None,
+            StepOp::LayerNorm(op) => layer_norm::plan_forward(self, step, op),
+            StepOp::LayerNormBack(op) => layer_norm::plan_back(self, step, &op.0),
+            StepOp::Attention(op) => attention::plan_forward(self, step, *op),
+            StepOp::AttentionBack(op) => attention::plan_back(self, step, op.0),
             StepOp::Each(op) => each::plan_each(self, step, *op),
             StepOp::EachBack(op) => each::plan_each_back(self, step, *op),
             StepOp::Binary(op) => each::plan_binary(self, step, *op),

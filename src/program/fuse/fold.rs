@@ -13,9 +13,9 @@ pub fn norms(program: &mut Program) {
     }
 }
 
-/// A convolution of single images that every branch of the batch can have a weight of its own for.
+/// A convolution that every branch of the batch can have a weight of its own for.
 fn folds(conv: &Conv) -> bool {
-    conv.groups == 1 && conv.kernel[0] == 1 && conv.bias.is_none()
+    conv.groups == 1 && conv.bias.is_none()
 }
 
 fn fold_norm(rewrite: &mut Rewrite<'_>, at: At) -> Option<()> {
@@ -65,6 +65,10 @@ fn fold_shift(rewrite: &mut Rewrite<'_>, at: At, numerics: Numerics) -> Option<(
     let reader = rewrite.only_reader(step.writes[0])?;
     let conv = rewrite.step(reader).clone();
     let folded = folded(&conv.op)?;
+    // What sees several rows has no one neighbour.
+    if div.is_some() && folded.conv.kernel[0] > 1 {
+        return None;
+    }
     if conv.reads[0] != step.writes[0] || (numerics == Numerics::Bf16 && !is_even) {
         return None;
     }

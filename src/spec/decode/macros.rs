@@ -9,14 +9,17 @@ macro_rules! language {
         $(#[doc = $doc:literal])*
         $(#[derive($($derive:path),* $(,)?)])?
         pub struct $name:ident {
-            $($(#[doc = $fdoc:literal])* $field:ident: $type:ty = $setting:expr,)*
+            $(
+                $(#[doc = $fdoc:literal])* $(#[serde($($serde:tt)*)])?
+                $field:ident: $type:ty = $setting:expr,
+            )*
         }
         $($rest:tt)*
     ) => {
         $(#[doc = $doc])*
         $(#[derive($($derive),*)])?
         pub struct $name {
-            $($(#[doc = $fdoc])* pub $field: $type,)*
+            $($(#[doc = $fdoc])* $(#[serde($($serde)*)])? pub $field: $type,)*
         }
 
         impl $crate::spec::decode::Decode for $name {

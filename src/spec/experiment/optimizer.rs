@@ -21,6 +21,8 @@ language! {
         lr: f64 = default(0.01).number(above_zero(100.0)).acts_on(Stage::Optimizer),
         momentum: f64 = default(0.9).number(0.0..1.0),
         /// p ← p − lr·(d + m·v) instead.
+        // Younger than experiments whose identity is this text without it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         nesterov: bool = default(false).differs("Nesterov's momentum", Stage::Optimizer),
         weight_decay: f64 = default(5e-4).number(0.0..=1.0),
         /// `None`: no clipping.

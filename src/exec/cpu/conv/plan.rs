@@ -1,5 +1,7 @@
 //! The plans of convolutions that products of matrices compute.
 
+use std::borrow::Cow;
+
 use super::{
     Algorithm, Blocks, ConvGeometry, DataGradient, Direct, Forward, Products, WeightGradient,
 };
@@ -8,8 +10,9 @@ use crate::exec::cpu::gather::Shifted;
 use crate::exec::cpu::kernel::{Kernel, by_dtype};
 use crate::exec::cpu::plan::Planner;
 use crate::exec::cpu::product::Finish;
+use crate::exec::cpu::unfold::Unfolded;
 use crate::exec::cpu::{border, pack};
-use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step, shift_fold};
+use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step, StepOp, shift_fold};
 use crate::program::Numerics;
 
 const PACKING: &str = "weight packing";
@@ -26,6 +29,12 @@ enum Form {
 }
 
 impl Form {
+    /// Whether some product has these types.
+    fn possible(planner: &Planner<'_>, (x, y): (BufferId, BufferId)) -> Option<()> {
+        let types = (planner.dtype(x), planner.dtype(y));
+        (types != (Dtype::Bf16, Dtype::Float32)).then_some(())
+    }
+
     /// Of a product that reads x and writes y, or reads its gradient; `None` where there is none.
     fn of(
         planner: &Planner<'_>,
@@ -71,23 +80,73 @@ pub fn folded(planner: &mut Planner<'_>, step: &Step, folded: &FoldedConv) -> Op
     product(planner, step, folded, (&step.reads, &step.writes))
 }
 
-/// The geometry of the products, and the buffer that they read, which may have a border.
-fn input(
-    planner: &mut Planner<'_>,
-    step: &Step,
-    conv: &Conv,
-    (x, y): (BufferId, BufferId),
-    shifts: bool,
-) -> Option<(ConvGeometry, BufferId)> {
-    let [from, to] = [x, y].map(|id| planner.extent(id).shape);
-    let geometry = ConvGeometry::of(conv, from, to)?;
-    let (geometry, x) = bordered(planner, step, geometry, x);
-    let numerics = planner.program.numerics;
-    let geometry = geometry.suited(numerics, planner.dtype(x), shifts)?;
-    Some((geometry, x))
+/// A convolution by products of matrices.
+struct Images {
+    geometry: ConvGeometry,
+    /// What the products read: x, a copy with a border, or the rows that each window sees side by side.
+    x: BufferId,
+    /// Of a convolution along time.
+    unfolded: Option<Unfolded>,
 }
 
-/// The same convolution of a copy of x with a border, where x is the input and that is quicker. AMX reads it rounded.
+impl Images {
+    /// From x to y, or to y's gradient.
+    fn of(
+        planner: &mut Planner<'_>,
+        step: &Step,
+        conv: &Conv,
+        (x, y): (BufferId, BufferId),
+        shifts: bool,
+    ) -> Option<Self> {
+        let unfolded = Unfolded::of(planner, conv, x, y);
+        let (geometry, dtype) = (
+            geometry(planner, &unfolded, conv, (x, y))?,
+            planner.dtype(x),
+        );
+        // Before anything is copied: a convolution that there is no kernel for leaves nothing behind.
+        geometry.suited(planner.program.numerics, dtype, shifts)?;
+        let image = is_image(planner, x);
+        let x = match &unfolded {
+            Some(unfolded) => unfolded.queue(planner, step, x),
+            None => x,
+        };
+        let (geometry, x) = match image {
+            true => bordered(planner, step, geometry, x),
+            false => (geometry, x),
+        };
+        let numerics = planner.program.numerics;
+        Some(Self {
+            geometry: geometry.suited(numerics, planner.dtype(x), shifts)?,
+            x,
+            unfolded,
+        })
+    }
+}
+
+/// That of the products of x.
+fn geometry(
+    planner: &Planner<'_>,
+    unfolded: &Option<Unfolded>,
+    conv: &Conv,
+    (x, y): (BufferId, BufferId),
+) -> Option<ConvGeometry> {
+    let [from, to] = [x, y].map(|id| planner.extent(id).shape);
+    match unfolded {
+        Some(unfolded) => ConvGeometry::of(&unfolded.images, unfolded.shape(), to),
+        None => ConvGeometry::of(conv, from, to),
+    }
+}
+
+/// Whether a buffer is the input, or frames of it.
+fn is_image(planner: &Planner<'_>, x: BufferId) -> bool {
+    let input = planner.program.input;
+    let frames = |step: &Step| {
+        matches!(step.op, StepOp::TakeFrames(_)) && step.reads == [input] && step.writes == [x]
+    };
+    x == input || planner.program.forward.iter().any(frames)
+}
+
+/// The same convolution of a copy of x, an image, with a border, where that is quicker. AMX reads it rounded.
 fn bordered(
     planner: &mut Planner<'_>,
     step: &Step,
@@ -100,15 +159,14 @@ fn bordered(
     {
         return (known, y);
     }
-    let wide = geometry.bordered().filter(|_| x == planner.program.input);
-    let Some(wide) = wide else {
+    let Some(wide) = geometry.bordered() else {
         return (geometry, x);
     };
     let dtype = match planner.program.numerics {
         Numerics::Bf16Amx => Dtype::Bf16,
         Numerics::Float32 | Numerics::Bf16 => Dtype::Float32,
     };
-    let len = planner.layout(x).rows * wide.from.count();
+    let len = planner.plan.places[x].len / geometry.from.count() * wide.from.count();
     let y = planner.workspace(step, "bordered", len, dtype);
     let (from, border) = (geometry.from, geometry.padding);
     let kernel = Kernel::new(move |buffers, _| {
@@ -127,10 +185,11 @@ fn product(
     (reads, writes): (&[BufferId], &[BufferId]),
 ) -> Option<()> {
     let (x, y) = (reads[0], writes[0]);
-    let (geometry, x) = input(planner, step, &folded.conv, (x, y), folded.shift.is_some())?;
-    // Before anything is packed: a product that there is no kernel for leaves nothing behind.
+    Form::possible(planner, (x, y))?;
+    let images = Images::of(planner, step, &folded.conv, (x, y), folded.shift.is_some())?;
+    let (geometry, x) = (images.geometry, images.x);
     let form = Form::of(planner, &geometry, (x, y))?;
-    let (packed, branches) = packed(planner, step, folded, &geometry, x);
+    let (packed, branches) = packed(planner, step, folded, &images);
     let reads = [x].into_iter().chain(packed).chain(reads.get(1).copied());
     let job = Product {
         geometry,
@@ -148,21 +207,30 @@ fn packed(
     planner: &mut Planner<'_>,
     step: &Step,
     folded: &FoldedConv,
-    geometry: &ConvGeometry,
-    x: BufferId,
+    Images {
+        geometry,
+        x,
+        unfolded,
+    }: &Images,
 ) -> (Vec<BufferId>, Vec<usize>) {
     let branches = match folded.is_private() {
         true => planner.program.batch.present(),
         false => Vec::new(),
     };
-    let (count, dtype) = (branches.len().max(1), planner.dtype(x));
+    let (count, dtype) = (branches.len().max(1), planner.dtype(*x));
     let w = planner.workspace(step, "weight", count * geometry.packed_forward(), dtype);
     let bias = folded.norm.as_ref().map(|_| {
         let len = count * geometry.to.channels;
         planner.workspace(step, "bias", len, Dtype::Float32)
     });
     let buffers: Vec<BufferId> = [w].into_iter().chain(bias).collect();
-    let kernel = pack_kernel(dtype, *geometry, folded.clone(), branches.clone());
+    let packing = Packed {
+        geometry: *geometry,
+        folded: folded.clone(),
+        branches: branches.clone(),
+        unfolded: unfolded.clone(),
+    };
+    let kernel = packing.kernel(dtype);
     planner.extra(
         step,
         PACKING,
@@ -173,29 +241,43 @@ fn packed(
     (buffers, branches)
 }
 
-fn pack_kernel(
-    dtype: Dtype,
+/// A weight as matrices.
+struct Packed {
     geometry: ConvGeometry,
     folded: FoldedConv,
     branches: Vec<usize>,
-) -> Kernel {
-    Kernel::new(move |buffers, context| {
-        let mut writes = buffers.writes.into_iter();
-        let (Some(w), b) = (writes.next(), writes.next()) else {
-            return;
-        };
-        let packing = pack::Packing {
-            conv: &geometry,
-            weight: context.params[folded.conv.weight],
-            alter: &folded.alter,
-            norm: folded.norm.as_ref(),
-            branches: &branches,
-        };
-        let b = b.map_or(&mut [][..], |b| b.of());
-        by_dtype!(dtype, E => {
-            pack::all_branches(&packing, context.params, context.stats, w.of::<E>(), b);
-        });
-    })
+    unfolded: Option<Unfolded>,
+}
+
+impl Packed {
+    fn kernel(self, dtype: Dtype) -> Kernel {
+        Kernel::new(move |buffers, context| {
+            let mut writes = buffers.writes.into_iter();
+            let (Some(w), b) = (writes.next(), writes.next()) else {
+                return;
+            };
+            let weight = weight(&self.unfolded, context.params[self.folded.conv.weight]);
+            let packing = pack::Packing {
+                conv: &self.geometry,
+                weight: &weight,
+                alter: &self.folded.alter,
+                norm: self.folded.norm.as_ref(),
+                branches: &self.branches,
+            };
+            let b = b.map_or(&mut [][..], |b| b.of());
+            by_dtype!(dtype, E => {
+                pack::all_branches(&packing, context.params, context.stats, w.of::<E>(), b);
+            });
+        })
+    }
+}
+
+/// A weight in the layout of the images' convolution.
+fn weight<'a>(unfolded: &Option<Unfolded>, weight: &'a [f32]) -> Cow<'a, [f32]> {
+    match unfolded {
+        Some(unfolded) => unfolded.exchanged(weight).into(),
+        None => weight.into(),
+    }
 }
 
 /// A forward product.
@@ -247,16 +329,16 @@ impl Product {
 /// dx from dy.
 pub fn back_input(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()> {
     let (dy, dx) = (step.reads[0], step.writes[0]);
-    let [from, to] = [dx, dy].map(|id| planner.extent(id).shape);
-    let geometry = ConvGeometry::of(conv, from, to)?;
+    let unfolded = Unfolded::of(planner, conv, dx, dy);
+    let geometry = geometry(planner, &unfolded, conv, (dx, dy))?;
     let dtype = planner.common_dtype(step)?;
     let geometry = geometry.suited(planner.program.numerics, dtype, false)?;
     let len = geometry.packed_backward();
     let w = planner.workspace(step, "weight.backward", len, dtype);
-    let weight = conv.weight;
+    let (id, of) = (conv.weight, unfolded.clone());
     let pack = Kernel::new(move |buffers, context| {
-        let weight = context.params[weight];
-        by_dtype!(dtype, E => pack::backward(&geometry, weight, buffers.y::<E>()));
+        let weight = weight(&of, context.params[id]);
+        by_dtype!(dtype, E => pack::backward(&geometry, &weight, buffers.y::<E>()));
     });
     planner.extra(
         step,
@@ -274,7 +356,14 @@ pub fn back_input(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option
             data_gradient::<bf16, Direct>(geometry)
         }
     };
-    planner.task_over(step, kernel, vec![dy, w], vec![dx]);
+    let Some(unfolded) = unfolded else {
+        planner.task_over(step, kernel, vec![dy, w], vec![dx]);
+        return Some(());
+    };
+    let wide = planner.workspace(step, "unfolded.gradient", unfolded.len(), dtype);
+    planner.task_over(step, kernel, vec![dy, w], vec![wide]);
+    let fold = unfolded.fold(dtype);
+    planner.extra(step, "frames, gradient", fold, (vec![wide], vec![dx]), 0);
     Some(())
 }
 
@@ -289,7 +378,9 @@ fn data_gradient<E: Element, P: Products<E, E> + 'static>(conv: ConvGeometry) ->
 /// dw from x and dy.
 pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()> {
     let (x, dy) = (step.reads[0], step.reads[1]);
-    let (geometry, x) = input(planner, step, conv, (x, dy), false)?;
+    Form::possible(planner, (x, dy))?;
+    let images = Images::of(planner, step, conv, (x, dy), false)?;
+    let (geometry, x) = (images.geometry, images.x);
     let form = Form::of(planner, &geometry, (x, dy))?;
     let frames = planner.layout(dy).rows;
     let len = geometry.weight_partials(frames);
@@ -297,6 +388,7 @@ pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Optio
         geometry,
         frames,
         weight: conv.weight,
+        unfolded: images.unfolded,
     };
     let kernel = by_form!(form, X, Y, P => job.kernel::<X, Y, P>());
     let partials = planner.workspace(step, "weight.partials", len, Dtype::Float32);
@@ -309,6 +401,7 @@ struct Weight {
     geometry: ConvGeometry,
     frames: usize,
     weight: ParamId,
+    unfolded: Option<Unfolded>,
 }
 
 impl Weight {
@@ -322,7 +415,13 @@ impl Weight {
                 dy: buffers.x::<Y>(1),
             };
             let gradient = &mut *context.grads[self.weight];
-            P::weight_gradient(&product, buffers.y(), gradient, context.scratch);
+            let Some(unfolded) = &self.unfolded else {
+                P::weight_gradient(&product, buffers.y(), gradient, context.scratch);
+                return;
+            };
+            let mut exchanged = vec![0.0; gradient.len()];
+            P::weight_gradient(&product, buffers.y(), &mut exchanged, context.scratch);
+            unfolded.restore(&exchanged, gradient);
         })
     }
 }

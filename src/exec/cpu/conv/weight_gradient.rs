@@ -269,11 +269,27 @@ fn filled<Y: Element>(values: &[Y]) -> [Y; STRIP] {
     strip
 }
 
-/// The bias's gradient: the sum of dy's rows.
+/// Rows that are summed by one task.
+const BIAS_ROWS: usize = 4096;
+
+/// The bias's gradient: the sum of dy's rows, in float64; those of tasks are added in order.
 pub fn back_bias<E: Element>(dy: &[E], gradient: &mut [f32]) {
     let channels = gradient.len();
+    let parts = dy.par_chunks(BIAS_ROWS * channels).map(|dy| {
+        let mut sums = vec![0.0; channels];
+        wide(
+            #[inline(always)]
+            || {
+                for row in dy.chunks_exact(channels) {
+                    let pairs = sums.iter_mut().zip(row);
+                    pairs.for_each(|(sum, v)| *sum += f64::from(v.float()));
+                }
+            },
+        );
+        sums
+    });
+    let parts: Vec<Vec<f64>> = parts.collect();
     for (channel, gradient) in gradient.iter_mut().enumerate() {
-        let column = dy.iter().skip(channel).step_by(channels);
-        *gradient = column.map(|v| f64::from(v.float())).sum::<f64>() as f32;
+        *gradient = parts.iter().map(|sums| sums[channel]).sum::<f64>() as f32;
     }
 }

@@ -1,0 +1,169 @@
+//! A convolution along time as one over images: the channels of all the rows that a window sees are those of one pixel.
+//!
+//! x'[t, p, k·C + c] = x[s·t + k − padding, p, c], zero outside the clip, where k runs over the kernel's rows in time; the weight's
+//! axes are exchanged likewise ([`exchanged`]). The copy costs a pass over memory; what multiplies is then what multiplies images.
+
+use rayon::prelude::*;
+
+use super::element::Element;
+use super::kernel::{Kernel, by_dtype};
+use super::norm::frames_of_task;
+use super::plan::Planner;
+use crate::ops::{BufferId, Conv, Dtype, Extent, Shape, Step};
+
+/// A convolution along time.
+#[derive(Clone)]
+pub struct Unfolded {
+    /// That of the images.
+    pub images: Conv,
+    /// Of x.
+    from: Extent,
+    /// For each row that comes out the rows that it sees, one for each of the kernel's in time.
+    sources: Vec<Option<usize>>,
+    /// Rows that a window sees.
+    time: usize,
+}
+
+impl Unfolded {
+    /// `None` of a convolution of images, and of one in groups.
+    pub fn of(planner: &Planner<'_>, conv: &Conv, x: BufferId, y: BufferId) -> Option<Self> {
+        let is_of_images = conv.kernel[0] == 1 && conv.stride[0] == 1 && conv.padding[0] == 0;
+        if is_of_images || conv.groups != 1 {
+            return None;
+        }
+        let (from, time) = (planner.extent(x), conv.kernel[0]);
+        let (inputs, outputs) = (planner.layout(x), planner.layout(y));
+        let rows = 0..outputs.rows;
+        let seen = |row| (0..time).map(move |k| conv.source_row(inputs, outputs, row, k));
+        Some(Self {
+            images: Conv {
+                kernel: [1, conv.kernel[1], conv.kernel[2]],
+                stride: [1, conv.stride[1], conv.stride[2]],
+                padding: [0, conv.padding[1], conv.padding[2]],
+                ..*conv
+            },
+            sources: rows.flat_map(seen).collect(),
+            from,
+            time,
+        })
+    }
+
+    /// Of x'.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            channels: self.time * self.from.shape.channels,
+            ..self.from.shape
+        }
+    }
+
+    /// Values of x'.
+    pub fn len(&self) -> usize {
+        self.sources.len() * self.from.shape.count()
+    }
+
+    /// A new buffer with x' of x.
+    pub fn queue(&self, planner: &mut Planner<'_>, step: &Step, x: BufferId) -> BufferId {
+        let dtype = planner.dtype(x);
+        let y = planner.workspace(step, "unfolded", self.len(), dtype);
+        let kernel = by_dtype!(dtype, E => self.clone().kernel::<E>());
+        planner.extra(step, "frames", kernel, (vec![x], vec![y]), 0);
+        y
+    }
+
+    fn kernel<E: Element>(self) -> Kernel {
+        Kernel::new(move |buffers, _| self.run(buffers.x::<E>(0), buffers.y::<E>()))
+    }
+
+    fn run<E: Element>(&self, x: &[E], y: &mut [E]) {
+        let (row, channels) = (self.from.shape.count(), self.from.shape.channels);
+        let rows = y.par_chunks_exact_mut(self.time * row);
+        let rows = rows.zip(self.sources.par_chunks_exact(self.time));
+        rows.with_min_len(frames_of_task(self.time * row))
+            .for_each(|(y, sources)| {
+                for (pixel, y) in y.chunks_exact_mut(self.time * channels).enumerate() {
+                    for (y, source) in y.chunks_exact_mut(channels).zip(sources) {
+                        match source {
+                            Some(source) => {
+                                let at = source * row + pixel * channels;
+                                y.copy_from_slice(&x[at..at + channels]);
+                            }
+                            None => y.fill(E::default()),
+                        }
+                    }
+                }
+            });
+    }
+
+    /// For each row of x the rows of x' that see it, and as which; ascending.
+    fn readers(&self) -> Vec<Vec<(usize, usize)>> {
+        let rows = self.sources.iter().flatten().max().map_or(0, |row| row + 1);
+        let mut readers = vec![Vec::new(); rows];
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(source) = source {
+                readers[*source].push((index / self.time, index % self.time));
+            }
+        }
+        readers
+    }
+
+    /// The kernel that adds up dx from dx'.
+    pub fn fold(&self, dtype: Dtype) -> Kernel {
+        fn kernel<E: Element>(of: Unfolded) -> Kernel {
+            let readers = of.readers();
+            Kernel::new(move |buffers, _| of.add_up(&readers, buffers.x::<E>(0), buffers.y()))
+        }
+        by_dtype!(dtype, E => kernel::<E>(self.clone()))
+    }
+
+    fn add_up<E: Element>(&self, readers: &[Vec<(usize, usize)>], wide: &[E], dx: &mut [E]) {
+        let (row, channels) = (self.from.shape.count(), self.from.shape.channels);
+        let pitch = self.time * channels;
+        let rows = dx.par_chunks_exact_mut(row).enumerate();
+        rows.with_min_len(frames_of_task(self.time * row))
+            .for_each(|(index, dx)| {
+                let readers = readers.get(index).map_or(&[][..], Vec::as_slice);
+                let mut sums = vec![0.0; channels];
+                for (pixel, dx) in dx.chunks_exact_mut(channels).enumerate() {
+                    sums.fill(0.0);
+                    for &(reader, k) in readers {
+                        let pixel = reader * (row / channels) + pixel;
+                        let from = &wide[pixel * pitch + k * channels..][..channels];
+                        let pairs = sums.iter_mut().zip(from);
+                        pairs.for_each(|(sum, v)| *sum += v.float());
+                    }
+                    let pairs = dx.iter_mut().zip(&sums);
+                    pairs.for_each(|(dx, &sum)| *dx = E::round(sum));
+                }
+            });
+    }
+
+    /// The weight `[out, in, time, rest]` as `[out, time, in, rest]`.
+    pub fn exchanged(&self, weight: &[f32]) -> Vec<f32> {
+        let mut to = vec![0.0; weight.len()];
+        self.exchange(weight.len(), |one, other| to[other] = weight[one]);
+        to
+    }
+
+    /// Puts a gradient in the exchanged layout into the parameter's own.
+    pub fn restore(&self, exchanged: &[f32], gradient: &mut [f32]) {
+        self.exchange(gradient.len(), |one, other| {
+            gradient[one] = exchanged[other]
+        });
+    }
+
+    /// Calls `each` with every index in the parameter's layout and the same value's in the other.
+    fn exchange(&self, len: usize, mut each: impl FnMut(usize, usize)) {
+        let (inputs, time) = (self.from.shape.channels, self.time);
+        let rest = self.images.kernel[1] * self.images.kernel[2];
+        let of_output = inputs * time * rest;
+        for output in 0..len / of_output.max(1) {
+            for input in 0..inputs {
+                for k in 0..time {
+                    let one = output * of_output + (input * time + k) * rest;
+                    let other = output * of_output + (k * inputs + input) * rest;
+                    (0..rest).for_each(|i| each(one + i, other + i));
+                }
+            }
+        }
+    }
+}
