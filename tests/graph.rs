@@ -2,6 +2,7 @@
 
 use ffn::graph::arch::tsm;
 use ffn::graph::{Graph, Op, Param, ParamKind, frame_flexible};
+use ffn::spec::network::{self, Network, experiment};
 use ffn::spec::*;
 
 fn vanilla(backbone: Backbone, place: ShiftPlace, classes: usize) -> Graph {
@@ -35,15 +36,17 @@ fn ffn(backbone: Backbone) -> Graph {
 }
 
 /// Names and shapes of one of the official checkpoints, in their order.
-fn official(model: &str) -> Vec<(String, Vec<usize>)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/state_dict_names.json");
-    let text = std::fs::read_to_string(path).unwrap();
+fn official(file: &str, model: &str) -> Vec<(String, Vec<usize>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+    let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
     let all: serde_json::Value = serde_json::from_str(&text).unwrap();
     // serde_json sorts an object's names; the file's order is that of the modules.
     let own = text.find(&format!("\"{model}\"")).unwrap();
     let place = |name: &str| text[own..].find(&format!("\"{name}\"")).unwrap();
     let shape = |value: &serde_json::Value| serde_json::from_value(value.clone()).unwrap();
     let mut names: Vec<_> = all[model]
+        .get("tensors")
+        .unwrap_or(&all[model])
         .as_object()
         .unwrap()
         .iter()
@@ -54,9 +57,13 @@ fn official(model: &str) -> Vec<(String, Vec<usize>)> {
 }
 
 fn assert_official(model: &str, graph: &Graph) {
+    assert_official_in("state_dict_names.json", model, graph);
+}
+
+fn assert_official_in(file: &str, model: &str, graph: &Graph) {
     let suffixes = ["running_mean", "running_var", "num_batches_tracked"];
     let is_stat = |name: &str| suffixes.iter().any(|suffix| name.ends_with(suffix));
-    let (stats, params): (Vec<_>, Vec<_>) = official(model)
+    let (stats, params): (Vec<_>, Vec<_>) = official(file, model)
         .into_iter()
         .partition(|(name, _)| is_stat(name));
     let ours = graph.params.iter();
@@ -76,6 +83,62 @@ fn names_shapes_and_order_are_official() {
     assert_official("ffn_resnet18", &ffn(Backbone::ResNet18));
     assert_official("tsm_resnet50", &tsm(Backbone::ResNet50));
     assert_official("ffn_resnet50", &ffn(Backbone::ResNet50));
+}
+
+/// A network of the official sizes at 224 pixels.
+fn of_model(model: Model, frames: Option<Vec<usize>>) -> Graph {
+    let mut experiment = experiment(&Network {
+        method: Method::Vanilla { frames: 64 },
+        model,
+        classes: 174,
+        size: 224,
+        training: None,
+    });
+    if let Some(frames) = frames {
+        experiment.method = Method::Ffn(Ffn { frames, ..paper() });
+    }
+    Graph::build(&experiment, (224, 224)).unwrap()
+}
+
+/// Parameters and multiply-adds: those of the official networks, counted by hooks.
+#[test]
+fn slowfast_is_the_official_one() {
+    let model = || Model::SlowFast(network::slowfast());
+    let (vanilla, ffn) = (
+        of_model(model(), None),
+        of_model(model(), Some(vec![16, 32, 64])),
+    );
+    let file = "state_dict_names_slowfast.json";
+    assert_official_in(file, "slowfast_r50_vanilla", &vanilla);
+    assert_official_in(file, "slowfast_r50_ffn", &ffn);
+    assert_eq!(vanilla.parameter_count(), 34_045_558);
+    assert_eq!(ffn.parameter_count(), 34_212_606);
+    for (frames, giga) in [(16, 25.15), (32, 50.31), (64, 100.62)] {
+        let found = vanilla.clip_multiply_adds(frames) as f64 / 1e9;
+        assert!((found - giga).abs() < 0.006, "{frames} frames: {found}");
+    }
+}
+
+#[test]
+fn uniformer_is_the_official_one() {
+    let model = || Model::UniFormer(network::uniformer());
+    let (vanilla, ffn) = (
+        of_model(model(), None),
+        of_model(model(), Some(vec![4, 8, 16])),
+    );
+    let file = "state_dict_names_uniformer.json";
+    assert_official_in(file, "uniformer_s_vanilla_174", &vanilla);
+    assert_official_in(file, "uniformer_s_ffn_174", &ffn);
+    assert_eq!(vanilla.parameter_count(), 21_284_462);
+    assert_eq!(ffn.parameter_count(), 21_343_406);
+    // Attention grows with the square of the frames.
+    for (frames, giga) in [(4, 7.967), (8, 17.566), (16, 41.662)] {
+        let found = vanilla.clip_multiply_adds(frames) as f64 / 1e9;
+        assert!((found - giga).abs() < 6e-4, "{frames} frames: {found}");
+    }
+    // Time is halved once, rounded up.
+    let rows = |frames| vanilla.nodes[1].rate.rows(frames);
+    assert_eq!([1, 3, 4, 16].map(rows), [1, 2, 2, 8]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::graph::Graph;
 use crate::model::objective::Targets;
 use crate::spec::network::{self, Network, Training, experiment, held_still};
 use crate::spec::{
-    self, Alteration, Distillation, Experiment, Ffn, Group, Groups, Method, Model, Norms,
+    self, Alteration, Distillation, Experiment, Ffn, Group, Groups, Head, Method, Model, Norms,
     ShiftSegments, SlowFrames,
 };
 
@@ -44,6 +44,8 @@ pub struct Case {
     pub steps: Option<Steps>,
     /// Nodes of the graph whose outputs are compared too.
     pub taps: Vec<String>,
+    /// Whether the head sees windows, whose logits are the case's.
+    pub windows: bool,
     pub weights: Source,
     pub inputs: Source,
     /// Of the reference's own float32, for each group.
@@ -140,6 +142,7 @@ fn resolve(raw: Raw, experiment: Experiment) -> Result<Case, String> {
         frames: raw.frames,
         steps,
         taps: raw.taps,
+        windows: raw.head_window.is_some(),
         weights: raw.weights,
         inputs: raw.inputs,
         reference: raw.reference_f32_error,
@@ -249,7 +252,13 @@ fn named(raw: &Raw) -> Result<Experiment, String> {
         size: raw.height,
         training: training(raw)?,
     };
-    Ok(experiment(&network))
+    let mut experiment = experiment(&network);
+    if let Some(window) = raw.head_window {
+        within("head_window", window, 1..=64)?;
+        // Five halvings make a window of it.
+        experiment.train.clips.size = window << 5;
+    }
+    Ok(experiment)
 }
 
 fn model(raw: &Raw, arch: Arch) -> Result<Model, String> {
@@ -277,14 +286,15 @@ fn slowfast(raw: &Raw) -> Result<spec::SlowFast, String> {
         let value = value.unwrap_or(usual);
         within(name, value, 1..=64).map(|()| value)
     };
-    if raw.head_window.is_some() {
-        return Err("head_window: windows of the head are not computed".to_owned());
-    }
     Ok(spec::SlowFast {
         alpha: field("alpha", raw.alpha, usual.alpha)?,
         beta: field("beta_inv", raw.beta_inv, usual.beta)?,
         fusion_ratio: field("fusion_ratio", raw.fusion_ratio, usual.fusion_ratio)?,
         fusion_kernel: field("fusion_kernel", raw.fusion_kernel, usual.fusion_kernel)?,
+        head: match raw.head_window {
+            Some(_) => Head::Windows,
+            None => Head::Mean,
+        },
         slow_frames: match raw.slow_frames {
             Some(SlowFramesName::Joint) => SlowFrames::Joined,
             Some(SlowFramesName::PerClip) | None => SlowFrames::PerClip,

@@ -8,7 +8,7 @@ use super::taps;
 use super::tensors::{Tensor, Tensors};
 use crate::base::Result;
 use crate::exec::{DropoutKey, Input};
-use crate::model::{self, StepInput, StepOutput};
+use crate::model::{self, Observation, StepInput, StepOutput};
 use crate::spec::Model;
 use crate::train::{Optimizer, schedule};
 
@@ -34,10 +34,32 @@ fn evaluate(case: &Case, inputs: &Inputs<'_>, model: &mut model::Model) -> Resul
             let tensor = Tensor::new(shape.clone(), &probabilities);
             computed.insert(format!("probs.{frames}"), tensor);
         }
-        computed.insert(format!("logits.{frames}"), Tensor::new(shape, &logits));
-        record_taps(&mut computed, "", model);
+        let windows = model.observations().iter().find(|o| o.node == WINDOWS);
+        let logits = match windows.filter(|_| case.windows) {
+            Some(windows) => channels_last(windows),
+            None => Tensor::new(shape, &logits),
+        };
+        computed.insert(format!("logits.{frames}"), logits);
+        record_taps(&mut computed, "", case, model);
     }
     Ok(computed)
+}
+
+/// The node whose logits are those of windows.
+pub const WINDOWS: &str = "head.projection";
+
+/// (clips, classes, rows, columns) → (clips, rows, columns, classes).
+fn channels_last(observation: &Observation) -> Tensor {
+    let &[clips, channels, height, width] = &observation.shape[..] else {
+        return Tensor::new(observation.shape.clone(), &observation.values);
+    };
+    let pixels = height * width;
+    let value = |i: usize| {
+        let (clip, pixel, channel) = (i / (pixels * channels), i / channels % pixels, i % channels);
+        observation.values[(clip * channels + channel) * pixels + pixel]
+    };
+    let values: Vec<f32> = (0..observation.values.len()).map(value).collect();
+    Tensor::new(vec![clips, height, width, channels], &values)
 }
 
 /// What the official SlowFast gives in evaluation.
@@ -88,7 +110,7 @@ fn train(
         let params = model.graph().params.iter().map(|param| param.name.as_str());
         let tensors = params.zip(values.iter().map(Vec::as_slice));
         gradients.record(&mut computed, steps, tensors);
-        record_taps(&mut computed, &step, model);
+        record_taps(&mut computed, &step, case, model);
         computed.insert(format!("{step}grad_norm.total"), Tensor::scalar(norm));
     }
     let after = Recorded {
@@ -120,8 +142,9 @@ fn record_outputs(
     computed.insert(format!("{step}loss.total"), Tensor::scalar(output.total));
 }
 
-fn record_taps(computed: &mut Tensors, step: &str, model: &model::Model) {
-    for observation in model.observations() {
+fn record_taps(computed: &mut Tensors, step: &str, case: &Case, model: &model::Model) {
+    let tapped = |o: &&Observation| case.taps.contains(&o.node);
+    for observation in model.observations().iter().filter(tapped) {
         let name = taps::name(step, observation.frames, &observation.node);
         let tensor = Tensor::new(observation.shape.clone(), &observation.values);
         computed.insert(name, tensor);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::case::Case;
 use super::compare::{BF16_FLOOR, Comparison, FLOOR, Rule, group_of};
-use super::compute::compute;
+use super::compute::{WINDOWS, compute};
 use super::source::{self, Inputs};
 use super::taps;
 use super::tensors::{self, Tensors, damaged};
@@ -55,7 +55,11 @@ impl Bundle {
         let mut model = Model::of_graphs(&self.case.experiment, graphs, &self.folder, executor)?;
         source::set_weights(&mut model, &self.case.weights, &self.folder)?;
         let path = self.folder.join(CASE);
-        let nodes = taps::nodes(model.graph(), &self.case.taps);
+        let mut names = self.case.taps.clone();
+        if self.case.windows {
+            names.push(WINDOWS.to_owned());
+        }
+        let nodes = taps::nodes(model.graph(), &names);
         model.observe(&nodes.map_err(|what| damaged(&path, &what))?);
         Ok(model)
     }

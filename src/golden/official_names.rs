@@ -1,4 +1,4 @@
-//! `state_dict_names.json`, `state_dict_names_tea.json`: names and shapes of the official checkpoints' tensors, against the graphs'.
+//! `state_dict_names.json` and its siblings of other networks: names and shapes of the official checkpoints' tensors, against the graphs'.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,12 +14,20 @@ use crate::base::Result;
 use crate::exchange::mapping::{Wanted, wanted};
 use crate::graph::Graph;
 use crate::spec::network::{self, Network, experiment};
-use crate::spec::{Alteration, Backbone, Distillation, Ffn, Method, Norms, ShiftSegments};
+use crate::spec::{Alteration, Backbone, Distillation, Ffn, Method, Model, Norms, ShiftSegments};
 
-const FILES: [&str; 2] = ["state_dict_names.json", "state_dict_names_tea.json"];
+const FILES: [&str; 4] = [
+    "state_dict_names.json",
+    "state_dict_names_tea.json",
+    "state_dict_names_slowfast.json",
+    "state_dict_names_uniformer.json",
+];
 /// What such a file says besides names and shapes.
 const ABOUT: [&str; 2] = ["note", "counts"];
+/// How the names of entries end that only count.
+const COUNTS: &str = ".counts";
 const FRAMES: [usize; 3] = [4, 8, 16];
+const SLOWFAST_FRAMES: [usize; 3] = [16, 32, 64];
 const CLASSES: usize = 174;
 
 /// Whether it is the name of such a file.
@@ -43,11 +51,16 @@ impl Bundle {
         let mut file: BTreeMap<String, serde_json::Value> = read_json(path)?;
         file.retain(|name, _| !ABOUT.contains(&name.as_str()));
         let (mut models, mut networks) = (BTreeMap::new(), Vec::new());
-        for (model, tensors) in file {
+        for (model, about) in file {
+            // Of UniFormer the tensors stand beside their counts; a model that says in words what it shares with another has none.
+            let tensors = about.get("tensors").cloned().unwrap_or(about);
+            if model.ends_with(COUNTS) || tensors.is_string() {
+                continue;
+            }
             let Some(network) = network(&model) else {
                 let model = model.escape_default();
                 let what = format!(
-                    "unknown model `{model}`, expected `tsm_` or `ffn_` and resnet18, resnet34, resnet50 or resnet101, or tea or tea_ffn"
+                    "unknown model `{model}`, expected `tsm_` or `ffn_` and resnet18, resnet34, resnet50 or resnet101, tea, tea_ffn, slowfast_r50_vanilla, slowfast_r50_ffn, uniformer_s_vanilla_174 or uniformer_s_ffn_174"
                 );
                 return Err(damaged(path, &what));
             };
@@ -96,13 +109,17 @@ fn nameplate(shape: Vec<usize>) -> Tensor {
 /// The network behind a name such as `ffn_resnet50`.
 fn network(name: &str) -> Option<Network> {
     let vanilla = Method::Vanilla { frames: 16 };
+    let altered = |frames| flexible(frames, Alteration::KaimingFanOut);
+    let slowfast = || Model::SlowFast(network::slowfast());
+    let uniformer = || Model::UniFormer(network::uniformer());
     let (method, model) = match name.split_once('_') {
+        Some(("slowfast", "r50_vanilla")) => (vanilla, slowfast()),
+        Some(("slowfast", "r50_ffn")) => (altered(SLOWFAST_FRAMES), slowfast()),
+        Some(("uniformer", "s_vanilla_174")) => (vanilla, uniformer()),
+        Some(("uniformer", "s_ffn_174")) => (altered(FRAMES), uniformer()),
         Some(("tsm", arch)) => (vanilla, network::tsm(backbone(arch)?)),
-        Some(("ffn", arch)) => (
-            flexible(Alteration::KaimingFanOut),
-            network::tsm(backbone(arch)?),
-        ),
-        Some(("tea", "ffn")) => (flexible(Alteration::Off), network::tea()),
+        Some(("ffn", arch)) => (altered(FRAMES), network::tsm(backbone(arch)?)),
+        Some(("tea", "ffn")) => (flexible(FRAMES, Alteration::Off), network::tea()),
         None if name == "tea" => (vanilla, network::tea()),
         Some(_) | None => return None,
     };
@@ -121,9 +138,9 @@ fn backbone(arch: &str) -> Option<Backbone> {
     Arch::deserialize(arch).ok()?.backbone()
 }
 
-fn flexible(alteration: Alteration) -> Method {
+fn flexible(frames: [usize; 3], alteration: Alteration) -> Method {
     Method::Ffn(Ffn {
-        frames: FRAMES.to_vec(),
+        frames: frames.to_vec(),
         lambda: 1.0,
         alteration,
         norms: Norms::Private,

@@ -246,6 +246,7 @@ impl<'a> Rewrite<'a> {
             Op::Input(_) | Op::Each(_) | Op::Binary(_) | Op::Pool(_) | Op::Mean(_) => {}
             Op::Shift(_) | Op::TakeFrames(_) | Op::SliceChannels(_) => {}
             Op::ConcatChannels(_) | Op::Dropout(_) | Op::Attention(_) => {}
+            Op::MeanProbabilities(_) => {}
         }
     }
 

@@ -153,6 +153,7 @@ impl Graph {
                 classes,
                 frames: largest,
                 input,
+                trained_at: experiment.train.clips.size,
             }),
             Model::UniFormer(layout) => arch::uniformer::uniformer(&arch::uniformer::UniFormer {
                 layout,

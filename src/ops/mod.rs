@@ -29,6 +29,7 @@ mod input;
 mod layer_norm;
 mod linear;
 mod mean;
+mod mean_probabilities;
 mod pool;
 mod shift;
 mod shift_alter;
@@ -53,6 +54,7 @@ pub use layer_norm::{Affine, LayerNorm, LayerNormBack};
 pub use linear::Linear;
 pub use lowering::Lowering;
 pub use mean::{Mean, MeanBack};
+pub use mean_probabilities::{MeanProbabilities, MeanProbabilitiesBack};
 pub use pool::{Pool, PoolBack, Pooled};
 pub use reference::{Real, Site, Statistics};
 pub use reverse::Reverse;
@@ -234,6 +236,7 @@ layers! {
     Binary,
     Pool,
     Mean,
+    MeanProbabilities,
     Shift,
     TakeFrames,
     Alter,
@@ -266,6 +269,8 @@ computations! {
     PoolBack,
     Mean,
     MeanBack,
+    MeanProbabilities,
+    MeanProbabilitiesBack,
     Shift,
     ShiftBack,
     ShiftAlter,

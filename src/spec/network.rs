@@ -94,6 +94,7 @@ pub fn slowfast() -> SlowFast {
         fusion_ratio: 2,
         fusion_kernel: 7,
         slow_frames: SlowFrames::PerClip,
+        head: Head::Mean,
         dropout: 0.0,
         init: Init::Random,
     }

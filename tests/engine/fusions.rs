@@ -221,6 +221,7 @@ fn small_slowfast(input: (usize, usize)) -> Graph {
         fusion_ratio: 2,
         fusion_kernel: 5,
         slow_frames: SlowFrames::Joined,
+        head: Head::Mean,
         dropout: 0.0,
         init: Init::Random,
     };
@@ -229,6 +230,7 @@ fn small_slowfast(input: (usize, usize)) -> Graph {
         classes: CLASSES,
         frames: 4,
         input,
+        trained_at: input.0,
     };
     flexible(&slowfast::slowfast(&slowfast).unwrap())
 }

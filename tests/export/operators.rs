@@ -10,8 +10,8 @@ use ffn::exec::{Segment, Statistics};
 use ffn::graph::arch::tea::{Tea, tea};
 use ffn::graph::{Architecture, Builder, Graph, Network, NodeId, ParamKind};
 use ffn::ops::{
-    Affine, Alter, Attention, Binary, ConcatChannels, Conv, Each, LayerNorm, Linear, Mean, Pool,
-    Pooled, Shift, SliceChannels, TakeFrames,
+    Affine, Alter, Attention, Binary, ConcatChannels, Conv, Each, LayerNorm, Linear, Mean,
+    MeanProbabilities, Pool, Pooled, Shift, SliceChannels, TakeFrames,
 };
 use ffn::spec::Res2Net;
 use prost::Message;
@@ -172,6 +172,26 @@ fn slow_frames(net: &mut Builder, x: NodeId) -> ffn::base::Result<NodeId> {
     net.layer("concat", ConcatChannels, &[slow, fast])
 }
 
+/// Probabilities that are averaged over the windows of a head.
+fn windows() -> Graph {
+    let mut net = Builder::new(&Network {
+        architecture: Architecture::Tsm,
+        classes: CLASSES,
+        frames: 4,
+        input: INPUT,
+    });
+    let x = net.conv("stem", (WIDTH, 3, 1), 0).unwrap();
+    let x = net.layer("rows", Mean::Rows, &[x]).unwrap();
+    let pool = Pool {
+        padding: 0,
+        ..Pool::of_three(Pooled::Mean, 1)
+    };
+    let x = net.layer("windows", pool, &[x]).unwrap();
+    let x = net.conv("classes", (CLASSES, 1, 1), x).unwrap();
+    net.layer("probabilities", MeanProbabilities, &[x]).unwrap();
+    net.finish().unwrap()
+}
+
 /// The mean of the frames' pixels first, and a linear layer behind it.
 fn late_classifier() -> Graph {
     let mut net = Builder::new(&Network {
@@ -294,6 +314,7 @@ fn onnx_runtime_computes_every_operation() {
         ("frames and pools", network(frames_and_pools)),
         ("unfolded", network(unfolded)),
         ("late classifier", late_classifier()),
+        ("windows", windows()),
         ("attention", network(attention)),
         ("slow frames", network(slow_frames)),
         ("tea", small_tea()),
@@ -335,6 +356,7 @@ fn models_of_every_operation_are_well_formed() {
         network(frames_and_pools),
         network(unfolded),
         late_classifier(),
+        windows(),
         network(attention),
         network(slow_frames),
         small_tea(),

@@ -55,6 +55,32 @@ fn ffn_r50_train_agrees() {
 }
 
 #[test]
+fn slowfast_agrees() {
+    for name in [
+        "slowfast_r50_eval",
+        "slowfast_r50_ffn_eval",
+        "slowfast_r50_windows_eval",
+        "slowfast_r50_train",
+        "slowfast_r50_ffn_train",
+    ] {
+        assert_agrees(name);
+    }
+}
+
+#[test]
+fn uniformer_agrees() {
+    for name in [
+        "uniformer_s_eval",
+        "ffn_uniformer_s_eval",
+        "uniformer_s_train",
+        "ffn_uniformer_s_train",
+        "ffn_uniformer_s_train_soft",
+    ] {
+        assert_agrees(name);
+    }
+}
+
+#[test]
 fn tea_eval_agrees() {
     assert_agrees("tea_eval");
     assert_agrees("tea_ffn_eval");
@@ -127,6 +153,8 @@ fn preprocessing_agrees() {
 fn official_names_agree() {
     assert_agrees("state_dict_names.json");
     assert_agrees("state_dict_names_tea.json");
+    assert_agrees("state_dict_names_slowfast.json");
+    assert_agrees("state_dict_names_uniformer.json");
 }
 
 /// No reference has such images: the engines are held against each other.

@@ -61,10 +61,13 @@ fn network() -> impl Strategy<Value = (Model, Method)> {
 
 fn slowfast() -> impl Strategy<Value = Model> {
     let blocks = [1usize..9, 1usize..9, 1usize..9, 1usize..9];
-    let rule = prop::sample::select(vec![SlowFrames::PerClip, SlowFrames::Joined]);
+    let rules = prop::sample::select(vec![
+        (SlowFrames::PerClip, Head::Windows),
+        (SlowFrames::Joined, Head::Mean),
+    ]);
     let sizes = (1usize..9, 1usize..9, 1usize..9, 0usize..8);
-    (blocks, sizes, rule, 0.0..1.0f64, init()).prop_map(
-        |(blocks, (beta, channels, fusion_ratio, half), slow_frames, dropout, init)| {
+    (blocks, sizes, rules, 0.0..1.0f64, init()).prop_map(
+        |(blocks, (beta, channels, fusion_ratio, half), (slow_frames, head), dropout, init)| {
             Model::SlowFast(SlowFast {
                 blocks,
                 width: beta * channels,
@@ -74,6 +77,7 @@ fn slowfast() -> impl Strategy<Value = Model> {
                 fusion_ratio,
                 fusion_kernel: 2 * half + 1,
                 slow_frames,
+                head,
                 dropout,
                 init,
             })

@@ -6,7 +6,7 @@ use super::pattern::matches;
 use super::{Dropped, Prefix, Purpose, Role, Row, Rule, Wanted, known_names};
 use crate::base::{Kind, Mistakes, Result};
 use crate::exchange::read::{Checkpoint, Dtype, Tensor, name_of};
-use crate::graph::ParamKind;
+use crate::graph::{Architecture, ParamKind};
 
 /// Finds tensors under any of their names, and remembers what was used and what was wrong.
 pub struct Matcher<'a, 'w> {
@@ -101,7 +101,7 @@ impl<'a, 'w> Matcher<'a, 'w> {
         }
         let found = self.find(&wanted.name);
         let (source, rule) = match found {
-            Some((tensor, rule)) => match misfit(&wanted, tensor) {
+            Some((tensor, rule)) => match misfit(self.prefix.architecture(), &wanted, tensor) {
                 None => (Some(tensor), rule),
                 Some(_) if self.waives(&[&wanted.name, &tensor.key]) => (None, Rule::Waived),
                 Some((kind, text)) => {
@@ -167,7 +167,9 @@ impl<'a, 'w> Matcher<'a, 'w> {
         let name = source.name.strip_prefix(&self.prefix.taken);
         let architecture = self.prefix.architecture();
         let is_other = name.is_some_and(|name| architecture.is_other_classifier(name));
-        let is_own = name.is_some_and(|name| architecture.is_classifier(name));
+        let is_own = name
+            .map(|name| architecture.unwrapped_name(name))
+            .is_some_and(|name| architecture.is_classifier(&name));
         let why = match () {
             () if is_other && self.style.torchvision => "classifier of another task",
             () if is_own && initial => "the classifier begins anew",
@@ -175,6 +177,7 @@ impl<'a, 'w> Matcher<'a, 'w> {
             // torch.optim.swa_utils.AveragedModel keeps it beside the averages.
             () if source.key == "n_averaged" => "how often weights were averaged",
             () if is_counter(&source.name) && initial => "the counters begin anew",
+            () if architecture.is_of_optimizer(&source.name) => "of the optimiser that made them",
             () if self.waives(&[&source.key, &source.name]) => "waived",
             () => {
                 self.mistakes.add("unexpected", &source.key);
@@ -209,7 +212,11 @@ fn is_counter(name: &str) -> bool {
 }
 
 /// Why a tensor cannot be what its name says: kind and text of the mistake.
-fn misfit(wanted: &Wanted, tensor: &Tensor) -> Option<(&'static str, String)> {
+fn misfit(
+    architecture: Architecture,
+    wanted: &Wanted,
+    tensor: &Tensor,
+) -> Option<(&'static str, String)> {
     let (key, found) = (&tensor.key, tensor.dtype.name());
     if wanted.role == Role::Counter {
         let text = format!("{key}: expected a whole number, not negative");
@@ -222,7 +229,10 @@ fn misfit(wanted: &Wanted, tensor: &Tensor) -> Option<(&'static str, String)> {
         tensor.dtype,
         Dtype::Float64 | Dtype::Float32 | Dtype::Float16 | Dtype::BFloat16
     );
-    if tensor.shape != wanted.shape {
+    let inflates = architecture
+        .inflates(&wanted.shape, &tensor.shape)
+        .is_some();
+    if tensor.shape != wanted.shape && !inflates {
         let (expected, found) = (&wanted.shape, &tensor.shape);
         let text = format!("{key}: expected {expected:?}, found {found:?}");
         return Some(("shape", text));

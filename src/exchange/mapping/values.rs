@@ -26,7 +26,12 @@ impl Mapping<'_> {
                 sources.insert(&source.key, floats);
             }
             let values = sources.get(source.key.as_str());
-            let values = values.map(|floats| floats.values.clone());
+            let architecture = self.prefix.architecture();
+            let time = architecture.inflates(&row.wanted.shape, &source.shape);
+            let values = values.map(|floats| match time {
+                Some(time) => inflated(&floats.values, &row.wanted.shape, time),
+                None => floats.values.clone(),
+            });
             let (name, shape) = (row.wanted.name.clone(), row.wanted.shape.clone());
             loaded
                 .floats
@@ -86,6 +91,14 @@ impl Loaded {
             });
         }
     }
+}
+
+/// A weight of images, `[out, in, height, width]`, as one of clips: the same at each of `time` rows, divided by as many.
+fn inflated(values: &[f32], shape: &[usize], time: usize) -> Vec<f32> {
+    let image: usize = shape.iter().skip(3).product();
+    let images = values.chunks_exact(image.max(1));
+    let scaled = images.flat_map(|image| std::iter::repeat_n(image, time).flatten());
+    scaled.map(|value| value / time as f32).collect()
 }
 
 fn not_finite(tensors: &[NotFinite]) -> Error {

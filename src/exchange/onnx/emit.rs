@@ -71,6 +71,7 @@ impl<'a> Emitter<'a> {
             Op::Pool(pool) => self.pool(id, pool),
             Op::Mean(Mean::Pixels) => self.simple(id, "GlobalAveragePool", &[]),
             Op::Mean(Mean::Rows) => self.frame_mean(id, node),
+            Op::MeanProbabilities(_) => self.mean_probabilities(id, node),
             Op::Shift(shift) => self.shift(id, node, shift_fold(node.shape.channels, shift.div)),
             Op::TakeFrames(TakeFrames::Moved { offset }) => {
                 self.take_frames(id, node, *offset as i64)
@@ -159,6 +160,27 @@ impl<'a> Emitter<'a> {
                 self.simple(id, "AveragePool", &attributes)
             }
         }
+    }
+
+    fn mean_probabilities(&mut self, id: NodeId, node: &Node) -> Result<()> {
+        let x = self.image(node.inputs[0])?;
+        let part = |part: &str| format!("{}.{part}", node.name);
+        let [probabilities, mean] = ["probabilities", "mean"].map(part);
+        let calls: [(&'static str, &str, &str, &[Attribute<'_>]); 3] = [
+            ("Softmax", &probabilities, &x, &[Attribute::Int("axis", 1)]),
+            ("GlobalAveragePool", &mean, &probabilities, &[]),
+            ("Log", &node.name, &mean, &[]),
+        ];
+        for (op, name, input, attributes) in calls {
+            self.out.node(&Call {
+                op,
+                name,
+                inputs: &[input],
+                attributes,
+            });
+        }
+        self.gives(id);
+        Ok(())
     }
 
     /// Channels `[0, fold)` from the next frame, `[fold, 2·fold)` from the previous one, zero at the clip's ends.

@@ -1,9 +1,10 @@
 //! Checkpoints of other programs → named tensors.
 //!
 //! The formats are told apart by content, not by the file's name: PyTorch's zip, PyTorch's format before it
-//! ("legacy"), safetensors. Nothing in a file is executed and nothing that it claims is believed: sizes are checked
+//! ("legacy"), safetensors, Caffe2's pickles. Nothing in a file is executed and nothing that it claims is believed: sizes are checked
 //! before memory is taken, and all tensors together may have at most 8 times the bytes of their file.
 
+mod caffe2;
 mod dictionaries;
 mod kinds;
 mod legacy;
@@ -61,6 +62,7 @@ pub enum Format {
     PyTorchZip,
     PyTorchLegacy,
     SafeTensors,
+    Caffe2,
 }
 
 impl Format {
@@ -70,6 +72,7 @@ impl Format {
             Format::PyTorchZip => "PyTorch",
             Format::PyTorchLegacy => "PyTorch, the format before 1.6",
             Format::SafeTensors => "safetensors",
+            Format::Caffe2 => "Caffe2",
         }
     }
 }
@@ -106,7 +109,10 @@ pub fn parse_taking(bytes: &[u8], take: Option<&str>) -> Result<Checkpoint> {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => zip::read(bytes, budget, take),
         _ if safetensors::is(bytes) => safetensors::read(bytes, take),
         _ if legacy::is(bytes) => legacy::read(bytes, budget, take),
-        _ => Err(kinds::unknown(bytes)),
+        _ => match caffe2::find(bytes) {
+            Some(pickle) => caffe2::read(&pickle, take),
+            None => Err(kinds::unknown(bytes)),
+        },
     }
 }
 

@@ -33,6 +33,22 @@ impl Dtype {
         }
     }
 
+    /// By numpy's code for it, without the order of bytes.
+    pub fn of_numpy(code: &str) -> Option<Self> {
+        Some(match code {
+            "f8" => Self::Float64,
+            "f4" => Self::Float32,
+            "f2" => Self::Float16,
+            "i8" => Self::Int64,
+            "i4" => Self::Int32,
+            "i2" => Self::Int16,
+            "i1" => Self::Int8,
+            "u1" => Self::UInt8,
+            "b1" => Self::Bool,
+            _ => return None,
+        })
+    }
+
     /// Bytes of one value.
     pub fn size(self) -> usize {
         match self {

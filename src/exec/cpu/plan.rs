@@ -85,6 +85,7 @@ impl Planner<'_> {
             StepOp::PoolBack(op) => pool::plan_back(self, step, &op.0),
             StepOp::Mean(op) => mean::plan_mean(self, step, *op),
             StepOp::MeanBack(op) => mean::plan_back(self, step, op.0),
+            StepOp::MeanProbabilities(_) | StepOp::MeanProbabilitiesBack(_) => None,
             StepOp::Shift(op) => shift::plan::forward(self, step, Some(op.div), &[]),
             StepOp::ShiftBack(op) => shift::plan::back(self, step, Some(op.div), &[]),
             StepOp::Alter(op) => shift::plan::forward(self, step, None, &op.weights),

@@ -119,6 +119,7 @@ impl Planner<'_> {
             StepOp::PoolBack(op) => pool::back(self, step, &op.0),
             StepOp::Mean(op) => mean::forward(self, step, *op),
             StepOp::MeanBack(op) => mean::back(self, step, op.0),
+            StepOp::MeanProbabilities(_) | StepOp::MeanProbabilitiesBack(_) => None,
             StepOp::Shift(op) => shift::forward(self, step, Some(op.div), &[]),
             StepOp::ShiftBack(op) => shift::back(self, step, Some(op.div), &[]),
             StepOp::Alter(op) => shift::forward(self, step, None, &op.weights),

@@ -223,6 +223,7 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
                 let clips = self.pass.segment.clips;
                 ops::frame_mean(x, clips, from.count / clips)
             }
+            Op::MeanProbabilities(_) => ops::mean_probabilities(x, from.count, from.shape.pixels()),
             Op::Shift(shift) => ops::shift(x, &from, shift.div),
             Op::TakeFrames(TakeFrames::Moved { offset }) => ops::take_frames(x, &from, *offset),
             Op::TakeFrames(TakeFrames::Spread { every, joined }) => {

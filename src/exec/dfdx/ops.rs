@@ -256,6 +256,15 @@ pub fn mean<E: Real, T: Tape<E, E::On>>(
     grouped.try_mean::<_, Axis<1>>()
 }
 
+/// ln of the mean over each group of `count` rows of their softmax.
+pub fn mean_probabilities<E: Real, T: Tape<E, E::On>>(
+    x: Rows<E, T>,
+    groups: usize,
+    count: usize,
+) -> Result<Rows<E, T>, CpuError> {
+    mean(x.try_softmax::<Axis<1>>()?, groups, count)?.try_ln()
+}
+
 /// The mean of the frames of each of `clips` clips, pixel by pixel.
 pub fn frame_mean<E: Real, T: Tape<E, E::On>>(
     x: Rows<E, T>,

@@ -1,7 +1,7 @@
 //! What an architecture's tensors, blocks and nodes are called elsewhere: in official checkpoints, in files of backbones, by a
 //! person.
 
-use super::Architecture;
+use super::{Architecture, slowfast};
 use crate::spec::{Backbone, Model};
 
 /// The module around the backbone, in every official code of this kind.
@@ -34,12 +34,15 @@ impl Architecture {
         }
     }
 
-    /// The name of a tensor without modules that wrap a layer in some code and not in other: TSM's own puts `net` between a block
+    /// The name of a tensor that other code calls otherwise: without modules that wrap a layer in some code and not in other; TSM's own puts `net` between a block
     /// and what it shifts, `….layer1.0.conv1.net.weight` → `….layer1.0.conv1.weight`.
     pub fn unwrapped_name(self, tensor: &str) -> String {
         match self {
             Self::Tsm | Self::Tea => tensor.replace(".net.", "."),
-            Self::SlowFast { .. } | Self::UniFormer => tensor.to_owned(),
+            Self::SlowFast { .. } => {
+                slowfast::of_caffe2(tensor).unwrap_or_else(|| tensor.to_owned())
+            }
+            Self::UniFormer => tensor.to_owned(),
         }
     }
 
@@ -59,6 +62,26 @@ impl Architecture {
         match self {
             Self::Tsm | Self::SlowFast { .. } | Self::UniFormer => false,
             Self::Tea => tensor.contains(".me.") || tensor.contains(".shifts."),
+        }
+    }
+
+    /// Whether a tensor of a file is the optimiser's.
+    pub fn is_of_optimizer(self, tensor: &str) -> bool {
+        match self {
+            Self::Tsm | Self::Tea | Self::UniFormer => false,
+            Self::SlowFast { .. } => slowfast::is_of_optimizer(tensor),
+        }
+    }
+
+    /// How many values along time a weight of images is repeated for, each divided by as many: kernels of clips begin as those of images.
+    pub fn inflates(self, shape: &[usize], found: &[usize]) -> Option<usize> {
+        let &[out, of_group, time, ref sizes @ ..] = shape else {
+            return None;
+        };
+        let fits = found == [&[out, of_group], sizes].concat();
+        match self {
+            Self::UniFormer => (fits && sizes.len() == 2).then_some(time),
+            Self::Tsm | Self::Tea | Self::SlowFast { .. } => None,
         }
     }
 

@@ -8,7 +8,8 @@
 //! head    the mean of each pathway over time and image, side by side; dropout; a linear layer
 //! ```
 //!
-//! No convolution has a bias. FFN alters the input of each residual function; the shortcut sees what is not altered.
+//! At images larger than those of training the head may classify windows instead, and average their probabilities
+//! ([`spec::Head::Windows`]). No convolution has a bias. FFN alters the input of each residual function; the shortcut sees what is not altered.
 //!
 //! Names are PySlowFast's, as in the official checkpoints: `pathway0` is the slow one.
 
@@ -17,7 +18,8 @@ use crate::base::Result;
 use crate::graph::builder::{Builder, Network};
 use crate::graph::{Graph, NodeId, Param, ParamKind};
 use crate::ops::{
-    Binary, ConcatChannels, Conv, Dropout, Drops, Linear, Mean, Pool, Pooled, TakeFrames,
+    Binary, ConcatChannels, Conv, Dropout, Drops, Linear, Mean, MeanProbabilities, Pool, Pooled,
+    TakeFrames,
 };
 use crate::spec;
 
@@ -29,6 +31,8 @@ pub struct SlowFast<'a> {
     pub frames: usize,
     /// Height and width in pixels.
     pub input: (usize, usize),
+    /// Side of the images of training.
+    pub trained_at: usize,
 }
 
 const CLASSIFIER_STD: f64 = 0.01;
@@ -62,7 +66,14 @@ pub fn slowfast(slowfast: &SlowFast<'_>) -> Result<Graph> {
         }
     }
     net = pathways.net;
-    head(&mut net, x, slowfast.classes)?;
+    // Each of five halvings rounds up.
+    let window = (0..5).fold(slowfast.trained_at, |side, _| side.div_ceil(2));
+    let shape = net.shape(x[0]);
+    let is_larger = shape.height > window && shape.width > window;
+    match layout.head == spec::Head::Windows && is_larger {
+        true => windows(&mut net, x, slowfast.classes, window)?,
+        false => head(&mut net, x, slowfast.classes)?,
+    };
     net.finish()
 }
 
@@ -83,6 +94,36 @@ fn head(net: &mut Builder, x: [NodeId; 2], classes: usize) -> Result<NodeId> {
         ParamKind::ClassifierBias,
     );
     net.layer("head.projection", Linear { weight, bias }, &[x])
+}
+
+/// The mean over time of windows of `side` pixels at every pixel, each classified; the logarithm of the mean of their probabilities.
+fn windows(net: &mut Builder, x: [NodeId; 2], classes: usize, side: usize) -> Result<NodeId> {
+    let mut means = Vec::new();
+    for (pathway, x) in x.into_iter().enumerate() {
+        let y = net.layer(&format!("head.pathway{pathway}.frames"), Mean::Rows, &[x])?;
+        let pool = Pool {
+            pooled: Pooled::Mean,
+            window: side,
+            stride: 1,
+            padding: 0,
+        };
+        means.push(net.layer(&format!("head.pathway{pathway}.windows"), pool, &[y])?);
+    }
+    let x = net.layer("head.concat", ConcatChannels, &means)?;
+    let x = net.layer("head.dropout", Dropout::layer(Drops::Values), &[x])?;
+    let (features, kind) = (net.channels(x), ParamKind::ClassifierWeight);
+    let weight = net.param("head.projection.weight", &[classes, features], kind);
+    let bias = net.param(
+        "head.projection.bias",
+        &[classes],
+        ParamKind::ClassifierBias,
+    );
+    let projection = Conv {
+        bias: Some(bias),
+        ..Conv::of_images(weight, 1, 1)
+    };
+    let x = net.layer("head.projection", projection, &[x])?;
+    net.layer("head.probabilities", MeanProbabilities, &[x])
 }
 
 /// Both pathways while they grow.
@@ -236,6 +277,62 @@ pub fn alteration(name: &str) -> Option<Alteration<'_>> {
     })
 }
 
+/// The official name of one of Caffe2's blobs, in which PySlowFast's weights of Kinetics are published: `t_res2_0_branch2a_bn_s` is
+/// `s2.pathway1_res0.branch2.a_bn.weight`.
+pub fn of_caffe2(blob: &str) -> Option<String> {
+    let (pathway, rest) = match blob.strip_prefix("t_") {
+        Some(rest) => (1, rest),
+        None => (0, blob),
+    };
+    let (place, kind) = rest.rsplit_once('_')?;
+    let (place, is_norm) = match place.strip_suffix("_bn") {
+        Some(place) => (place, true),
+        None => (place, false),
+    };
+    let kind = match (kind, is_norm) {
+        ("w", false) | ("s", true) => "weight",
+        ("b", _) => "bias",
+        ("rm", true) => "running_mean",
+        ("riv", true) => "running_var",
+        _ => return None,
+    };
+    if let Some(fuse) = place.strip_suffix("_subsample") {
+        let stage = match fuse {
+            "pool1" => 1,
+            _ => stage_of(fuse)?.0,
+        };
+        let module = if is_norm { "bn" } else { "conv_f2s" };
+        return Some(format!("s{stage}_fuse.{module}.{kind}"));
+    }
+    let module = match (place, is_norm) {
+        ("conv1", false) => format!("s1.pathway{pathway}_stem.conv"),
+        ("res_conv1", true) => format!("s1.pathway{pathway}_stem.bn"),
+        ("pred", false) => "head.projection".to_owned(),
+        _ => {
+            let (stage, block, branch) = stage_of(place)?;
+            let branch = match branch {
+                "branch1" => branch.to_owned(),
+                _ => format!("branch2.{}", branch.strip_prefix("branch2")?),
+            };
+            let norm = if is_norm { "_bn" } else { "" };
+            format!("s{stage}.pathway{pathway}_res{block}.{branch}{norm}")
+        }
+    };
+    Some(format!("{module}.{kind}"))
+}
+
+/// Stage, block and branch of `res2_0_branch2a`.
+fn stage_of(place: &str) -> Option<(usize, usize, &str)> {
+    let mut parts = place.strip_prefix("res")?.splitn(3, '_');
+    let (stage, block) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((stage, block, parts.next()?))
+}
+
+/// Whether a blob belongs to the optimiser that made the weights.
+pub fn is_of_optimizer(blob: &str) -> bool {
+    blob.contains("momentum") || blob == "lr" || blob == "model_iter"
+}
+
 /// Convolutions Kaiming normal with fan-out; norms 1 and 0, but those that end a residual function 0 and 0; the classifier normal
 /// with standard deviation 0.01.
 pub fn initial(param: &Param) -> Initial {
@@ -252,5 +349,42 @@ pub fn initial(param: &Param) -> Initial {
         | ParamKind::NormBias
         | ParamKind::ClassifierBias
         | ParamKind::Alteration => Initial::usual(param),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_have_official_names() {
+        for (blob, name) in [
+            ("conv1_w", "s1.pathway0_stem.conv.weight"),
+            ("t_conv1_w", "s1.pathway1_stem.conv.weight"),
+            ("res_conv1_bn_riv", "s1.pathway0_stem.bn.running_var"),
+            ("t_pool1_subsample_w", "s1_fuse.conv_f2s.weight"),
+            ("t_pool1_subsample_bn_b", "s1_fuse.bn.bias"),
+            (
+                "t_res4_5_branch2c_bn_subsample_w",
+                "s4_fuse.conv_f2s.weight",
+            ),
+            (
+                "t_res3_3_branch2c_bn_subsample_bn_rm",
+                "s3_fuse.bn.running_mean",
+            ),
+            ("res2_0_branch1_w", "s2.pathway0_res0.branch1.weight"),
+            ("res2_0_branch1_bn_s", "s2.pathway0_res0.branch1_bn.weight"),
+            (
+                "t_res5_2_branch2b_bn_rm",
+                "s5.pathway1_res2.branch2.b_bn.running_mean",
+            ),
+            ("pred_w", "head.projection.weight"),
+            ("pred_b", "head.projection.bias"),
+        ] {
+            assert_eq!(of_caffe2(blob).as_deref(), Some(name), "{blob}");
+        }
+        for other in ["lr", "conv1_w_momentum", "s2_fuse.bn.weight", "res2_0_w"] {
+            assert_eq!(of_caffe2(other), None, "{other}");
+        }
     }
 }

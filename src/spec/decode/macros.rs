@@ -2,7 +2,7 @@
 
 /// Declares structs `field: Type = setting,` and enumerations whose variants have no content, such fields, or one value
 /// `Variant(Type = setting)`. Each comes with `Decode` and `JsonSchema`. The words behind an enumeration's name are its
-/// subject in messages.
+/// subject in messages. A field may have a `#[serde(…)]` behind its documentation.
 macro_rules! language {
     () => {};
     (

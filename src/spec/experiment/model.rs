@@ -145,10 +145,21 @@ language! {
         fusion_kernel: usize = default(7).whole(1..=63),
         slow_frames: SlowFrames = default(SlowFrames::PerClip)
             .differs("slow frames in training", Stage::Activations),
+        head: Head = default(Head::Mean).differs("head at larger images", Stage::Activations),
         /// Probability that a feature is dropped before the classifier.
         dropout: f64 = default(0.5).number(DROPOUT).acts_on(Stage::Activations),
         /// Initial weights.
         init: Init = required(),
+    }
+
+    /// What the classifier sees of images that are larger than those of training.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    pub enum Head: "a head" {
+        /// The mean of everything, as the official code of FFN.
+        Mean,
+        /// Windows as large as a training image gives, one beside the other at every pixel; their probabilities are averaged, as
+        /// in the official code of the vanilla network.
+        Windows,
     }
 
     /// Which frames the slow pathway sees in training; in evaluation those of `PerClip`.

@@ -1,8 +1,8 @@
 //! Calls that a pickle makes: what they would give, put together without calling anything.
 
 use super::super::strided::View;
-use super::super::{MAX_DIMENSIONS, Result, fault};
-use super::object::Id;
+use super::super::{Dtype, MAX_DIMENSIONS, Result, fault};
+use super::object::{Array, Id};
 use super::{Global, Machine, Object, Storage, globals};
 
 impl<'a> Machine<'a> {
@@ -50,6 +50,14 @@ impl<'a> Machine<'a> {
                 Global::Opaque(name) => self.push(Object::Opaque(name)),
                 other => Err(fault(format!("an object of {other}"))),
             },
+            (Global::Array, _) => self.push(Object::EmptyArray),
+            (Global::ArrayType, [name, ..]) => {
+                let object = match self.pickle.text(*name) {
+                    Some(name) => Object::ArrayType(name, false),
+                    None => Object::Opaque("a numpy type"),
+                };
+                self.push(object)
+            }
             (Global::Opaque(name), _) => self.push(Object::Opaque(name)),
             (Global::Unknown(name), _) => self.push(Object::Instance(name)),
             _ => Err(fault(format!(
@@ -114,10 +122,70 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// State for the object below it. No value that is read here has any; that of others is not looked into.
+    /// State for the object below it: of a numpy array its shape, type and values, of its type the order of bytes. That of others
+    /// is not looked into.
     pub(super) fn build(&mut self) -> Result<()> {
-        self.pop()?;
-        self.top().map(drop)
+        let state = self.pop()?;
+        let top = self.top()?;
+        let object = match self.pickle.get(top) {
+            Object::EmptyArray => self.array(state)?,
+            Object::ArrayType(name, _) => Object::ArrayType(name, self.is_big_endian(state)),
+            _ => return Ok(()),
+        };
+        if let Some(to) = self.pickle.objects.get_mut(top) {
+            *to = object;
+        }
+        Ok(())
+    }
+
+    /// `(version, order, …)`, where the order is `<`, `>` or, of single bytes, `|`.
+    fn is_big_endian(&self, state: Id) -> bool {
+        let Object::Tuple(items) = self.pickle.get(state) else {
+            return false;
+        };
+        items.get(1).and_then(|&order| self.pickle.text(order)) == Some(">")
+    }
+
+    /// `(version, shape, type, whether columns come first, values)`. Arrays of objects, of text, and those whose columns come first are
+    /// not read.
+    fn array(&self, state: Id) -> Result<Object<'a>> {
+        let Object::Tuple(items) = self.pickle.get(state) else {
+            return Ok(Object::Opaque("a numpy array"));
+        };
+        let [_, shape, dtype, by_columns, values] = items[..] else {
+            return Ok(Object::Opaque("a numpy array"));
+        };
+        let Object::Tuple(sizes) = self.pickle.get(shape) else {
+            return Err(fault("the shape of a numpy array is no tuple"));
+        };
+        if sizes.len() > MAX_DIMENSIONS {
+            let count = sizes.len();
+            return Err(fault(format!("a numpy array of {count} dimensions")));
+        }
+        let shape = sizes.iter().map(|&size| self.pickle.size(size));
+        let shape: Vec<usize> = shape.collect::<Result<_>>()?;
+        let by_rows = matches!(
+            self.pickle.get(by_columns),
+            Object::Bool(false) | Object::Int(0)
+        );
+        let bytes = match self.pickle.get(values) {
+            Object::Bytes(bytes) => *bytes,
+            Object::Text(text) => text.as_bytes(),
+            _ => return Ok(Object::Opaque("a numpy array")),
+        };
+        let Object::ArrayType(name, big_endian) = *self.pickle.get(dtype) else {
+            return Ok(Object::Opaque("a numpy array"));
+        };
+        let dtype = Dtype::of_numpy(name).filter(|_| by_rows || shape.len() < 2);
+        Ok(match dtype {
+            Some(dtype) => Object::Array(Array {
+                shape,
+                dtype,
+                big_endian,
+                bytes,
+            }),
+            None => Object::Opaque("a numpy array"),
+        })
     }
 
     /// A persistent id: `("storage", class, key, location, count)` and, in the legacy format, `None`.

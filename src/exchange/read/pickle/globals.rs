@@ -33,6 +33,10 @@ pub enum Global<'a> {
     Subclass,
     /// An object of the class that is its first argument.
     Object,
+    /// A numpy array, of which the state that follows says everything.
+    Array,
+    /// The type of a numpy array's values.
+    ArrayType,
     /// Part of something beside the weights: its name is all that is kept.
     Opaque(&'static str),
     /// Of which nothing is known.
@@ -96,19 +100,18 @@ const KNOWN: &[(&str, &[&str], Global<'static>)] = &[
     ),
     (
         "numpy.core.multiarray",
-        &["scalar", "_reconstruct"],
+        &["scalar"],
         Global::Opaque("a numpy value"),
     ),
     (
         "numpy._core.multiarray",
-        &["scalar", "_reconstruct"],
+        &["scalar"],
         Global::Opaque("a numpy value"),
     ),
-    (
-        "numpy",
-        &["dtype", "ndarray"],
-        Global::Opaque("a numpy type"),
-    ),
+    ("numpy.core.multiarray", &["_reconstruct"], Global::Array),
+    ("numpy._core.multiarray", &["_reconstruct"], Global::Array),
+    ("numpy", &["dtype"], Global::ArrayType),
+    ("numpy", &["ndarray"], Global::Opaque("a numpy type")),
     ("_codecs", &["encode"], Global::Opaque("bytes")),
     ("__builtin__", BUILTINS, Global::Opaque("a built-in value")),
     ("builtins", BUILTINS, Global::Opaque("a built-in value")),
@@ -201,6 +204,8 @@ impl fmt::Display for Global<'_> {
             Global::Size => "a shape",
             Global::Storage(_) => "a class of storages",
             Global::Object => "an object",
+            Global::Array => "a numpy array",
+            Global::ArrayType => "a numpy type",
             Global::Opaque(name) => name,
             Global::Unknown(name) => return name.fmt(f),
         })

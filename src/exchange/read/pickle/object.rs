@@ -24,6 +24,11 @@ pub enum Object<'a> {
     Global(Global<'a>),
     Storage(Storage),
     Tensor(Storage, Box<View>),
+    /// The type of a numpy array's values: `f4` and the like, and whether the highest byte comes first.
+    ArrayType(&'a str, bool),
+    /// A numpy array before its state.
+    EmptyArray,
+    Array(Array<'a>),
     /// Of a class that is known to be harmless and is not looked into.
     Opaque(&'static str),
     /// What a class or function of which nothing is known would give. It was not made.
@@ -38,6 +43,15 @@ pub struct Storage {
     pub key: Id,
     /// Values that it claims to have.
     pub count: usize,
+}
+
+/// A numpy array, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Array<'a> {
+    pub shape: Vec<usize>,
+    pub dtype: Dtype,
+    pub big_endian: bool,
+    pub bytes: &'a [u8],
 }
 
 /// The objects of a pickle; the root is what was pickled.
@@ -115,6 +129,11 @@ impl Object<'_> {
             }
             Object::Tensor(storage, view) => {
                 format!("a tensor {:?} of {}", view.shape, storage.dtype.name())
+            }
+            Object::ArrayType(name, _) => format!("the numpy type {}", printable(name)),
+            Object::EmptyArray => "a numpy array without values".to_owned(),
+            Object::Array(array) => {
+                format!("a numpy array {:?} of {}", array.shape, array.dtype.name())
             }
             Object::Opaque(name) => (*name).to_owned(),
             Object::Instance(name) => format!("an object of {name}"),

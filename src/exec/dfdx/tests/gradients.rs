@@ -11,7 +11,7 @@ use crate::exec::{DropoutKey, Fusions, Numerics, Segment, Statistics, Style, Tra
 use crate::graph::{Architecture, Builder, Graph, Network, NodeId, ParamKind};
 use crate::ops::{
     Affine, Attention, BatchNorm, Binary, ConcatChannels, Conv, Dropout, Drops, Each, LayerNorm,
-    Mean, Pool, Pooled, SliceChannels, TakeFrames,
+    Mean, MeanProbabilities, Pool, Pooled, SliceChannels, TakeFrames,
 };
 use crate::program::compile_train;
 use crate::spec::ShiftSegments;
@@ -306,6 +306,11 @@ fn gradients_of_layer_norm_and_attention() {
         };
         net.layer("attention", attention, &[x])
     });
+}
+
+#[test]
+fn gradients_of_mean_probabilities() {
+    check(|net, x| net.layer("probabilities", MeanProbabilities, &[x]));
 }
 
 /// A clip's residual is dropped, or not, as a whole; two layers draw by themselves.
