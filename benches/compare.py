@@ -164,38 +164,38 @@ WORKS = {
     ),
 }
 
-# The same on a card, in mixed precision: `benches/cuda/all.sh`.
-CARD = ["--device", "cuda", "--precision", "bf16", "--clips", "{clips}"]
-CARD_TRAIN = [*FFN, "train", R50, "--device", "cuda:0", "--batch", "{clips}", *THREADS, *BF16, "--json"]
-CARD_STEP = "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16) on a card, {clips} x (4 + 8 + 16) frames, 224 x 224"
-ON_CARD = {
+# The same on a GPU, in mixed precision: `benches/cuda/all.sh`.
+GPU = ["--device", "cuda", "--precision", "bf16", "--clips", "{clips}"]
+GPU_TRAIN = [*FFN, "train", R50, "--device", "cuda:0", "--batch", "{clips}", *THREADS, *BF16, "--json"]
+GPU_STEP = "Training step of the FFN-TSM-ResNet-50 in mixed precision (bf16) on a GPU, {clips} x (4 + 8 + 16) frames, 224 x 224"
+ON_GPU = {
     "cuda_train": (
-        CARD_STEP,
+        GPU_STEP,
         {
-            "ffn": CARD_TRAIN,
-            "PyTorch, NCHW, autocast": [*TRAIN, *CARD, "--layout", "nchw"],
-            "PyTorch, channels_last, autocast": [*TRAIN, *CARD],
-            "PyTorch, channels_last, autocast, deterministic": [*TRAIN, *CARD, "--deterministic"],
+            "ffn": GPU_TRAIN,
+            "PyTorch, NCHW, autocast": [*TRAIN, *GPU, "--layout", "nchw"],
+            "PyTorch, channels_last, autocast": [*TRAIN, *GPU],
+            "PyTorch, channels_last, autocast, deterministic": [*TRAIN, *GPU, "--deterministic"],
         },
     ),
     # By itself: to compile takes minutes.
     "cuda_train_compiled": (
-        CARD_STEP,
+        GPU_STEP,
         {
-            "ffn": CARD_TRAIN,
-            "PyTorch, channels_last, autocast, compiled": [*TRAIN, *CARD, "--compile"],
+            "ffn": GPU_TRAIN,
+            "PyTorch, channels_last, autocast, compiled": [*TRAIN, *GPU, "--compile"],
         },
     ),
     "cuda_eval": (
-        "Evaluation of the FFN-TSM-ResNet-50 in bf16 on a card, {clips} clips of 8 frames, 224 x 224",
+        "Evaluation of the FFN-TSM-ResNet-50 in bf16 on a GPU, {clips} clips of 8 frames, 224 x 224",
         {
             "ffn": [*FFN, "eval", R50, "--device", "cuda:0", "--frames", "8", "--batch", "{clips}", *THREADS, *BF16, "--json"],
-            "PyTorch, channels_last, autocast": [*EVAL, "pytorch", *CARD],
-            "PyTorch Inductor, frozen, autocast": [*EVAL, "inductor", *CARD],
+            "PyTorch, channels_last, autocast": [*EVAL, "pytorch", *GPU],
+            "PyTorch Inductor, frozen, autocast": [*EVAL, "inductor", *GPU],
         },
     ),
 }
-ALL = WORKS | ON_CARD
+ALL = WORKS | ON_GPU
 
 
 def arguments():
@@ -253,12 +253,12 @@ def compare(work, args):
     # Not every work says what was built and where it ran.
     about = run([args.ffn, "bench", "eval", MINIATURE, "--repeats", "1", "--json"])
     machine, build = about["machine"], about["build"]
-    card = rounds[next(iter(programs))][0]["machine"]["device_class"] + ", " if work in ON_CARD else ""
+    GPU = rounds[next(iter(programs))][0]["machine"]["device_class"] + ", " if work in ON_GPU else ""
     return {
         "what": title.format(**given),
         "command": " ".join(["python", "benches/compare.py", *sys.argv[1:]]),
         "commit": (build["commit"] or build["source_sha256"])[:12] + (" with changes" if build["dirty"] else ""),
-        "machine": f"{card}{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
+        "machine": f"{GPU}{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
         "columns": ["program", "time, s", "ratio", "range", "ratio of processor time", "range", "peak, MB"],
         "rows": [[name, failures[name], *["-"] * 5] if name in failures else row(name, rounds) for name in programs],
         "versions": found_versions(),

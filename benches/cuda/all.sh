@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything that a card is needed for, in one call of at most ten minutes: goldens on CUDA, a short training of the
-# miniature beside the CPU's, the memory that is predicted, then the bench beside PyTorch on the same card.
+# Everything that a GPU is needed for, in one call of at most ten minutes: goldens on CUDA, a short training of the
+# miniature beside the CPU's, the memory that is predicted, then the bench beside PyTorch on the same GPU.
 #
 #   benches/cuda/all.sh [OUT]        OUT: folder for what it finds (benches/results/cuda)
 #
-# The machine needs a card with driver 580 or newer and a Python whose environment holds PyTorch for CUDA 13, whose wheels
+# The machine needs a GPU with driver 580 or newer and a Python whose environment holds PyTorch for CUDA 13, whose wheels
 # bring cuDNN and NVRTC. It needs neither Rust nor a network: bring this repository with target/release/ffn built elsewhere.
 # FFN names another binary, PYTHON another Python, CLIPS the clips of a training step.
 set -euo pipefail
@@ -48,7 +48,7 @@ step curves "$python" benches/cuda/curves.py "$out/runs-cpu" "$out/runs-cuda"
 
 step memory "$python" benches/cuda/memory.py "$ffn" experiments/ffn_tsm_sthv2.ron
 
-# The clips of `compare.py data`, if they were brought: whether the loader keeps up with the card.
+# The clips of `compare.py data`, if they were brought: whether the loader keeps up with the GPU.
 if [ -d target/benches/clips ]; then
   step loader "$ffn" bench data target/benches/clips/loader.ron --data-root target/benches/clips --steps 6 --workers "$(nproc)"
 else

@@ -1,9 +1,9 @@
-"""Memory of the card that `ffn plan` predicts for training beside what the driver says is taken: fails beyond 10 %.
+"""Memory of the GPU that `ffn plan` predicts for training beside what the driver says is taken: fails beyond 10 %.
 
     python memory.py FFN EXPERIMENT
 
-What is taken is the most that the card has less in free memory than before. Predicted are the bytes of the weights and of the
-training's engine, and what CUDA, the kernels and cuDNN take when they are opened. Nobody else may use the card.
+What is taken is the most that the GPU has less in free memory than before. Predicted are the bytes of the weights and of the
+training's engine, and what CUDA, the kernels and cuDNN take when they are opened. Nobody else may use the GPU.
 """
 
 import json
@@ -24,7 +24,7 @@ def ffn(*arguments):
 
 before = free()
 plan = subprocess.run(ffn("plan"), check=True, stdout=subprocess.PIPE, text=True)
-plan = json.loads(plan.stdout)["on_card"]
+plan = json.loads(plan.stdout)["on_gpu"]
 training = plan["engines"][0]
 planned = sum(plan["weights"].values()) + sum(part for name, part in training.items() if name != "what")
 predicted = before - plan["free_bytes"] + planned

@@ -155,11 +155,11 @@ def main():
     torch.backends.cudnn.deterministic = args.deterministic
     torch.backends.cudnn.benchmark = not args.deterministic
     work = train_step(args) if args.work == "train" else eval_pass(args)
-    on_card = args.device == "cuda"
+    on_gpu = args.device == "cuda"
 
     def run():
         work()
-        if on_card:
+        if on_gpu:
             torch.cuda.synchronize()
 
     run()  # warms up: allocations, compilation, choice of kernels
@@ -169,7 +169,7 @@ def main():
         run()
         seconds.append(time.perf_counter() - start)
         processor.append(time.process_time() - start_processor)
-    peak = torch.cuda.max_memory_allocated() if on_card else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak, "torch": torch.__version__}))
 
 

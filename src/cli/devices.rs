@@ -10,7 +10,7 @@ use crate::base::{Result, Shown, terminal};
 use crate::exec::EngineKind;
 use crate::exec::choice::{Measured, Rate};
 use crate::exec::cuda::libraries::Outcome;
-use crate::exec::cuda::probe::{Card, Finding, Probe};
+use crate::exec::cuda::probe::{Finding, GpuInfo, Probe};
 use crate::run::provenance::Machine;
 
 #[derive(Debug, clap::Args)]
@@ -52,24 +52,24 @@ fn text(Devices { cpu, cuda, .. }: &Devices) -> String {
         cpu.device_class,
         Measured::here().describe()
     );
-    for card in &cuda.cards {
-        text += &card_line(card);
+    for gpu in &cuda.gpus {
+        text += &gpu_line(gpu);
     }
     if let Some(trouble) = &cuda.trouble {
         text += &format!("cuda     {trouble}\n");
     }
-    text += "\n`--device auto` takes the cpu, `--device cuda:N` a card: no card has run the engine yet. CUDA needs\n";
+    text += "\n`--device auto` takes the cpu, `--device cuda:N` a GPU: no GPU has run the engine yet. CUDA needs\n";
     cuda.libraries.iter().for_each(|f| text += &finding(f));
     text
 }
 
-fn card_line(card: &Card) -> String {
-    let Card {
+fn gpu_line(gpu: &GpuInfo) -> String {
+    let GpuInfo {
         ordinal,
         name,
         architecture,
         memory_bytes,
-    } = card;
+    } = gpu;
     let memory = *memory_bytes as f64 / f64::from(1 << 30);
     format!("cuda:{ordinal}   {name}, {memory:.1} GiB, compute capability {architecture}\n")
 }

@@ -209,7 +209,7 @@ pub fn opening(
 /// `--device`, and where its libraries are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DeviceOptions {
-    /// Where the compiled engine runs: `auto` takes the CPU, `cuda:N` a card of `ffn devices`.
+    /// Where the compiled engine runs: `auto` takes the CPU, `cuda:N` a GPU of `ffn devices`.
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda:N")]
     device: Chosen,
 
@@ -234,7 +234,7 @@ impl DeviceOptions {
 }
 
 /// A device as written on the command line.
-// `auto` is the CPU until the engine on CUDA has been held against the goldens on a card.
+// `auto` is the CPU until the engine on CUDA has been held against the goldens on a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen(DeviceId);
 
@@ -256,7 +256,7 @@ impl FromStr for Chosen {
         match (text, ordinal) {
             ("auto" | "cpu", _) => Ok(Self(DeviceId::Cpu)),
             (_, Some(Ok(ordinal))) => Ok(Self(DeviceId::Cuda(ordinal))),
-            _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a card".to_owned()),
+            _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a GPU".to_owned()),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::print_json;
 use super::tables::plan as tables;
 use crate::base::{Result, terminal};
 use crate::exec::EngineKind;
-use crate::plan::card::Card;
+use crate::plan::gpu::AskedGpu;
 use crate::plan::{self, Plan, Target};
 use crate::spec::{self, Document};
 
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
     let target = Target {
         engine: args.engine,
         device: args.device.place(),
-        card: Card::open(&args.device.choice(), args.engine.unwrap_or_default())?,
+        gpu: AskedGpu::open(&args.device.choice(), args.engine.unwrap_or_default())?,
     };
     match spec::load_document(&args.file)? {
         Document::Experiment(loaded) => {

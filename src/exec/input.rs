@@ -19,7 +19,7 @@ pub enum Input<'a> {
     },
 }
 
-/// Asks for the bytes of the pass that will follow, if they are known by then: a card copies them while it computes. No
+/// Asks for the bytes of the pass that will follow, if they are known by then: a GPU copies them while it computes. No
 /// result depends on the answer.
 pub type Next<'a> = Option<&'a dyn Fn() -> Option<Arc<Vec<u8>>>>;
 

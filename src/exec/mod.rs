@@ -69,7 +69,7 @@ impl Executor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceId {
     Cpu,
-    /// A card, as the driver counts them.
+    /// A GPU, as the driver counts them.
     Cuda(usize),
 }
 
@@ -83,7 +83,7 @@ pub enum EngineKind {
     #[serde(alias = "cpu")]
     Compiled,
     /// The same, with activations, their gradients and the factors of products in bf16: mixed precision. Weights, sums,
-    /// statistics and everything behind the pooled features stay float32. Fast on some processors with AVX512-BF16 and on cards.
+    /// statistics and everything behind the pooled features stay float32. Fast on some processors with AVX512-BF16 and on GPUs.
     CompiledBf16,
     /// The same in the order of sums of Intel's AMX, fast on processors that have it; others compute the same bits, slowly. On the
     /// CPU alone.
@@ -107,8 +107,8 @@ impl EngineKind {
         }
     }
 
-    /// Whether it computes on a card too.
-    pub fn runs_on_cards(self) -> bool {
+    /// Whether it computes on a GPU too.
+    pub fn runs_on_gpus(self) -> bool {
         match self {
             Self::Compiled | Self::CompiledBf16 => true,
             Self::CompiledAmx | Self::Dfdx | Self::DfdxF64 => false,
@@ -127,7 +127,7 @@ impl EngineKind {
     pub fn of(precision: Precision, device: DeviceId) -> Self {
         match (precision, device) {
             (Precision::Mixed, DeviceId::Cpu) => choice::Measured::here().mixed(),
-            // A card without tensor cores for bf16 says so.
+            // A GPU without tensor cores for bf16 says so.
             (Precision::Mixed, DeviceId::Cuda(_)) => Self::CompiledBf16,
             (Precision::Float32, _) => Self::Compiled,
         }

@@ -108,7 +108,7 @@ impl Model {
         })
     }
 
-    /// Has passes of the programs that were built tell what their steps take. A card's passes tell nothing else, because
+    /// Has passes of the programs that were built tell what their steps take. A GPU's passes tell nothing else, because
     /// they run as a whole, and slower when they do. `false`: nothing changes.
     pub fn time_steps(&mut self) -> Result<bool> {
         self.trunk.time_steps()
@@ -243,7 +243,7 @@ impl Model {
         self.trunk.release();
     }
 
-    /// Every parameter and statistic; parameters come from a card in one copy.
+    /// Every parameter and statistic; parameters come from a GPU in one copy.
     pub fn state_dict(&self) -> Result<StateDict> {
         let parameters = self.device.parameters()?;
         let Statistics { mean, var, batches } = &self.statistics;

@@ -2,13 +2,13 @@
 //!
 //! Everything follows from the experiment and the programs that it compiles into; its data are not read.
 
-pub mod card;
+pub mod gpu;
 
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
-use self::card::{Card, OnCard, Planned};
+use self::gpu::{AskedGpu, OnGpu, Planned};
 use crate::base::Result;
 use crate::data::clip::{evaluation_batch, evaluation_size, evaluation_views};
 use crate::data::loader::steps_per_epoch;
@@ -35,8 +35,8 @@ pub struct Target {
     /// Instead of the engine that a run would take.
     pub engine: Option<EngineKind>,
     pub device: DeviceId,
-    /// The device where it is a card: the plan then says what the run takes of its memory.
-    pub card: Option<Card>,
+    /// The device where it is a GPU: the plan then says what the run takes of its memory.
+    pub gpu: Option<AskedGpu>,
 }
 
 /// Everything that can be said of an experiment without its data.
@@ -55,7 +55,7 @@ pub struct Plan {
     pub training: Training,
     /// Each frame count of the evaluation.
     pub evaluation: Vec<Evaluation>,
-    pub on_card: Option<OnCard>,
+    pub on_gpu: Option<OnGpu>,
     /// In the graph's order.
     pub layers: Vec<Layer>,
     /// Each parameter, in the graph's order.
@@ -170,9 +170,9 @@ impl Plan {
         let style = (engine.numerics(), target.device);
         let graph = Graph::build(experiment, square(experiment.train.clips.size))?;
         let evaluation_graph = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
-        let on_card = |card| {
-            OnCard::of(&Planned {
-                card,
+        let on_gpu = |gpu| {
+            OnGpu::of(&Planned {
+                gpu,
                 experiment,
                 training: &graph,
                 evaluation: &evaluation_graph,
@@ -182,7 +182,7 @@ impl Plan {
         let whole = |&frames: &usize| EvalShape::whole(experiment, frames);
         let evaluation = experiment.eval.frames.iter().map(whole);
         Ok(Self {
-            on_card: target.card.as_ref().map(on_card).transpose()?,
+            on_gpu: target.gpu.as_ref().map(on_gpu).transpose()?,
             name: experiment.name.clone(),
             summary: experiment.summary(),
             engine,

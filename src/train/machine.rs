@@ -46,12 +46,12 @@ impl DeviceChoice {
     /// The device, with the libraries that it needs open; what it lacks is an error now.
     pub fn open(&self, engine: EngineKind) -> Result<DeviceId> {
         if let DeviceId::Cuda(ordinal) = self.device {
-            if !engine.runs_on_cards() {
+            if !engine.runs_on_gpus() {
                 let message = format!("the engine `{}` runs on the CPU alone", engine.name());
                 return Err(Error::new(Kind::Usage, message)
                     .hint("leave out `--device`, or take `--engine compiled`"));
             }
-            Probe::new(&Search::new(self.libraries.as_deref())).card(ordinal)?;
+            Probe::new(&Search::new(self.libraries.as_deref())).gpu(ordinal)?;
         }
         Ok(self.device)
     }

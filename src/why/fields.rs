@@ -16,7 +16,7 @@ pub struct Named {
 }
 
 /// The differences that the papers do not tell.
-pub const NAMED: [Named; 10] = [
+pub const NAMED: [Named; 14] = [
     Named {
         subject: "shift in training",
         text: "inside each clip",
@@ -66,6 +66,26 @@ pub const NAMED: [Named; 10] = [
         subject: "short videos in evaluation",
         text: "not a word",
         code: "a video with at most T frames gives its first frame T times",
+    },
+    Named {
+        subject: "Nesterov's momentum",
+        text: "SlowFast: momentum 0.9",
+        code: "Nesterov's, a default that no configuration states",
+    },
+    Named {
+        subject: "decay of norms and biases",
+        text: "UniFormer: weight decay 0.05",
+        code: "none for parameters of one dimension: norms and biases",
+    },
+    Named {
+        subject: "slow frames in training",
+        text: "SlowFast: each clip's, spread over its own frames",
+        code: "spread over the clips of all branches, laid end to end",
+    },
+    Named {
+        subject: "head at larger images",
+        text: "SlowFast: the mean of all positions",
+        code: "the vanilla network: the mean of the probabilities of windows as large as in training; FFN: the mean of all positions",
     },
 ];
 

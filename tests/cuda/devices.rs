@@ -70,13 +70,13 @@ fn nothing_is_there() {
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn a_driver_without_a_card() {
+fn a_driver_without_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
-    let driver = library(folder.path(), "libcuda.so", "cards.cpp");
+    let driver = library(folder.path(), "libcuda.so", "gpus.cpp");
     if driver.is_some() && is_bare() {
         let text = devices(folder.path(), |command| {
             let command = command.env("LD_LIBRARY_PATH", folder.path());
-            command.env("EMULATED_CARDS", "0")
+            command.env("EMULATED_GPUS", "0")
         });
         insta::assert_snapshot!(text);
     }
@@ -86,7 +86,7 @@ fn a_driver_without_a_card() {
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn an_old_driver() {
     let folder = tempfile::tempdir().unwrap();
-    let driver = library(folder.path(), "libcuda.so", "cards.cpp");
+    let driver = library(folder.path(), "libcuda.so", "gpus.cpp");
     if driver.is_some() && is_bare() {
         let text = devices(folder.path(), |command| {
             let command = command.env("LD_LIBRARY_PATH", folder.path());
@@ -98,13 +98,13 @@ fn an_old_driver() {
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn cards_and_a_driver_that_a_person_names() {
+fn gpus_and_a_driver_that_a_person_names() {
     let folder = tempfile::tempdir().unwrap();
-    let driver = library(folder.path(), "libcuda.so", "cards.cpp");
+    let driver = library(folder.path(), "libcuda.so", "gpus.cpp");
     if driver.is_some() && is_bare() {
         let text = devices(folder.path(), |command| {
             let command = command.arg("--cuda-libraries").arg(folder.path());
-            command.env("EMULATED_CARDS", "2")
+            command.env("EMULATED_GPUS", "2")
         });
         insta::assert_snapshot!(text);
     }
@@ -122,7 +122,7 @@ fn wheels_that_cannot_be_used() {
         .path()
         .join("lib/python3.12/site-packages/nvidia/cudnn/lib");
     std::fs::create_dir_all(&cudnn).unwrap();
-    if library(&cudnn, "libcudnn.so.9", "cards.cpp").is_some() && is_bare() {
+    if library(&cudnn, "libcudnn.so.9", "gpus.cpp").is_some() && is_bare() {
         let text = devices(folder.path(), |command| {
             command.env("VIRTUAL_ENV", folder.path())
         });

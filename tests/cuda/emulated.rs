@@ -1,4 +1,4 @@
-//! NVIDIA's libraries without a card: small ones of our own, built from `tests/cuda/emulated` by the C++ compiler.
+//! NVIDIA's libraries without a GPU: small ones of our own, built from `tests/cuda/emulated` by the C++ compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,11 +51,11 @@ pub fn library(folder: &Path, name: &str, source: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// A folder with all libraries of a card that computes on the host.
-pub fn card() -> Option<&'static Path> {
+/// A folder with all libraries of a GPU that computes on the host.
+pub fn libraries() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-card");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-gpu");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("kernels.cu"), compile::kernels()).unwrap();
         library(&folder, "libnvrtc.so", "nvrtc.cpp")?;

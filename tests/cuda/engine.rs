@@ -14,7 +14,7 @@ use ffn::program::{
 };
 use ffn::spec::*;
 
-use crate::emulated::card;
+use crate::emulated::libraries;
 
 /// Images that are not square.
 const INPUT: (usize, usize) = (16, 20);
@@ -207,8 +207,8 @@ fn far(
 
 /// The emulated GPU, open.
 pub fn gpu() -> Option<Rc<Gpu>> {
-    let probe = Probe::new(&Search::new(Some(card()?)));
-    assert_eq!(probe.cards.len(), 1, "{probe:?}");
+    let probe = Probe::new(&Search::new(Some(libraries()?)));
+    assert_eq!(probe.gpus.len(), 1, "{probe:?}");
     Some(Rc::new(Gpu::open(0).unwrap()))
 }
 
@@ -378,11 +378,11 @@ fn observed() {
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn gpus_without_tensor_cores_for_bf16_are_refused() {
-    let Some(folder) = card() else { return };
+    let Some(folder) = libraries() else { return };
     let probe = Probe::new(&Search::new(Some(folder)));
     let mut gpu = Gpu::open(0).unwrap();
-    assert_eq!(probe.cards[0].architecture, gpu.card.architecture);
-    gpu.card.architecture = Version(7, 5);
+    assert_eq!(probe.gpus[0].architecture, gpu.info.architecture);
+    gpu.info.architecture = Version(7, 5);
     let graph = flexible(Block::Basic, Stem::Small);
     let program = compile_train(&graph, &segments(), &options(), &[], Numerics::Bf16).unwrap();
     let error = cuda::Engine::new(&graph, program, Rc::new(gpu))
@@ -390,6 +390,6 @@ fn gpus_without_tensor_cores_for_bf16_are_refused() {
         .unwrap();
     assert_eq!(
         error.message,
-        "Emulated card: bf16 needs compute capability 8.0, the GPU has 7.5"
+        "Emulated GPU: bf16 needs compute capability 8.0, the GPU has 7.5"
     );
 }

@@ -105,19 +105,19 @@ fn weights_of_others_are_refused() {
     assert!(error.message.contains("another network's"), "{error}");
 }
 
-/// Statistics go to the card when it holds others, and come back as they are there.
+/// Statistics go to the GPU when it holds others, and come back as they are there.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn statistics_follow_their_owner() {
     let Some(gpu) = gpu() else { return };
     let graph = flexible(Block::Basic, Stem::Small);
     let (params, stats) = weights(&graph);
-    let on_card = cuda::Weights::new(gpu, &graph, &params).unwrap();
+    let on_gpu = cuda::Weights::new(gpu, &graph, &params).unwrap();
     for stats in [stats, Statistics::initial(&graph)] {
-        on_card.write_statistics(&stats).unwrap();
+        on_gpu.write_statistics(&stats).unwrap();
         let mut found = Statistics::initial(&graph);
-        on_card.queue_statistics().unwrap();
-        on_card.take_statistics(&mut found);
+        on_gpu.queue_statistics().unwrap();
+        on_gpu.take_statistics(&mut found);
         assert_eq!((found.mean, found.var), (stats.mean, stats.var));
     }
 }
@@ -197,7 +197,7 @@ impl Learner {
     }
 }
 
-fn cards() -> Option<DeviceId> {
+fn gpus() -> Option<DeviceId> {
     gpu().map(|_| DeviceId::Cuda(0))
 }
 
@@ -215,32 +215,32 @@ fn near(found: &StateDict, expected: &StateDict) {
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
-    let Some(device) = cards() else { return };
+    let Some(device) = gpus() else { return };
     let experiment = small();
-    let (mut cpu, mut card) = (
+    let (mut cpu, mut gpu) = (
         Learner::new(&experiment, DeviceId::Cpu),
         Learner::new(&experiment, device),
     );
-    let before = card.state();
+    let before = gpu.state();
     assert_eq!(before, cpu.state());
-    assert!(card.momentum().tensors.is_empty());
+    assert!(gpu.momentum().tensors.is_empty());
     let mut saved = None;
     for step in 0..3 {
-        let norms = [cpu.step(step), card.step(step)];
+        let norms = [cpu.step(step), gpu.step(step)];
         assert!(norms[0] > CLIP, "nothing is clipped: {norms:?}");
         assert!((norms[1] / norms[0] - 1.0).abs() < 1e-3, "{norms:?}");
-        near(&card.state(), &cpu.state());
-        let logits = card.evaluate();
+        near(&gpu.state(), &cpu.state());
+        let logits = gpu.evaluate();
         let mut fresh = Learner::new(&experiment, device);
-        fresh.model.load_state_dict(&card.state()).unwrap();
+        fresh.model.load_state_dict(&gpu.state()).unwrap();
         assert_eq!(logits, fresh.evaluate(), "evaluation lags behind");
         if step == 1 {
-            saved = Some((card.state(), card.momentum()));
+            saved = Some((gpu.state(), gpu.momentum()));
         }
     }
-    let state = card.state();
+    let state = gpu.state();
     let pairs = before.floats.iter().zip(&state.floats);
-    let graph = card.model.graph();
+    let graph = gpu.model.graph();
     let trained = graph.trained(experiment.train.frozen_norms);
     for ((param, trained), (before, after)) in graph.params.iter().zip(trained).zip(pairs) {
         assert_eq!(before == after, !trained, "{}", param.name);
@@ -254,14 +254,14 @@ fn trains_as_the_cpu_and_goes_on_bit_for_bit() {
         .load_state(&resumed.model, &momentum)
         .unwrap();
     resumed.step(2);
-    assert_eq!(resumed.state(), card.state());
-    assert_eq!(resumed.momentum(), card.momentum());
+    assert_eq!(resumed.state(), gpu.state());
+    assert_eq!(resumed.momentum(), gpu.momentum());
 }
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn gradients_that_are_not_finite_change_nothing() {
-    let Some(device) = cards() else { return };
+    let Some(device) = gpus() else { return };
     let mut learner = Learner::new(&small(), device);
     assert!(
         learner.model.device().gradients().is_err(),
@@ -282,7 +282,7 @@ fn gradients_that_are_not_finite_change_nothing() {
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn weights_outlive_their_engines() {
-    let Some(device) = cards() else { return };
+    let Some(device) = gpus() else { return };
     let mut learner = Learner::new(&small(), device);
     learner.step(0);
     let (state, logits) = (learner.state(), learner.evaluate());

@@ -5,7 +5,7 @@ mod program;
 #[path = "../support/skipped.rs"]
 mod skipped;
 
-mod card;
+mod gpu;
 mod devices;
 mod emulated;
 mod engine;

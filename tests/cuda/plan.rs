@@ -1,11 +1,11 @@
-//! `ffn plan` for a card, and that a run takes what it says.
+//! `ffn plan` for a GPU, and that a run takes what it says.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::card::{curve, on_card};
+use crate::gpu::{curve, on_gpu};
 use crate::program::{self, InTime, stderr, stdout};
 
 const TINY: &str = "fixtures/experiments/tiny.ron";
@@ -22,33 +22,33 @@ fn memory(command: &mut Command) -> String {
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn a_card_that_is_there() {
-    if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
+fn a_gpu_that_is_there() {
+    if let Some(mut command) = on_gpu(&["plan", TINY, "--device", "cuda:0"]) {
         insta::assert_snapshot!(memory(&mut command));
     }
 }
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn a_card_that_is_too_small() {
+fn a_gpu_that_is_too_small() {
     for (name, bytes) in [("smaller_batch", "9000000"), ("no_batch", "3000000")] {
-        if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
+        if let Some(mut command) = on_gpu(&["plan", TINY, "--device", "cuda:0"]) {
             insta::assert_snapshot!(name, memory(command.env("EMULATED_BYTES", bytes)));
         }
     }
 }
 
-/// What only a card can tell is left out and named.
+/// What only a GPU can tell is left out and named.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn no_card() {
-    if let Some(mut command) = on_card(&["plan", TINY, "--device", "cuda:0"]) {
-        insta::assert_snapshot!(memory(command.env("EMULATED_CARDS", "0")));
+fn no_gpu() {
+    if let Some(mut command) = on_gpu(&["plan", TINY, "--device", "cuda:0"]) {
+        insta::assert_snapshot!(memory(command.env("EMULATED_GPUS", "0")));
     }
 }
 
 #[test]
-fn the_reference_has_no_plan_on_a_card() {
+fn the_reference_has_no_plan_on_a_gpu() {
     let arguments = ["plan", TINY, "--device", "cuda:0", "--engine", "dfdx"];
     let output = program::ffn(&arguments);
     program::expect(&output, 2);
@@ -69,19 +69,19 @@ fn uneven(folder: &Path) -> PathBuf {
 fn planned(file: &str, engine: &str) -> Option<u64> {
     let device = ["--device", "cuda:0", "--engine", engine];
     let arguments = [&["plan", file, "--json"], &device[..]].concat();
-    let output = on_card(&arguments)?.in_time();
+    let output = on_gpu(&arguments)?.in_time();
     program::expect(&output, 0);
     let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    let engines = plan["on_card"]["engines"].as_array().unwrap();
+    let engines = plan["on_gpu"]["engines"].as_array().unwrap();
     assert_eq!(
         engines.len(),
         1 + 2 * 3,
         "training, two shapes of each frame count"
     );
-    plan["on_card"]["bytes"].as_u64()
+    plan["on_gpu"]["bytes"].as_u64()
 }
 
-/// A card of exactly the planned bytes is large enough, and one that has one byte less is too small, which is found before the
+/// A GPU of exactly the planned bytes is large enough, and one that has one byte less is too small, which is found before the
 /// first step.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
@@ -99,7 +99,7 @@ fn a_run_takes_what_is_planned() {
             let out_text = out.to_str().unwrap();
             let arguments = ["run", file, "--device", "cuda:0", "--engine", engine];
             let arguments = [&arguments[..], &["--out", out_text]].concat();
-            let mut command = on_card(&arguments).unwrap();
+            let mut command = on_gpu(&arguments).unwrap();
             let output = command.env("EMULATED_BYTES", bytes).in_time();
             program::expect(&output, code);
             assert_eq!(curve(&out).len(), steps);

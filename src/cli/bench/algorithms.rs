@@ -1,4 +1,4 @@
-//! `ffn bench algorithms`: what the same bits every time cost on a card.
+//! `ffn bench algorithms`: what the same bits every time cost on a GPU.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::base::{Error, Kind, Result, terminal};
 use crate::cli::options::{self, DeviceOptions};
 use crate::cli::{print_json, table};
 use crate::exec::cuda::algorithms::{self, Timed};
-use crate::exec::cuda::{Gpu, probe::Card};
+use crate::exec::cuda::{Gpu, probe::GpuInfo};
 use crate::exec::{DeviceId, EngineKind};
 use crate::graph::Graph;
 use crate::program::batch::every_branch;
@@ -44,7 +44,7 @@ struct Report {
     experiment: PathBuf,
     engine: EngineKind,
     clips: usize,
-    card: Card,
+    gpu: GpuInfo,
     /// Seconds of all convolutions of a step whose three times are known.
     total: Total,
     convolutions: Vec<Timed>,
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     let engine = args.engine.unwrap_or(own);
     let device = args.device.open(engine)?;
     let DeviceId::Cuda(ordinal) = device else {
-        let message = "cuDNN's algorithms run on a card alone";
+        let message = "cuDNN's algorithms run on a GPU alone";
         return Err(Error::new(Kind::Usage, message).hint("name one: `--device cuda:0`"));
     };
     let size = experiment.train.clips.size;
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
         experiment: args.file.clone(),
         engine,
         clips,
-        card: gpu.card.clone(),
+        gpu: gpu.info.clone(),
         total: Total::of(&convolutions),
         convolutions,
         build: Build::this(),
@@ -147,7 +147,7 @@ impl Report {
              fastest                 {:.2} ms: the same bits every time cost {:.1} %\n",
             table::render(&header, &rows.collect::<Vec<_>>()),
             self.clips,
-            self.card.name,
+            self.gpu.name,
             self.engine.name(),
             used * 1e3,
             deterministic * 1e3,

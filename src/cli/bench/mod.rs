@@ -33,7 +33,7 @@ enum Subject {
     Eval(EvalArgs),
     /// Videos decoded and transformed into training batches. This one needs the data.
     Data(data::Args),
-    /// cuDNN's algorithms for the convolutions of a training step on a card: the ones that are used, the fastest that give the
+    /// cuDNN's algorithms for the convolutions of a training step on a GPU: the ones that are used, the fastest that give the
     /// same bits every time, the fastest at all.
     Algorithms(algorithms::Args),
 }
@@ -198,9 +198,9 @@ fn compute<W: Work>(
     (name, clips): (&'static str, usize),
     work: impl FnOnce() -> Result<W>,
 ) -> Result<()> {
-    // The measurement takes memory of its own: of a card's it goes before the work takes any, and of the process's it
+    // The measurement takes memory of its own: of a GPU's it goes before the work takes any, and of the process's it
     // comes when the peak is known.
-    let of_card = match executor.device {
+    let of_gpu = match executor.device {
         DeviceId::Cpu => None,
         DeviceId::Cuda(_) => Some(Limits::measure(executor)?),
     };
@@ -208,9 +208,9 @@ fn compute<W: Work>(
     let timing = measure(&mut work, args.repeats)?;
     let (peak_bytes, peak_of) = match executor.device {
         DeviceId::Cpu => (process::peak_bytes(), "the whole process"),
-        DeviceId::Cuda(_) => (Some(work.memory() as u64), "the engine on the card"),
+        DeviceId::Cuda(_) => (Some(work.memory() as u64), "the engine on the GPU"),
     };
-    let limits = match of_card {
+    let limits = match of_gpu {
         Some(limits) => limits,
         None => Limits::measure(executor)?,
     };

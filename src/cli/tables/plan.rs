@@ -1,7 +1,7 @@
 //! A plan as a person reads it.
 
 use crate::cli::table;
-use crate::plan::card::{EngineNeeds, OnCard};
+use crate::plan::gpu::{EngineNeeds, OnGpu};
 use crate::plan::{Forward, Fused, GroupOf, Layer, Memory, Plan};
 use crate::report::numbers::thousands;
 
@@ -19,8 +19,8 @@ pub fn overview(plan: &Plan) -> String {
         format!("{}\n  {}\n", plan.name, plan.summary),
         parameter_table(plan),
         forward_table(plan),
-        match &plan.on_card {
-            Some(card) => card_table(card),
+        match &plan.on_gpu {
+            Some(gpu) => gpu_table(gpu),
             None => memory_table(plan),
         },
         format!(
@@ -136,7 +136,7 @@ pub fn groups(plan: &Plan) -> String {
     table::render(&["parameter", "group", "rate", "decay"], &rows)
 }
 
-fn card_table(on_card: &OnCard) -> String {
+fn gpu_table(on_gpu: &OnGpu) -> String {
     let total = |what: &str, bytes: usize| {
         let blank = String::new();
         vec![
@@ -148,11 +148,11 @@ fn card_table(on_card: &OnCard) -> String {
         ]
     };
     let mut rows = vec![
-        total("parameters, statistics", on_card.weights.model),
-        total("gradients", on_card.weights.gradients),
-        total("momentum", on_card.weights.momentum),
+        total("parameters, statistics", on_gpu.weights.model),
+        total("gradients", on_gpu.weights.gradients),
+        total("momentum", on_gpu.weights.momentum),
     ];
-    rows.extend(on_card.engines.iter().map(|EngineNeeds { what, needs }| {
+    rows.extend(on_gpu.engines.iter().map(|EngineNeeds { what, needs }| {
         let parts = [
             needs.buffers,
             needs.pixels,
@@ -161,16 +161,16 @@ fn card_table(on_card: &OnCard) -> String {
         ];
         [what.clone()].into_iter().chain(parts.map(mega)).collect()
     }));
-    rows.push(total("total", on_card.bytes));
-    let title = format!("memory on {}", on_card.device);
+    rows.push(total("total", on_gpu.bytes));
+    let title = format!("memory on {}", on_gpu.device);
     let table = table::render(&[&title, "buffers", "pixels", "convolutions", "MB"], &rows);
-    format!("{table}{}\n", verdict(on_card))
+    format!("{table}{}\n", verdict(on_gpu))
 }
 
-fn verdict(on_card: &OnCard) -> String {
-    let needed = mega(on_card.bytes);
-    let Some(has) = &on_card.has else {
-        let why = on_card.unknown.as_deref().unwrap_or_default();
+fn verdict(on_gpu: &OnGpu) -> String {
+    let needed = mega(on_gpu.bytes);
+    let Some(has) = &on_gpu.has else {
+        let why = on_gpu.unknown.as_deref().unwrap_or_default();
         return format!(
             "at least {needed} MB: cuDNN's scratch memory and what CUDA itself takes are not known here\n  {why}"
         );
@@ -178,9 +178,9 @@ fn verdict(on_card: &OnCard) -> String {
     let free = format!(
         "{needed} of {} MB, which {} has free with CUDA, the kernels and cuDNN open",
         mega(has.free_bytes),
-        has.card
+        has.gpu
     );
-    match (has.fits, on_card.largest_batch) {
+    match (has.fits, on_gpu.largest_batch) {
         (true, _) => format!("fits: {free}"),
         (false, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
         (false, None) => format!(

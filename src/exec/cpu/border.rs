@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::norm::frames_of_task;
+use super::scalar::Scalar;
 use crate::ops::Shape;
 
 /// y: each frame of the image x with `border` pixels of zeros on every side.
-pub fn surround<E: Element>(from: Shape, border: usize, x: &[f32], y: &mut [E]) {
+pub fn surround<E: Scalar>(from: Shape, border: usize, x: &[f32], y: &mut [E]) {
     let line = from.width * from.channels;
     let (edge, wide) = (border * from.channels, line + 2 * border * from.channels);
     let frame = wide * (from.height + 2 * border);

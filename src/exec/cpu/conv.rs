@@ -27,10 +27,10 @@ use rayon::prelude::*;
 
 use self::winograd::Winograd;
 use super::amx;
-use super::element::{Element, PackAs, bf16};
 use super::gather::Shifted;
 use super::memory::Scratch;
 use super::product::{Finish, Product, Target};
+use super::scalar::{PackAs, Scalar, bf16};
 use crate::exec::cpu::amx::blocks;
 use crate::exec::cpu::conv::tiling::{Phase, task_rows};
 
@@ -47,7 +47,7 @@ pub struct Forward<'a, X, Y> {
     pub finish: Finish<'a, Y>,
 }
 
-impl<X: Element, Y: Element> Forward<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Forward<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames.
     pub fn run<P: Products<X, Y>>(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
         if self.conv.algorithm == Algorithm::Winograd {
@@ -91,7 +91,7 @@ pub struct DataGradient<'a, E> {
     pub w: &'a [E],
 }
 
-impl<E: Element> DataGradient<'_, E> {
+impl<E: Scalar> DataGradient<'_, E> {
     pub fn run<P: Products<E, E>>(&self, dx: &mut [E], scratch: &Scratch) {
         if self.conv.algorithm == Algorithm::Winograd {
             let product = Winograd {

@@ -7,11 +7,11 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::memory::Scratch;
 use super::norm::{self, frames_of_task};
 use super::plan::Planner;
+use super::scalar::Scalar;
 use super::simd::wide;
 use crate::ops::{BufferId, Conv, Dtype, Extent, Layout, Step};
 
@@ -76,7 +76,7 @@ impl Depthwise {
     }
 
     /// y = x ∗ w.
-    fn run<E: Element>(
+    fn run<E: Scalar>(
         &self,
         layout: &Layout,
         rows: &[f32],
@@ -124,7 +124,7 @@ impl Depthwise {
     }
 
     #[inline(always)]
-    fn line<E: Element>(
+    fn line<E: Scalar>(
         &self,
         layout: &Layout,
         at: (usize, usize),
@@ -158,7 +158,7 @@ impl Depthwise {
     }
 
     /// dw; `partials`: for each row of the batch and each tap the channels' sums.
-    fn weight_gradient<E: Element>(
+    fn weight_gradient<E: Scalar>(
         &self,
         layout: &Layout,
         (x, dy): (&[E], &[E]),
@@ -191,7 +191,7 @@ impl Depthwise {
     }
 
     #[inline(always)]
-    fn tap_gradient<E: Element>(
+    fn tap_gradient<E: Scalar>(
         &self,
         layout: &Layout,
         row: usize,
@@ -235,7 +235,7 @@ pub fn plan_back_input(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> O
 }
 
 fn line_by_line(planner: &mut Planner<'_>, step: &Step, conv: &Conv, turned: bool) -> Option<()> {
-    fn kernel<E: Element>(of: Depthwise, turned: bool) -> Kernel {
+    fn kernel<E: Scalar>(of: Depthwise, turned: bool) -> Kernel {
         let shape = of.extent.shape;
         Kernel::with_scratch(shape.width * shape.channels, move |buffers, context| {
             let rows = of.rows(context.params, turned);
@@ -252,7 +252,7 @@ fn line_by_line(planner: &mut Planner<'_>, step: &Step, conv: &Conv, turned: boo
 
 /// dw from x and dy.
 pub fn plan_back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()> {
-    fn kernel<E: Element>(of: Depthwise) -> Kernel {
+    fn kernel<E: Scalar>(of: Depthwise) -> Kernel {
         Kernel::with_scratch(of.row(), move |buffers, context| {
             let layout = context.batch.at(of.extent.rate);
             let inputs = (buffers.x::<E>(0), buffers.x(1));

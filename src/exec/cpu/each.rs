@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::functions;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use super::simd::{positive, wide};
 use crate::ops::{Binary, Each, EachBack, Shape, Step};
 
@@ -14,7 +14,7 @@ use crate::ops::{Binary, Each, EachBack, Shape, Step};
 const TASK_VALUES: usize = 1 << 15;
 
 /// y = f(a, b) for each value.
-pub fn each<E: Element>(a: &[E], b: &[E], y: &mut [E], f: impl Fn(f32, f32) -> f32 + Sync) {
+pub fn each<E: Scalar>(a: &[E], b: &[E], y: &mut [E], f: impl Fn(f32, f32) -> f32 + Sync) {
     let inputs = a.par_chunks(TASK_VALUES).zip(b.par_chunks(TASK_VALUES));
     y.par_chunks_mut(TASK_VALUES)
         .zip(inputs)
@@ -31,7 +31,7 @@ pub fn each<E: Element>(a: &[E], b: &[E], y: &mut [E], f: impl Fn(f32, f32) -> f
 }
 
 /// y = f(a, b), where b has one pixel for all pixels of each row.
-pub fn beside<A: Element, B: Element>(
+pub fn beside<A: Scalar, B: Scalar>(
     shape: Shape,
     (a, b): (&[A], &[B]),
     y: &mut [A],
@@ -60,7 +60,7 @@ pub fn beside<A: Element, B: Element>(
 const BLOCK: usize = 32;
 
 /// y[row, c] = Σ a·b over the row's pixels.
-fn row_products<E: Element, Y: Element>(shape: Shape, a: &[E], b: &[E], y: &mut [Y]) {
+fn row_products<E: Scalar, Y: Scalar>(shape: Shape, a: &[E], b: &[E], y: &mut [Y]) {
     let (row, channels) = (shape.count(), shape.channels);
     let inputs = a.par_chunks_exact(row).zip(b.par_chunks_exact(row));
     let rows = y.par_chunks_exact_mut(channels).zip(inputs);
@@ -88,7 +88,7 @@ fn row_products<E: Element, Y: Element>(shape: Shape, a: &[E], b: &[E], y: &mut 
 }
 
 pub fn plan_each(planner: &mut Planner<'_>, step: &Step, op: Each) -> Option<()> {
-    fn kernel<E: Element>(op: Each) -> Kernel {
+    fn kernel<E: Scalar>(op: Each) -> Kernel {
         Kernel::new(move |buffers, _| {
             let x = buffers.x::<E>(0);
             let y = buffers.y();
@@ -112,7 +112,7 @@ pub fn plan_each(planner: &mut Planner<'_>, step: &Step, op: Each) -> Option<()>
 }
 
 pub fn plan_each_back(planner: &mut Planner<'_>, step: &Step, op: EachBack) -> Option<()> {
-    fn kernel<E: Element>(op: EachBack) -> Kernel {
+    fn kernel<E: Scalar>(op: EachBack) -> Kernel {
         Kernel::new(move |buffers, _| {
             let (dy, y) = (buffers.x::<E>(0), buffers.x(1));
             let dx = buffers.y();
@@ -135,7 +135,7 @@ pub fn plan_each_back(planner: &mut Planner<'_>, step: &Step, op: EachBack) -> O
 }
 
 pub fn plan_binary(planner: &mut Planner<'_>, step: &Step, op: Binary) -> Option<()> {
-    fn whole<E: Element>(op: Binary) -> Kernel {
+    fn whole<E: Scalar>(op: Binary) -> Kernel {
         Kernel::new(move |buffers, _| {
             let (a, b) = (buffers.x::<E>(0), buffers.x(1));
             let y = buffers.y();
@@ -146,7 +146,7 @@ pub fn plan_binary(planner: &mut Planner<'_>, step: &Step, op: Binary) -> Option
             }
         })
     }
-    fn rows<A: Element, B: Element>(op: Binary, shape: Shape) -> Kernel {
+    fn rows<A: Scalar, B: Scalar>(op: Binary, shape: Shape) -> Kernel {
         Kernel::new(move |buffers, _| {
             let (a, b) = (buffers.x::<A>(0), buffers.x::<B>(1));
             let y = buffers.y();
@@ -175,7 +175,7 @@ pub fn plan_binary(planner: &mut Planner<'_>, step: &Step, op: Binary) -> Option
 }
 
 pub fn plan_sum_products(planner: &mut Planner<'_>, step: &Step) -> Option<()> {
-    fn kernel<E: Element, Y: Element>(shape: Shape) -> Kernel {
+    fn kernel<E: Scalar, Y: Scalar>(shape: Shape) -> Kernel {
         Kernel::new(move |buffers, _| {
             let (a, b) = (buffers.x::<E>(0), buffers.x(1));
             row_products(shape, a, b, buffers.y::<Y>());

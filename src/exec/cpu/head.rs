@@ -1,14 +1,14 @@
 //! Dropout of single values and of whole clips.
 
 use super::each;
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::plan::Planner;
+use super::scalar::Scalar;
 use crate::ops::{self, Drops, Step};
 
 /// y = x·m; draws the mask m.
 pub fn plan_dropout(planner: &mut Planner<'_>, step: &Step, op: ops::Dropout) -> Option<()> {
-    fn kernel<E: Element>(op: ops::Dropout, x: ops::Extent) -> Kernel {
+    fn kernel<E: Scalar>(op: ops::Dropout, x: ops::Extent) -> Kernel {
         Kernel::new(move |buffers, context| {
             let values = buffers.x::<E>(0);
             let [y, mask] = buffers.outputs().map(|write| write.of::<E>());

@@ -1,7 +1,7 @@
 //! What a kernel of the CPU is: everything about its step is decided when the plan is made; a pass gives it the buffers.
 
-use super::element::Element;
 use super::memory::Scratch;
+use super::scalar::Scalar;
 use crate::ops::{Batch, DropoutKey, Statistics};
 
 /// Runs one step. `reads` and `writes` are those of its task.
@@ -60,25 +60,25 @@ pub struct Write<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub fn of<E: Element>(self) -> &'a [E] {
+    pub fn of<E: Scalar>(self) -> &'a [E] {
         &bytemuck::cast_slice(self.words)[..self.len]
     }
 }
 
 impl<'a> Write<'a> {
-    pub fn of<E: Element>(self) -> &'a mut [E] {
+    pub fn of<E: Scalar>(self) -> &'a mut [E] {
         &mut bytemuck::cast_slice_mut(self.words)[..self.len]
     }
 }
 
 impl<'a> Buffers<'a> {
     /// Input `index`.
-    pub fn x<E: Element>(&self, index: usize) -> &'a [E] {
+    pub fn x<E: Scalar>(&self, index: usize) -> &'a [E] {
         self.reads[index].of()
     }
 
     /// Input `index`, if there is one.
-    pub fn maybe<E: Element>(&self, index: usize) -> Option<&'a [E]> {
+    pub fn maybe<E: Scalar>(&self, index: usize) -> Option<&'a [E]> {
         self.reads.get(index).map(|read| read.of())
     }
 
@@ -91,7 +91,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// The only output.
-    pub fn y<E: Element>(self) -> &'a mut [E] {
+    pub fn y<E: Scalar>(self) -> &'a mut [E] {
         let [y] = self.outputs();
         y.of()
     }
@@ -106,7 +106,7 @@ macro_rules! by_dtype {
                 $body
             }
             $crate::ops::Dtype::Bf16 => {
-                type $element = $crate::exec::cpu::element::bf16;
+                type $element = $crate::exec::cpu::scalar::bf16;
                 $body
             }
         }

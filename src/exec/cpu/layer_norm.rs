@@ -5,17 +5,17 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::functions::sum;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use super::simd::wide;
 use crate::ops::{Dtype, Extent, LayerNorm, Step};
 
 /// μ and r of one pixel, whose values are copied to `floats`.
 #[inline(always)]
-fn moments<E: Element>(x: &[E], eps: f32, floats: &mut [f32]) -> (f32, f32) {
+fn moments<E: Scalar>(x: &[E], eps: f32, floats: &mut [f32]) -> (f32, f32) {
     for (float, value) in floats.iter_mut().zip(x) {
         *float = value.float();
     }
@@ -26,7 +26,7 @@ fn moments<E: Element>(x: &[E], eps: f32, floats: &mut [f32]) -> (f32, f32) {
 }
 
 pub fn plan_forward(planner: &mut Planner<'_>, step: &Step, op: &LayerNorm) -> Option<()> {
-    fn kernel<E: Element>(op: LayerNorm, extent: Extent) -> Kernel {
+    fn kernel<E: Scalar>(op: LayerNorm, extent: Extent) -> Kernel {
         Kernel::with_scratch(extent.shape.channels, move |buffers, context| {
             let branches = &context.batch.at(extent.rate).branch_of;
             let (row, channels) = (extent.shape.count(), extent.shape.channels);
@@ -74,7 +74,7 @@ struct Row<'a, E> {
     line: usize,
 }
 
-impl<E: Element> Row<'_, E> {
+impl<E: Scalar> Row<'_, E> {
     /// dx, and the row's sums of dy·x̂ and dy. `room`: for four pixels.
     #[inline(always)]
     fn back(&self, dx: &mut [E], sums: &mut [f32], room: &mut [f32]) {
@@ -113,7 +113,7 @@ impl<E: Element> Row<'_, E> {
 }
 
 pub fn plan_back(planner: &mut Planner<'_>, step: &Step, op: &LayerNorm) -> Option<()> {
-    fn kernel<E: Element>(op: LayerNorm, extent: Extent) -> Kernel {
+    fn kernel<E: Scalar>(op: LayerNorm, extent: Extent) -> Kernel {
         let (shape, channels) = (extent.shape, extent.shape.channels);
         Kernel::with_scratch(4 * channels, move |buffers, context| {
             let branches = &context.batch.at(extent.rate).branch_of;

@@ -7,14 +7,14 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::element::{Element, bf16};
+use super::scalar::{Scalar, bf16};
 use super::simd::{filling, flushed};
 
 /// Vectors of sums, and how products are added to them.
 pub trait Machine: Copy {
     type Simd: Simd;
     /// Of both factors.
-    type Element: Element;
+    type Scalar: Scalar;
     /// Terms of one row, for every lane; a pair of them where the element has pairs.
     type Left: Copy;
     /// Terms of as many columns as there are lanes.
@@ -26,35 +26,35 @@ pub trait Machine: Copy {
     fn simd(self) -> Self::Simd;
 
     /// # Safety
-    /// There must be [`Element::PAIR`] values at `at`.
-    unsafe fn left(self, at: *const Self::Element) -> Self::Left;
+    /// There must be [`Scalar::PAIR`] values at `at`.
+    unsafe fn left(self, at: *const Self::Scalar) -> Self::Left;
 
     /// # Safety
-    /// There must be [`Element::PAIR`] values for each lane at `at`.
-    unsafe fn right(self, at: *const Self::Element) -> Self::Right;
+    /// There must be [`Scalar::PAIR`] values for each lane at `at`.
+    unsafe fn right(self, at: *const Self::Scalar) -> Self::Right;
 
     fn multiply_add(self, left: Self::Left, right: Self::Right, sum: Sums<Self>) -> Sums<Self>;
 
     /// Rounds sums and writes as many as there is room for; to bf16 as the machine does it, subnormal numbers become zeros.
-    fn store(self, sums: Sums<Self>, values: &mut [Self::Element]);
+    fn store(self, sums: Sums<Self>, values: &mut [Self::Scalar]);
 }
 
 /// A vector of float32 sums.
 pub type Sums<M> = <<M as Machine>::Simd as Simd>::f32s;
 
 /// Work that any machine can do. Implementations are `#[inline(always)]`, so that they are compiled for each.
-pub trait WithMachine<E: Element> {
+pub trait WithMachine<E: Scalar> {
     type Output;
 
-    fn with_machine<M: Machine<Element = E>>(self, machine: M) -> Self::Output;
+    fn with_machine<M: Machine<Scalar = E>>(self, machine: M) -> Self::Output;
 }
 
-/// [`Element::filling`] for float32.
+/// [`Scalar::filling`] for float32.
 pub fn float32<Op: WithMachine<f32>>(values: usize, op: Op) -> Op::Output {
     filling(values, OnSingles(op))
 }
 
-/// [`Element::filling`] for bf16.
+/// [`Scalar::filling`] for bf16.
 pub fn bf16_pairs<Op: WithMachine<bf16>>(values: usize, op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     if values.is_multiple_of(DotProduct::LANES)
@@ -94,7 +94,7 @@ pub struct Singles<S>(pub S);
 
 impl<S: Simd> Machine for Singles<S> {
     type Simd = S;
-    type Element = f32;
+    type Scalar = f32;
     type Left = S::f32s;
     type Right = S::f32s;
 
@@ -146,7 +146,7 @@ impl<S: Simd> Pairs<S> {
 
 impl<S: Simd> Machine for Pairs<S> {
     type Simd = S;
-    type Element = bf16;
+    type Scalar = bf16;
     type Left = [S::f32s; 2];
     type Right = [S::f32s; 2];
 
@@ -227,7 +227,7 @@ mod x86 {
 
     impl Machine for DotProduct {
         type Simd = V4;
-        type Element = bf16;
+        type Scalar = bf16;
         type Left = __m512bh;
         type Right = __m512bh;
 

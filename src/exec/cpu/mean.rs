@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use crate::ops::{Dtype, Layout, Mean, Shape, Step};
 
 /// y = means of x over each frame's pixels.
-pub fn average<E: Element>(from: Shape, x: &[E], y: &mut [f32]) {
+pub fn average<E: Scalar>(from: Shape, x: &[E], y: &mut [f32]) {
     let channels = from.channels;
     let frames = x
         .par_chunks_exact(from.count())
@@ -26,7 +26,7 @@ pub fn average<E: Element>(from: Shape, x: &[E], y: &mut [f32]) {
 }
 
 /// dx = dy / pixels, for every pixel.
-pub fn average_back<E: Element>(from: Shape, dy: &[f32], dx: &mut [E]) {
+pub fn average_back<E: Scalar>(from: Shape, dy: &[f32], dx: &mut [E]) {
     let channels = from.channels;
     let frames = dx
         .par_chunks_exact_mut(from.count())
@@ -77,7 +77,7 @@ pub fn frame_mean_back(layout: &Layout, channels: usize, dy: &[f32], dx: &mut [f
 
 /// The kernel of a mean; of pixels it is float32.
 pub fn plan_mean(planner: &mut Planner<'_>, step: &Step, mean: Mean) -> Option<()> {
-    fn pixels<E: Element>(from: Shape) -> Kernel {
+    fn pixels<E: Scalar>(from: Shape) -> Kernel {
         Kernel::new(move |buffers, _| average(from, buffers.x::<E>(0), buffers.y()))
     }
     let (x, y) = (step.reads[0], step.writes[0]);
@@ -99,7 +99,7 @@ pub fn plan_mean(planner: &mut Planner<'_>, step: &Step, mean: Mean) -> Option<(
 
 /// The kernel of its gradient.
 pub fn plan_back(planner: &mut Planner<'_>, step: &Step, mean: Mean) -> Option<()> {
-    fn pixels<E: Element>(from: Shape) -> Kernel {
+    fn pixels<E: Scalar>(from: Shape) -> Kernel {
         Kernel::new(move |buffers, _| average_back(from, buffers.x(0), buffers.y::<E>()))
     }
     let (dy, dx) = (step.reads[0], step.writes[0]);

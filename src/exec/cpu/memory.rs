@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::element::Element;
 use super::kernel::{Buffers, Read, Write};
+use super::scalar::Scalar;
 use crate::base::{Error, Kind, Result};
 use crate::exec::plan;
 use crate::ops::BufferId;
@@ -111,7 +111,7 @@ impl Arena {
     }
 
     /// A buffer of any element, as float32.
-    pub fn to_float32<E: Element>(&self, id: BufferId) -> Vec<f32> {
+    pub fn to_float32<E: Scalar>(&self, id: BufferId) -> Vec<f32> {
         let place = &self.places[id];
         let values: &[E] = &bytemuck::cast_slice(self.float32(id))[..place.len];
         values.iter().map(|value| value.float()).collect()

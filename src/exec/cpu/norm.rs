@@ -17,8 +17,8 @@ pub use backward::{Backward, back_data, back_frozen, frame_gradients, group_grad
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::memory::Scratch;
+use super::scalar::Scalar;
 use super::simd::{positive, wide};
 use crate::ops::{self, BATCH_NORM_MOMENTUM as MOMENTUM, Layout, NormParams, Statistics};
 
@@ -142,7 +142,7 @@ pub fn running(
 }
 
 /// Each frame's mean and sum of squares around it: `partials[frame] = [mean; C], [squares; C]`.
-pub fn frame_statistics<E: Element>(norm: &Norm, x: &[E], partials: &mut [f32], scratch: &Scratch) {
+pub fn frame_statistics<E: Scalar>(norm: &Norm, x: &[E], partials: &mut [f32], scratch: &Scratch) {
     let (channels, row) = (norm.channels, norm.row());
     let frame = x.len() / (partials.len() / (2 * channels));
     let frames = x
@@ -184,7 +184,7 @@ pub fn frame_statistics<E: Element>(norm: &Norm, x: &[E], partials: &mut [f32], 
 
 /// sums[channel] = Σ value(x, place in the row) over a frame; `scratch` holds two rows.
 #[inline(always)]
-fn sum_rows<E: Element>(
+fn sum_rows<E: Scalar>(
     frame: &[E],
     scratch: &mut [f32],
     sums: &mut [f32],
@@ -308,7 +308,7 @@ pub struct Forward<'a, E> {
     pub relu: bool,
 }
 
-impl<E: Element> Forward<'_, E> {
+impl<E: Scalar> Forward<'_, E> {
     pub fn run(&self, layout: &Layout, y: &mut [E]) {
         let frame = y.len() / layout.rows;
         let frames = y.par_chunks_exact_mut(frame).enumerate();
@@ -330,7 +330,7 @@ impl<E: Element> Forward<'_, E> {
 }
 
 #[inline(always)]
-fn normalize_frame<E: Element>(of: Coefficients<'_>, relu: bool, x: &[E], y: &mut [E]) {
+fn normalize_frame<E: Scalar>(of: Coefficients<'_>, relu: bool, x: &[E], y: &mut [E]) {
     let row = of.mean.len();
     for (y, x) in y.chunks_mut(row).zip(x.chunks(row)) {
         let (x, of) = (&x[..y.len()], of.cut(y.len()));
@@ -342,7 +342,7 @@ fn normalize_frame<E: Element>(of: Coefficients<'_>, relu: bool, x: &[E], y: &mu
 }
 
 #[inline(always)]
-fn normalize_and_add_frame<E: Element>(
+fn normalize_and_add_frame<E: Scalar>(
     of: Coefficients<'_>,
     relu: bool,
     x: &[E],

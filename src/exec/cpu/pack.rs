@@ -9,8 +9,8 @@
 use rayon::prelude::*;
 
 use super::conv::{Algorithm, ConvGeometry};
-use super::element::Element;
 use super::norm::running_coefficients;
+use super::scalar::Scalar;
 use super::tile::packed_index;
 use crate::exec::cpu::conv::tiling::{PATCH, STRIP};
 use crate::ops::ParamId;
@@ -33,7 +33,7 @@ impl Folded<'_> {
 }
 
 /// One branch's matrix.
-pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [E]) {
+pub fn forward<E: Scalar>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_>, w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     let each = taps * inputs;
@@ -66,7 +66,7 @@ pub fn forward<E: Element>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'
 }
 
 /// G·g·Gᵀ of each kernel g, for minimal filtering: `[strip of columns][place][row][16]`, with `weight(row, column, tap)`.
-fn patches<E: Element>(
+fn patches<E: Scalar>(
     (rows, columns): (usize, usize),
     w: &mut [E],
     weight: impl Fn(usize, usize, usize) -> f32 + Sync,
@@ -108,7 +108,7 @@ fn spread([a, b, c]: [[f32; STRIP]; 3]) -> [[f32; STRIP]; PATCH] {
 }
 
 /// The matrices of all phases.
-pub fn backward<E: Element>(conv: &ConvGeometry, weight: &[f32], w: &mut [E]) {
+pub fn backward<E: Scalar>(conv: &ConvGeometry, weight: &[f32], w: &mut [E]) {
     let (inputs, outputs) = (conv.from.channels, conv.to.channels);
     let taps = conv.kernel * conv.kernel;
     if conv.algorithm == Algorithm::Winograd {
@@ -160,7 +160,7 @@ pub struct Packing<'a> {
 }
 
 /// A matrix and a bias for each branch.
-pub fn all_branches<E: Element>(
+pub fn all_branches<E: Scalar>(
     packing: &Packing<'_>,
     params: &[&[f32]],
     stats: &Statistics,

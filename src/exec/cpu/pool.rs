@@ -7,10 +7,10 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use super::simd::{filling, wide};
 use crate::ops::{BufferId, Pool, Pooled, Shape, Step};
 
@@ -52,7 +52,7 @@ pub struct Shapes {
 }
 
 /// y = maxima of x.
-pub fn max<E: Element>(shapes: Shapes, x: &[E], y: &mut [E]) {
+pub fn max<E: Scalar>(shapes: Shapes, x: &[E], y: &mut [E]) {
     let Shapes { from, to } = shapes;
     let frames = x
         .par_chunks_exact(from.count())
@@ -62,7 +62,7 @@ pub fn max<E: Element>(shapes: Shapes, x: &[E], y: &mut [E]) {
 }
 
 /// dx: each dy goes to its maximum, found again in x.
-pub fn max_back<E: Element>(shapes: Shapes, x: &[E], dy: &[E], dx: &mut [E]) {
+pub fn max_back<E: Scalar>(shapes: Shapes, x: &[E], dy: &[E], dx: &mut [E]) {
     let Shapes { from, to } = shapes;
     let inputs = x
         .par_chunks_exact(from.count())
@@ -81,7 +81,7 @@ struct MaxFrame<'a, E> {
     y: &'a mut [E],
 }
 
-impl<E: Element> WithSimd for MaxFrame<'_, E> {
+impl<E: Scalar> WithSimd for MaxFrame<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -104,7 +104,7 @@ struct MaxBackFrame<'a, E> {
     dx: &'a mut [E],
 }
 
-impl<E: Element> WithSimd for MaxBackFrame<'_, E> {
+impl<E: Scalar> WithSimd for MaxBackFrame<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -130,7 +130,7 @@ impl<E: Element> WithSimd for MaxBackFrame<'_, E> {
 /// For each channel of vector v the maximum under an output pixel, and the first of the pixels that has it. NaN is larger
 /// than anything, so that a diverging network is noticed.
 #[inline(always)]
-fn maximum<S: Simd, E: Element>(simd: S, under: &Under, x: &[E], v: usize) -> (S::f32s, S::f32s) {
+fn maximum<S: Simd, E: Scalar>(simd: S, under: &Under, x: &[E], v: usize) -> (S::f32s, S::f32s) {
     let (mut max, mut winner) = (simd.splat_f32s(f32::NEG_INFINITY), simd.splat_f32s(0.0));
     for (place, &pixel) in under.pixels().iter().enumerate() {
         let x = E::load(simd, &x[pixel + v * S::F32_LANES..][..S::F32_LANES]);
@@ -152,7 +152,7 @@ struct Windows {
 
 impl Windows {
     /// y = Σ of each window of x, divided by the whole window.
-    fn mean<E: Element>(&self, x: &[E], y: &mut [E]) {
+    fn mean<E: Scalar>(&self, x: &[E], y: &mut [E]) {
         let Shapes { from, to } = self.shapes;
         let frames = x
             .par_chunks_exact(from.count())
@@ -193,7 +193,7 @@ impl Windows {
     }
 
     /// dx = Σ dy of the windows that see it, divided by the whole window.
-    fn mean_back<E: Element>(&self, dy: &[E], dx: &mut [E]) {
+    fn mean_back<E: Scalar>(&self, dy: &[E], dx: &mut [E]) {
         let Shapes { from, to } = self.shapes;
         let frames = dx
             .par_chunks_exact_mut(from.count())
@@ -210,7 +210,7 @@ impl Windows {
     }
 
     /// y = Σ of some pixels of x, `width` pixels a row, divided by the whole window.
-    fn sum<E: Element>(
+    fn sum<E: Scalar>(
         &self,
         x: &[E],
         rows: Range<usize>,
@@ -242,7 +242,7 @@ impl Windows {
 
 /// The kernel of a pooling: maxima of 3×3 windows of stride 2 with padding 1, and every mean.
 pub fn plan_pool(planner: &mut Planner<'_>, step: &Step, pool: &Pool) -> Option<()> {
-    fn kernel<E: Element>(windows: Windows) -> Kernel {
+    fn kernel<E: Scalar>(windows: Windows) -> Kernel {
         Kernel::new(move |buffers, _| {
             let x = buffers.x::<E>(0);
             match windows.pool.pooled {
@@ -259,7 +259,7 @@ pub fn plan_pool(planner: &mut Planner<'_>, step: &Step, pool: &Pool) -> Option<
 
 /// The kernel of its gradient.
 pub fn plan_back(planner: &mut Planner<'_>, step: &Step, pool: &Pool) -> Option<()> {
-    fn kernel<E: Element>(windows: Windows) -> Kernel {
+    fn kernel<E: Scalar>(windows: Windows) -> Kernel {
         Kernel::new(move |buffers, _| {
             let dy = buffers.x::<E>(0);
             match windows.pool.pooled {

@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::element::Element;
 use super::gather::{Shifted, Window};
 use super::machine::{Machine, Sums};
+use super::scalar::Scalar;
 use super::tile::{self, Columns, Panels, Tile, Walk};
 use crate::exec::cpu::conv::tiling::{Gather, PANEL, PRODUCT_ROWS as ROWS, STRIP};
 
@@ -60,7 +60,7 @@ pub struct Target<'a, Y, P> {
     pub scratch: &'a mut [f32],
 }
 
-impl<X: Element, Y: Element> Product<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Product<'_, X, Y> {
     /// Rows `rows` of the product; row r goes to `y[place(r)..]`, and its residual comes from `residual[r·columns..]`.
     pub fn run<P: Fn(usize) -> usize>(&self, rows: Range<usize>, target: Target<'_, Y, P>) {
         let Target { y, place, scratch } = target;
@@ -148,7 +148,7 @@ impl<X: Element, Y: Element> Product<'_, X, Y> {
 
     /// The tile of windows that lie inside the image, line by line without a look at edges.
     #[inline(always)]
-    fn sum_lines<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn sum_lines<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &self,
         machine: M,
         windows: [&Window; R],
@@ -186,11 +186,11 @@ struct Block<'a, X, Y> {
     sums: &'a mut [f32],
 }
 
-impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
-    type Element = X;
+impl<X: Scalar, Y: Scalar> Panels for Block<'_, X, Y> {
+    type Scalar = X;
 
     #[inline(always)]
-    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn panel<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         column: usize,
@@ -217,10 +217,10 @@ impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
     }
 }
 
-impl<X: Element, Y: Element> Block<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Block<'_, X, Y> {
     /// The tile at (row, column), over one chunk.
     #[inline(always)]
-    fn sum<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn sum<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &self,
         machine: M,
         (row, column): (usize, usize),
@@ -328,7 +328,7 @@ impl<X: Element, Y: Element> Block<'_, X, Y> {
     }
 }
 
-impl<Y: Element> Finish<'_, Y> {
+impl<Y: Scalar> Finish<'_, Y> {
     /// `columns` of the row whose residual begins at `row`.
     #[inline(always)]
     pub fn apply<S: Simd>(

@@ -1,8 +1,8 @@
 //! A step by its reference kernel, in float32: what no fast kernel computes.
 
-use super::element::{Element, bf16};
 use super::kernel::{Buffers, Context, Kernel};
 use super::plan::Planner;
+use super::scalar::{Scalar, bf16};
 use crate::ops::reference::{Array, ArrayMut};
 use crate::ops::{BufferId, Compute, Dtype, Extent, Site, Step};
 

@@ -6,9 +6,9 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::memory::Scratch;
 use super::norm::frames_of_task;
+use super::scalar::Scalar;
 use super::simd::wide;
 use crate::ops::ParamId;
 use crate::ops::{Layout, Shape, shift_fold};
@@ -44,7 +44,7 @@ struct Sources<'a, E> {
     parts: [Option<&'a [E]>; 3],
 }
 
-impl<'a, E: Element> Sources<'a, E> {
+impl<'a, E: Scalar> Sources<'a, E> {
     /// The sources of frame `f`; with `adjoint` those of Sᵀ.
     fn of(x: &'a [E], f: usize, plan: Plan<'_>, adjoint: bool) -> Self {
         let (has_previous, has_next) = plan.layout.neighbours[f];
@@ -64,16 +64,16 @@ impl<'a, E: Element> Sources<'a, E> {
 }
 
 /// y = (1 + a)·S(x).
-pub fn forward<E: Element>(plan: Plan<'_>, x: &[E], y: &mut [E]) {
+pub fn forward<E: Scalar>(plan: Plan<'_>, x: &[E], y: &mut [E]) {
     apply(plan, x, None, false, y);
 }
 
 /// dx = Sᵀ((1 + a)·dy) (+ add).
-pub fn back_data<E: Element>(plan: Plan<'_>, dy: &[E], add: Option<&[E]>, dx: &mut [E]) {
+pub fn back_data<E: Scalar>(plan: Plan<'_>, dy: &[E], add: Option<&[E]>, dx: &mut [E]) {
     apply(plan, dy, add, true, dx);
 }
 
-fn apply<E: Element>(plan: Plan<'_>, x: &[E], add: Option<&[E]>, adjoint: bool, y: &mut [E]) {
+fn apply<E: Scalar>(plan: Plan<'_>, x: &[E], add: Option<&[E]>, adjoint: bool, y: &mut [E]) {
     let len = plan.shape.count();
     let frames = y.par_chunks_exact_mut(len).enumerate();
     frames.with_min_len(frames_of_task(len)).for_each(|(f, y)| {
@@ -88,7 +88,7 @@ fn apply<E: Element>(plan: Plan<'_>, x: &[E], add: Option<&[E]>, adjoint: bool, 
 }
 
 #[inline(always)]
-fn apply_frame<E: Element>(
+fn apply_frame<E: Scalar>(
     plan: Plan<'_>,
     sources: &Sources<'_, E>,
     weights: Option<&[f32]>,
@@ -124,7 +124,7 @@ fn apply_frame<E: Element>(
 const BLOCK: usize = 32;
 
 /// da = Σ dy·S(x) of each branch, by frames: `partials[frame]` has C sums.
-pub fn back_alteration<E: Element>(
+pub fn back_alteration<E: Scalar>(
     plan: Plan<'_>,
     (x, dy): (&[E], &[E]),
     partials: &mut [f32],
@@ -159,7 +159,7 @@ pub fn back_alteration<E: Element>(
 }
 
 #[inline(always)]
-fn sum_frame<E: Element>(
+fn sum_frame<E: Scalar>(
     plan: Plan<'_>,
     sources: &Sources<'_, E>,
     dy: &[E],

@@ -11,10 +11,10 @@ use rayon::ThreadPoolBuilder;
 use super::amx::has_amx;
 use super::conv::{Algorithm, ConvGeometry};
 use super::conv::{Blocks, Direct, Forward, Products};
-use super::element::{Element, bf16};
 use super::memory::Scratch;
 use super::pack::{self, Folded};
 use super::product::Finish;
+use super::scalar::{Scalar, bf16};
 use crate::ops::Shape;
 use crate::program::Numerics;
 
@@ -90,7 +90,7 @@ fn layer_in(numerics: Numerics, conv: ConvGeometry) -> Option<Layer> {
 }
 
 /// None if there is no memory.
-fn layer<E: Element, P: Products<E, E>>(conv: ConvGeometry) -> Option<Layer> {
+fn layer<E: Scalar, P: Products<E, E>>(conv: ConvGeometry) -> Option<Layer> {
     let scratch = Scratch::new(1, conv.forward_scratch()).ok()?;
     let x = vec![E::round(0.5); conv.from.count()];
     let mut y = vec![E::default(); conv.to.count()];

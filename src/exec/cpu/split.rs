@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use crate::ops::{Step, TakeFrames};
 
 /// `count` channels of x's pixels, from `from` on, are those of y's from `to` on.
@@ -20,7 +20,7 @@ struct Copy {
 
 impl Copy {
     /// Other channels of y are zero.
-    fn run<E: Element>(self, x: &[E], y: &mut [E]) {
+    fn run<E: Scalar>(self, x: &[E], y: &mut [E]) {
         let (from, to) = (
             self.from..self.from + self.count,
             self.to..self.to + self.count,
@@ -46,7 +46,7 @@ pub fn plan_pad(planner: &mut Planner<'_>, step: &Step, first: usize) -> Option<
 
 /// As many channels as both sides have.
 fn plan_copy(planner: &mut Planner<'_>, step: &Step, (from, to): (usize, usize)) -> Option<()> {
-    fn kernel<E: Element>(copy: Copy) -> Kernel {
+    fn kernel<E: Scalar>(copy: Copy) -> Kernel {
         Kernel::new(move |buffers, _| copy.run(buffers.x::<E>(0), buffers.y()))
     }
     let [inputs, outputs] =
@@ -64,7 +64,7 @@ fn plan_copy(planner: &mut Planner<'_>, step: &Step, (from, to): (usize, usize))
 }
 
 pub fn plan_concat(planner: &mut Planner<'_>, step: &Step) -> Option<()> {
-    fn kernel<E: Element>(counts: Vec<usize>) -> Kernel {
+    fn kernel<E: Scalar>(counts: Vec<usize>) -> Kernel {
         let channels = counts.iter().sum();
         Kernel::new(move |buffers, _| {
             let reads = buffers.reads.clone();
@@ -97,7 +97,7 @@ pub fn plan_concat(planner: &mut Planner<'_>, step: &Step) -> Option<()> {
 }
 
 pub fn plan_take_frames(planner: &mut Planner<'_>, step: &Step, take: TakeFrames) -> Option<()> {
-    fn kernel<E: Element>(sources: Vec<Option<usize>>, count: usize) -> Kernel {
+    fn kernel<E: Scalar>(sources: Vec<Option<usize>>, count: usize) -> Kernel {
         Kernel::new(move |buffers, _| {
             let x = buffers.x::<E>(0);
             let rows = buffers.y::<E>().par_chunks_exact_mut(count).zip(&sources);

@@ -12,8 +12,8 @@
 
 use pulp::Simd;
 
-use super::element::Element;
 use super::machine::{Machine, Sums, WithMachine};
+use super::scalar::Scalar;
 use super::simd::splits_wide_vectors;
 use crate::exec::cpu::conv::tiling::{PANEL, STRIP};
 
@@ -33,26 +33,26 @@ pub fn zeros<M: Machine, const R: usize, const V: usize>(machine: M) -> Tile<M, 
 
 /// Index of (row, column) in a matrix of `rows` rows that is packed in strips: `[strip][row / PAIR][16][PAIR]`.
 #[inline(always)]
-pub fn packed_index<E: Element>(rows: usize, row: usize, column: usize) -> usize {
+pub fn packed_index<E: Scalar>(rows: usize, row: usize, column: usize) -> usize {
     let (group, within) = (row / E::PAIR, row % E::PAIR);
     let strip = column / STRIP * rows.next_multiple_of(E::PAIR) * STRIP;
     strip + (group * STRIP + column % STRIP) * E::PAIR + within
 }
 
-impl<E: Element> Columns<'_, E> {
+impl<E: Scalar> Columns<'_, E> {
     /// Values from one step to the next.
     const STEP: usize = STRIP * E::PAIR;
 
     /// Distance of a vector of columns from the first.
     #[inline(always)]
-    fn offset<M: Machine<Element = E>>(&self, vector: usize) -> usize {
+    fn offset<M: Machine<Scalar = E>>(&self, vector: usize) -> usize {
         let column = vector * M::LANES;
         column / STRIP * self.strip + column % STRIP * E::PAIR
     }
 
     /// Whether there are `steps` steps of V vectors.
     #[inline(always)]
-    fn hold<M: Machine<Element = E>, const V: usize>(&self, steps: usize) -> bool {
+    fn hold<M: Machine<Scalar = E>, const V: usize>(&self, steps: usize) -> bool {
         let last = steps.saturating_sub(1) * Self::STEP;
         self.values.len() >= last + self.offset::<M>(V - 1) + M::LANES * E::PAIR
     }
@@ -69,7 +69,7 @@ pub struct Walk {
 
 impl Walk {
     /// `values` values side by side.
-    pub fn along<E: Element>(values: usize) -> Self {
+    pub fn along<E: Scalar>(values: usize) -> Self {
         Self {
             pieces: 1,
             pitch: 0,
@@ -80,7 +80,7 @@ impl Walk {
 
     /// Values from the first to the last, both counted.
     #[inline(always)]
-    fn reach<E: Element>(&self) -> usize {
+    fn reach<E: Scalar>(&self) -> usize {
         (self.pieces - 1) * self.pitch + (self.steps - 1) * self.step + E::PAIR
     }
 }
@@ -90,16 +90,16 @@ impl Walk {
 pub fn accumulate<M: Machine, const R: usize, const V: usize>(
     machine: M,
     tile: &mut Tile<M, R, V>,
-    rows: [&[M::Element]; R],
+    rows: [&[M::Scalar]; R],
     walk: Walk,
-    columns: Columns<'_, M::Element>,
+    columns: Columns<'_, M::Scalar>,
 ) {
     if walk.pieces * walk.steps == 0 {
         return;
     }
     let mut starts = [std::ptr::null(); R];
     for (start, row) in starts.iter_mut().zip(rows) {
-        assert!(row.len() >= walk.reach::<M::Element>());
+        assert!(row.len() >= walk.reach::<M::Scalar>());
         *start = row.as_ptr();
     }
     assert!(columns.hold::<M, V>(walk.pieces * walk.steps));
@@ -113,9 +113,9 @@ pub fn accumulate<M: Machine, const R: usize, const V: usize>(
 unsafe fn multiply_add<M: Machine, const R: usize, const V: usize>(
     machine: M,
     tile: &mut Tile<M, R, V>,
-    rows: [*const M::Element; R],
+    rows: [*const M::Scalar; R],
     walk: Walk,
-    columns: Columns<'_, M::Element>,
+    columns: Columns<'_, M::Scalar>,
 ) {
     let mut right = columns.values.as_ptr();
     for piece in 0..walk.pieces {
@@ -135,7 +135,7 @@ unsafe fn multiply_add<M: Machine, const R: usize, const V: usize>(
                 }
             }
             // Behind the last step it may point beyond the columns, where nothing is read.
-            right = right.wrapping_add(Columns::<M::Element>::STEP);
+            right = right.wrapping_add(Columns::<M::Scalar>::STEP);
         }
     }
 }
@@ -156,9 +156,9 @@ pub fn prefetch<E>(values: &[E], index: usize) {
 /// A product that computes the columns from `column` on, V vectors of them, in tiles of R rows.
 pub trait Panels {
     /// Of both factors.
-    type Element: Element;
+    type Scalar: Scalar;
 
-    fn panel<M: Machine<Element = Self::Element>, const R: usize, const V: usize>(
+    fn panel<M: Machine<Scalar = Self::Scalar>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         column: usize,
@@ -179,7 +179,7 @@ pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
     };
     let strips = (halves - left).div_ceil(2);
     if strips > 0 {
-        P::Element::filling(STRIP, ForEachPanel { strips, product });
+        P::Scalar::filling(STRIP, ForEachPanel { strips, product });
     }
     if left > 0 {
         let halves = Halves {
@@ -187,7 +187,7 @@ pub fn for_each_panel<P: Panels>(columns: usize, product: &mut P) {
             count: left,
             product,
         };
-        P::Element::filling(STRIP / 2, halves);
+        P::Scalar::filling(STRIP / 2, halves);
     }
 }
 
@@ -196,11 +196,11 @@ struct ForEachPanel<'a, P> {
     product: &'a mut P,
 }
 
-impl<P: Panels> WithMachine<P::Element> for ForEachPanel<'_, P> {
+impl<P: Panels> WithMachine<P::Scalar> for ForEachPanel<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_machine<M: Machine<Element = P::Element>>(self, machine: M) {
+    fn with_machine<M: Machine<Scalar = P::Scalar>>(self, machine: M) {
         let Self { strips, product } = self;
         let mut strip = 0;
         while strip < strips {
@@ -248,11 +248,11 @@ struct Halves<'a, P> {
     product: &'a mut P,
 }
 
-impl<P: Panels> WithMachine<P::Element> for Halves<'_, P> {
+impl<P: Panels> WithMachine<P::Scalar> for Halves<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_machine<M: Machine<Element = P::Element>>(self, machine: M) {
+    fn with_machine<M: Machine<Scalar = P::Scalar>>(self, machine: M) {
         let Self {
             column,
             count,
@@ -277,10 +277,10 @@ impl<P: Panels> WithMachine<P::Element> for Halves<'_, P> {
 
 #[cfg(test)]
 mod tests {
-    use pulp::Scalar;
+    use pulp::Scalar as OneByOne;
 
-    use super::super::element::bf16;
     use super::super::machine::{Pairs, Singles};
+    use super::super::scalar::bf16;
     use super::*;
     use crate::base::rng::{Purpose, Stream};
 
@@ -296,7 +296,7 @@ mod tests {
         y: Vec<f32>,
     }
 
-    impl<E: Element> Product<E> {
+    impl<E: Scalar> Product<E> {
         fn new(columns: usize) -> Self {
             let mut stream = Stream::new(columns as u64, Purpose::Init, &[]);
             let mut values = |count| {
@@ -316,7 +316,7 @@ mod tests {
         }
 
         /// All of it on one machine.
-        fn on<M: Machine<Element = E>>(columns: usize, machine: M) -> Vec<u32> {
+        fn on<M: Machine<Scalar = E>>(columns: usize, machine: M) -> Vec<u32> {
             let mut product = Self::new(columns);
             let all = ForEachPanel {
                 strips: columns.div_ceil(STRIP),
@@ -342,11 +342,11 @@ mod tests {
         }
     }
 
-    impl<E: Element> Panels for Product<E> {
-        type Element = E;
+    impl<E: Scalar> Panels for Product<E> {
+        type Scalar = E;
 
         #[inline(always)]
-        fn panel<M: Machine<Element = E>, const R: usize, const V: usize>(
+        fn panel<M: Machine<Scalar = E>, const R: usize, const V: usize>(
             &mut self,
             machine: M,
             column: usize,
@@ -378,7 +378,7 @@ mod tests {
     fn every_instruction_set_gives_the_same_bits() {
         for columns in COLUMNS {
             let wanted = Product::<f32>::computed(columns);
-            let found = Product::on(columns, Singles(Scalar::new()));
+            let found = Product::on(columns, Singles(OneByOne::new()));
             assert_eq!(found, wanted, "{columns} columns, no vectors");
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             if let Some(simd) = pulp::x86::V3::try_new() {
@@ -392,7 +392,7 @@ mod tests {
     fn pairs_have_the_same_bits_in_one_instruction_or_two() {
         for columns in COLUMNS {
             let wanted = Product::<bf16>::computed(columns);
-            let found = Product::on(columns, Pairs(Scalar::new()));
+            let found = Product::on(columns, Pairs(OneByOne::new()));
             assert_eq!(found, wanted, "{columns} columns, no vectors");
         }
     }

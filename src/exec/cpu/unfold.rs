@@ -5,10 +5,10 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
 use super::kernel::{Kernel, by_dtype};
 use super::norm::frames_of_task;
 use super::plan::Planner;
+use super::scalar::Scalar;
 use crate::ops::{BufferId, Conv, Dtype, Extent, Shape, Step};
 
 /// A convolution along time.
@@ -70,11 +70,11 @@ impl Unfolded {
         y
     }
 
-    fn kernel<E: Element>(self) -> Kernel {
+    fn kernel<E: Scalar>(self) -> Kernel {
         Kernel::new(move |buffers, _| self.run(buffers.x::<E>(0), buffers.y::<E>()))
     }
 
-    fn run<E: Element>(&self, x: &[E], y: &mut [E]) {
+    fn run<E: Scalar>(&self, x: &[E], y: &mut [E]) {
         let (row, channels) = (self.from.shape.count(), self.from.shape.channels);
         let rows = y.par_chunks_exact_mut(self.time * row);
         let rows = rows.zip(self.sources.par_chunks_exact(self.time));
@@ -108,14 +108,14 @@ impl Unfolded {
 
     /// The kernel that adds up dx from dx'.
     pub fn fold(&self, dtype: Dtype) -> Kernel {
-        fn kernel<E: Element>(of: Unfolded) -> Kernel {
+        fn kernel<E: Scalar>(of: Unfolded) -> Kernel {
             let readers = of.readers();
             Kernel::new(move |buffers, _| of.add_up(&readers, buffers.x::<E>(0), buffers.y()))
         }
         by_dtype!(dtype, E => kernel::<E>(self.clone()))
     }
 
-    fn add_up<E: Element>(&self, readers: &[Vec<(usize, usize)>], wide: &[E], dx: &mut [E]) {
+    fn add_up<E: Scalar>(&self, readers: &[Vec<(usize, usize)>], wide: &[E], dx: &mut [E]) {
         let (row, channels) = (self.from.shape.count(), self.from.shape.channels);
         let pitch = self.time * channels;
         let rows = dx.par_chunks_exact_mut(row).enumerate();

@@ -17,7 +17,7 @@ use cudarc::nvrtc::Ptx;
 use super::compile::{Variant, compile};
 use super::cudnn::failed as cudnn_failed;
 use super::libraries::{Search, Version};
-use super::probe::{Card, Probe, describe};
+use super::probe::{GpuInfo, Probe, describe};
 use crate::base::{Error, Kind, Result};
 use crate::ops::Dtype;
 
@@ -28,7 +28,7 @@ const SUMMING_THREADS: usize = 512;
 const LANES: usize = 32;
 
 pub struct Gpu {
-    pub card: Card,
+    pub info: GpuInfo,
     pub stream: Arc<CudaStream>,
     /// For copies beside what is computed; events order both.
     pub copies: Arc<CudaStream>,
@@ -91,7 +91,7 @@ impl Gpu {
     /// Opens GPU `ordinal` and compiles the kernels in float32 for it. Libraries that are not in the system's folders must be open:
     /// [`Search::open`].
     pub fn open(ordinal: usize) -> Result<Self> {
-        let card = Probe::new(&Search::default()).card(ordinal)?.clone();
+        let info = Probe::new(&Search::default()).gpu(ordinal)?.clone();
         let context = CudaContext::new(ordinal).map_err(|e| failed("open the GPU", e))?;
         // SAFETY: only `input.rs` uses both streams on one memory, with events of its own.
         unsafe { context.disable_event_tracking() };
@@ -102,7 +102,7 @@ impl Gpu {
         let (stream, copies) = (stream()?, stream()?);
         let handle = cudnn::create_handle().map_err(|e| cudnn_failed("start cuDNN", e))?;
         let gpu = Self {
-            card,
+            info,
             modules: RefCell::default(),
             functions: RefCell::default(),
             cudnn: handle,
@@ -124,10 +124,10 @@ impl Gpu {
     /// Compiles and loads what programs of a dtype need, unless that is done.
     pub fn prepare(&self, dtype: Dtype) -> Result<()> {
         const TENSOR_CORES_FOR_BF16: Version = Version(8, 0);
-        if dtype == Dtype::Bf16 && self.card.architecture < TENSOR_CORES_FOR_BF16 {
+        if dtype == Dtype::Bf16 && self.info.architecture < TENSOR_CORES_FOR_BF16 {
             let message = format!(
                 "{}: bf16 needs compute capability {TENSOR_CORES_FOR_BF16}, the GPU has {}",
-                self.card.name, self.card.architecture
+                self.info.name, self.info.architecture
             );
             return Err(Error::new(Kind::Device, message)
                 .hint("compute in float32: `precision: Float32`, or `--engine compiled`"));
@@ -136,7 +136,7 @@ impl Gpu {
             if self.modules.borrow().contains_key(&variant) {
                 continue;
             }
-            let cubin = compile(self.card.architecture, variant)?;
+            let cubin = compile(self.info.architecture, variant)?;
             let context = self.stream.context();
             let module = context.load_module(Ptx::from_binary(cubin.bytes));
             let module = module.map_err(|e| failed("load the kernels", e))?;
@@ -197,7 +197,7 @@ impl Gpu {
             let free = self.free_memory().unwrap_or(0);
             let message = format!(
                 "{}: {what} need {wanted:.0} MB, {:.0} MB are free ({:?})",
-                self.card.name,
+                self.info.name,
                 free as f64 / 1e6,
                 error.0
             );

@@ -13,8 +13,8 @@ pub const OLDEST_DRIVER: Version = Version(13, 0);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Probe {
     pub libraries: Vec<Finding>,
-    pub cards: Vec<Card>,
-    /// Why there are no cards, where the driver's library is there.
+    pub gpus: Vec<GpuInfo>,
+    /// Why there are no GPUs, where the driver's library is there.
     pub trouble: Option<String>,
 }
 
@@ -25,9 +25,9 @@ pub struct Finding {
     pub outcome: Outcome,
 }
 
-/// A graphics card.
+/// A GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Card {
+pub struct GpuInfo {
     /// N of `cuda:N`.
     pub ordinal: usize,
     pub name: String,
@@ -37,7 +37,7 @@ pub struct Card {
 }
 
 impl Probe {
-    /// Opens the libraries, for the rest of the process, and asks the driver for its cards.
+    /// Opens the libraries, for the rest of the process, and asks the driver for its GPUs.
     pub fn new(search: &Search) -> Self {
         let finding = |library| Finding {
             outcome: search.open(library),
@@ -51,22 +51,22 @@ impl Probe {
             } => Some(*version),
             _ => None,
         });
-        let (cards, trouble) = match driver.map(cards) {
+        let (gpus, trouble) = match driver.map(gpus) {
             None => (Vec::new(), None),
-            Some(Ok(cards)) => (cards, None),
+            Some(Ok(gpus)) => (gpus, None),
             Some(Err(why)) => (Vec::new(), Some(why)),
         };
         Self {
             libraries,
-            cards,
+            gpus,
             trouble,
         }
     }
 
-    /// What decides the bits of a card's results: card and libraries.
+    /// What decides the bits of a GPU's results: GPU and libraries.
     pub fn device_class(&self, ordinal: usize) -> String {
-        let card = self.cards.iter().find(|card| card.ordinal == ordinal);
-        let name = card.map_or("unknown card", |card| &card.name);
+        let gpu = self.gpus.iter().find(|gpu| gpu.ordinal == ordinal);
+        let name = gpu.map_or("unknown GPU", |gpu| &gpu.name);
         let versions = self.libraries.iter().map(|found| match &found.outcome {
             Outcome::Found { version, .. } => format!(", {} {version}", found.library),
             _ => String::new(),
@@ -74,8 +74,8 @@ impl Probe {
         format!("cuda {name}{}", versions.skip(1).collect::<String>())
     }
 
-    /// A card, if it and all libraries can be used.
-    pub fn card(&self, ordinal: usize) -> Result<&Card> {
+    /// A GPU, if it and all libraries can be used.
+    pub fn gpu(&self, ordinal: usize) -> Result<&GpuInfo> {
         let unusable = |what: String| {
             let message = format!("cannot compute on `cuda:{ordinal}`: {what}");
             Error::new(Kind::Device, message)
@@ -98,22 +98,16 @@ impl Probe {
         if let Some(trouble) = &self.trouble {
             return Err(unusable(trouble.clone()));
         }
-        let card = self.cards.iter().find(|card| card.ordinal == ordinal);
-        card.ok_or_else(|| {
-            let cards = self
-                .cards
-                .iter()
-                .map(|card| format!(" cuda:{}", card.ordinal));
-            unusable(format!(
-                "the driver's cards are{}",
-                cards.collect::<String>()
-            ))
+        let gpu = self.gpus.iter().find(|gpu| gpu.ordinal == ordinal);
+        gpu.ok_or_else(|| {
+            let gpus = self.gpus.iter().map(|gpu| format!(" cuda:{}", gpu.ordinal));
+            unusable(format!("the driver's GPUs are{}", gpus.collect::<String>()))
         })
     }
 }
 
-/// The driver's cards, or why it has none.
-fn cards(driver: Version) -> Result<Vec<Card>, String> {
+/// The driver's GPUs, or why it has none.
+fn gpus(driver: Version) -> Result<Vec<GpuInfo>, String> {
     if driver < OLDEST_DRIVER {
         return Err(format!(
             "the driver runs programs of CUDA {driver} at most, {OLDEST_DRIVER} is needed: install driver 580 or newer"
@@ -122,16 +116,16 @@ fn cards(driver: Version) -> Result<Vec<Card>, String> {
     let failed = |error: DriverError| describe("initialise the driver", error);
     match result::init() {
         Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => {
-            return Err("the driver sees no card: in a container, start it with the host's (`--gpus all`); CUDA_VISIBLE_DEVICES may hide cards".to_owned());
+            return Err("the driver sees no GPU: in a container, start it with the host's (`--gpus all`); CUDA_VISIBLE_DEVICES may hide GPUs".to_owned());
         }
         outcome => outcome.map_err(failed)?,
     }
     let count = result::device::get_count().map_err(failed)?;
-    let cards = (0..count).map(|ordinal| card(ordinal).map_err(failed));
-    cards.collect()
+    let gpus = (0..count).map(|ordinal| gpu(ordinal).map_err(failed));
+    gpus.collect()
 }
 
-fn card(ordinal: i32) -> Result<Card, DriverError> {
+fn gpu(ordinal: i32) -> Result<GpuInfo, DriverError> {
     use sys::CUdevice_attribute::{
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
@@ -145,7 +139,7 @@ fn card(ordinal: i32) -> Result<Card, DriverError> {
             result::device::get_attribute(device, MINOR)?,
         )
     };
-    Ok(Card {
+    Ok(GpuInfo {
         ordinal: ordinal as usize,
         name: result::device::get_name(device)?,
         architecture: Version(major, minor),

@@ -183,7 +183,7 @@ int cudnnSetStream(Handle *handle, Stream *stream) {
   handle->stream = stream;
   return SUCCESS;
 }
-const char *cudnnGetErrorString(int) { return "an error of the emulated card"; }
+const char *cudnnGetErrorString(int) { return "an error of the emulated GPU"; }
 
 int cudnnCreateTensorDescriptor(Tensor **tensor) {
   *tensor = new Tensor();

@@ -1,4 +1,4 @@
-// CUDA's driver without a card: memory is the host's, streams run at once, and kernels are the real ones, compiled as
+// CUDA's driver without a GPU: memory is the host's, streams run at once, and kernels are the real ones, compiled as
 // C++. -I names the folder of `kernels.cu`, the text that NVRTC would get, which is compiled for every REAL and WIDTH.
 //
 // A kernel with barriers runs its block's threads as fibers, which change over at each barrier; the others one after
@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "cards.cpp"
+#include "gpus.cpp"
 #include "stream.hpp"
 
 struct Dim {
@@ -67,7 +67,7 @@ static ucontext_t home;
 static const std::function<void()> *run_thread;
 
 static void fail(const char *what) {
-  fprintf(stderr, "emulated card: %s\n", what);
+  fprintf(stderr, "emulated GPU: %s\n", what);
   abort();
 }
 
@@ -180,7 +180,8 @@ static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim
       PLAIN(relu_back),         PLAIN(sigmoid),             PLAIN(sigmoid_back),       PLAIN(add_constant),      \
       PLAIN(dropout),           PLAIN(add),                 PLAIN(subtract),           PLAIN(multiply),          \
       PLAIN(copy_channels),     PLAIN(pad_channels),        PLAIN(normalize_pixels),   BARRIERS(squares),        \
-      PLAIN(update),            {nullptr, nullptr, false},                                                       \
+      PLAIN(update),            PLAIN(adamw),               PLAIN(gelu),               PLAIN(gelu_back),         \
+      {nullptr, nullptr, false},                                                                                 \
   };
 
 namespace float_1 {
@@ -243,7 +244,7 @@ struct Event {
 
 static void not_captured(Stream *stream, const char *what) {
   if (!stream->captured) return;
-  fprintf(stderr, "emulated card: %s while a graph is captured\n", what);
+  fprintf(stderr, "emulated GPU: %s while a graph is captured\n", what);
   abort();
 }
 
@@ -315,13 +316,13 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, Event *start, Event *end) {
 }
 
 CUresult cuGetErrorString(CUresult, const char **text) {
-  *text = "an error of the emulated card";
+  *text = "an error of the emulated GPU";
   return CUDA_SUCCESS;
 }
 
 const size_t PAGE = 4096;
 
-// Bytes that the card has in all.
+// Bytes that the GPU has in all.
 static size_t all_memory() {
   const char *text = getenv("EMULATED_BYTES");
   return text ? strtoull(text, nullptr, 10) : (size_t)80 << 30;

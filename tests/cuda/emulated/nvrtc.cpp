@@ -1,4 +1,4 @@
-// NVRTC for a card whose kernels are there already: it takes every program for right, and gives its first lines, which say
+// NVRTC for a GPU whose kernels are there already: it takes every program for right, and gives its first lines, which say
 // what it is compiled for.
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// A stream of the emulated card, which driver and cuDNN share. What is queued runs at once, but for two things: copies from
+// A stream of the emulated GPU, which driver and cuDNN share. What is queued runs at once, but for two things: copies from
 // pinned memory are done when somebody waits for them, so that whoever forgets to wait finds other bytes; and what is
 // captured runs with its graph.
 

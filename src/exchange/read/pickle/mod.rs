@@ -17,7 +17,7 @@ mod object;
 use std::collections::HashMap;
 
 pub use globals::Global;
-pub use object::{Array, Id, Object, Pickle, Storage};
+pub use object::{Id, Object, Pickle, Storage};
 
 use self::input::Input;
 use super::{Error, Result, fault};

@@ -5,8 +5,8 @@ use pulp::Simd;
 use super::{Factors, TILE};
 use crate::exec::cpu::amx::blocks::SIDE;
 use crate::exec::cpu::conv::tiling::STRIP;
-use crate::exec::cpu::element::{Element, bf16};
 use crate::exec::cpu::machine::{Machine, Pairs};
+use crate::exec::cpu::scalar::{Scalar, bf16};
 use crate::exec::cpu::simd::flushed;
 
 /// Rows that are computed together: each vector of the right factor is taken apart once for all, each pair of the left one once for

@@ -24,8 +24,8 @@ pub mod product;
 mod transpose;
 pub mod weight_gradient;
 
-use super::element::bf16;
 use super::machine::Machine;
+use super::scalar::bf16;
 use super::tile::Columns;
 use crate::exec::cpu::amx::blocks::{SIDE, SUMS};
 use crate::exec::cpu::conv::tiling::STRIP;
@@ -99,7 +99,7 @@ impl Unit {
     /// Adds the block's products to its sums, `[row][column]` of 32 × 32, or to zeros unless they are `kept`. Sums of tiles that the
     /// factors lack are not touched. Panics if there are fewer values than the steps take.
     #[inline(always)]
-    pub fn multiply<M: Machine<Element = bf16>>(
+    pub fn multiply<M: Machine<Scalar = bf16>>(
         &self,
         machine: M,
         factors: Factors<'_>,

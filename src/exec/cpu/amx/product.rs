@@ -10,10 +10,10 @@ use pulp::Simd;
 use super::{Factors, Rows, Strips, TILE, Unit};
 use crate::exec::cpu::amx::blocks::{self, ROWS, SIDE, SUMS};
 use crate::exec::cpu::conv::tiling::STRIP;
-use crate::exec::cpu::element::{Element, bf16};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::{Machine, WithMachine};
 use crate::exec::cpu::product::{Finish, Product, Target};
+use crate::exec::cpu::scalar::{Scalar, bf16};
 use crate::exec::cpu::tile::{self, Columns, packed_index};
 
 /// Rows `rows` of the product, as [`Product::run`].
@@ -40,7 +40,7 @@ impl<P: Fn(usize) -> usize> WithMachine<bf16> for Task<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_machine<M: Machine<Element = bf16>>(self, machine: M) {
+    fn with_machine<M: Machine<Scalar = bf16>>(self, machine: M) {
         let Self {
             product,
             rows,
@@ -89,7 +89,7 @@ impl Block<'_> {
     }
 
     #[inline(always)]
-    fn run<M: Machine<Element = bf16>>(
+    fn run<M: Machine<Scalar = bf16>>(
         &mut self,
         machine: M,
         unit: &Unit,
@@ -191,7 +191,7 @@ impl Block<'_> {
 
     /// Writes a block of complete sums.
     #[inline(always)]
-    fn finish<M: Machine<Element = bf16>>(
+    fn finish<M: Machine<Scalar = bf16>>(
         &mut self,
         machine: M,
         sums: &[f32],
@@ -241,7 +241,7 @@ struct Line {
 
 impl Line {
     #[inline(always)]
-    fn finish<M: Machine<Element = bf16>>(
+    fn finish<M: Machine<Scalar = bf16>>(
         &self,
         machine: M,
         sums: &[f32; SIDE],

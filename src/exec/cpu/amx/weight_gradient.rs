@@ -15,10 +15,10 @@ use crate::exec::cpu::amx::blocks::{
 use crate::exec::cpu::conv::ConvGeometry;
 use crate::exec::cpu::conv::WeightGradient;
 use crate::exec::cpu::conv::tiling::{Gather, STRIP};
-use crate::exec::cpu::element::{Element, PackAs, bf16};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::{Machine, WithMachine};
 use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::scalar::{PackAs, Scalar, bf16};
 use crate::exec::cpu::tile::Columns;
 
 /// Values of a row of the transposed side.
@@ -158,7 +158,7 @@ impl WithMachine<bf16> for Task<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_machine<M: Machine<Element = bf16>>(self, machine: M) {
+    fn with_machine<M: Machine<Scalar = bf16>>(self, machine: M) {
         let WeightGradient { conv, x, dy, .. } = *self.product;
         let blocks = WeightBlocks::of(conv);
         let whole = conv.gather();

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use super::{
     Algorithm, Blocks, ConvGeometry, DataGradient, Direct, Forward, Products, WeightGradient,
 };
-use crate::exec::cpu::element::{Element, PackAs, bf16};
 use crate::exec::cpu::gather::Shifted;
 use crate::exec::cpu::kernel::{Kernel, by_dtype};
 use crate::exec::cpu::plan::Planner;
 use crate::exec::cpu::product::Finish;
+use crate::exec::cpu::scalar::{PackAs, Scalar, bf16};
 use crate::exec::cpu::unfold::Unfolded;
 use crate::exec::cpu::{border, pack};
 use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step, StepOp, shift_fold};
@@ -291,7 +291,7 @@ struct Product {
 
 impl Product {
     /// Reads x, the packed weight, the folded bias and the residual, those that there are.
-    fn kernel<X: Element, Y: Element, P: Products<X, Y> + 'static>(self) -> Kernel {
+    fn kernel<X: Scalar, Y: Scalar, P: Products<X, Y> + 'static>(self) -> Kernel {
         let scratch = self.geometry.forward_scratch();
         Kernel::with_scratch(scratch, move |buffers, context| {
             let (geometry, folded) = (&self.geometry, &self.folded);
@@ -367,7 +367,7 @@ pub fn back_input(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option
     Some(())
 }
 
-fn data_gradient<E: Element, P: Products<E, E> + 'static>(conv: ConvGeometry) -> Kernel {
+fn data_gradient<E: Scalar, P: Products<E, E> + 'static>(conv: ConvGeometry) -> Kernel {
     Kernel::with_scratch(conv.backward_scratch(), move |buffers, context| {
         let (dy, w) = (buffers.x(0), buffers.x(1));
         let gradient = DataGradient { conv: &conv, dy, w };
@@ -405,7 +405,7 @@ struct Weight {
 }
 
 impl Weight {
-    fn kernel<X: Element, Y: Element, P: Products<X, Y> + 'static>(self) -> Kernel {
+    fn kernel<X: Scalar, Y: Scalar, P: Products<X, Y> + 'static>(self) -> Kernel {
         let scratch = self.geometry.weight_scratch();
         Kernel::with_scratch(scratch, move |buffers, context| {
             let product = WeightGradient {

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::rng::{Purpose, Stream};
-use crate::exec::cpu::element::{PackAs, bf16};
 use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::scalar::{PackAs, bf16};
 use crate::exec::cpu::{border, pack};
 use crate::ops::Shape;
 
@@ -44,19 +44,19 @@ struct Case {
     frames: usize,
 }
 
-fn values<E: Element>(seed: u64, count: usize) -> Vec<E> {
+fn values<E: Scalar>(seed: u64, count: usize) -> Vec<E> {
     let mut stream = Stream::new(seed, Purpose::Init, &[]);
     let values = (0..count).map(|_| E::round(stream.uniform() as f32 - 0.5));
     values.collect()
 }
 
 /// A parameter that loses nothing when it is packed.
-fn weights<E: Element>(conv: ConvGeometry) -> Vec<f32> {
+fn weights<E: Scalar>(conv: ConvGeometry) -> Vec<f32> {
     let weights = values::<E>(2, conv.weights());
-    weights.into_iter().map(Element::float).collect()
+    weights.into_iter().map(Scalar::float).collect()
 }
 
-fn not_a_number<E: Element>(count: usize) -> Vec<E> {
+fn not_a_number<E: Scalar>(count: usize) -> Vec<E> {
     vec![E::round(f32::NAN); count]
 }
 
@@ -137,7 +137,7 @@ fn multiplications(case: Case, mut visit: impl FnMut(usize, usize, usize)) {
     }
 }
 
-fn assert_close<E: Element>(what: &str, tolerance: f64, found: &[E], expected: &[f64]) {
+fn assert_close<E: Scalar>(what: &str, tolerance: f64, found: &[E], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
     let far = |i: &usize| {
         let (a, b) = (f64::from(found[*i].float()), expected[*i]);

@@ -15,10 +15,10 @@ use crate::exec::cpu::conv::ConvGeometry;
 use crate::exec::cpu::conv::tiling::{
     Gather, PANEL, STRIP, WEIGHT_CHUNK as CHUNK, WEIGHT_PITCH as PITCH,
 };
-use crate::exec::cpu::element::{Element, PackAs};
 use crate::exec::cpu::gather::Window;
 use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::scalar::{PackAs, Scalar};
 use crate::exec::cpu::simd::wide;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk, packed_index};
 
@@ -164,7 +164,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> Chunk<'_, X, Y> {
 
     /// Adds the products of R channels from `channel` on to their rows of the sum.
     #[inline(always)]
-    fn tile<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn tile<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         (tap, channel): (usize, usize),
@@ -207,10 +207,10 @@ impl<X: PackAs<X>, Y: PackAs<X>> Chunk<'_, X, Y> {
 }
 
 impl<X: PackAs<X>, Y: PackAs<X>> Panels for Chunk<'_, X, Y> {
-    type Element = X;
+    type Scalar = X;
 
     #[inline(always)]
-    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn panel<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         column: usize,
@@ -233,7 +233,7 @@ fn taps(plan: &Gather) -> impl Iterator<Item = (usize, usize)> + use<> {
 /// The first `width` values of `count` rows, at most a chunk, in strips: `[strip][row / PAIR][16][PAIR]`. A row that a pair
 /// lacks is zero. The last strip takes what follows in memory: nobody reads the sums that it takes part in.
 #[inline(always)]
-fn pack<'a, X: Element, Y: PackAs<X>>(
+fn pack<'a, X: Scalar, Y: PackAs<X>>(
     (count, width): (usize, usize),
     row: impl Fn(usize) -> &'a [Y],
     to: &mut [X],
@@ -262,7 +262,7 @@ fn pack<'a, X: Element, Y: PackAs<X>>(
 }
 
 /// As many values as a strip has, zeros behind the last.
-fn filled<Y: Element>(values: &[Y]) -> [Y; STRIP] {
+fn filled<Y: Scalar>(values: &[Y]) -> [Y; STRIP] {
     let mut strip = [Y::default(); STRIP];
     let count = values.len().min(STRIP);
     strip[..count].copy_from_slice(&values[..count]);
@@ -273,7 +273,7 @@ fn filled<Y: Element>(values: &[Y]) -> [Y; STRIP] {
 const BIAS_ROWS: usize = 4096;
 
 /// The bias's gradient: the sum of dy's rows, in float64; those of tasks are added in order.
-pub fn back_bias<E: Element>(dy: &[E], gradient: &mut [f32]) {
+pub fn back_bias<E: Scalar>(dy: &[E], gradient: &mut [f32]) {
     let channels = gradient.len();
     let parts = dy.par_chunks(BIAS_ROWS * channels).map(|dy| {
         let mut sums = vec![0.0; channels];

@@ -15,10 +15,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::exec::cpu::conv::tiling::{PANEL, PATCH, STRIP, WINOGRAD_TILES as TILES};
-use crate::exec::cpu::element::Element;
 use crate::exec::cpu::machine::Machine;
 use crate::exec::cpu::memory::Scratch;
 use crate::exec::cpu::product::{DEPTH, Finish};
+use crate::exec::cpu::scalar::Scalar;
 use crate::exec::cpu::simd::filling;
 use crate::exec::cpu::tile::{self, Columns, Panels, Tile, Walk};
 use crate::ops::Shape;
@@ -41,7 +41,7 @@ pub struct Winograd<'a, X, Y> {
     pub finish: Finish<'a, Y>,
 }
 
-impl<X: Element, Y: Element> Winograd<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Winograd<'_, X, Y> {
     /// The frames `frames` of `y`, which holds all frames. Tasks are whole lines of tiles, of an odd height whole frames.
     pub fn run(&self, frames: Range<usize>, y: &mut [Y], scratch: &Scratch) {
         let Shape { height, width, .. } = self.source;
@@ -101,7 +101,7 @@ struct Spread<'a, X, Y> {
     patches: &'a mut [X],
 }
 
-impl<X: Element, Y: Element> WithSimd for Spread<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> WithSimd for Spread<'_, X, Y> {
     type Output = ();
 
     #[inline(always)]
@@ -133,7 +133,7 @@ impl<X: Element, Y: Element> WithSimd for Spread<'_, X, Y> {
     }
 }
 
-impl<X: Element, Y: Element> Winograd<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Winograd<'_, X, Y> {
     /// The pixels that a tile sees; none outside the image.
     fn patch(&self, tile: usize) -> [[Option<&[X]>; PATCH]; PATCH] {
         let Shape {
@@ -189,11 +189,11 @@ struct Block<'a, X, Y> {
     y: &'a mut [Y],
 }
 
-impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
-    type Element = X;
+impl<X: Scalar, Y: Scalar> Panels for Block<'_, X, Y> {
+    type Scalar = X;
 
     #[inline(always)]
-    fn panel<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn panel<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         column: usize,
@@ -211,10 +211,10 @@ impl<X: Element, Y: Element> Panels for Block<'_, X, Y> {
     }
 }
 
-impl<X: Element, Y: Element> Block<'_, X, Y> {
+impl<X: Scalar, Y: Scalar> Block<'_, X, Y> {
     /// The products of R tiles at one place of their patches.
     #[inline(always)]
-    fn multiply<M: Machine<Element = X>, const R: usize, const V: usize>(
+    fn multiply<M: Machine<Scalar = X>, const R: usize, const V: usize>(
         &mut self,
         machine: M,
         (place, tile): (usize, usize),

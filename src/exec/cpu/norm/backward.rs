@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::Norm;
 use super::{BLOCK, Coefficients, Site, add_rows, fold, frames_of_task};
-use crate::exec::cpu::element::Element;
 use crate::exec::cpu::memory::Scratch;
+use crate::exec::cpu::scalar::Scalar;
 use crate::exec::cpu::simd::wide;
 use crate::ops::NormParams;
 use crate::ops::{Layout, Mask};
@@ -36,7 +36,7 @@ struct BackwardFrame<'a, E> {
     recomputed: bool,
 }
 
-impl<'a, E: Element> Backward<'a, E> {
+impl<'a, E: Scalar> Backward<'a, E> {
     fn frame(&self, layout: &Layout, f: usize) -> BackwardFrame<'a, E> {
         let len = self.dy.len() / layout.rows;
         let frame = f * len..(f + 1) * len;
@@ -50,7 +50,7 @@ impl<'a, E: Element> Backward<'a, E> {
     }
 }
 
-impl<E: Element> BackwardFrame<'_, E> {
+impl<E: Scalar> BackwardFrame<'_, E> {
     /// g of one value.
     #[inline(always)]
     fn gradient(&self, of: Coefficients<'_>, c: usize, dy: E, x: f32) -> f32 {
@@ -62,7 +62,7 @@ impl<E: Element> BackwardFrame<'_, E> {
 }
 
 /// Each frame's Σg and Σg·x̂; the gradient behind the ReLU goes to `masked` where there is one.
-pub fn frame_gradients<E: Element>(
+pub fn frame_gradients<E: Scalar>(
     layout: &Layout,
     back: Backward<'_, E>,
     masked: &mut [E],
@@ -100,14 +100,14 @@ pub fn frame_gradients<E: Element>(
 
 /// masked = dy where y is positive.
 #[inline(always)]
-fn mask_by<E: Element>(dy: &[E], y: &[E], masked: &mut [E]) {
+fn mask_by<E: Scalar>(dy: &[E], y: &[E], masked: &mut [E]) {
     for ((masked, dy), y) in masked.iter_mut().zip(dy).zip(y) {
         *masked = if y.float() > 0.0 { *dy } else { E::default() };
     }
 }
 
 #[inline(always)]
-fn sum_gradients<E: Element>(back: BackwardFrame<'_, E>, scratch: &mut [f32], sums: &mut [f32]) {
+fn sum_gradients<E: Scalar>(back: BackwardFrame<'_, E>, scratch: &mut [f32], sums: &mut [f32]) {
     let row = back.of.mean.len();
     let (block, rest) = scratch.split_at_mut(row);
     let (block_product, rest) = rest.split_at_mut(row);
@@ -175,7 +175,7 @@ pub fn group_gradients(site: Site<'_>, partials: &mut [f32], grads: &mut [&mut [
 }
 
 /// dx = γ·r·(g − Σg/n − x̂·Σg·x̂/n) with the means that [`group_gradients`] left in `partials`.
-pub fn back_data<E: Element>(
+pub fn back_data<E: Scalar>(
     layout: &Layout,
     back: Backward<'_, E>,
     partials: &[f32],
@@ -207,7 +207,7 @@ pub fn back_data<E: Element>(
 }
 
 /// dx = γ·r·g for a frozen norm.
-pub fn back_frozen<E: Element>(layout: &Layout, back: Backward<'_, E>, dx: &mut [E]) {
+pub fn back_frozen<E: Scalar>(layout: &Layout, back: Backward<'_, E>, dx: &mut [E]) {
     let row = back.norm.row();
     for_frames(
         layout,
@@ -229,7 +229,7 @@ pub fn back_frozen<E: Element>(layout: &Layout, back: Backward<'_, E>, dx: &mut 
 }
 
 #[inline(always)]
-fn for_frames<E: Element>(
+fn for_frames<E: Scalar>(
     layout: &Layout,
     back: Backward<'_, E>,
     dx: &mut [E],

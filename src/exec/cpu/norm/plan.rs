@@ -1,9 +1,9 @@
 //! The plans of batch norms.
 
 use super::{Backward, Forward, Norm, Site};
-use crate::exec::cpu::element::Element;
 use crate::exec::cpu::kernel::{Kernel, by_dtype};
 use crate::exec::cpu::plan::Planner;
+use crate::exec::cpu::scalar::Scalar;
 use crate::ops::{self, BufferId, Dtype, Mask, Normalize, NormalizeBack, Rate, Step};
 
 /// Where a norm's values lie.
@@ -31,7 +31,7 @@ impl Values {
 }
 
 pub fn batch_statistics(planner: &mut Planner<'_>, step: &Step, norm: &ops::Norm) -> Option<()> {
-    fn kernel<E: Element>(values: Values) -> Kernel {
+    fn kernel<E: Scalar>(values: Values) -> Kernel {
         Kernel::with_scratch(4 * values.norm.row(), move |buffers, context| {
             let layout = context.batch.at(values.rate);
             let x = buffers.x::<E>(0);
@@ -71,7 +71,7 @@ pub fn running_statistics(planner: &mut Planner<'_>, step: &Step, norm: &ops::No
 }
 
 pub fn normalize(planner: &mut Planner<'_>, step: &Step, op: &Normalize) -> Option<()> {
-    fn kernel<E: Element>(values: Values, relu: bool) -> Kernel {
+    fn kernel<E: Scalar>(values: Values, relu: bool) -> Kernel {
         Kernel::new(move |buffers, context| {
             let forward = Forward {
                 norm: &values.norm,
@@ -118,7 +118,7 @@ pub fn back(planner: &mut Planner<'_>, step: &Step, op: &NormalizeBack) -> Optio
 }
 
 /// Writes partial sums, dx, and what passed the ReLU if the step keeps it.
-fn back_kernel<E: Element>(values: Values, mask: Mask) -> Kernel {
+fn back_kernel<E: Scalar>(values: Values, mask: Mask) -> Kernel {
     Kernel::with_scratch(4 * values.norm.row(), move |buffers, context| {
         let layout = context.batch.at(values.rate);
         let norm = &values.norm;

@@ -1,9 +1,9 @@
 //! The plans of shift and alteration.
 
 use super::Plan;
-use crate::exec::cpu::element::Element;
 use crate::exec::cpu::kernel::{Kernel, by_dtype};
 use crate::exec::cpu::plan::Planner;
+use crate::exec::cpu::scalar::Scalar;
 use crate::ops::{Dtype, Extent, ParamId, Step};
 
 /// What is done to each row.
@@ -21,7 +21,7 @@ pub fn forward(
     shift: Option<usize>,
     alter: &[ParamId],
 ) -> Option<()> {
-    fn kernel<E: Element>(job: Job) -> Kernel {
+    fn kernel<E: Scalar>(job: Job) -> Kernel {
         Kernel::new(move |buffers, context| {
             let plan = job.plan(context);
             super::forward(plan, buffers.x::<E>(0), buffers.y());
@@ -53,7 +53,7 @@ pub fn back(
     Some(())
 }
 
-fn back_kernel<E: Element>(job: Job) -> Kernel {
+fn back_kernel<E: Scalar>(job: Job) -> Kernel {
     let scratch = 2 * job.extent.shape.channels;
     Kernel::with_scratch(scratch, move |buffers, context| {
         let plan = job.plan(context);

@@ -13,8 +13,8 @@ use crate::exec::cpu::conv::tiling::STRIP;
 /// Zeros that stand in for what lies outside an image: as many as any kernel reads at once.
 const ZERO_COUNT: usize = 1024;
 
-/// The type behind [`crate::program::Element`].
-pub trait Element: Pod + Default + Send + Sync {
+/// The type behind [`crate::program::Scalar`].
+pub trait Scalar: Pod + Default + Send + Sync {
     /// Neighbouring terms of a sum that one multiply-add takes: those of a row lie side by side, and so do those of a
     /// column.
     const PAIR: usize;
@@ -66,7 +66,7 @@ pub trait Element: Pod + Default + Send + Sync {
     }
 }
 
-impl Element for f32 {
+impl Scalar for f32 {
     const PAIR: usize = 1;
     const ZEROS: &'static [Self] = &[0.0; ZERO_COUNT];
 
@@ -102,7 +102,7 @@ impl Element for f32 {
     }
 }
 
-impl Element for bf16 {
+impl Scalar for bf16 {
     const PAIR: usize = 2;
     const ZEROS: &'static [Self] = &[bf16::ZERO; ZERO_COUNT];
 
@@ -126,7 +126,7 @@ impl Element for bf16 {
 }
 
 /// Values that a product takes as its element X once they are copied.
-pub trait PackAs<X: Element>: Element {
+pub trait PackAs<X: Scalar>: Scalar {
     /// A strip of a row, or of a pair of rows, as products read it: `[16][PAIR]`.
     fn pack(rows: [&[Self; STRIP]; 2], to: &mut [X]);
 }
@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn rounds_as_the_crate_half_does(bits in any::<u32>()) {
             let value = f32::from_bits(bits);
-            prop_assert_eq!(<bf16 as Element>::round(value).to_bits(), bf16::from_f32(value).to_bits());
+            prop_assert_eq!(<bf16 as Scalar>::round(value).to_bits(), bf16::from_f32(value).to_bits());
         }
 
         #[test]

@@ -1,15 +1,15 @@
-//! The program on the emulated card, as a person calls it.
+//! The program on the emulated GPU, as a person calls it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::emulated::card;
+use crate::emulated::libraries;
 use crate::program::{self, InTime, stderr, stdout};
 
-/// `ffn` where the card's libraries are named; `None` where they cannot be built.
-pub fn on_card(arguments: &[&str]) -> Option<Command> {
+/// `ffn` where the GPU's libraries are named; `None` where they cannot be built.
+pub fn on_gpu(arguments: &[&str]) -> Option<Command> {
     let mut command = program::command(arguments);
-    command.env("FFN_CUDA_LIBRARIES", card()?);
+    command.env("FFN_CUDA_LIBRARIES", libraries()?);
     Some(command)
 }
 
@@ -17,7 +17,7 @@ pub fn on_card(arguments: &[&str]) -> Option<Command> {
 fn run(out: &Path, flags: &[&str]) -> Option<Output> {
     let out = out.to_string_lossy();
     let arguments = ["run", "fixtures/experiments/tiny.ron", "--out", &out];
-    let output = on_card(&[&arguments, flags].concat())?.in_time();
+    let output = on_gpu(&[&arguments, flags].concat())?.in_time();
     Some(output)
 }
 
@@ -27,7 +27,7 @@ fn only_run(out: &Path) -> PathBuf {
     runs.next().unwrap().unwrap().path()
 }
 
-/// Begins the tiny experiment on the card and kills it after some steps, with a checkpoint after each.
+/// Begins the tiny experiment on the GPU and kills it after some steps, with a checkpoint after each.
 fn kill_in_the_middle(out: &Path, engine: &str) {
     let out_text = out.to_string_lossy();
     let arguments = [
@@ -42,7 +42,7 @@ fn kill_in_the_middle(out: &Path, engine: &str) {
         "--checkpoint-minutes",
         "0",
     ];
-    let mut child = on_card(&arguments).unwrap().spawn().unwrap();
+    let mut child = on_gpu(&arguments).unwrap().spawn().unwrap();
     let steps = || {
         let run = std::fs::read_dir(out).ok()?.next()?.ok()?;
         let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).ok()?;
@@ -85,7 +85,7 @@ fn goldens() {
     for engine in ["compiled", "compiled-bf16"] {
         let flags = ["golden", "verify", "--device", "cuda:0", "--engine", engine];
         let arguments = [flags.as_slice(), &bundles].concat();
-        if let Some(mut command) = on_card(&arguments) {
+        if let Some(mut command) = on_gpu(&arguments) {
             let output = command.in_time();
             program::expect(&output, 0);
             let text = stdout(&output);
@@ -94,7 +94,7 @@ fn goldens() {
     }
 }
 
-/// A run on the card has the CPU's curve and says where it ran; killed, it goes on to the same bits, or on the CPU.
+/// A run on the GPU has the CPU's curve and says where it ran; killed, it goes on to the same bits, or on the CPU.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn runs() {
@@ -114,7 +114,7 @@ fn runs_where_nothing_can_be_captured() {
     let out = stepwise.path().to_string_lossy();
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["run", file, "--out", &out, "--device", "cuda:0"];
-    let mut command = on_card(&arguments).unwrap();
+    let mut command = on_gpu(&arguments).unwrap();
     let output = command.env("EMULATED_CAPTURE", "0").in_time();
     program::expect(&output, 0);
     let text = stderr(&output);
@@ -128,7 +128,7 @@ fn runs_where_nothing_can_be_captured() {
     );
 }
 
-/// `precision: Mixed` is bf16 on a card.
+/// `precision: Mixed` is bf16 on a GPU.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn runs_in_mixed_precision() {
@@ -153,11 +153,11 @@ fn check_runs(engine: &str, tolerance: f64) {
     program::expect(&run(again.path(), &["--device", "cuda:0"]).unwrap(), 0);
     program::expect(&run(moved.path(), &["--device", "cpu"]).unwrap(), 0);
 
-    let (expected, on_card) = (curve(cpu.path()), curve(cuda.path()));
+    let (expected, on_gpu) = (curve(cpu.path()), curve(cuda.path()));
     assert_eq!(expected.len(), 12);
-    assert_eq!(on_card, curve(again.path()));
+    assert_eq!(on_gpu, curve(again.path()));
     assert!(learnt(cuda.path()) == learnt(again.path()), "other bits");
-    for curve in [on_card, curve(moved.path())] {
+    for curve in [on_gpu, curve(moved.path())] {
         for (found, expected) in curve.into_iter().zip(&expected) {
             let apart = |a: f64, b: f64| (a - b).abs() / b.abs();
             let far = apart(found.0, expected.0).max(apart(found.1, expected.1));
@@ -166,13 +166,13 @@ fn check_runs(engine: &str, tolerance: f64) {
     }
 }
 
-/// `ffn why` holds every node of a step on the card against the CPU's.
+/// `ffn why` holds every node of a step on the GPU against the CPU's.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn why_between_devices() {
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["why", file, file, "--device-b", "cuda:0"];
-    if let Some(mut command) = on_card(&arguments) {
+    if let Some(mut command) = on_gpu(&arguments) {
         let output = command.in_time();
         program::expect(&output, 0);
         let text = stdout(&output);
@@ -183,7 +183,7 @@ fn why_between_devices() {
     }
 }
 
-/// `ffn bench` gives the card's memory as the peak.
+/// `ffn bench` gives the GPU's memory as the peak.
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn bench() {
@@ -199,11 +199,11 @@ fn bench() {
             "1",
             "--json",
         ];
-        if let Some(mut command) = on_card(&arguments) {
+        if let Some(mut command) = on_gpu(&arguments) {
             let output = command.in_time();
             program::expect(&output, 0);
             let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-            assert_eq!(report["peak_of"], "the engine on the card");
+            assert_eq!(report["peak_of"], "the engine on the GPU");
             let profile = report["profile"].as_array().unwrap().iter();
             let seconds = profile
                 .map(|kind| kind["seconds"].as_f64().unwrap())
@@ -217,7 +217,7 @@ fn bench() {
             }
             assert!(report["peak_bytes"].as_u64().unwrap() > 100_000);
             let class = report["machine"]["device_class"].as_str().unwrap();
-            assert_eq!(class, "cuda Emulated card, NVRTC 13.0, cuDNN 9.19");
+            assert_eq!(class, "cuda Emulated GPU, NVRTC 13.0, cuDNN 9.19");
         }
     }
 }
@@ -228,14 +228,14 @@ fn bench() {
 fn bench_algorithms() {
     let file = "fixtures/experiments/tiny.ron";
     let arguments = ["bench", "algorithms", file, "--device", "cuda:0"];
-    if let Some(mut command) = on_card(&arguments) {
+    if let Some(mut command) = on_gpu(&arguments) {
         let output = command.in_time();
         program::expect(&output, 0);
         insta::assert_snapshot!(stdout(&output));
     }
     let output = program::ffn(&["bench", "algorithms", file, "--device", "cpu"]);
     program::expect(&output, 2);
-    assert!(stderr(&output).contains("run on a card alone"));
+    assert!(stderr(&output).contains("run on a GPU alone"));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn too_little_memory_is_found_before_the_first_step() {
         "--out",
         &out,
     ];
-    if let Some(mut command) = on_card(&arguments) {
+    if let Some(mut command) = on_gpu(&arguments) {
         let output = command.env("EMULATED_BYTES", "2000000").in_time();
         program::expect(&output, 7);
         let text = stderr(&output);
@@ -262,7 +262,7 @@ fn too_little_memory_is_found_before_the_first_step() {
 
 #[test]
 #[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
-fn cards_that_are_not_there() {
+fn gpus_that_are_not_there() {
     let cases = [
         ("absent", "cuda:1", 7),
         ("no_number", "cuda", 2),
@@ -276,7 +276,7 @@ fn cards_that_are_not_there() {
             "--device",
             device,
         ];
-        if let Some(mut command) = on_card(&arguments) {
+        if let Some(mut command) = on_gpu(&arguments) {
             let output = command.in_time();
             program::expect(&output, code);
             insta::assert_snapshot!(name, stderr(&output));

@@ -1,5 +1,5 @@
-// The part of CUDA's driver that lists cards, without a card: for tests. EMULATED_DRIVER is the version that it gives
-// (13000: CUDA 13.0), EMULATED_CARDS how many cards it sees.
+// The part of CUDA's driver that lists GPUs, without a GPU: for tests. EMULATED_DRIVER is the version that it gives
+// (13000: CUDA 13.0), EMULATED_GPUS how many GPUs it sees.
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,11 +20,11 @@ static int from_environment(const char *name, int otherwise) {
   return text ? atoi(text) : otherwise;
 }
 
-static int cards() { return from_environment("EMULATED_CARDS", 1); }
+static int gpus() { return from_environment("EMULATED_GPUS", 1); }
 
 extern "C" {
 
-CUresult cuInit(unsigned) { return cards() ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
+CUresult cuInit(unsigned) { return gpus() ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
 
 CUresult cuDriverGetVersion(int *version) {
   *version = from_environment("EMULATED_DRIVER", 13000);
@@ -32,17 +32,17 @@ CUresult cuDriverGetVersion(int *version) {
 }
 
 CUresult cuDeviceGetCount(int *count) {
-  *count = cards();
+  *count = gpus();
   return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGet(CUdevice *device, int ordinal) {
   *device = ordinal;
-  return ordinal < cards() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return ordinal < gpus() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuDeviceGetName(char *name, int length, CUdevice) {
-  strncpy(name, "Emulated card", length);
+  strncpy(name, "Emulated GPU", length);
   return CUDA_SUCCESS;
 }
 

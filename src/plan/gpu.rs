@@ -1,4 +1,4 @@
-//! What a run takes on a card, all of it before its first step.
+//! What a run takes on a GPU, all of it before its first step.
 
 use serde::Serialize;
 
@@ -12,13 +12,13 @@ use crate::program::{Program, TrainOptions, compile_eval, compile_train};
 use crate::spec::Experiment;
 use crate::train::machine::DeviceChoice;
 
-/// The card that somebody asks about, whether it is there or not.
-pub struct Card {
+/// The GPU that somebody asks about, whether it is there or not.
+pub struct AskedGpu {
     ordinal: usize,
     found: Result<Gpu, String>,
 }
 
-impl Card {
+impl AskedGpu {
     /// `None`: the plan is for the CPU.
     pub fn open(choice: &DeviceChoice, engine: EngineKind) -> Result<Option<Self>> {
         let DeviceId::Cuda(ordinal) = choice.device else {
@@ -45,8 +45,8 @@ impl Card {
         };
         let free_bytes = gpu.free_memory()?;
         Ok(Some(Has {
-            card: gpu.card.name.clone(),
-            card_bytes: gpu.card.memory_bytes,
+            gpu: gpu.info.name.clone(),
+            gpu_bytes: gpu.info.memory_bytes,
             free_bytes,
             fits: needed <= free_bytes,
         }))
@@ -55,10 +55,10 @@ impl Card {
 
 /// Memory in bytes. What all engines share comes first; they are there side by side, from the start to the end.
 #[derive(Debug, Serialize)]
-pub struct OnCard {
+pub struct OnGpu {
     /// `cuda:N`.
     pub device: String,
-    /// What the card has, with CUDA, the kernels and cuDNN open; `None` where there is none to ask.
+    /// What the GPU has, with CUDA, the kernels and cuDNN open; `None` where there is none to ask.
     #[serde(flatten)]
     pub has: Option<Has>,
     /// Why there is none to ask. cuDNN's scratch memory is not known then, and left out everywhere.
@@ -72,13 +72,13 @@ pub struct OnCard {
     pub largest_batch: Option<usize>,
 }
 
-/// The memory of a card.
+/// The memory of a GPU.
 #[derive(Debug, Serialize)]
 pub struct Has {
     /// Its name.
-    pub card: String,
+    pub gpu: String,
     /// All of its memory.
-    pub card_bytes: usize,
+    pub gpu_bytes: usize,
     pub free_bytes: usize,
     /// Whether the run fits into what is free.
     pub fits: bool,
@@ -93,14 +93,14 @@ pub struct EngineNeeds {
     pub needs: Needs,
 }
 
-impl OnCard {
+impl OnGpu {
     pub fn of(planned: &Planned<'_>) -> Result<Self> {
-        let Planned { card, .. } = planned;
+        let Planned { gpu, .. } = planned;
         let weights = planned.weights()?;
         let training = planned.training(planned.experiment.train.batch)?;
         let engines = planned.engines(training)?;
         let bytes = weights.total() + engines.iter().map(|of| of.needs.total()).sum::<usize>();
-        let has = card.has(bytes)?;
+        let has = gpu.has(bytes)?;
         let largest_batch = match &has {
             Some(has) if !has.fits => {
                 let others = bytes - training.total();
@@ -109,9 +109,9 @@ impl OnCard {
             _ => None,
         };
         Ok(Self {
-            device: format!("cuda:{}", card.ordinal),
+            device: format!("cuda:{}", gpu.ordinal),
             has,
-            unknown: card.found.as_ref().err().cloned(),
+            unknown: gpu.found.as_ref().err().cloned(),
             weights,
             engines,
             bytes,
@@ -120,9 +120,9 @@ impl OnCard {
     }
 }
 
-/// What is planned for a card.
+/// What is planned for a GPU.
 pub struct Planned<'a> {
-    pub card: &'a Card,
+    pub gpu: &'a AskedGpu,
     pub experiment: &'a Experiment,
     pub training: &'a Graph,
     pub evaluation: &'a Graph,
@@ -160,14 +160,14 @@ impl Planned<'_> {
         let options = TrainOptions::of(self.experiment);
         let numerics = self.engine.numerics();
         let program = compile_train(self.training, &segments, &options, &[], numerics)?;
-        self.card.needs(&program)
+        self.gpu.needs(&program)
     }
 
     fn evaluation(&self, batch: EvalShape) -> Result<Needs> {
         let segments = [batch.segment(self.evaluation)];
         let numerics = self.engine.numerics();
         let program = compile_eval(self.evaluation, &segments, &[], numerics)?;
-        self.card.needs(&program)
+        self.gpu.needs(&program)
     }
 
     /// The most clips whose training fits into `room` bytes, where those of the experiment do not.
