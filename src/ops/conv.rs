@@ -144,14 +144,26 @@ impl Conv {
         })
     }
 
+    /// What remains of a convolution along time where all rows that a window sees lie side by side, as channels of one image: one of
+    /// images. `None` of what is one already, and of one in groups.
+    pub fn unfolded(&self) -> Option<Self> {
+        let looks_along_time = [self.kernel[0], self.stride[0], self.padding[0] + 1] != [1; 3];
+        (looks_along_time && self.groups == 1).then_some(Self {
+            kernel: [1, self.kernel[1], self.kernel[2]],
+            stride: [1, self.stride[1], self.stride[2]],
+            padding: [0, self.padding[1], self.padding[2]],
+            ..*self
+        })
+    }
+
+    /// For each row that comes out the input's rows that it sees: one for each of the kernel's in time.
+    pub fn source_rows(&self, inputs: &Layout, outputs: &Layout) -> Vec<Option<usize>> {
+        let seen = |row| (0..self.kernel[0]).map(move |t| self.source_row(inputs, outputs, row, t));
+        (0..outputs.rows).flat_map(seen).collect()
+    }
+
     /// The input's row that tap `t` of the output's row sees, inside the clip.
-    pub fn source_row(
-        &self,
-        inputs: &Layout,
-        outputs: &Layout,
-        row: usize,
-        t: usize,
-    ) -> Option<usize> {
+    fn source_row(&self, inputs: &Layout, outputs: &Layout, row: usize, t: usize) -> Option<usize> {
         let (clip, index) = outputs.clip_of(row);
         let at = (index * self.stride[0] + t).checked_sub(self.padding[0])?;
         let clip = inputs.clips.get(clip)?.clone();

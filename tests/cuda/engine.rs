@@ -15,6 +15,7 @@ use ffn::program::{
 use ffn::spec::*;
 
 use crate::emulated::libraries;
+use crate::networks;
 
 /// Images that are not square.
 const INPUT: (usize, usize) = (16, 20);
@@ -333,8 +334,31 @@ fn statistics_of_a_batch() {
     });
 }
 
+/// Convolutions along time, channels of two pathways, layer norms, attention; dropout of values and of clips.
+#[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
+fn the_other_architectures() {
+    let options = TrainOptions {
+        dropout: 0.3,
+        drop_path: 0.5,
+        ..options()
+    };
+    let vanilla = [
+        networks::tea((30, 24)),
+        networks::slowfast((24, 30)),
+        networks::uniformer((40, 33)),
+    ];
+    for graph in vanilla.iter().map(networks::flexible) {
+        compare_training(&graph, &options);
+        compare(&graph, |numerics| {
+            compile_eval(&graph, &segments(), &[], numerics).unwrap()
+        });
+    }
+}
+
 /// The plain steps, which no fusion has touched.
 #[test]
+#[cfg_attr(without_cxx, ignore = "skipped: no C++ compiler; CXX names one")]
 fn without_fusions() {
     let graph = flexible(Block::Basic, Stem::ImageNet);
     let style = |numerics| Style {

@@ -161,6 +161,61 @@ fn convolutions(dice: &mut Dice) -> Vec<Case> {
     cases
 }
 
+fn convolutions_along_time(dice: &mut Dice) -> Vec<Case> {
+    let (inputs, outputs) = (dice.channels(), dice.channels());
+    let x = dice.map(inputs);
+    let mut cases = Vec::new();
+    for (kernel, stride, padding) in [
+        ([5, 3, 3], [1, 2, 2], [2, 1, 1]),
+        ([3, 1, 1], [1, 1, 1], [1, 0, 0]),
+        ([7, 1, 1], [2, 1, 1], [3, 0, 0]),
+        ([1, 2, 2], [2, 2, 2], [0, 0, 0]),
+    ] {
+        let images = |sizes: [usize; 3]| [sizes[1], sizes[2]];
+        let to = windowed_by(x, images(kernel), images(stride), images(padding));
+        let y = Extent {
+            rate: Rate::Every(stride[0]),
+            shape: Shape {
+                channels: outputs,
+                ..to
+            },
+        };
+        let conv = Conv {
+            weight: 0,
+            bias: None,
+            kernel,
+            stride,
+            padding,
+            groups: 1,
+        };
+        let biased = Conv {
+            bias: Some(1),
+            ..conv
+        };
+        let weight = [&[outputs, inputs][..], &kernel].concat();
+        for stored in [Activation, Float32] {
+            let (x, y) = ((x, stored), (y, Activation));
+            cases.push(case(biased, &[x], &[y], &[&weight, &[outputs]]));
+            cases.push(case(ConvBackWeight(conv), &[x, y], &[], &[&weight]));
+        }
+        let op = FoldedConv {
+            alter: vec![1, 2],
+            norm: Some(norm(3, true)),
+            relu: true,
+            ..FoldedConv::plain(conv)
+        };
+        let (a, n) = ([inputs], [outputs]);
+        let params: [&[usize]; 7] = [&weight, &a, &a, &n, &n, &n, &n];
+        let (x, y) = ((x, Activation), (y, Activation));
+        cases.push(Case {
+            stats: vec![outputs; 2],
+            ..case(op, &[x], &[y], &params)
+        });
+        cases.push(case(ConvBackInput(conv), &[y], &[x], &[&weight]));
+    }
+    cases
+}
+
 fn depthwise(dice: &mut Dice) -> Vec<Case> {
     let channels = dice.channels();
     let x = (dice.map(channels), Activation);
@@ -318,6 +373,55 @@ fn single_values(dice: &mut Dice) -> Vec<Case> {
     for x in [x, (pixel(map), Float32)] {
         cases.push(case(dropout, &[x], &[x, x], &[]));
     }
+    let drops = Drops::Clips { share: 0.5 };
+    let dropout = Dropout { drops, ..dropout };
+    let mask = (dropout.mask(map), Activation);
+    cases.push(case(dropout, &[x], &[x, mask], &[]));
+    cases
+}
+
+fn layer_norms(dice: &mut Dice) -> Vec<Case> {
+    let channels = dice.channels();
+    let x = (dice.map(channels), Activation);
+    let n = [channels];
+    let params: [&[usize]; 4] = [&n; 4];
+    let branch = |first| Affine {
+        weight: first,
+        bias: first + 1,
+    };
+    let mut cases = Vec::new();
+    for branches in [vec![branch(0)], vec![branch(0), branch(2)]] {
+        let norm = LayerNorm { branches, eps: EPS };
+        cases.push(case(norm.clone(), &[x], &[x], &params));
+        cases.push(case(LayerNormBack(norm), &[x, x], &[x], &params));
+    }
+    cases
+}
+
+fn attention(dice: &mut Dice) -> Vec<Case> {
+    let (heads, width) = (dice.of(&[1, 2, 3]), dice.of(&[3, 4, 8]));
+    let y = dice.map(heads * width);
+    let (x, y) = (
+        (y.with_channels(3 * heads * width), Activation),
+        (y, Activation),
+    );
+    let scale = 0.4;
+    let attention = Attention { heads, scale };
+    vec![
+        case(attention, &[x], &[y], &[]),
+        case(AttentionBack(attention), &[y, x], &[x], &[]),
+    ]
+}
+
+fn probabilities(dice: &mut Dice) -> Vec<Case> {
+    let channels = dice.channels();
+    let map = dice.map(channels);
+    let x = (map, Activation);
+    let mut cases = Vec::new();
+    for y in [(pixel(map), Float32), (pixel(map), Activation)] {
+        cases.push(case(MeanProbabilities, &[x], &[y], &[]));
+        cases.push(case(MeanProbabilitiesBack, &[y, x, y], &[x], &[]));
+    }
     cases
 }
 
@@ -392,6 +496,17 @@ fn along_time(dice: &mut Dice) -> Vec<Case> {
     for (offset, rate) in [(1, Rate::FRAME), (-2, Rate::FRAME), (-1, Rate::Every(2))] {
         let x = (Extent { rate, ..map }, Activation);
         cases.push(case(TakeFrames::Moved { offset }, &[x], &[x], &[]));
+    }
+    for joined in [false, true] {
+        let every = 2;
+        let slow = Extent {
+            rate: Rate::Every(every),
+            ..map
+        };
+        let rule = TakeFrames::Spread { every, joined };
+        let (fast, slow) = (x, (slow, Activation));
+        cases.push(case(rule, &[fast], &[slow], &[]));
+        cases.push(case(TakeFramesBack(rule), &[slow], &[fast], &[]));
     }
     cases
 }
@@ -630,9 +745,13 @@ fn every_kernel_computes_its_reference() {
         let mut dice = Dice(Stream::new(seed, Draws::Init, &[7]));
         let families = [
             convolutions,
+            convolutions_along_time,
             depthwise,
             folded,
             norms,
+            layer_norms,
+            attention,
+            probabilities,
             single_values,
             pooling,
             along_time,
@@ -660,7 +779,7 @@ fn every_kernel_computes_its_reference() {
     let count = mistakes.len();
     assert_eq!(count, 0, "{count} are far:\n{}", mistakes.join("\n"));
     // What is no step's has tests of its own.
-    launched.extend(["normalize_pixels", "squares", "update"].map(str::to_owned));
+    launched.extend(["normalize_pixels", "squares", "update", "adamw"].map(str::to_owned));
     assert_eq!(launched, all_kernels());
 }
 

@@ -1,5 +1,7 @@
 //! CUDA, as far as it can be held to anything without a GPU.
 
+#[path = "../support/networks.rs"]
+mod networks;
 #[path = "../support/program.rs"]
 mod program;
 #[path = "../support/skipped.rs"]

@@ -57,7 +57,8 @@ fn assert_trains_nearly_as_float32(graph: &Graph, engine: EngineKind, bound: f64
         train_on(graph, Executor::compiled(2)),
     );
     assert_within(FORWARD, "logits", &found.logits, &wanted.logits);
-    for kind in ParamKind::ALL {
+    let has = |kind: &ParamKind| graph.params.iter().any(|param| param.kind == *kind);
+    for kind in ParamKind::ALL.into_iter().filter(has) {
         let gradients = |pass: &Pass| {
             let members = graph.params.iter().zip(&pass.grads);
             let members = members.filter(|(param, _)| param.kind == kind);

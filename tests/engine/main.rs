@@ -5,16 +5,20 @@ use ffn::base::{Kind, Result};
 use ffn::exec::cpu;
 use ffn::exec::{self, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions};
 use ffn::graph::arch::tsm::{self, Tsm};
-use ffn::graph::{Graph, ParamKind, frame_flexible};
+use ffn::graph::{Graph, ParamKind};
 use ffn::ops::Compute;
 use ffn::program::{self, Numerics, compile_eval, compile_train};
 use ffn::spec::*;
 
+#[path = "../support/networks.rs"]
+mod networks;
+
 mod bf16;
 mod fusions;
 
+use networks::{CLASSES, flexible};
+
 const SIDE: usize = 16;
-const CLASSES: usize = 5;
 const STEP: DropoutKey = DropoutKey { seed: 7, step: 3 };
 
 fn vanilla(block: Block, stem: Stem, place: ShiftPlace) -> Graph {
@@ -32,18 +36,6 @@ fn vanilla(block: Block, stem: Stem, place: ShiftPlace) -> Graph {
         input: (SIDE, SIDE),
     })
     .unwrap()
-}
-
-fn flexible(graph: &Graph) -> Graph {
-    let ffn = Ffn {
-        frames: vec![2, 4],
-        lambda: 1.0,
-        alteration: Alteration::Normal { std: 1e-3 },
-        norms: Norms::Private,
-        distillation: Distillation::FromLargest,
-        shift_segments: ShiftSegments::PerBranch,
-    };
-    frame_flexible(graph, &ffn).unwrap()
 }
 
 fn basic() -> Graph {

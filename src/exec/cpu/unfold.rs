@@ -27,24 +27,12 @@ pub struct Unfolded {
 impl Unfolded {
     /// `None` of a convolution of images, and of one in groups.
     pub fn of(planner: &Planner<'_>, conv: &Conv, x: BufferId, y: BufferId) -> Option<Self> {
-        let is_of_images = conv.kernel[0] == 1 && conv.stride[0] == 1 && conv.padding[0] == 0;
-        if is_of_images || conv.groups != 1 {
-            return None;
-        }
-        let (from, time) = (planner.extent(x), conv.kernel[0]);
-        let (inputs, outputs) = (planner.layout(x), planner.layout(y));
-        let rows = 0..outputs.rows;
-        let seen = |row| (0..time).map(move |k| conv.source_row(inputs, outputs, row, k));
+        let images = conv.unfolded()?;
         Some(Self {
-            images: Conv {
-                kernel: [1, conv.kernel[1], conv.kernel[2]],
-                stride: [1, conv.stride[1], conv.stride[2]],
-                padding: [0, conv.padding[1], conv.padding[2]],
-                ..*conv
-            },
-            sources: rows.flat_map(seen).collect(),
-            from,
-            time,
+            images,
+            sources: conv.source_rows(planner.layout(x), planner.layout(y)),
+            from: planner.extent(x),
+            time: conv.kernel[0],
         })
     }
 

@@ -59,9 +59,13 @@ pub fn kernels() -> String {
     let files = [
         include_str!("kernels/common.cuh"),
         include_str!("kernels/norm.cu"),
+        include_str!("kernels/layer_norm.cu"),
+        include_str!("kernels/attention.cu"),
         include_str!("kernels/shift.cu"),
+        include_str!("kernels/frames.cu"),
         include_str!("kernels/pool.cu"),
         include_str!("kernels/mean.cu"),
+        include_str!("kernels/mean_probabilities.cu"),
         include_str!("kernels/conv.cu"),
         include_str!("kernels/depthwise.cu"),
         include_str!("kernels/each.cu"),

@@ -83,6 +83,8 @@ pub enum Grid {
     Values { length: usize, parts: usize },
     /// Blocks for the channels of each part.
     Sums { channels: usize, parts: usize },
+    /// A line of a block for each of `lines` rows of `values` values.
+    Lines { lines: usize, values: usize },
     /// So many blocks, as `kernels/update.cu` takes them.
     Blocks(usize),
 }
@@ -278,6 +280,12 @@ impl Grid {
                     parts,
                     (lanes, SUMMING_THREADS / lanes),
                 )
+            }
+            Self::Lines { lines, values } => {
+                let threads = values.div_ceil(width);
+                let lanes = threads.next_power_of_two().min(LANES);
+                let of_block = SUMMING_THREADS / lanes;
+                (lines.div_ceil(of_block), 1, (lanes, of_block))
             }
             Self::Blocks(blocks) => (blocks, 1, (1, THREADS)),
         };

@@ -1,13 +1,17 @@
 //! Program → the device's tasks: which kernels compute a step, with which arguments and workspaces. No device is needed to make
 //! a plan: it says what every engine on one takes, but for cuDNN's scratch memory.
 
+mod attention;
 mod binary;
 mod channels;
 mod conv;
 mod depthwise;
 mod dropout;
 mod each;
+mod frames;
+mod layer_norm;
 mod mean;
+mod mean_probabilities;
 mod norm;
 mod pool;
 mod shift;
@@ -21,7 +25,7 @@ use super::gpu::{Grid, Kernel};
 use super::work::{Call, Operand, Work};
 use crate::base::{Error, Kind, Result};
 use crate::exec::plan::{self, Buffers, Plan};
-use crate::ops::{BufferId, Compute, Dropout, Dtype, Extent, StatId, Step, StepOp, TakeFrames};
+use crate::ops::{BufferId, Compute, Dropout, Dtype, Extent, StatId, Step, StepOp};
 use crate::program::Program;
 
 /// Everything that an engine needs to know of a program.
@@ -108,8 +112,10 @@ impl Planner<'_> {
             StepOp::RunningStatistics(op) => norm::running_statistics(self, step, &op.0),
             StepOp::Normalize(op) => norm::normalize(self, step, op),
             StepOp::NormalizeBack(op) => norm::back(self, step, op),
-            StepOp::LayerNorm(_) | StepOp::LayerNormBack(_) => None,
-            StepOp::Attention(_) | StepOp::AttentionBack(_) => None,
+            StepOp::LayerNorm(op) => layer_norm::forward(self, step, op),
+            StepOp::LayerNormBack(op) => layer_norm::back(self, step, &op.0),
+            StepOp::Attention(op) => attention::forward(self, step, *op),
+            StepOp::AttentionBack(op) => attention::back(self, step, op.0),
             StepOp::Each(op) => each::each(self, step, *op),
             StepOp::EachBack(op) => each::each_back(self, step, *op),
             StepOp::Binary(op) => binary::binary(self, step, *op),
@@ -119,17 +125,16 @@ impl Planner<'_> {
             StepOp::PoolBack(op) => pool::back(self, step, &op.0),
             StepOp::Mean(op) => mean::forward(self, step, *op),
             StepOp::MeanBack(op) => mean::back(self, step, op.0),
-            StepOp::MeanProbabilities(_) | StepOp::MeanProbabilitiesBack(_) => None,
+            StepOp::MeanProbabilities(_) => mean_probabilities::forward(self, step),
+            StepOp::MeanProbabilitiesBack(_) => mean_probabilities::back(self, step),
             StepOp::Shift(op) => shift::forward(self, step, Some(op.div), &[]),
             StepOp::ShiftBack(op) => shift::back(self, step, Some(op.div), &[]),
             StepOp::Alter(op) => shift::forward(self, step, None, &op.weights),
             StepOp::AlterBack(op) => shift::back(self, step, None, &op.weights),
             StepOp::ShiftAlter(op) => shift::forward(self, step, op.div, &op.weights),
             StepOp::ShiftAlterBack(op) => shift::back(self, step, op.of.div, &op.of.weights),
-            StepOp::TakeFrames(TakeFrames::Moved { offset }) => {
-                shift::take_frames(self, step, *offset)
-            }
-            StepOp::TakeFrames(TakeFrames::Spread { .. }) | StepOp::TakeFramesBack(_) => None,
+            StepOp::TakeFrames(op) => frames::forward(self, step, *op),
+            StepOp::TakeFramesBack(op) => frames::back(self, step, op.0),
             StepOp::SliceChannels(op) => channels::slice(self, step, op.first),
             StepOp::PadChannels(op) => channels::pad(self, step, op.first),
             StepOp::ConcatChannels(_) => channels::concat(self, step),
@@ -233,14 +238,14 @@ impl Planner<'_> {
 
     /// For each row of an activation its norm group.
     fn groups(&mut self, id: BufferId) -> Operand {
-        let rate = self.extent(id).rate;
-        Operand::Table(self.own.tables.groups(rate, self.program.batch.at(rate)))
+        let layout = self.program.batch.at(self.extent(id).rate);
+        Operand::Table(self.own.tables.groups(layout))
     }
 
     /// For each row from `row` on of an activation how many of its clip lie around it.
     fn spans(&mut self, id: BufferId, row: usize) -> Operand {
-        let rate = self.extent(id).rate;
-        Operand::Table(self.own.tables.spans(rate, self.program.batch.at(rate)) + 2 * row)
+        let layout = self.program.batch.at(self.extent(id).rate);
+        Operand::Table(self.own.tables.spans(layout) + 2 * row)
     }
 }
 

@@ -172,7 +172,7 @@ static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim
   static Kernel kernels[] = {                                                                                    \
       BARRIERS(row_statistics), BARRIERS(group_statistics), PLAIN(running_statistics), PLAIN(normalize),         \
       BARRIERS(row_gradients),  BARRIERS(group_gradients),  PLAIN(normalize_back),     PLAIN(shift_alter),       \
-      BARRIERS(add_rows),       BARRIERS(row_alterations),  PLAIN(take_rows),          PLAIN(max_pool),          \
+      BARRIERS(add_rows),       BARRIERS(row_alterations),  PLAIN(gather_rows),        PLAIN(max_pool),          \
       PLAIN(max_pool_back),     PLAIN(mean_pool),           PLAIN(mean_pool_back),     BARRIERS(sum_pixels),     \
       PLAIN(mean_rows),         PLAIN(mean_back),           PLAIN(pack_weight),        PLAIN(fold_bias),         \
       PLAIN(unpack_gradient),   PLAIN(widen),               PLAIN(finish),             PLAIN(pack_taps),         \
@@ -181,6 +181,9 @@ static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim
       PLAIN(dropout),           PLAIN(add),                 PLAIN(subtract),           PLAIN(multiply),          \
       PLAIN(copy_channels),     PLAIN(pad_channels),        PLAIN(normalize_pixels),   BARRIERS(squares),        \
       PLAIN(update),            PLAIN(adamw),               PLAIN(gelu),               PLAIN(gelu_back),         \
+      PLAIN(add_readers),       PLAIN(drop_rows),           BARRIERS(layer_norm),      BARRIERS(layer_norm_back), \
+      BARRIERS(row_affine),     BARRIERS(attention_weights), BARRIERS(attention_slopes), PLAIN(mix_tokens),      \
+      BARRIERS(log_sums),       PLAIN(mean_probabilities),  BARRIERS(mean_probabilities_back),                   \
       {nullptr, nullptr, false},                                                                                 \
   };
 

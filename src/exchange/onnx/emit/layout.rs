@@ -101,7 +101,7 @@ impl Emitter<'_> {
         let [every, zero, one] = [every as i64, 0, 1].map(|value| self.out.ints(&[value]));
         let first = self.out.int(0);
         let step = self.out.int(1);
-        let [taken, count, range] = ["taken", "count", "range"].map(part);
+        let [taken, count, range] = ["counts", "count", "range"].map(part);
         let [last, before, divisor] = ["last", "before", "divisor"].map(part);
         let [products, indices] = ["products", "indices"].map(part);
         let calls: [(&'static str, &str, Vec<&str>); 8] = [

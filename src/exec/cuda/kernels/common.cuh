@@ -6,7 +6,7 @@
 //
 // A kernel over single values has a thread for every V values of a row, and a line of blocks for each row. One that sums
 // over pixels or rows has blocks of lanes × lines, THREADS in all and both powers of two: a lane has V channels, and each
-// line adds up every so many-th term. Sums are float64 and have an order that shapes alone decide: no atomics. Indices
+// line adds up every so many-th term; or, within rows, a line has a row, and its lanes what lies every so many values apart. Sums are float64 and have an order that shapes alone decide: no atomics. Indices
 // within a row are int, those over all rows size_t.
 
 struct bf16 {
@@ -93,6 +93,37 @@ __device__ inline size_t over_all() { return ((size_t)blockIdx.x * blockDim.x + 
 
 // The first channel of a thread that sums.
 __device__ inline int lane() { return (blockIdx.x * blockDim.x + threadIdx.x) * V; }
+
+// The row of a thread that sums within a row, which the lanes of a line share.
+__device__ inline int line() { return blockIdx.x * blockDim.y + threadIdx.y; }
+
+// The sum over the lanes of a line, by halves; every thread of the line has it. All threads of a block come here.
+__device__ inline double over_lanes(double sum) {
+  __shared__ double values[THREADS];
+  int first = threadIdx.y * blockDim.x, thread = first + threadIdx.x;
+  __syncthreads();  // Readers of an earlier sum are done.
+  values[thread] = sum;
+  for (int half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) values[thread] += values[thread + half];
+  }
+  __syncthreads();
+  return values[first];
+}
+
+// The largest value of a line likewise.
+__device__ inline float largest_of_lanes(float largest) {
+  __shared__ float values[THREADS];
+  int first = threadIdx.y * blockDim.x, thread = first + threadIdx.x;
+  __syncthreads();
+  values[thread] = largest;
+  for (int half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half && values[thread] < values[thread + half]) values[thread] = values[thread + half];
+  }
+  __syncthreads();
+  return values[first];
+}
 
 // The sum over the block's lines of each thread's values, by halves; every thread of a lane has it.
 __device__ inline Sums over_lines(Sums sums) {

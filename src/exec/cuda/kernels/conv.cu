@@ -1,4 +1,4 @@
-// What stands around cuDNN's convolutions: weights `[out, in, taps]` as its `[out, taps, in]` and back, inputs of few channels,
+// What stands around cuDNN's convolutions: weights `[out, in, time, taps]` as its `[out, taps, time·in]` and back, inputs of few channels,
 // and what follows a product.
 //
 // Check: cargo test --test cuda.
@@ -8,16 +8,16 @@ __device__ inline double folded_scale(const float* var, const float* gamma, doub
   return gamma[output] / sqrt((double)var[output] + eps);
 }
 
-// w[o, tap, i] = weight[o, i, tap]·(1 + alter[i])·γ[o]/sqrt(var[o] + ε), zero for the inputs from `inputs` to `wide`; one line
-// of blocks for each output. No alteration and no norm where they are null. For V = 1.
+// w[o, tap, k·inputs + i] = weight[o, i, k, tap]·(1 + alter[i])·γ[o]/sqrt(var[o] + ε) for k below `time`, the rows that a window sees;
+// zero behind them up to `wide`; one line of blocks for each output. No alteration and no norm where they are null. For V = 1.
 KERNEL void pack_weight(const float* weight, const float* alter, const float* var, const float* gamma, double eps, int inputs,
-                        int wide, int taps, real* w) {
+                        int time, int wide, int taps, real* w) {
   int at = place(), output = blockIdx.y;
   if (at >= wide * taps) return;
-  int input = at % wide, tap = at / wide;
+  int part = at % wide, tap = at / wide, input = part % inputs;
   float v = 0;
-  if (input < inputs) {
-    v = weight[((size_t)output * inputs + input) * taps + tap];
+  if (part < inputs * time) {
+    v = weight[(((size_t)output * inputs + input) * time + part / inputs) * taps + tap];
     if (alter) v *= 1 + alter[input];
     if (gamma) v *= (float)folded_scale(var, gamma, eps, output);
   }
@@ -32,12 +32,12 @@ KERNEL void fold_bias(const float* bias, const float* mean, const float* var, co
   b[output] = bias[output] - mean[output] * folded_scale(var, gamma, eps, output);
 }
 
-// The gradient of a weight in its own order, from one of `wide` inputs; one line of blocks for each output. For V = 1.
-KERNEL void unpack_gradient(const real* dw, int inputs, int wide, int taps, float* gradient) {
+// The gradient of a weight in its own order, from one as pack_weight leaves it; one line of blocks for each output. For V = 1.
+KERNEL void unpack_gradient(const real* dw, int inputs, int time, int wide, int taps, float* gradient) {
   int at = place(), output = blockIdx.y;
-  if (at >= inputs * taps) return;
-  int input = at / taps, tap = at % taps;
-  gradient[(size_t)output * inputs * taps + at] = widened(dw[((size_t)output * taps + tap) * wide + input]);
+  if (at >= inputs * time * taps) return;
+  int tap = at % taps, part = at / taps % time * inputs + at / taps / time;
+  gradient[(size_t)output * inputs * time * taps + at] = widened(dw[((size_t)output * taps + tap) * wide + part]);
 }
 
 // y: the pixels of x with `wide` channels, a multiple of V, zeros behind the first `channels`. `length`: of y.

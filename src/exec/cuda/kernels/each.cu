@@ -73,3 +73,14 @@ KERNEL void dropout(const real* x, const float* drawn, size_t count, real* y, re
   store(values, y + i);
   store(kept, mask + i);
 }
+
+// The same with one number of each row and channel.
+KERNEL void drop_rows(const real* x, const float* drawn, int length, int channels, real* y, real* mask) {
+  int at = place(), row = blockIdx.y;
+  if (at >= length) return;
+  size_t i = (size_t)row * length + at, of_row = (size_t)row * channels + at % channels;
+  Values values = load(x + i), kept = floats(drawn + of_row);
+  EACH values.at[k] *= kept.at[k];
+  store(values, y + i);
+  if (at < channels) store(kept, mask + of_row);
+}

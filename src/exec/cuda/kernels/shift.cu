@@ -1,4 +1,4 @@
-// The temporal shift and the weight alteration, as ops/shift_alter.rs: y = (1 + a)·S(x); rows moved along time.
+// The temporal shift and the weight alteration, as ops/shift_alter.rs: y = (1 + a)·S(x).
 //
 // Of C channels, [0, fold) come from the next row of the clip, [fold, 2·fold) from the previous one, zero at the clip's
 // ends. The adjoint takes the same channels from the other neighbour. A thread's V channels come from one row: fold is a
@@ -59,13 +59,4 @@ KERNEL void add_rows(const float* rows, int count, int channels, float* gradient
   int channel = lane();
   Sums sums = over_rows(rows + (channel < channels ? channel : channels - V), count, channels);
   if (channel < channels && threadIdx.y == 0) EACH gradient[channel + k] += (float)sums.at[k];
-}
-
-// y: the row `offset` rows later in the clip, zeros outside it. `length`: of a row.
-KERNEL void take_rows(const real* x, const Span* spans, int offset, int length, real* y) {
-  int at = place(), row = blockIdx.y;
-  if (at >= length) return;
-  Values values = {};
-  if (spans[row].has(offset)) values = load(x + (size_t)(row + offset) * length + at);
-  store(values, y + (size_t)row * length + at);
 }

@@ -1,11 +1,12 @@
 //! Convolutions by cuDNN, and what stands around them: `kernels/conv.cu`.
 
+use super::frames::Gathered;
 use super::{Planner, flat, wide};
 use crate::exec::cuda::compile::Variant;
 use crate::exec::cuda::cudnn::{Direction, Product};
 use crate::exec::cuda::gpu::{Grid, Kernel};
 use crate::exec::cuda::work::{Call, Convolve, Operand, Work};
-use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step};
+use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Shape, Step};
 
 /// Matrices begin at multiples of this many values: what cuDNN and wide loads like.
 const ALIGNMENT: usize = 64;
@@ -16,11 +17,12 @@ pub fn forward(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option<()
 }
 
 /// The product of a step, and how its input comes to it.
-#[derive(Clone, Copy)]
 struct Sides {
     product: Product,
     /// Channels of the input as it is.
     inputs: usize,
+    /// Of a convolution along time: the product is that of images in which all rows that a window sees lie side by side.
+    gathered: Option<Gathered>,
     /// Whether the input is float32 beside an output of another dtype: it and the weight are then widened by zeros to what a
     /// thread loads at once, which tensor cores take at full speed.
     widens: bool,
@@ -30,7 +32,14 @@ impl Sides {
     fn of(planner: &Planner<'_>, conv: &Conv, x: BufferId, y: BufferId) -> Option<Self> {
         let [from, to] = [x, y].map(|id| planner.extent(id).shape);
         let dtype = planner.dtype(y);
-        let mut product = Product::of(conv, from, to, dtype)?;
+        let images = conv.unfolded();
+        let gathered = images.map(|_| Gathered::by(planner, conv, x, y));
+        let time = gathered.as_ref().map_or(1, |gathered| gathered.time);
+        let side_by_side = Shape {
+            channels: time * from.channels,
+            ..from
+        };
+        let mut product = Product::of(&images.unwrap_or(*conv), side_by_side, to, dtype)?;
         let widens = match (planner.dtype(x), dtype) {
             (Dtype::Float32, Dtype::Bf16) => true,
             (Dtype::Float32, Dtype::Float32) | (Dtype::Bf16, Dtype::Bf16) => false,
@@ -38,13 +47,19 @@ impl Sides {
         };
         if widens {
             let width = Variant::wide(dtype).width;
-            product.from.channels = from.channels.next_multiple_of(width);
+            product.from.channels = side_by_side.channels.next_multiple_of(width);
         }
         Some(Self {
             product,
             inputs: from.channels,
+            gathered,
             widens,
         })
+    }
+
+    /// Rows of the input that a window sees.
+    fn time(&self) -> usize {
+        self.gathered.as_ref().map_or(1, |gathered| gathered.time)
     }
 
     /// From one packed matrix to the next.
@@ -61,22 +76,42 @@ struct Queue {
 }
 
 impl Queue {
-    /// What the product reads of x: shifted, widened, or as it is.
+    /// What the product reads of x, rows of `like`: shifted, gathered, widened, or as it is.
     fn input(
         &mut self,
         planner: &mut Planner<'_>,
         step: &Step,
         (sides, shift): (&Sides, Option<usize>),
+        (x, like): (BufferId, BufferId),
+    ) -> Option<BufferId> {
+        let mut input = x;
+        if let Some(div) = shift {
+            input = self.shifted(planner, step, x, div);
+        }
+        if let Some(gathered) = &sides.gathered {
+            // No step shifts and looks along time.
+            input = shift
+                .is_none()
+                .then(|| self.gathered(planner, step, gathered, x))?;
+        }
+        if sides.widens {
+            input = self.widened(planner, step, sides, (input, like));
+        }
+        Some(input)
+    }
+
+    fn gathered(
+        &mut self,
+        planner: &mut Planner<'_>,
+        step: &Step,
+        gathered: &Gathered,
         x: BufferId,
     ) -> BufferId {
-        let shifted = match shift {
-            Some(div) => self.shifted(planner, step, x, div),
-            None => x,
-        };
-        match sides.widens {
-            true => self.widened(planner, step, sides, (shifted, x)),
-            false => shifted,
-        }
+        let len = gathered.rows() * gathered.time * planner.row(x);
+        let y = planner.workspace(step, "gathered", len, planner.dtype(x));
+        self.work.push(gathered.gather(planner, x, y));
+        self.workspaces.push(y);
+        y
     }
 
     /// A shifted copy of x.
@@ -112,7 +147,7 @@ impl Queue {
         let operands = [
             Operand::buffer(x),
             Operand::Count(length),
-            Operand::int(sides.inputs),
+            Operand::int(sides.time() * sides.inputs),
             Operand::int(from.channels),
             Operand::buffer(y),
         ];
@@ -137,7 +172,7 @@ pub fn folded(planner: &mut Planner<'_>, step: &Step, folded: &FoldedConv) -> Op
     }
     let packed = packed(planner, step, folded, &sides);
     let mut queue = Queue::default();
-    let input = queue.input(planner, step, (&sides, folded.shift), x);
+    let input = queue.input(planner, step, (&sides, folded.shift), (x, y))?;
     let Product { from, to, .. } = sides.product;
     for (rows, matrix) in planner.layout(y).runs(&packed.branches) {
         let product = planner.product(step, (sides.product, Direction::Forward), rows.len());
@@ -282,6 +317,7 @@ fn pack_weight(sides: &Sides, weight: ParamId, private: Private, w: Operand) -> 
         gamma,
         eps,
         Operand::int(sides.inputs),
+        Operand::int(sides.time()),
         Operand::int(width),
         Operand::int(taps),
         w,
@@ -301,18 +337,25 @@ pub fn back_input(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Option
     let w = planner.workspace(step, "weight.backward", sides.stride(), sides.product.dtype);
     let pack = pack_weight(&sides, conv.weight, Private::NOTHING, Operand::buffer(w));
     planner.pack(step, vec![pack], vec![w], planner.values(conv.weight));
-    let product = (sides.product, Direction::InputGradient);
-    let convolve = Convolve {
-        product: planner.product(step, product, planner.rows(dy)),
-        reads: [dy, w].map(Operand::buffer),
-        write: Operand::buffer(dx),
+    let (product, rows) = (sides.product, planner.rows(dy));
+    let mut queue = Queue::default();
+    let to = match sides.gathered {
+        Some(_) => {
+            let len = rows * product.from.count();
+            planner.workspace(step, "gathered", len, product.dtype)
+        }
+        None => dx,
     };
-    planner.task_over(
-        step,
-        vec![Call::Convolve(convolve)],
-        vec![dy, w],
-        Vec::new(),
-    );
+    queue.work.push(Call::Convolve(Convolve {
+        product: planner.product(step, (product, Direction::InputGradient), rows),
+        reads: [dy, w].map(Operand::buffer),
+        write: Operand::buffer(to),
+    }));
+    if let Some(gathered) = &sides.gathered {
+        queue.work.push(gathered.add_up(planner, to, dx));
+        queue.workspaces.push(to);
+    }
+    planner.task_over(step, queue.work, vec![dy, w], queue.workspaces);
     Some(())
 }
 
@@ -321,7 +364,7 @@ pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Optio
     let (x, dy) = (step.reads[0], step.reads[1]);
     let sides = Sides::of(planner, conv, x, dy)?;
     let mut queue = Queue::default();
-    let input = queue.input(planner, step, (&sides, None), x);
+    let input = queue.input(planner, step, (&sides, None), (x, dy))?;
     let Product {
         from, to, dtype, ..
     } = sides.product;
@@ -336,12 +379,13 @@ pub fn back_weight(planner: &mut Planner<'_>, step: &Step, conv: &Conv) -> Optio
     let operands = [
         Operand::buffer(dw),
         Operand::int(sides.inputs),
+        Operand::int(sides.time()),
         Operand::int(from.channels),
         Operand::int(taps),
         Operand::Gradient(conv.weight),
     ];
     let grid = Grid::Values {
-        length: sides.inputs * taps,
+        length: sides.inputs * sides.time() * taps,
         parts: to.channels,
     };
     let kernel = Kernel::single("unpack_gradient", dtype);

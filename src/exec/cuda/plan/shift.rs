@@ -1,4 +1,4 @@
-//! Shift and alteration, and rows moved along time: `kernels/shift.cu`.
+//! Shift and alteration: `kernels/shift.cu`.
 
 use std::ops::Range;
 
@@ -187,24 +187,4 @@ pub fn add_rows(rows: Operand, count: usize, channels: usize, gradient: Operand)
     let operands = [rows, Operand::int(count), Operand::int(channels), gradient];
     let grid = Grid::Sums { channels, parts: 1 };
     Call::launch(Kernel::plain("add_rows"), grid, operands)
-}
-
-/// y[t] = x[t + offset].
-pub fn take_frames(planner: &mut Planner<'_>, step: &Step, offset: isize) -> Option<()> {
-    let (x, y) = (step.reads[0], step.writes[0]);
-    let (dtype, length) = (planner.common_dtype(step)?, planner.row(x));
-    let operands = [
-        Operand::buffer(x),
-        planner.spans(x, 0),
-        Operand::Int(offset as i64),
-        Operand::int(length),
-        Operand::buffer(y),
-    ];
-    let launch = Call::launch(
-        wide("take_rows", dtype, &[length]),
-        planner.grid(y),
-        operands,
-    );
-    planner.task(step, vec![launch]);
-    Some(())
 }

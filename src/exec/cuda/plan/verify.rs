@@ -51,6 +51,7 @@ impl DevicePlan {
                     parts <= usize::from(u16::MAX) && (parts == 1 || fits(length))
                 }
                 Grid::Sums { channels, parts } => parts <= usize::from(u16::MAX) && fits(channels),
+                Grid::Lines { lines, values } => fits(lines) && fits(values),
                 Grid::Blocks(blocks) => fits(blocks),
             },
             Call::Convolve(convolve) => fits(self.products[convolve.product].rows),
