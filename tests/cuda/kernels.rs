@@ -760,6 +760,8 @@ fn every_kernel_computes_its_reference() {
         for case in families.iter().flat_map(|family| family(&mut dice)) {
             let bf16 = match case.op {
                 StepOp::FoldedConv(_) => BF16_FOLDED,
+                // What a row gets from each of its readers is rounded before it is added up.
+                StepOp::ConvBackInput(ConvBackInput(conv)) if conv.kernel[0] > 1 => BF16_FOLDED,
                 _ => BF16,
             };
             for (numerics, tolerance) in [(Numerics::Float32, FLOAT32), (Numerics::Bf16, bf16)] {

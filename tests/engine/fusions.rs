@@ -230,7 +230,7 @@ fn cases() -> Vec<Case> {
     let tsm = [Block::Basic, Block::Bottleneck].map(|block| small_tsm(block, (24, 30)));
     let others = [
         flexible(&networks::tea((30, 24))),
-        flexible(&networks::slowfast((24, 30))),
+        flexible(&networks::slowfast((48, 40))),
         flexible(&networks::uniformer((40, 33))),
     ];
     tsm.into_iter().chain(others).map(case).collect()
@@ -251,7 +251,12 @@ fn fusions_save_steps() {
     for case in cases() {
         let fused = case.program(Style::from(Numerics::Float32));
         let plain = case.program(PLAIN);
-        assert!(fused.steps().count() < plain.steps().count());
+        let (fused, plain) = (fused.steps().count(), plain.steps().count());
+        match case.graph.architecture {
+            // Nothing stands behind its batch norms, and nothing is folded in training.
+            Architecture::UniFormer => assert_eq!(fused, plain),
+            _ => assert!(fused < plain * 9 / 10),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use ffn::base::{Kind, Result};
 use ffn::exec::cpu;
 use ffn::exec::{self, DropoutKey, Executor, Input, Segment, Statistics, TrainOptions};
 use ffn::graph::arch::tsm::{self, Tsm};
-use ffn::graph::{Graph, ParamKind};
+use ffn::graph::{Architecture, Graph, ParamKind};
 use ffn::ops::Compute;
 use ffn::program::{self, Numerics, compile_eval, compile_train};
 use ffn::spec::*;

@@ -69,6 +69,19 @@ impl Pickle {
             .op(b")RtR")
     }
 
+    /// A numpy array as Python 2 wrote it. `dtype` and `order` as numpy's `dtype.str` has them: `f4`, `<`.
+    pub fn array(self, dtype: &str, order: &str, shape: &[i64], values: &[u8]) -> Self {
+        let empty = self.global("numpy.core.multiarray", "_reconstruct");
+        let empty = empty.global("numpy", "ndarray");
+        let empty = empty.sizes(&[0]).old_text("b").op(b"\x87R(");
+        let of_type = empty.int(1).sizes(shape).global("numpy", "dtype");
+        let of_type = of_type.old_text(dtype).int(0).int(1).op(b"\x87R(");
+        let of_type = of_type.int(3).old_text(order).op(b"NNN").int(-1).int(-1);
+        let length = (values.len() as u32).to_le_bytes();
+        let with_type = of_type.int(0).op(b"tb\x89T");
+        with_type.op(&length).op(values).op(b"tb")
+    }
+
     /// An OrderedDict of tensors.
     pub fn state_dict(self, tensors: &[Tensor], legacy: bool) -> Self {
         let start = self.global("collections", "OrderedDict").op(b")R(");

@@ -200,3 +200,44 @@ fn a_nesting_of_any_usual_name_is_found() {
         assert_eq!(read.tensors.len(), 2, "{name}");
     }
 }
+
+fn bytes<const N: usize>(values: &[f32], to: fn(f32) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&v| to(v)).collect()
+}
+
+/// The weights that PySlowFast publishes for Caffe2: blobs beside a configuration.
+#[test]
+fn numpy_arrays_of_caffe2_are_read() {
+    let values = [1.5, -2.0, 0.25, 4.0];
+    let little = bytes(&values, f32::to_le_bytes);
+    let big = bytes(&values[..2], f32::to_be_bytes);
+    let pickle = Pickle::new().op(b"}(").old_text("blobs").op(b"}(");
+    let pickle = pickle
+        .old_text("conv1_w")
+        .array("f4", "<", &[2, 2], &little);
+    let pickle = pickle.old_text("t_pred_b").array("f4", ">", &[2], &big);
+    let pickle = pickle.old_text("model_iter").int(7).op(b"u");
+    let file = pickle.old_text("cfg").old_text("MODEL: {}").op(b"u").end();
+    let read = parse(&file).unwrap();
+    assert_eq!(
+        (read.format, read.taken.as_str()),
+        (Format::Caffe2, "blobs")
+    );
+    assert_eq!(self::values(&read, "conv1_w"), values);
+    assert_eq!(read.tensors[0].shape, [2, 2]);
+    assert_eq!(self::values(&read, "t_pred_b"), values[..2]);
+    let beside: Vec<&str> = read.not_tensors.iter().map(|e| e.path.as_str()).collect();
+    assert_eq!(beside, ["model_iter"]);
+    let beside: Vec<&str> = read.extras.iter().map(|e| e.path.as_str()).collect();
+    assert_eq!(beside, ["cfg"]);
+    for length in 0..file.len() {
+        // Whatever is cut off, it is an error or another file, not a panic.
+        let _ = parse(&file[..length]);
+    }
+    let short = Pickle::new().op(b"}(").old_text("blobs").op(b"}(");
+    let short = short
+        .old_text("conv1_w")
+        .array("f4", "<", &[2, 2], &little[..12]);
+    let error = parse(&short.op(b"uu").end()).err().unwrap();
+    assert!(error.to_string().contains("conv1_w"), "{error}");
+}

@@ -1,8 +1,10 @@
 use super::*;
 use crate::exchange::read::{Dtype, Format};
+use crate::graph::arch::slowfast;
 use crate::spec::network::{self, Network, experiment};
 use crate::spec::{
-    Alteration, Backbone, Block, Distillation, Ffn, Method, Norms, ResNet, ShiftSegments, Stem,
+    Alteration, Backbone, Block, Distillation, Ffn, Method, Model, Norms, ResNet, ShiftSegments,
+    SlowFast, Stem, UniFormer,
 };
 
 fn graph(method: Method) -> Graph {
@@ -38,15 +40,111 @@ fn flexible() -> Graph {
 
 /// TEA, whose backbone's file has neither motion excitation nor temporal convolutions.
 fn tea(method: Method) -> Graph {
-    let (model, classes, size, training) = (network::tea(), 3, 32, None);
+    built(network::tea(), method)
+}
+
+fn built(model: Model, method: Method) -> Graph {
     let network = Network {
         method,
         model,
-        classes,
-        size,
-        training,
+        classes: 3,
+        size: 32,
+        training: None,
     };
     Graph::build(&experiment(&network), (32, 32)).unwrap()
+}
+
+/// Of UniFormer's ImageNet weights every convolution is one of images: along time each is repeated, and divided by as many.
+#[test]
+fn convolutions_of_images_become_those_of_clips() {
+    let layout = UniFormer {
+        widths: [8, 8, 8, 8],
+        depths: [1; 4],
+        head_width: 4,
+        ..network::uniformer()
+    };
+    let graph = built(Model::UniFormer(layout), Method::Vanilla { frames: 8 });
+    let mut file = checkpoint(&graph, str::to_owned);
+    for tensor in &mut file.tensors {
+        if let [out, of_group, _, height, width] = tensor.shape[..] {
+            *tensor = floats(&tensor.name, &[out, of_group, height, width], 6.0);
+        }
+    }
+    let loaded = map(&graph, &file, &[]).unwrap().load(false).unwrap();
+    let mut convolutions = 0;
+    for (name, shape, values) in &loaded.floats {
+        if let [_, _, time, _, _] = shape[..] {
+            convolutions += 1;
+            let sizes = shape.iter().product::<usize>();
+            assert_eq!(values.len(), sizes, "{name}");
+            assert!(values.iter().all(|&v| v == 6.0 / time as f32), "{name}");
+        }
+    }
+    assert!(convolutions > 10, "{convolutions}");
+    // Along time alone: other sizes are a mistake, and SlowFast's convolutions are no images'.
+    let conv = "patch_embed1.proj.weight";
+    let at = file.tensors.iter().position(|t| t.name == conv).unwrap();
+    file.tensors[at] = floats(conv, &[8, 3, 5, 5], 1.0);
+    let error = map(&graph, &file, &[]).err().unwrap().to_string();
+    assert!(error.contains(conv), "{error}");
+}
+
+/// PySlowFast's blobs, by the names that Caffe2 gave them; the momentum beside them is dropped.
+#[test]
+fn blobs_of_caffe2_are_a_slowfast() {
+    let layout = SlowFast {
+        blocks: [1; 4],
+        width: 16,
+        ..network::slowfast()
+    };
+    let graph = built(Model::SlowFast(layout), Method::Vanilla { frames: 32 });
+    let blob = |name: &str| -> Option<String> {
+        let blobs = ["", "t_"].iter().flat_map(|pathway| {
+            let stem = ["conv1", "res_conv1", "pred", "pool1_subsample"].map(str::to_owned);
+            let stages = (2..=5).flat_map(|stage| {
+                let block = format!("res{stage}_0_branch");
+                ["1", "2a", "2b", "2c", "2c_bn_subsample"].map(|part| format!("{block}{part}"))
+            });
+            stem.into_iter().chain(stages).flat_map(move |place| {
+                ["_w", "_b", "_bn_s", "_bn_b", "_bn_rm", "_bn_riv"]
+                    .map(|kind| format!("{pathway}{place}{kind}"))
+            })
+        });
+        let mut blobs: Vec<String> = blobs.collect();
+        blobs.extend((2..5).flat_map(|stage| {
+            let fuse = format!("t_res{stage}_0_branch2c_bn_subsample");
+            ["_w", "_bn_s", "_bn_b", "_bn_rm", "_bn_riv"].map(|kind| format!("{fuse}{kind}"))
+        }));
+        let official = |blob: &String| slowfast::of_caffe2(blob).as_deref() == Some(name);
+        blobs.into_iter().find(official)
+    };
+    let mut file = checkpoint(&graph, str::to_owned);
+    file.format = Format::Caffe2;
+    let is_counter = |tensor: &Tensor| tensor.name.ends_with("num_batches_tracked");
+    file.tensors.retain(|tensor| !is_counter(tensor));
+    for tensor in &mut file.tensors {
+        let blob = blob(&tensor.name).unwrap_or_else(|| panic!("{}", tensor.name));
+        let value = tensor.floats().unwrap().values[0];
+        *tensor = floats(&blob, &tensor.shape, value);
+    }
+    file.tensors.push(floats("conv1_w_momentum", &[2], 0.0));
+    let mapping = map(&graph, &file, &[]).unwrap();
+    for (own, source) in [
+        ("s1.pathway1_stem.conv.weight", "t_conv1_w"),
+        ("s1_fuse.conv_f2s.weight", "t_pool1_subsample_w"),
+        (
+            "s4.pathway0_res0.branch2.b_bn.running_var",
+            "res4_0_branch2b_bn_riv",
+        ),
+    ] {
+        assert_eq!(origin(&mapping, own).0, Some(source), "{own}");
+    }
+    let official = wanted(&graph);
+    for (name, _, values) in &mapping.load(false).unwrap().floats {
+        let number = official.iter().position(|wanted| wanted.name == *name);
+        assert_eq!(values[0], number.unwrap() as f32, "{name}");
+    }
+    assert_eq!(mapping.dropped.len(), 1);
 }
 
 #[test]
