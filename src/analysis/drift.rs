@@ -6,7 +6,7 @@ use super::document::Content;
 use super::estimate::{Estimate, Extent, Moments, Norm};
 use super::subject::branch_frames;
 use crate::exec::Statistics;
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::model::Model;
 
 /// For each frame count and branch: the distance of every norm's running statistics, which training left, from those
@@ -17,6 +17,10 @@ pub struct Drift {
     pub clips: usize,
     /// Clips of one batch.
     pub batch: usize,
+    /// Layer norms, which keep no statistics: each normalises a pixel with the mean and variance of its own channels, whatever the
+    /// frame count, so nothing of them can drift.
+    #[serde(default)]
+    pub layer_norms: usize,
     /// By frame count, then branch, ascending.
     pub series: Vec<Series>,
 }
@@ -68,9 +72,15 @@ impl Drift {
         Self {
             clips: extent.clips,
             batch: extent.batch,
+            layer_norms: layer_norms(graph),
             series: series.collect(),
         }
     }
+}
+
+fn layer_norms(graph: &Graph) -> usize {
+    let ops = graph.nodes.iter().map(|node| &node.op);
+    ops.filter(|op| matches!(op, Op::LayerNorm(_))).count()
 }
 
 impl Layer {

@@ -3,8 +3,8 @@
 use super::{Numerics, Program};
 use crate::ops::{Dtype, Mean, Rate, StepOp};
 
-/// Activations are stored in the numerics' dtype; the input, what is pooled to one pixel a row, what follows from that alone, and
-/// coefficients stay float32.
+/// Activations are stored in the numerics' dtype; the input, frames of it, what is pooled to one pixel a row, what follows from that
+/// alone, and coefficients stay float32.
 pub fn assign(numerics: Numerics, program: &mut Program) {
     program.numerics = numerics;
     let mut pooled = vec![false; program.buffers.len()];
@@ -16,9 +16,10 @@ pub fn assign(numerics: Numerics, program: &mut Program) {
                 .reads
                 .iter()
                 .all(|&x| pooled[x] || is_float32(program, x));
+        let is_input = matches!(step.op, StepOp::TakeFrames(_)) && step.reads == [program.input];
         for &y in &step.writes {
             pooled[y] = is_pooling || follows;
-            program.buffers[y].dtype = match pooled[y] || is_float32(program, y) {
+            program.buffers[y].dtype = match pooled[y] || is_input || is_float32(program, y) {
                 true => Dtype::Float32,
                 false => numerics.dtype(),
             };

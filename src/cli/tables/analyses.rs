@@ -103,8 +103,14 @@ fn drift_table(drift: &Drift) -> String {
         "KL (nats)",
         "furthest mean",
     ];
+    let without = match drift.layer_norms {
+        0 => String::new(),
+        count => format!(
+            "{count} layer norms keep no statistics that could be apart: each pixel is normalised with its own\n"
+        ),
+    };
     format!(
-        "{}statistics of {} training clips in batches of {}\n",
+        "{}statistics of {} training clips in batches of {}\n{without}",
         table::render(&header, &rows),
         drift.clips,
         drift.batch

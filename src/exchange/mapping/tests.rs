@@ -99,7 +99,7 @@ fn blobs_of_caffe2_are_a_slowfast() {
     };
     let graph = built(Model::SlowFast(layout), Method::Vanilla { frames: 32 });
     let blob = |name: &str| -> Option<String> {
-        let blobs = ["", "t_"].iter().flat_map(|pathway| {
+        let blobs = ["t_", ""].iter().flat_map(|pathway| {
             let stem = ["conv1", "res_conv1", "pred", "pool1_subsample"].map(str::to_owned);
             let stages = (2..=5).flat_map(|stage| {
                 let block = format!("res{stage}_0_branch");
