@@ -253,12 +253,12 @@ def compare(work, args):
     # Not every work says what was built and where it ran.
     about = run([args.ffn, "bench", "eval", MINIATURE, "--repeats", "1", "--json"])
     machine, build = about["machine"], about["build"]
-    GPU = rounds[next(iter(programs))][0]["machine"]["device_class"] + ", " if work in ON_GPU else ""
+    gpu = rounds[next(iter(programs))][0]["machine"]["device_class"] + ", " if work in ON_GPU else ""
     return {
         "what": title.format(**given),
         "command": " ".join(["python", "benches/compare.py", *sys.argv[1:]]),
         "commit": (build["commit"] or build["source_sha256"])[:12] + (" with changes" if build["dirty"] else ""),
-        "machine": f"{GPU}{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
+        "machine": f"{gpu}{machine['cpu']}, {machine['cores']} cores, {machine['os']}",
         "columns": ["program", "time, s", "ratio", "range", "ratio of processor time", "range", "peak, MB"],
         "rows": [[name, failures[name], *["-"] * 5] if name in failures else row(name, rounds) for name in programs],
         "versions": found_versions(),
