@@ -48,6 +48,48 @@ fn killed_at_any_point_it_ends_the_same() {
     expect(&ffn(&["verify", only_run(out).to_str().unwrap()]), 0);
 }
 
+/// Two pathways and Nesterov's momentum; attention, drop path, and AdamW, whose state is two moments and a count of steps.
+#[test]
+fn every_architecture_ends_the_same() {
+    for name in ["ffn_slowfast_miniature", "ffn_uniformer_miniature"] {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let text = std::fs::read_to_string(format!("experiments/{name}.ron")).unwrap();
+        let edits = [
+            ("train: 1600, validation: 320", "train: 16, validation: 8"),
+            ("epochs: 12", "epochs: 3"),
+            ("batch: 8", "batch: 4"),
+        ];
+        let small = edits
+            .iter()
+            .fold(text, |text, (from, to)| text.replacen(from, to, 1));
+        let file = path("small.ron");
+        std::fs::write(&file, small).unwrap();
+        let arguments = |out: &Path, threads| {
+            let [file, out] = [file.as_path(), out].map(|path| path.to_str().unwrap().to_owned());
+            let flags = ["--unpinned", "--threads", threads].map(str::to_owned);
+            [
+                &["run".to_owned(), file, "--out".to_owned(), out][..],
+                &flags,
+            ]
+            .concat()
+        };
+        let start = |out: &Path, threads| {
+            let arguments = arguments(out, threads);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            command(&arguments).spawn().unwrap()
+        };
+        expect(&start(&path("whole"), "1").in_time(), 0);
+        let mut child = start(&path("killed"), "1");
+        assert!(wait_for_steps(&mut child, &path("killed"), 6), "{name}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        expect(&start(&path("killed"), "2").in_time(), 0);
+        let [whole, killed] = ["whole", "killed"].map(|run| results(&only_run(&path(run))));
+        assert_same(&whole, &killed);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn stopped_by_sigterm_it_saves_and_ends_the_same() {

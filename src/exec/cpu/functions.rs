@@ -50,7 +50,7 @@ fn erf(x: f32) -> f32 {
         -1.426_474e-2,
     ];
     // Beyond it erf is 1.
-    let x = x.clamp(-3.832_506_9, 3.832_506_9);
+    let x = x.clamp(-3.832_507, 3.832_507);
     let square = x * x;
     let (mut above, mut below) = (ABOVE[0], BELOW[0]);
     for factor in &ABOVE[1..] {
