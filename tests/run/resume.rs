@@ -77,7 +77,9 @@ fn every_architecture_ends_the_same() {
         let start = |out: &Path, threads| {
             let arguments = arguments(out, threads);
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            command(&arguments).spawn().unwrap()
+            let mut command = command(&arguments);
+            command.env("FFN_DATA_MINIATURE", path("data"));
+            command.spawn().unwrap()
         };
         expect(&start(&path("whole"), "1").in_time(), 0);
         let mut child = start(&path("killed"), "1");
