@@ -16,7 +16,7 @@ pub fn assign(numerics: Numerics, program: &mut Program) {
                 .reads
                 .iter()
                 .all(|&x| pooled[x] || is_float32(program, x));
-        let is_input = matches!(step.op, StepOp::TakeFrames(_)) && step.reads == [program.input];
+        let is_input = program.takes_images(step);
         for &y in &step.writes {
             pooled[y] = is_pooling || follows;
             program.buffers[y].dtype = match pooled[y] || is_input || is_float32(program, y) {

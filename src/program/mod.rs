@@ -18,6 +18,7 @@ pub use fuse::{Fusion, Fusions};
 
 use crate::base::Result;
 use crate::graph::{Graph, NodeId};
+use crate::ops::StepOp;
 pub use crate::ops::{Batch, Buffer, BufferId, Dtype, Segment, Step};
 
 /// What a program computes in: the dtype of its activations, and the order in which products are summed.
@@ -150,6 +151,11 @@ pub fn compile_statistics(
 }
 
 impl Program {
+    /// Whether a step takes frames of the input.
+    pub fn takes_images(&self, step: &Step) -> bool {
+        matches!(step.op, StepOp::TakeFrames(_)) && step.reads == [self.input]
+    }
+
     /// All steps in the order in which they run.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
         self.forward.iter().chain(&self.backward)

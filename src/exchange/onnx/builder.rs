@@ -39,6 +39,18 @@ impl Builder {
         });
     }
 
+    /// Nodes without attributes, in order: what each computes, its name, what it reads.
+    pub fn chain(&mut self, calls: &[(&'static str, &str, Vec<&str>)]) {
+        for (op, name, inputs) in calls {
+            self.node(&Call {
+                op,
+                name,
+                inputs,
+                attributes: &[],
+            });
+        }
+    }
+
     /// Says what shape a value has.
     pub fn describe(&mut self, name: &str, shape: Vec<Size>) {
         self.graph.value_info.push(value(name, shape, ""));

@@ -128,14 +128,7 @@ impl<'a> Emitter<'a> {
             ("Mul", &weighted, vec![&x, &sum]),
             ("Mul", &node.name, vec![&weighted, &half]),
         ];
-        for (op, name, inputs) in calls {
-            self.out.node(&Call {
-                op,
-                name,
-                inputs: &inputs,
-                attributes: &[],
-            });
-        }
+        self.out.chain(&calls);
         self.gives(id);
         Ok(())
     }

@@ -18,6 +18,8 @@ mod shift;
 mod tables;
 mod verify;
 
+use std::ops::Range;
+
 use self::tables::Tables;
 use super::compile::Variant;
 use super::cudnn::{Direction, Product};
@@ -234,6 +236,15 @@ impl Planner<'_> {
             length: self.row(id),
             parts: self.rows(id),
         }
+    }
+
+    /// The rows of each segment with its branch; all rows as those of the first branch where the branches share what a step reads.
+    fn of_branches(&self, id: BufferId, is_shared: bool) -> Vec<(Range<usize>, usize)> {
+        if is_shared {
+            return vec![(0..self.rows(id), 0)];
+        }
+        let segments = self.layout(id).segments.iter();
+        segments.map(|of| (of.rows.clone(), of.branch)).collect()
     }
 
     /// For each row of an activation its norm group.

@@ -16,7 +16,7 @@
 use super::{Alteration, Architecture, Initial};
 use crate::base::Result;
 use crate::graph::builder::{Builder, Network};
-use crate::graph::{Graph, NodeId, Param, ParamKind};
+use crate::graph::{Graph, NodeId, Param, ParamId, ParamKind};
 use crate::ops::{
     Binary, ConcatChannels, Conv, Dropout, Drops, Linear, Mean, MeanProbabilities, Pool, Pooled,
     TakeFrames,
@@ -84,7 +84,17 @@ fn head(net: &mut Builder, x: [NodeId; 2], classes: usize) -> Result<NodeId> {
         let y = net.layer(&format!("head.pathway{pathway}.pixels"), Mean::Pixels, &[x])?;
         means.push(net.layer(&format!("head.pathway{pathway}.frames"), Mean::Rows, &[y])?);
     }
-    let x = net.layer("head.concat", ConcatChannels, &means)?;
+    let (x, weight, bias) = features(net, &means, classes)?;
+    net.layer("head.projection", Linear { weight, bias }, &[x])
+}
+
+/// What the classifier reads of both pathways, and its weight and bias.
+fn features(
+    net: &mut Builder,
+    means: &[NodeId],
+    classes: usize,
+) -> Result<(NodeId, ParamId, ParamId)> {
+    let x = net.layer("head.concat", ConcatChannels, means)?;
     let x = net.layer("head.dropout", Dropout::layer(Drops::Values), &[x])?;
     let (features, kind) = (net.channels(x), ParamKind::ClassifierWeight);
     let weight = net.param("head.projection.weight", &[classes, features], kind);
@@ -93,7 +103,7 @@ fn head(net: &mut Builder, x: [NodeId; 2], classes: usize) -> Result<NodeId> {
         &[classes],
         ParamKind::ClassifierBias,
     );
-    net.layer("head.projection", Linear { weight, bias }, &[x])
+    Ok((x, weight, bias))
 }
 
 /// The mean over time of windows of `side` pixels at every pixel, each classified; the logarithm of the mean of their probabilities.
@@ -109,15 +119,7 @@ fn windows(net: &mut Builder, x: [NodeId; 2], classes: usize, side: usize) -> Re
         };
         means.push(net.layer(&format!("head.pathway{pathway}.windows"), pool, &[y])?);
     }
-    let x = net.layer("head.concat", ConcatChannels, &means)?;
-    let x = net.layer("head.dropout", Dropout::layer(Drops::Values), &[x])?;
-    let (features, kind) = (net.channels(x), ParamKind::ClassifierWeight);
-    let weight = net.param("head.projection.weight", &[classes, features], kind);
-    let bias = net.param(
-        "head.projection.bias",
-        &[classes],
-        ParamKind::ClassifierBias,
-    );
+    let (x, weight, bias) = features(net, &means, classes)?;
     let projection = Conv {
         bias: Some(bias),
         ..Conv::of_images(weight, 1, 1)

@@ -48,14 +48,7 @@ impl Emitter<'_> {
             ("Softmax", &weights, vec![&scaled]),
             ("MatMul", &y, vec![&weights, &values]),
         ];
-        for (op, name, inputs) in calls {
-            self.out.node(&Call {
-                op,
-                name,
-                inputs: &inputs,
-                attributes: &[],
-            });
-        }
+        self.out.chain(&calls);
         y
     }
 

@@ -75,17 +75,10 @@ impl Emitter<'_> {
             self.out.ints(&[step as i64]),
         );
         let sum = format!("{name}.sum");
-        for (op, name, inputs) in [
-            ("Add", &sum, [FRAME_COUNT, &more]),
-            ("Div", &name, [sum.as_str(), &divisor]),
-        ] {
-            self.out.node(&Call {
-                op,
-                name,
-                inputs: &inputs,
-                attributes: &[],
-            });
-        }
+        self.out.chain(&[
+            ("Add", &sum, vec![FRAME_COUNT, &more]),
+            ("Div", &name, vec![&sum, &divisor]),
+        ]);
         name
     }
 
@@ -114,14 +107,7 @@ impl Emitter<'_> {
             ("Mul", &products, vec![&range, &last]),
             ("Div", &indices, vec![&products, &divisor]),
         ];
-        for (op, name, inputs) in calls {
-            self.out.node(&Call {
-                op,
-                name,
-                inputs: &inputs,
-                attributes: &[],
-            });
-        }
+        self.out.chain(&calls);
         indices
     }
 

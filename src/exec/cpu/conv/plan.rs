@@ -12,7 +12,7 @@ use crate::exec::cpu::product::Finish;
 use crate::exec::cpu::scalar::{PackAs, Scalar, bf16};
 use crate::exec::cpu::unfold::Unfolded;
 use crate::exec::cpu::{border, pack};
-use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step, StepOp, shift_fold};
+use crate::ops::{BufferId, Conv, Dtype, FoldedConv, ParamId, Step, shift_fold};
 use crate::program::Numerics;
 
 const PACKING: &str = "weight packing";
@@ -139,11 +139,9 @@ fn geometry(
 
 /// Whether a buffer is the input, or frames of it.
 fn is_image(planner: &Planner<'_>, x: BufferId) -> bool {
-    let input = planner.program.input;
-    let frames = |step: &Step| {
-        matches!(step.op, StepOp::TakeFrames(_)) && step.reads == [input] && step.writes == [x]
-    };
-    x == input || planner.program.forward.iter().any(frames)
+    let program = planner.program;
+    let frames = |step: &Step| step.writes == [x] && program.takes_images(step);
+    x == program.input || program.forward.iter().any(frames)
 }
 
 /// The same convolution of a copy of x, an image, with a border, where that is quicker. AMX reads it rounded.

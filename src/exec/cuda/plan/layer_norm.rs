@@ -9,12 +9,8 @@ use crate::ops::{Affine, BufferId, Dtype, LayerNorm, Step};
 
 /// The rows that share a weight, and it.
 fn normed(planner: &Planner<'_>, norm: &LayerNorm, x: BufferId) -> Vec<(Range<usize>, Affine)> {
-    if norm.branches.len() == 1 {
-        return vec![(0..planner.rows(x), norm.of(0))];
-    }
-    let segments = planner.layout(x).segments.iter();
-    let rows = segments.map(|of| (of.rows.clone(), norm.of(of.branch)));
-    rows.collect()
+    let rows = planner.of_branches(x, norm.branches.len() == 1).into_iter();
+    rows.map(|(rows, branch)| (rows, norm.of(branch))).collect()
 }
 
 /// Values of a pixel, and pixels of a row.

@@ -83,12 +83,9 @@ fn altered(
     alter: &[ParamId],
     x: BufferId,
 ) -> Vec<(Range<usize>, Option<ParamId>)> {
-    if alter.is_empty() {
-        return vec![(0..planner.rows(x), None)];
-    }
-    let segments = planner.layout(x).segments.iter();
-    let rows = segments.map(|of| (of.rows.clone(), alter.get(of.branch).copied()));
-    rows.collect()
+    let rows = planner.of_branches(x, alter.is_empty()).into_iter();
+    rows.map(|(rows, branch)| (rows, alter.get(branch).copied()))
+        .collect()
 }
 
 /// A shifted copy.
