@@ -95,7 +95,7 @@ pub struct MachineOptions {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct FuseOptions {
     /// Which steps the compiled engine makes one of, instead of the run's own choice; of a new run all: `all`, `none`, or
-    /// some of norm, shift, fold-norm, fold-shift, channels, recompute, with commas between them.
+    /// some of norm, shift, fold-norm, fold-sum, fold-shift, channels, recompute, with commas between them.
     #[arg(long, value_name = "FUSIONS")]
     pub fuse: Option<Fusions>,
 }

@@ -1,92 +1,32 @@
-//! Attention by products of matrices, a block of tokens at a time: no N × N matrix is ever whole.
+//! Attention by products of matrices, a block of queries at a time: no N × N matrix is ever whole.
 //!
-//! Queries, keys and values are read where they lie. What stands on the right of a product (Kᵀ and V; backward also Vᵀ, Qᵀ, dYᵀ, …)
-//! is packed first, for all heads of a clip. Then blocks of queries go their way by themselves: scores, softmax, values.
+//! Keys and values are packed first, for all heads of a clip, then blocks of queries go their way by themselves. A block's scores lie in
+//! strips of 16 keys (`[strip][query][16]`), which all products read as they are, whichever side they stand on.
 //!
-//! Backward there are two passes over blocks. Of queries: P and dP, and dQ; what softmax divided by, and Σ P∘dP, are kept for
-//! each query. Then of keys, with every product transposed: Pᵀ and dPᵀ again, and dK and dV. So no two blocks add to one sum, and
-//! no bit depends on threads.
+//! Forward: S = Q·Kᵀ, softmax, Y = P·V. Backward the same again, then dP = dY·Vᵀ, dS = P∘(dP − Σ P∘dP), and with them dQ = dS·K;
+//! Pᵀ·dY and dSᵀ·Q are added to dV and dK. The queries of a clip are cut into groups of blocks, as its length says, each with sums
+//! of its own that are added in order: so no bit depends on threads. Everything between x and y is float32.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::conv::tiling::{Gather, PANEL, PRODUCT_ROWS, STRIP};
-use super::functions::{exp, largest, sum};
-use super::kernel::Kernel;
+use super::conv::tiling::STRIP;
+use super::functions::{LANES, exp, folded};
+use super::kernel::{Kernel, by_dtype};
+use super::matrix::{Left, Matrix, Out, Right, multiply, pack, pack_transposed};
 use super::memory::Scratch;
 use super::plan::Planner;
-use super::product::{Finish, Product, Target};
+use super::scalar::Scalar;
 use super::simd::wide;
-use super::tile::packed_index;
-use crate::ops::{Attention, BufferId, Dtype, Shape, Step};
+use crate::ops::{Attention, BufferId, Dtype, Step};
 
-/// Tokens of a block.
-const BLOCK: usize = 96;
-/// Words of scratch memory of a product's sums.
-const SUMS: usize = PRODUCT_ROWS * PANEL * STRIP;
-/// Packed matrices of the backward pass at a time.
-const PACKED: usize = 4;
-
-/// One head's part of an activation: `width` channels of each token from `first` on, of `pitch`.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    values: &'a [f32],
-    pitch: usize,
-    first: usize,
-    width: usize,
-}
-
-impl Part<'_> {
-    fn row(&self, token: usize) -> &[f32] {
-        &self.values[token * self.pitch + self.first..][..self.width]
-    }
-
-    /// As the left matrix of a product, of `tokens` rows.
-    fn gather(&self, tokens: usize) -> Gather {
-        Gather {
-            source: Shape {
-                channels: self.pitch,
-                height: 1,
-                width: tokens,
-            },
-            depth: self.width,
-            ..Gather::matrix(tokens, self.width)
-        }
-    }
-
-    /// Packs the rows of some tokens as the right matrix of tokens × channels.
-    fn pack(&self, tokens: Range<usize>, to: &mut [f32]) {
-        let count = tokens.len();
-        for (row, token) in tokens.enumerate() {
-            for (strip, values) in self.row(token).chunks(STRIP).enumerate() {
-                let at = packed_index::<f32>(count, row, strip * STRIP);
-                let (values_to, rest) = to[at..][..STRIP].split_at_mut(values.len());
-                values_to.copy_from_slice(values);
-                rest.fill(0.0);
-            }
-        }
-    }
-
-    /// The same of channels × tokens.
-    fn pack_transposed(&self, tokens: Range<usize>, to: &mut [f32]) {
-        let strips = to.chunks_exact_mut(self.width * STRIP);
-        for (strip, to) in strips.enumerate() {
-            let first = tokens.start + strip * STRIP;
-            for column in 0..STRIP {
-                let token = first + column;
-                let is_there = token < tokens.end;
-                for (channel, to) in to.chunks_exact_mut(STRIP).enumerate() {
-                    to[column] = if is_there {
-                        self.row(token)[channel]
-                    } else {
-                        0.0
-                    };
-                }
-            }
-        }
-    }
-}
+/// Queries of a block.
+const BLOCK: usize = 64;
+/// Rows of a strip of scores: strips a power of two apart would meet in the same sets of a cache.
+const HEIGHT: usize = BLOCK + 1;
+/// Queries of a group, about.
+const GROUP: usize = 512;
 
 /// Sizes of an attention, and its clips.
 #[derive(Clone)]
@@ -97,7 +37,13 @@ struct Form {
     /// Of a head.
     width: usize,
     clips: Vec<Range<usize>>,
-    /// Of all clips.
+}
+
+/// A clip's tokens, and sizes that follow from their number.
+#[derive(Clone, Copy)]
+struct Clip<'a> {
+    form: &'a Form,
+    first: usize,
     tokens: usize,
 }
 
@@ -110,361 +56,423 @@ impl Form {
             channels,
             width: channels / op.heads,
             clips: Attention::clips(&planner.program.batch, extent),
-            tokens: planner.layout(x).rows * extent.shape.pixels(),
         }
     }
 
-    fn longest(&self) -> usize {
-        self.clips.iter().map(Range::len).max().unwrap_or(0)
+    fn clips(&self) -> impl Iterator<Item = Clip<'_>> {
+        let clip = |tokens: &Range<usize>| Clip {
+            form: self,
+            first: tokens.start,
+            tokens: tokens.len(),
+        };
+        self.clips.iter().map(clip)
     }
 
-    /// Values of one head's packed matrix of N tokens, whichever way.
-    fn packed(&self, tokens: usize) -> usize {
-        let across = tokens * self.width.next_multiple_of(STRIP);
-        let along = tokens.next_multiple_of(STRIP) * self.width;
-        across.max(along)
+    /// The most that a clip has of something.
+    fn most(&self, of: impl Fn(Clip<'_>) -> usize) -> usize {
+        self.clips().map(of).max().unwrap_or(0)
     }
 
-    /// Part 0, 1 or 2 of a head: queries, keys or values.
-    fn part<'a>(&self, x: &'a [f32], part: usize, head: usize) -> Part<'a> {
-        Part {
-            values: x,
-            pitch: 3 * self.channels,
-            first: part * self.channels + head * self.width,
-            width: self.width,
-        }
+    /// Channels of a head as strips hold them.
+    fn wide(&self) -> usize {
+        self.width.next_multiple_of(STRIP)
+    }
+
+    /// Values of a block's rows of a head.
+    fn rows(&self) -> usize {
+        BLOCK * self.wide()
+    }
+}
+
+impl<'a> Clip<'a> {
+    /// Tokens as strips hold them.
+    fn long(self) -> usize {
+        self.tokens.next_multiple_of(STRIP)
+    }
+
+    /// Values of a head's packed keys, or values, whichever way.
+    fn packed(self) -> usize {
+        self.long() * self.form.wide()
+    }
+
+    /// Values of a block's scores.
+    fn scores(self) -> usize {
+        HEIGHT * self.long()
+    }
+
+    /// Queries of a group: whole blocks, all groups about as large.
+    fn group(self) -> usize {
+        let groups = self.tokens.div_ceil(GROUP).max(1);
+        self.tokens.div_ceil(groups).next_multiple_of(BLOCK)
+    }
+
+    fn groups(self) -> usize {
+        self.tokens.div_ceil(self.group().max(1))
+    }
+
+    /// Part 0, 1 or 2 of a head in the pixels of the whole batch: queries, keys or values.
+    fn part<E>(self, x: &'a [E], part: usize, head: usize) -> Matrix<'a, E> {
+        let form = self.form;
+        self.channels(x, 3 * form.channels, part * form.channels, head)
     }
 
     /// A head of what comes out, or of its gradient.
-    fn output<'a>(&self, y: &'a [f32], head: usize) -> Part<'a> {
-        Part {
-            values: y,
-            pitch: self.channels,
-            first: head * self.width,
-            width: self.width,
+    fn output<E>(self, y: &'a [E], head: usize) -> Matrix<'a, E> {
+        self.channels(y, self.form.channels, 0, head)
+    }
+
+    fn channels<E>(self, x: &'a [E], pitch: usize, first: usize, head: usize) -> Matrix<'a, E> {
+        let width = self.form.width;
+        Matrix {
+            values: &x[self.first * pitch + first + head * width..],
+            pitch,
+            rows: self.tokens,
+            columns: width,
         }
     }
 
-    /// Packs matrices of every head of a clip: `[matrix][head]`.
-    fn pack_all(
-        &self,
-        to: &mut [f32],
-        size: usize,
-        matrices: usize,
-        pack: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) {
-        let heads = self.op.heads;
-        let all = to[..matrices * heads * size].par_chunks_exact_mut(size);
-        all.enumerate()
-            .for_each(|(index, to)| pack(index / heads, index % heads, to));
+    /// Packs matrices of every head, `[matrix][head]`: keys turned round, values as they are or `turned`, and keys as they are.
+    fn pack<E: Scalar>(self, x: &[E], turned: bool, to: &mut [f32]) {
+        let heads = self.form.op.heads;
+        let all = to.par_chunks_exact_mut(self.packed()).enumerate();
+        all.for_each(|(index, to)| match (index / heads, turned) {
+            (0, _) => pack_transposed(self.part(x, 1, index), self.long(), to),
+            (1, false) => pack(self.part(x, 2, index % heads), self.long(), to),
+            (1, true) => pack_transposed(self.part(x, 2, index % heads), self.long(), to),
+            _ => pack(self.part(x, 1, index % heads), self.long(), to),
+        });
     }
 
-    /// scores[i, j] = left[i]·right[j] for the tokens `rows` on the left and all `columns` that were packed.
-    fn scores(
-        &self,
-        left: Part<'_>,
-        rows: Range<usize>,
-        (right, columns): (&[f32], usize),
-        (scores, scratch): (&mut [f32], &mut [f32]),
-    ) {
-        let plan = left.gather(self.tokens);
-        let product = Product {
-            plan: &plan,
-            x: &left.values[left.first..],
-            shifted: None,
-            w: right,
-            columns,
-            finish: Finish::NONE,
+    /// scores = left·right, a block's queries by all keys, from `queries` of the head's channels in strips.
+    fn score(self, queries: usize, left: &[f32], right: &[f32], scores: &mut [f32]) {
+        let right = Right {
+            values: right,
+            rows: self.form.width,
+            columns: self.long(),
         };
-        let first = rows.start;
-        let place = |row: usize| (row - first) * columns;
-        product.run(
-            rows,
-            Target {
-                y: scores,
-                place,
-                scratch,
+        let left = Left::strips(left, queries, BLOCK, self.form.width);
+        multiply(left, right, Out::strips(scores, HEIGHT));
+    }
+
+    /// y[i] = Σ_j scores[i, j]·right[j].
+    fn combine(self, queries: usize, scores: &[f32], right: &[f32], y: &mut [f32]) {
+        let wide = self.form.wide();
+        let right = Right {
+            values: right,
+            rows: self.long(),
+            columns: wide,
+        };
+        let left = Left::strips(scores, queries, HEIGHT, self.long());
+        multiply(left, right, Out::rows(y, wide));
+    }
+
+    /// y[j] += Σ_i scores[i, j]·right[i].
+    fn collect(self, queries: usize, scores: &[f32], right: &[f32], y: &mut [f32]) {
+        let wide = self.form.wide();
+        let right = Right {
+            values: right,
+            rows: BLOCK,
+            columns: wide,
+        };
+        let left = Left::transposed(scores, queries, HEIGHT, self.tokens);
+        multiply(left, right, Out::rows(y, wide).adding());
+    }
+
+    /// Of each query: scores become powers of e, as far as there are keys, else 0. Returns what they have to be multiplied by.
+    fn powers(self, queries: usize, scores: &mut [f32]) -> [f32; BLOCK] {
+        let (scale, keys) = (self.form.op.scale as f32, self.tokens);
+        let mut factors = [0.0; BLOCK];
+        wide(
+            #[inline(always)]
+            || {
+                for (query, factor) in factors.iter_mut().enumerate().take(queries) {
+                    let (mut most, mut sums) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
+                    for (strip, scores) in scores.chunks_exact_mut(HEIGHT * STRIP).enumerate() {
+                        let lanes = &mut scores[query * STRIP..][..STRIP];
+                        for lane in 0..LANES {
+                            // Where there is no key.
+                            let is_key = strip * STRIP + lane < keys;
+                            lanes[lane] = if is_key {
+                                lanes[lane]
+                            } else {
+                                f32::NEG_INFINITY
+                            };
+                            most[lane] = most[lane].max(lanes[lane]);
+                        }
+                    }
+                    let most = folded(most, f32::max);
+                    for scores in scores.chunks_exact_mut(HEIGHT * STRIP) {
+                        let lanes = &mut scores[query * STRIP..][..STRIP];
+                        for lane in 0..LANES {
+                            let power = exp(scale * (lanes[lane] - most));
+                            let is_key = lanes[lane] > f32::NEG_INFINITY;
+                            lanes[lane] = if is_key { power } else { 0.0 };
+                            sums[lane] += lanes[lane];
+                        }
+                    }
+                    *factor = 1.0 / folded(sums, |a, b| a + b);
+                }
             },
         );
-    }
-
-    /// y[i] = Σ_j weights[i, j]·right[j] for all `rows`; row i goes to `y[i·pitch + first..]`.
-    fn combine(
-        &self,
-        (weights, rows, columns): (&[f32], usize, usize),
-        right: &[f32],
-        (y, pitch, first): (&mut [f32], usize, usize),
-        scratch: &mut [f32],
-    ) {
-        let plan = Gather::matrix(rows, columns);
-        let product = Product {
-            plan: &plan,
-            x: weights,
-            shifted: None,
-            w: right,
-            columns: self.width,
-            finish: Finish::NONE,
-        };
-        let place = |row: usize| row * pitch + first;
-        product.run(0..rows, Target { y, place, scratch });
+        factors
     }
 }
 
-/// Softmax of scaled scores, in place; the largest score, and what the powers were multiplied by.
-#[inline(always)]
-fn softmax(scores: &mut [f32], scale: f32) -> (f32, f32) {
-    let most = largest(scores);
-    for score in scores.iter_mut() {
-        *score = exp(scale * (*score - most));
-    }
-    let inverse = 1.0 / sum(scores, scores, |p, _| p);
-    scores.iter_mut().for_each(|p| *p *= inverse);
-    (most, inverse)
+/// A block's rows of a head, in strips of channels; rows behind the last are zero.
+fn block<E: Scalar>(of: Matrix<'_, E>, rows: &Range<usize>, to: &mut [f32]) {
+    pack(of.rows(rows.clone()), BLOCK, to);
 }
 
 pub fn plan_forward(planner: &mut Planner<'_>, step: &Step, op: Attention) -> Option<()> {
-    if planner.common_dtype(step)? != Dtype::Float32 {
-        return None;
+    fn kernel<E: Scalar>(form: Form) -> Kernel {
+        let scratch = form.most(|clip| clip.scores()) + 2 * form.rows();
+        Kernel::with_scratch(scratch, move |buffers, context| {
+            let x = buffers.x::<E>(0);
+            let [y, packed] = buffers.outputs();
+            let (y, packed) = (y.of::<E>(), packed.of::<f32>());
+            for clip in form.clips() {
+                let packed = &mut packed[..2 * form.op.heads * clip.packed()];
+                forward(clip, x, (y, packed), context.scratch);
+            }
+        })
     }
     let form = Form::of(planner, op, step.reads[0]);
-    let longest = form.longest();
-    let len = 2 * op.heads * form.packed(longest);
+    let len = 2 * op.heads * form.most(|clip| clip.packed());
     let packed = planner.workspace(step, "keys and values", len, Dtype::Float32);
-    let kernel = Kernel::with_scratch(BLOCK * longest + SUMS, move |buffers, context| {
-        let x = buffers.x::<f32>(0);
-        let [y, packed] = buffers.outputs().map(|write| write.of::<f32>());
-        for clip in &form.clips {
-            forward(&form, clip, x, (&mut *y, &mut *packed), context.scratch);
-        }
-    });
-    planner.task_over(
-        step,
-        kernel,
-        step.reads.clone(),
-        vec![step.writes[0], packed],
-    );
-    Some(())
-}
-
-fn forward(
-    form: &Form,
-    clip: &Range<usize>,
-    x: &[f32],
-    (y, packed): (&mut [f32], &mut [f32]),
-    scratch: &Scratch,
-) {
-    let (count, size) = (clip.len(), form.packed(clip.len()));
-    form.pack_all(packed, size, 2, |matrix, head, to| match matrix {
-        0 => form.part(x, 1, head).pack_transposed(clip.clone(), to),
-        _ => form.part(x, 2, head).pack(clip.clone(), to),
-    });
-    let (keys, values) = packed.split_at(form.op.heads * size);
-    let of_clip = &mut y[clip.start * form.channels..clip.end * form.channels];
-    let blocks = of_clip.par_chunks_mut(BLOCK * form.channels).enumerate();
-    blocks.for_each(|(index, y)| {
-        let first = clip.start + index * BLOCK;
-        let rows = first..first + y.len() / form.channels;
-        scratch.with(|scratch| {
-            let (scores, sums) = scratch.split_at_mut(BLOCK * count);
-            let scores = &mut scores[..rows.len() * count];
-            for head in 0..form.op.heads {
-                let right = (&keys[head * size..][..size], count);
-                let queries = form.part(x, 0, head);
-                form.scores(queries, rows.clone(), right, (&mut *scores, &mut *sums));
-                wide(
-                    #[inline(always)]
-                    || {
-                        for row in scores.chunks_exact_mut(count) {
-                            softmax(row, form.op.scale as f32);
-                        }
-                    },
-                );
-                let right = &values[head * size..][..size];
-                let to = (&mut *y, form.channels, head * form.width);
-                form.combine((scores, rows.len(), count), right, to, sums);
-            }
-        });
-    });
-}
-
-pub fn plan_back(planner: &mut Planner<'_>, step: &Step, op: Attention) -> Option<()> {
-    if planner.common_dtype(step)? != Dtype::Float32 {
-        return None;
-    }
-    let form = Form::of(planner, op, step.reads[1]);
-    let longest = form.longest();
-    let len = PACKED * op.heads * form.packed(longest);
-    let packed = planner.workspace(step, "packed", len, Dtype::Float32);
-    let kept = planner.workspace(step, "softmax", 6 * op.heads * longest, Dtype::Float32);
-    let kernel = Kernel::with_scratch(2 * BLOCK * longest + SUMS, move |buffers, context| {
-        let (dy, x) = (buffers.x::<f32>(0), buffers.x::<f32>(1));
-        let [dx, packed, kept] = buffers.outputs().map(|write| write.of::<f32>());
-        for clip in &form.clips {
-            let back = Back {
-                form: &form,
-                clip: clip.clone(),
-                size: form.packed(clip.len()),
-                dy,
-                x,
-            };
-            let of_clip = 3 * op.heads * clip.len();
-            let (kept, by_head) = kept[..2 * of_clip].split_at_mut(of_clip);
-            back.queries(dx, packed, kept, context.scratch);
-            transpose(kept, by_head, clip.len());
-            back.keys(dx, packed, by_head, context.scratch);
-        }
-    });
-    let writes = vec![step.writes[0], packed, kept];
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(form));
+    let writes = vec![step.writes[0], packed];
     planner.task_over(step, kernel, step.reads.clone(), writes);
     Some(())
 }
 
-/// `[query][of head and number]` → `[of head and number][query]`.
-fn transpose(from: &[f32], to: &mut [f32], queries: usize) {
-    let numbers = from.len() / queries.max(1);
-    for (number, to) in to.chunks_exact_mut(queries.max(1)).enumerate() {
-        let values = from.iter().skip(number).step_by(numbers.max(1));
-        to.iter_mut().zip(values).for_each(|(to, &v)| *to = v);
+fn forward<E: Scalar>(
+    clip: Clip<'_>,
+    x: &[E],
+    (y, packed): (&mut [E], &mut [f32]),
+    scratch: &Scratch,
+) {
+    let (form, size) = (clip.form, clip.packed());
+    clip.pack(x, false, packed);
+    let (keys, values) = packed.split_at(form.op.heads * size);
+    let of_clip = &mut y[clip.first * form.channels..][..clip.tokens * form.channels];
+    let blocks = of_clip.par_chunks_mut(BLOCK * form.channels).enumerate();
+    blocks.for_each(|(index, y)| {
+        let first = index * BLOCK;
+        let rows = first..first + y.len() / form.channels;
+        scratch.with(|scratch| {
+            let (scores, rest) = scratch.split_at_mut(clip.scores());
+            let (queries, rest) = rest.split_at_mut(form.rows());
+            let out = &mut rest[..form.rows()];
+            for head in 0..form.op.heads {
+                block(clip.part(x, 0, head), &rows, queries);
+                clip.score(rows.len(), queries, &keys[head * size..][..size], scores);
+                let factors = clip.powers(rows.len(), scores);
+                clip.combine(rows.len(), scores, &values[head * size..][..size], out);
+                let out = out.chunks_exact(form.wide()).zip(factors);
+                for (y, (out, factor)) in y.chunks_exact_mut(form.channels).zip(out) {
+                    let y = &mut y[head * form.width..][..form.width];
+                    let pairs = y.iter_mut().zip(out);
+                    pairs.for_each(|(y, &v)| *y = E::round(v * factor));
+                }
+            }
+        });
+    });
+}
+
+/// Packed matrices of the backward pass: Kᵀ, Vᵀ and K.
+const PACKED: usize = 3;
+
+pub fn plan_back(planner: &mut Planner<'_>, step: &Step, op: Attention) -> Option<()> {
+    fn kernel<E: Scalar>(form: Form) -> Kernel {
+        let scratch = 2 * form.most(|clip| clip.scores()) + 2 * form.rows();
+        Kernel::with_scratch(scratch, move |buffers, context| {
+            let (dy, x) = (buffers.x::<E>(0), buffers.x::<E>(1));
+            let [dx, packed, sums] = buffers.outputs();
+            let (dx, packed, sums) = (dx.of::<E>(), packed.of::<f32>(), sums.of::<f32>());
+            for clip in form.clips() {
+                let packed = &mut packed[..PACKED * form.op.heads * clip.packed()];
+                let back = Back { clip, dy, x };
+                back.run(dx, packed, sums, context.scratch);
+            }
+        })
+    }
+    let form = Form::of(planner, op, step.reads[1]);
+    let len = PACKED * op.heads * form.most(|clip| clip.packed());
+    let packed = planner.workspace(step, "packed", len, Dtype::Float32);
+    let len = op.heads * form.most(|clip| clip.groups() * Sums::len(clip));
+    let sums = planner.workspace(step, "sums", len, Dtype::Float32);
+    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(form));
+    let writes = vec![step.writes[0], packed, sums];
+    planner.task_over(step, kernel, step.reads.clone(), writes);
+    Some(())
+}
+
+/// What a group of a head's queries makes: dQ of its own, and its part of dK and dV of all.
+struct Sums<V> {
+    queries: V,
+    keys: V,
+    values: V,
+}
+
+impl<V> Sums<V> {
+    fn new(queries: V, keys: V, values: V) -> Self {
+        Self {
+            queries,
+            keys,
+            values,
+        }
+    }
+}
+
+impl Sums<()> {
+    fn len(clip: Clip<'_>) -> usize {
+        (clip.group() + 2 * clip.tokens) * clip.form.wide()
+    }
+}
+
+impl<'a> Sums<&'a mut [f32]> {
+    fn of_mut(clip: Clip<'_>, values: &'a mut [f32]) -> Self {
+        let wide = clip.form.wide();
+        let (queries, rest) = values.split_at_mut(clip.group() * wide);
+        let (keys, values) = rest.split_at_mut(clip.tokens * wide);
+        Self::new(queries, keys, values)
+    }
+}
+
+impl<'a> Sums<&'a [f32]> {
+    fn of(clip: Clip<'_>, values: &'a [f32]) -> Self {
+        let wide = clip.form.wide();
+        let (queries, rest) = values.split_at(clip.group() * wide);
+        let (keys, values) = rest.split_at(clip.tokens * wide);
+        Self::new(queries, keys, values)
     }
 }
 
 /// The backward pass of one clip.
-struct Back<'a> {
-    form: &'a Form,
-    clip: Range<usize>,
-    /// Of a packed matrix.
-    size: usize,
-    dy: &'a [f32],
-    x: &'a [f32],
+struct Back<'a, E> {
+    clip: Clip<'a>,
+    dy: &'a [E],
+    x: &'a [E],
 }
 
-impl Back<'_> {
-    fn right<'b>(&self, packed: &'b [f32], matrix: usize, head: usize) -> &'b [f32] {
-        &packed[(matrix * self.form.op.heads + head) * self.size..][..self.size]
+impl<E: Scalar> Back<'_, E> {
+    fn run(&self, dx: &mut [E], packed: &mut [f32], sums: &mut [f32], scratch: &Scratch) {
+        let (clip, form) = (self.clip, self.clip.form);
+        clip.pack(self.x, true, packed);
+        let (packed, groups, len) = (&*packed, clip.groups(), Sums::len(clip));
+        let sums = &mut sums[..form.op.heads * groups * len];
+        let tasks = sums.par_chunks_exact_mut(len.max(1)).enumerate();
+        tasks.for_each(|(index, sums)| {
+            let (head, group) = (index / groups, index % groups);
+            scratch.with(|scratch| {
+                self.group((head, group), packed, Sums::of_mut(clip, sums), scratch);
+            });
+        });
+        let pitch = 3 * form.channels;
+        let tokens = &mut dx[clip.first * pitch..][..clip.tokens * pitch];
+        let tokens = tokens.par_chunks_exact_mut(pitch).enumerate();
+        let sums = &*sums;
+        tokens.with_min_len(BLOCK).for_each(|(token, dx)| {
+            for (head, sums) in sums.chunks_exact(groups * len).enumerate() {
+                let groups = sums.chunks_exact(len).map(|sums| Sums::of(clip, sums));
+                self.assemble((head, token), groups, dx);
+            }
+        });
     }
 
-    /// Blocks of dx, with their rows.
-    fn blocks<'b>(
+    fn group(
         &self,
-        dx: &'b mut [f32],
-    ) -> impl IndexedParallelIterator<Item = (Range<usize>, &'b mut [f32])> + use<'b> {
-        let (pitch, start) = (3 * self.form.channels, self.clip.start);
-        let of_clip = &mut dx[start * pitch..self.clip.end * pitch];
-        let blocks = of_clip.par_chunks_mut(BLOCK * pitch).enumerate();
-        blocks.map(move |(index, dx)| {
-            let first = start + index * BLOCK;
-            (first..first + dx.len() / pitch, dx)
-        })
+        (head, group): (usize, usize),
+        packed: &[f32],
+        sums: Sums<&mut [f32]>,
+        scratch: &mut [f32],
+    ) {
+        let (clip, form) = (self.clip, self.clip.form);
+        let matrix = |index: usize| {
+            let size = clip.packed();
+            &packed[(index * form.op.heads + head) * size..][..size]
+        };
+        let (p, rest) = scratch.split_at_mut(clip.scores());
+        let (dp, rest) = rest.split_at_mut(clip.scores());
+        let (queries, rest) = rest.split_at_mut(form.rows());
+        let dy = &mut rest[..form.rows()];
+        sums.keys.fill(0.0);
+        sums.values.fill(0.0);
+        let start = group * clip.group();
+        let end = clip.tokens.min(start + clip.group());
+        let blocks = sums.queries.chunks_exact_mut(form.rows());
+        for (first, dq) in (start..end).step_by(BLOCK).zip(blocks) {
+            let rows = first..end.min(first + BLOCK);
+            block(clip.part(self.x, 0, head), &rows, queries);
+            block(clip.output(self.dy, head), &rows, dy);
+            clip.score(rows.len(), queries, matrix(0), p);
+            clip.score(rows.len(), dy, matrix(1), dp);
+            self.softmax_back(rows.len(), p, dp);
+            clip.combine(rows.len(), dp, matrix(2), dq);
+            clip.collect(rows.len(), dp, queries, sums.keys);
+            clip.collect(rows.len(), p, dy, sums.values);
+        }
     }
 
-    /// dQ; keeps of each query and head the largest score, the softmax's factor and Σ P∘dP.
-    fn queries(&self, dx: &mut [f32], packed: &mut [f32], kept: &mut [f32], scratch: &Scratch) {
-        let (form, count) = (self.form, self.clip.len());
-        let (heads, scale) = (form.op.heads, form.op.scale as f32);
-        form.pack_all(packed, self.size, 3, |matrix, head, to| {
-            let clip = self.clip.clone();
-            match matrix {
-                0 => form.part(self.x, 1, head).pack_transposed(clip, to),
-                1 => form.part(self.x, 2, head).pack_transposed(clip, to),
-                _ => form.part(self.x, 1, head).pack(clip, to),
-            }
-        });
-        let packed = &*packed;
-        // `[query][head][3]`, so that blocks of queries write to parts of their own.
-        let kept = kept.par_chunks_mut(3 * heads * BLOCK);
-        self.blocks(dx).zip(kept).for_each(|((rows, dx), kept)| {
-            scratch.with(|scratch| {
-                let (p, rest) = scratch.split_at_mut(BLOCK * count);
-                let (dp, sums) = rest.split_at_mut(BLOCK * count);
-                let (p, dp) = (&mut p[..rows.len() * count], &mut dp[..rows.len() * count]);
-                for head in 0..heads {
-                    let keys = (self.right(packed, 0, head), count);
-                    let queries = form.part(self.x, 0, head);
-                    form.scores(queries, rows.clone(), keys, (&mut *p, &mut *sums));
-                    let values = (self.right(packed, 1, head), count);
-                    let dy = form.output(self.dy, head);
-                    form.scores(dy, rows.clone(), values, (&mut *dp, &mut *sums));
-                    let kept = kept.chunks_exact_mut(3 * heads);
-                    wide(
-                        #[inline(always)]
-                        || {
-                            let both = p.chunks_exact_mut(count).zip(dp.chunks_exact(count));
-                            for ((p, dp), kept) in both.zip(kept) {
-                                let (most, factor) = softmax(p, scale);
-                                let total = sum(p, dp, |p, dp| p * dp);
-                                for (p, dp) in p.iter_mut().zip(dp) {
-                                    *p = *p * (dp - total) * scale;
-                                }
-                                kept[3 * head..][..3].copy_from_slice(&[most, factor, total]);
-                            }
-                        },
-                    );
-                    let right = self.right(packed, 2, head);
-                    let to = (&mut *dx, 3 * form.channels, head * form.width);
-                    form.combine((p, rows.len(), count), right, to, sums);
+    /// Scores become P, dP becomes scale·dS.
+    fn softmax_back(&self, queries: usize, p: &mut [f32], dp: &mut [f32]) {
+        let factors = self.clip.powers(queries, p);
+        let scale = self.clip.form.op.scale as f32;
+        wide(
+            #[inline(always)]
+            || {
+                for (query, factor) in factors.iter().enumerate().take(queries) {
+                    let mut sums = [0.0; LANES];
+                    let strips = p.chunks_exact_mut(HEIGHT * STRIP);
+                    for (p, dp) in strips.zip(dp.chunks_exact(HEIGHT * STRIP)) {
+                        let p = &mut p[query * STRIP..][..STRIP];
+                        let dp = &dp[query * STRIP..][..STRIP];
+                        for lane in 0..LANES {
+                            p[lane] *= factor;
+                            sums[lane] += p[lane] * dp[lane];
+                        }
+                    }
+                    let total = folded(sums, |a, b| a + b);
+                    let strips = p.chunks_exact(HEIGHT * STRIP);
+                    for (p, dp) in strips.zip(dp.chunks_exact_mut(HEIGHT * STRIP)) {
+                        let p = &p[query * STRIP..][..STRIP];
+                        let dp = &mut dp[query * STRIP..][..STRIP];
+                        for lane in 0..LANES {
+                            dp[lane] = p[lane] * (dp[lane] - total) * scale;
+                        }
+                    }
                 }
-            });
-        });
+            },
+        );
     }
 
-    /// dK and dV. `kept`: `[head][3][query]`.
-    fn keys(&self, dx: &mut [f32], packed: &mut [f32], kept: &[f32], scratch: &Scratch) {
-        let (form, count) = (self.form, self.clip.len());
-        let (heads, scale) = (form.op.heads, form.op.scale as f32);
-        form.pack_all(packed, self.size, 4, |matrix, head, to| {
-            let clip = self.clip.clone();
-            match matrix {
-                0 => form.part(self.x, 0, head).pack_transposed(clip, to),
-                1 => form.output(self.dy, head).pack_transposed(clip, to),
-                2 => form.part(self.x, 0, head).pack(clip, to),
-                _ => form.output(self.dy, head).pack(clip, to),
+    /// A head's part of a token's gradient.
+    fn assemble<'s>(
+        &self,
+        (head, token): (usize, usize),
+        groups: impl Iterator<Item = Sums<&'s [f32]>>,
+        dx: &mut [E],
+    ) {
+        let (clip, form) = (self.clip, self.clip.form);
+        let width = form.width;
+        let (mut keys, mut values) = (vec![0.0; width], vec![0.0; width]);
+        let add = |sums: &mut [f32], part: &[f32]| {
+            let pairs = sums.iter_mut().zip(&part[token * form.wide()..]);
+            pairs.for_each(|(sum, v)| *sum += v);
+        };
+        let mut put = |part: usize, values: &[f32]| {
+            let to = &mut dx[part * form.channels + head * width..][..width];
+            let pairs = to.iter_mut().zip(values);
+            pairs.for_each(|(to, &v)| *to = E::round(v));
+        };
+        for (group, sums) in groups.enumerate() {
+            add(&mut keys, sums.keys);
+            add(&mut values, sums.values);
+            if group == token / clip.group() {
+                put(0, &sums.queries[token % clip.group() * form.wide()..]);
             }
-        });
-        let packed = &*packed;
-        self.blocks(dx).for_each(|(rows, dx)| {
-            scratch.with(|scratch| {
-                let (p, rest) = scratch.split_at_mut(BLOCK * count);
-                let (ds, sums) = rest.split_at_mut(BLOCK * count);
-                let (p, ds) = (&mut p[..rows.len() * count], &mut ds[..rows.len() * count]);
-                for head in 0..heads {
-                    let queries = (self.right(packed, 0, head), count);
-                    let keys = form.part(self.x, 1, head);
-                    form.scores(keys, rows.clone(), queries, (&mut *p, &mut *sums));
-                    let dy = (self.right(packed, 1, head), count);
-                    let values = form.part(self.x, 2, head);
-                    form.scores(values, rows.clone(), dy, (&mut *ds, &mut *sums));
-                    let of_head = &kept[3 * head * count..][..3 * count];
-                    let (most, rest) = of_head.split_at(count);
-                    let (factor, total) = rest.split_at(count);
-                    wide(
-                        #[inline(always)]
-                        || {
-                            let both = p.chunks_exact_mut(count).zip(ds.chunks_exact_mut(count));
-                            for (p, ds) in both {
-                                let kept = most.iter().zip(factor).zip(total);
-                                for ((p, ds), ((most, factor), total)) in
-                                    p.iter_mut().zip(ds).zip(kept)
-                                {
-                                    *p = exp(scale * (*p - most)) * factor;
-                                    *ds = *p * (*ds - total) * scale;
-                                }
-                            }
-                        },
-                    );
-                    let pitch = 3 * form.channels;
-                    let at = form.channels + head * form.width;
-                    let queries = self.right(packed, 2, head);
-                    form.combine(
-                        (ds, rows.len(), count),
-                        queries,
-                        (&mut *dx, pitch, at),
-                        sums,
-                    );
-                    let dy = self.right(packed, 3, head);
-                    let at = at + form.channels;
-                    form.combine((p, rows.len(), count), dy, (&mut *dx, pitch, at), sums);
-                }
-            });
-        });
+        }
+        put(1, &keys);
+        put(2, &values);
     }
 }

@@ -60,8 +60,15 @@ impl<X: Scalar, Y: Scalar> Forward<'_, X, Y> {
             };
             return product.run(frames, y, scratch);
         }
-        let plan = self.conv.gather();
-        let columns = self.conv.to.channels;
+        let (plan, columns) = (self.conv.gather(), self.conv.columns());
+        let bias = self
+            .finish
+            .bias
+            .map(|bias| bias.repeat(self.conv.neighbours()));
+        let finish = Finish {
+            bias: bias.as_deref(),
+            ..self.finish
+        };
         let rows = frames.start * plan.rows()..frames.end * plan.rows();
         let task = P::task_rows(rows.len());
         let tasks = y[rows.start * columns..rows.end * columns].par_chunks_mut(task * columns);
@@ -74,7 +81,7 @@ impl<X: Scalar, Y: Scalar> Forward<'_, X, Y> {
                 shifted: self.shifted,
                 w: self.w,
                 columns,
-                finish: self.finish,
+                finish,
             };
             let place = |row: usize| (row - first) * columns;
             scratch.with(|scratch| P::run(&product, rows, Target { y, place, scratch }));

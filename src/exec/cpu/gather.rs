@@ -31,9 +31,9 @@ impl Window {
     #[inline(always)]
     pub fn at(plan: &Gather, row: usize) -> Self {
         let (frame, position) = (row / plan.rows(), row % plan.rows());
-        let along = |at: usize, first: isize| (at * plan.step) as isize + first;
-        let top = along(position / plan.grid.1, plan.first.0);
-        let left = along(position % plan.grid.1, plan.first.1);
+        let along = |at: usize, step: usize, first: isize| (at * step) as isize + first;
+        let top = along(position / plan.grid.1, plan.step.0, plan.first.0);
+        let left = along(position % plan.grid.1, plan.step.1, plan.first.1);
         let (height, width) = (plan.source.height as isize, plan.source.width as isize);
         let pixel = (frame as isize * height + top) * width + left;
         Self {

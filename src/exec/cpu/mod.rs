@@ -13,6 +13,7 @@ mod tile;
 mod amx;
 mod gather;
 mod product;
+mod matrix;
 mod pack;
 mod border;
 mod conv;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::conv::{Algorithm, ConvGeometry};
 use super::norm::running_coefficients;
 use super::scalar::Scalar;
+use super::simd::wide;
 use super::tile::packed_index;
 use crate::exec::cpu::conv::tiling::{PATCH, STRIP};
 use crate::ops::ParamId;
@@ -45,25 +46,42 @@ pub fn forward<E: Scalar>(conv: &ConvGeometry, weight: &[f32], folded: Folded<'_
         });
         return;
     }
-    let rows = conv.packed_rows(each);
+    let (line, shift) = (conv.line(), conv.stride * inputs);
+    let rows = conv.packed_rows(conv.kernel * line);
     let strips = w.par_chunks_mut(rows * STRIP).enumerate();
     strips.for_each(|(strip, w)| {
         w.fill(E::default());
-        let columns = strip * STRIP..outputs.min((strip + 1) * STRIP);
-        // The outermost loop runs along the weight's lines, so that memory is walked through once.
-        for input in 0..inputs {
-            let factor = folded.factor(input);
-            for tap in 0..taps {
-                for (column, output) in columns.clone().enumerate() {
-                    let scale = folded.scale.map_or(1.0, |s| s[output]);
-                    let value = weight[output * each + input * taps + tap];
-                    let at = packed_index::<E>(rows, tap * inputs + input, column);
-                    w[at] = E::round(value * factor * scale);
+        let columns = strip * STRIP..conv.columns().min((strip + 1) * STRIP);
+        let mut rows_of = [0; STRIP];
+        let mut scales = [1.0; STRIP];
+        for (i, column) in columns.clone().enumerate() {
+            rows_of[i] = column / outputs * shift;
+            scales[i] = folded.scale.map_or(1.0, |s| s[column % outputs]);
+        }
+        // A cache line of each output at a time: outputs lie powers of two apart, and would drive each other's out.
+        let mut values = [[0.0; STRIP]; BLOCK];
+        for first in (0..each).step_by(BLOCK) {
+            let count = BLOCK.min(each - first);
+            for (i, column) in columns.clone().enumerate() {
+                let of = &weight[column % outputs * each + first..][..count];
+                let pairs = values.iter_mut().zip(of);
+                pairs.for_each(|(values, &v)| values[i] = v);
+            }
+            for (of, values) in (first..first + count).zip(&values) {
+                let (input, tap) = (of / taps, of % taps);
+                let row = tap / conv.kernel * line + tap % conv.kernel * inputs + input;
+                let factor = folded.factor(input);
+                for i in 0..columns.len() {
+                    let at = packed_index::<E>(rows, row + rows_of[i], i);
+                    w[at] = E::round(values[i] * factor * scales[i]);
                 }
             }
         }
     });
 }
+
+/// Values of an output that are packed at a time: a cache line.
+const BLOCK: usize = 16;
 
 /// G·g·Gᵀ of each kernel g, for minimal filtering: `[strip of columns][place][row][16]`, with `weight(row, column, tap)`.
 fn patches<E: Scalar>(
@@ -81,22 +99,31 @@ fn patches<E: Scalar>(
                     kernels[tap / 3][tap % 3][i] = weight(row, column, tap);
                 }
             }
-            let [a, b, c] = kernels.map(spread);
-            for (x, ((a, b), c)) in a.into_iter().zip(b).zip(c).enumerate() {
-                let values = spread([a, b, c]);
-                for (y, values) in values.iter().enumerate() {
-                    let to = (y * PATCH + x) * rows + row;
-                    for (column, value) in values.iter().enumerate() {
-                        let to = packed_index::<E>(PATCH * PATCH * rows, to, column);
-                        w[to] = E::round(*value);
-                    }
-                }
-            }
+            wide(
+                #[inline(always)]
+                || patch(&kernels, (rows, row), w),
+            );
         }
     });
 }
 
+/// A row of G·g·Gᵀ at all places.
+#[inline(always)]
+fn patch<E: Scalar>(&[a, b, c]: &[[[f32; STRIP]; 3]; 3], (rows, row): (usize, usize), w: &mut [E]) {
+    let [a, b, c] = [spread(a), spread(b), spread(c)];
+    for x in 0..PATCH {
+        for (y, values) in spread([a[x], b[x], c[x]]).iter().enumerate() {
+            let to = (y * PATCH + x) * rows + row;
+            for column in 0..STRIP {
+                let to = packed_index::<E>(PATCH * PATCH * rows, to, column);
+                w[to] = E::round(values[column]);
+            }
+        }
+    }
+}
+
 /// G·g, of as many kernels as a strip has columns.
+#[inline(always)]
 fn spread([a, b, c]: [[f32; STRIP]; 3]) -> [[f32; STRIP]; PATCH] {
     let mut places = [a, [0.0; STRIP], [0.0; STRIP], c];
     for i in 0..STRIP {

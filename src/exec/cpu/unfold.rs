@@ -68,15 +68,15 @@ impl Unfolded {
         let rows = rows.zip(self.sources.par_chunks_exact(self.time));
         rows.with_min_len(frames_of_task(self.time * row))
             .for_each(|(y, sources)| {
-                for (pixel, y) in y.chunks_exact_mut(self.time * channels).enumerate() {
-                    for (y, source) in y.chunks_exact_mut(channels).zip(sources) {
-                        match source {
-                            Some(source) => {
-                                let at = source * row + pixel * channels;
-                                y.copy_from_slice(&x[at..at + channels]);
-                            }
-                            None => y.fill(E::default()),
-                        }
+                let pitch = self.time * channels;
+                for (first, source) in (0..pitch).step_by(channels).zip(sources) {
+                    let x = source.map(|source| &x[source * row..][..row]);
+                    // Short copies whose length is known are moves of registers.
+                    match channels {
+                        3 => spread::<E, 3>(x, &mut y[first..], pitch, channels),
+                        4 => spread::<E, 4>(x, &mut y[first..], pitch, channels),
+                        n if n.is_multiple_of(8) => spread::<E, 8>(x, &mut y[first..], pitch, n),
+                        n => spread::<E, 1>(x, &mut y[first..], pitch, n),
                     }
                 }
             });
@@ -128,30 +128,43 @@ impl Unfolded {
     /// The weight `[out, in, time, rest]` as `[out, time, in, rest]`.
     pub fn exchanged(&self, weight: &[f32]) -> Vec<f32> {
         let mut to = vec![0.0; weight.len()];
-        self.exchange(weight.len(), |one, other| to[other] = weight[one]);
+        self.exchange((weight, self.from.shape.channels), (&mut to, self.time));
         to
     }
 
     /// Puts a gradient in the exchanged layout into the parameter's own.
     pub fn restore(&self, exchanged: &[f32], gradient: &mut [f32]) {
-        self.exchange(gradient.len(), |one, other| {
-            gradient[one] = exchanged[other]
-        });
+        self.exchange((exchanged, self.time), (gradient, self.from.shape.channels));
     }
 
-    /// Calls `each` with every index in the parameter's layout and the same value's in the other.
-    fn exchange(&self, len: usize, mut each: impl FnMut(usize, usize)) {
-        let (inputs, time) = (self.from.shape.channels, self.time);
+    /// `[out, a, b, rest]` → `[out, b, a, rest]`.
+    fn exchange(&self, (from, a): (&[f32], usize), (to, b): (&mut [f32], usize)) {
         let rest = self.images.kernel[1] * self.images.kernel[2];
-        let of_output = inputs * time * rest;
-        for output in 0..len / of_output.max(1) {
-            for input in 0..inputs {
-                for k in 0..time {
-                    let one = output * of_output + (input * time + k) * rest;
-                    let other = output * of_output + (k * inputs + input) * rest;
-                    (0..rest).for_each(|i| each(one + i, other + i));
+        let outputs = to.par_chunks_exact_mut((a * b * rest).max(1));
+        let outputs = outputs.zip(from.par_chunks_exact((a * b * rest).max(1)));
+        outputs.for_each(|(to, from)| {
+            for (second, to) in to.chunks_exact_mut(a * rest).enumerate() {
+                for (first, to) in to.chunks_exact_mut(rest).enumerate() {
+                    to.copy_from_slice(&from[(first * b + second) * rest..][..rest]);
                 }
             }
-        }
+        });
+    }
+}
+
+/// Copies pixels of `channels` values each, pieces of N at a time, to places `pitch` apart; zeros where there are none.
+fn spread<E: Scalar, const N: usize>(x: Option<&[E]>, y: &mut [E], pitch: usize, channels: usize) {
+    let pixels = y.chunks_mut(pitch).map(|y| &mut y[..channels]);
+    let Some(x) = x else {
+        pixels.for_each(|y| y.fill(E::default()));
+        return;
+    };
+    for (y, x) in pixels.zip(x.chunks_exact(channels)) {
+        let pieces = y
+            .as_chunks_mut::<N>()
+            .0
+            .iter_mut()
+            .zip(x.as_chunks::<N>().0);
+        pieces.for_each(|(y, x)| *y = *x);
     }
 }

@@ -1,8 +1,9 @@
-//! `fold-norm`, `fold-shift`: in evaluation everything folds into a convolution: norm(x ∗ w) = x ∗ (w·scale) + bias, with sum and
-//! ReLU where the product is written; (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w); and the shift while the input is read.
+//! `fold-norm`, `fold-sum`, `fold-shift`: in evaluation everything folds into a convolution: norm(x ∗ w) = x ∗ (w·scale) + bias, with
+//! sum and ReLU where the product is written; a sum without a norm there too; (x·(1 + a)) ∗ w = x ∗ ((1 + a)·w); and the shift while
+//! the input is read.
 
 use super::rewrite::{At, Rewrite};
-use crate::ops::{Compute, Conv, FoldedConv, ShiftAlter, Step, StepOp, shift_fold};
+use crate::ops::{Binary, Compute, Conv, FoldedConv, ShiftAlter, Step, StepOp, shift_fold};
 use crate::program::{Numerics, Program};
 
 /// Norms into the convolutions before them.
@@ -45,6 +46,45 @@ fn fold_norm(rewrite: &mut Rewrite<'_>, at: At) -> Option<()> {
     };
     rewrite.remove(at);
     rewrite.replace(normalize, fused);
+    Some(())
+}
+
+/// Sums into the convolutions before them.
+pub fn sums(program: &mut Program) {
+    let mut rewrite = Rewrite::new(program);
+    for at in rewrite.forward() {
+        fold_sum(&mut rewrite, at);
+    }
+}
+
+fn fold_sum(rewrite: &mut Rewrite<'_>, at: At) -> Option<()> {
+    let step = rewrite.step(at).clone();
+    let StepOp::Conv(conv) = step.op else {
+        return None;
+    };
+    let y = step.writes[0];
+    let sum = rewrite.only_reader(y)?;
+    let reader = rewrite.step(sum);
+    let residual = match reader.reads[..] {
+        [a, b] if reader.op == Binary::Add.into() && a != b => a + b - y,
+        _ => return None,
+    };
+    let [one, other] = [y, residual].map(|id| &rewrite.program.buffers[id]);
+    let is_alike = one.extent == other.extent && one.dtype == other.dtype;
+    if !is_alike || conv.groups > 1 || rewrite.is_gone(at) {
+        return None;
+    }
+    let op = FoldedConv {
+        residual: true,
+        ..FoldedConv::plain(conv)
+    };
+    let fused = Step {
+        op: op.into(),
+        reads: vec![step.reads[0], residual],
+        ..reader.clone()
+    };
+    rewrite.remove(at);
+    rewrite.replace(sum, fused);
     Some(())
 }
 

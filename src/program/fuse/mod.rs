@@ -21,16 +21,18 @@ pub enum Fusion {
     Norm,
     Shift,
     FoldNorm,
+    FoldSum,
     FoldShift,
     Channels,
     Recompute,
 }
 
 impl Fusion {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Norm,
         Self::Shift,
         Self::FoldNorm,
+        Self::FoldSum,
         Self::FoldShift,
         Self::Channels,
         Self::Recompute,
@@ -42,6 +44,7 @@ impl Fusion {
             Self::Norm => "norm",
             Self::Shift => "shift",
             Self::FoldNorm => "fold-norm",
+            Self::FoldSum => "fold-sum",
             Self::FoldShift => "fold-shift",
             Self::Channels => "channels",
             Self::Recompute => "recompute",
@@ -156,6 +159,9 @@ pub fn evaluation(style: Style, program: &mut Program) {
     }
     if fuses(Fusion::FoldNorm) {
         fold::norms(program);
+    }
+    if fuses(Fusion::FoldSum) {
+        fold::sums(program);
     }
     if fuses(Fusion::FoldShift) {
         fold::shifts(style.numerics, program);

@@ -1,6 +1,6 @@
 //! The convolutions that products of matrices compute: of single images, by square windows, without groups.
 
-use super::tiling::PATCH;
+use super::tiling::{PATCH, STRIP};
 use crate::ops::{Conv, Dtype, Shape};
 use crate::program::Numerics;
 
@@ -76,13 +76,14 @@ impl ConvGeometry {
         self.kernel * self.kernel * self.from.channels * self.to.channels
     }
 
-    /// Whether Winograd's algorithm can compute it: 3×3 of stride 1 that keeps the image's size, channels that fill vectors.
+    /// Whether Winograd's algorithm suits it: 3×3 of stride 1 that keeps the image's size, channels that fill vectors. With fewer than
+    /// 16 its patches take longer than the products that they save.
     pub fn suits_winograd(&self) -> bool {
         let channels = [self.from.channels, self.to.channels];
         (self.kernel, self.stride, self.padding) == (3, 1, 1)
             && self.kernel + 1 == PATCH
             && channels
                 .iter()
-                .all(|count| count.is_multiple_of(super::tiling::STRIP / 2))
+                .all(|&count| count >= STRIP && count.is_multiple_of(STRIP / 2))
     }
 }

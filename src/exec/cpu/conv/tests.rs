@@ -101,6 +101,15 @@ fn paired(case: Case) -> Case {
     Case { conv, frames }
 }
 
+/// Of an image with a border, where neighbours are computed together.
+fn in_a_border(case: Case) -> Case {
+    let Case { mut conv, frames } = case;
+    conv.from.height += 2 * conv.padding;
+    conv.from.width += 2 * conv.padding;
+    conv.padding = 0;
+    Case { conv, frames }
+}
+
 /// In the order of AMX: channels need not be pairs.
 fn in_blocks(case: Case) -> Case {
     let Case { mut conv, frames } = case;
@@ -259,7 +268,7 @@ fn minimal_filtering_is_the_sum_of_its_products() {
     let cases = [
         (geometry((8, 8, 24), 24, 3, 1), 9),
         (geometry((7, 5, 16), 40, 3, 1), 7),
-        (geometry((1, 2, 8), 8, 3, 1), 60),
+        (geometry((1, 2, 16), 16, 3, 1), 60),
         (geometry((13, 12, 520), 72, 3, 1), 2),
         (geometry((12, 13, 64), 136, 3, 1), 3),
     ];
@@ -299,7 +308,19 @@ fn large_cases_are_cut_without_loss() {
         }
         check_forward::<bf16, Blocks>(in_blocks(case));
         check_backward::<bf16, Blocks>(in_blocks(case));
+        check_forward::<f32, Direct>(in_a_border(case));
+        check_backward::<f32, Direct>(in_a_border(case));
     }
+}
+
+#[test]
+fn neighbours_are_columns_where_outputs_are_few() {
+    let (conv, frames) = (geometry((12, 16, 3), 4, 7, 2), 2);
+    let case = in_a_border(Case { conv, frames });
+    assert_eq!(case.conv.neighbours(), 4);
+    assert_eq!(case.conv.columns(), 16);
+    check_forward::<f32, Direct>(case);
+    check_backward::<f32, Direct>(case);
 }
 
 /// Images get their border in a step of their own; windows that then stay inside give the same values.

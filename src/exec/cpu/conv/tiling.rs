@@ -40,13 +40,13 @@ const WEIGHT_TASKS: usize = 16;
 const TILE_ROWS: usize = 576;
 
 /// How matrix rows are gathered from an activation: row (r, c) of the grid takes `depth` values at each of the `taps`
-/// pixels from (r·step + first.0, c·step + first.1) on; pixels outside are zero.
+/// pixels from (r·step.0 + first.0, c·step.1 + first.1) on; pixels outside are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gather {
     pub source: Shape,
     /// Rows and columns of positions in a frame.
     pub grid: (usize, usize),
-    pub step: usize,
+    pub step: (usize, usize),
     pub first: (isize, isize),
     pub taps: (usize, usize),
     /// The channels of a pixel; of a window that never leaves the image those of a whole line.
@@ -61,17 +61,14 @@ impl Gather {
 
     /// Whether windows have one column of taps, all inside the image.
     pub fn is_inside(&self) -> bool {
-        let fits = |grid: usize, taps: usize, side: usize| {
-            grid == 0 || (grid - 1) * self.step + taps <= side
+        let fits = |grid: usize, step: usize, taps: usize, side: usize| {
+            grid == 0 || (grid - 1) * step + taps <= side
         };
+        let across = self.depth / self.source.channels.max(1);
         self.first == (0, 0)
             && self.taps.1 == 1
-            && fits(self.grid.0, self.taps.0, self.source.height)
-            && fits(
-                self.grid.1,
-                self.depth / self.source.channels.max(1),
-                self.source.width,
-            )
+            && fits(self.grid.0, self.step.0, self.taps.0, self.source.height)
+            && fits(self.grid.1, self.step.1, across, self.source.width)
     }
 
     /// Distance of tap (y, x) from the first, in values.
@@ -88,7 +85,12 @@ impl Gather {
     /// Positions (columns of the grid) whose tap in column `tap` of the window lies inside the image.
     pub fn columns_inside(&self, tap: usize) -> Range<usize> {
         let first = self.first.1 + tap as isize;
-        let position = |x: isize| x.max(0).unsigned_abs().div_ceil(self.step).min(self.grid.1);
+        let position = |x: isize| {
+            x.max(0)
+                .unsigned_abs()
+                .div_ceil(self.step.1)
+                .min(self.grid.1)
+        };
         let (start, end) = (
             position(-first),
             position(self.source.width as isize - first),
@@ -105,7 +107,7 @@ impl Gather {
                 channels: width,
             },
             grid: (1, rows),
-            step: 1,
+            step: (1, 1),
             first: (0, 0),
             taps: (1, 1),
             depth: width,
@@ -165,18 +167,48 @@ impl WeightTiles {
 }
 
 impl ConvGeometry {
-    /// The windows of the forward product.
+    /// Neighbouring outputs of a line that are the columns of one row of a product. Where outputs have few channels, vectors would be
+    /// nearly empty, and windows that overlap are read once. Only inside of bordered images: there a line of the window is one piece.
+    pub fn neighbours(&self) -> usize {
+        let fits = |n: &usize| self.to.width.is_multiple_of(*n) && n * self.to.channels <= STRIP;
+        let overlap = self.algorithm == Algorithm::Direct && self.stride < self.kernel;
+        match overlap && self.padding == 0 {
+            true => [8, 4, 2].into_iter().find(fits).unwrap_or(1),
+            false => 1,
+        }
+    }
+
+    /// Columns of the forward product, and of the one for the weight's gradient.
+    pub fn columns(&self) -> usize {
+        self.neighbours() * self.to.channels
+    }
+
+    /// Values of a line of a window, or of what neighbours see together.
+    pub fn line(&self) -> usize {
+        (self.kernel + (self.neighbours() - 1) * self.stride) * self.from.channels
+    }
+
+    /// The windows of the forward product, and of the one for the weight's gradient.
     pub fn gather(&self) -> Gather {
         let padding = self.padding as isize;
-        let line = if padding == 0 { self.kernel.max(1) } else { 1 };
+        let (line, depth) = match padding {
+            0 => (self.kernel.max(1), self.line()),
+            _ => (1, self.from.channels),
+        };
+        let neighbours = self.neighbours();
         Gather {
             source: self.from,
-            grid: (self.to.height, self.to.width),
-            step: self.stride,
+            grid: (self.to.height, self.to.width / neighbours),
+            step: (self.stride, self.stride * neighbours),
             first: (-padding, -padding),
             taps: (self.kernel, self.kernel / line),
-            depth: line * self.from.channels,
+            depth,
         }
+    }
+
+    /// Values of the weight's gradient while it is summed: of what neighbours see together.
+    pub fn weight_sums(&self) -> usize {
+        self.kernel * self.line() * self.columns()
     }
 
     /// The same convolution of an image that has a border of zeros, if that is worth a copy: its windows then are
@@ -210,7 +242,7 @@ impl ConvGeometry {
                         conv.from.height.saturating_sub(at.0).div_ceil(conv.stride),
                         conv.from.width.saturating_sub(at.1).div_ceil(conv.stride),
                     ),
-                    step: 1,
+                    step: (1, 1),
                     first: (y.start, x.start),
                     taps: (y.len(), x.len()),
                     depth: conv.to.channels,
@@ -259,24 +291,20 @@ impl ConvGeometry {
         self.packed_rows(rows) * columns.next_multiple_of(STRIP)
     }
 
-    /// Places at which a packed weight has rows: taps of the kernel, or places of a patch.
-    fn places(&self) -> usize {
-        match self.algorithm {
-            Algorithm::Winograd => PATCH * PATCH,
-            Algorithm::Direct | Algorithm::Amx => self.kernel * self.kernel,
-        }
-    }
-
     /// Values of the weight packed for the forward product: `[strip of outputs][tap][in][16]`.
     pub fn packed_forward(&self) -> usize {
-        self.packed(self.places() * self.from.channels, self.to.channels)
+        let rows = match self.algorithm {
+            Algorithm::Winograd => PATCH * PATCH * self.from.channels,
+            Algorithm::Direct | Algorithm::Amx => self.kernel * self.line(),
+        };
+        self.packed(rows, self.columns())
     }
 
     /// Values of the weight packed for the input's gradient: of each phase `[strip of inputs][tap][out][16]`.
     pub fn packed_backward(&self) -> usize {
         let matrix = |rows: usize| self.packed(rows * self.to.channels, self.from.channels);
         match self.algorithm {
-            Algorithm::Winograd => matrix(self.places()),
+            Algorithm::Winograd => matrix(PATCH * PATCH),
             Algorithm::Direct | Algorithm::Amx => {
                 let phases = self.phases().map(|phase| phase.gather.taps);
                 phases.map(|(y, x)| matrix(y * x)).sum()
@@ -309,7 +337,7 @@ impl ConvGeometry {
     pub fn weight_partials(&self, frames: usize) -> usize {
         self.weight_strips(frames)
             * match self.algorithm {
-                Algorithm::Direct | Algorithm::Winograd => self.weights(),
+                Algorithm::Direct | Algorithm::Winograd => self.weight_sums(),
                 Algorithm::Amx => self.weight_tasks() * WeightBlocks::of(self).sums(),
             }
     }
@@ -358,7 +386,7 @@ impl ConvGeometry {
     /// Strips of frames that the weight's gradient is summed over one by one.
     pub fn weight_strips(&self, frames: usize) -> usize {
         let wanted = WEIGHT_TASKS.div_ceil(self.weight_tasks());
-        let rows = frames * self.to.pixels();
+        let rows = frames * self.gather().rows();
         let most = (rows / STRIP_ROWS).clamp(1, frames.max(1));
         let frames_each = frames.div_ceil(wanted.min(most)).max(1);
         frames.div_ceil(frames_each).max(1)

@@ -37,7 +37,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
         let tiles = self.conv.weight_tiles();
         let strips = self.conv.weight_strips(self.frames);
         let strip = self.frames.div_ceil(strips);
-        let tile = tiles.taps * tiles.channels * self.conv.to.channels;
+        let tile = tiles.taps * tiles.channels * self.conv.columns();
         let tasks = partials.par_chunks_mut(tile).enumerate();
         tasks.for_each(|(i, sum)| {
             let (index, tile) = (i / tiles.count(), i % tiles.count());
@@ -65,7 +65,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
             x: self.x,
             channels: first..first + tiles.channels,
             dy: self.dy,
-            columns: self.conv.to.channels,
+            columns: self.conv.columns(),
             pixels: 0..0,
             inputs: X::view(inputs, taps * each),
             panel: X::view(panel, PANEL * STRIP * PITCH),
@@ -75,25 +75,32 @@ impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
         for start in rows.clone().step_by(CHUNK) {
             chunk.pixels = start..rows.end.min(start + CHUNK);
             chunk.pack_inputs();
-            tile::for_each_panel(self.conv.to.channels, &mut chunk);
+            tile::for_each_panel(self.conv.columns(), &mut chunk);
         }
     }
 
     /// Adds up the strips, in order, into the layout of the parameter.
     fn unpack(&self, partials: &[f32], gradient: &mut [f32]) {
         let (inputs, outputs) = (self.conv.from.channels, self.conv.to.channels);
-        let taps = self.conv.kernel * self.conv.kernel;
+        let (kernel, columns) = (self.conv.kernel, self.conv.columns());
+        let taps = kernel * kernel;
         let (each, tiles) = (inputs * taps, self.conv.weight_tiles());
+        // Neighbours see a tap a stride apart: the weight's gradient is the sum over them.
+        let (line, shift) = (self.conv.line(), self.conv.stride * inputs);
         let chunks = gradient.par_chunks_mut(OUTPUTS * each).enumerate();
         chunks.for_each(|(i, gradient)| {
             let first = i * OUTPUTS;
             let count = gradient.len() / each;
             for row in 0..each {
                 let (tap, input) = (row / inputs, row % inputs);
+                let row = tap / kernel * line + tap % kernel * inputs + input;
                 let mut sums = [0.0; OUTPUTS];
-                for strip in partials.chunks_exact(self.conv.weights()) {
-                    let part = &strip[tiles.row(row) * outputs + first..][..count];
-                    sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+                for strip in partials.chunks_exact(self.conv.weight_sums()) {
+                    for neighbour in 0..self.conv.neighbours() {
+                        let row = tiles.row(row + neighbour * shift);
+                        let part = &strip[row * columns + neighbour * outputs + first..][..count];
+                        sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+                    }
                 }
                 for (output, sum) in sums.iter().enumerate().take(count) {
                     gradient[output * each + input * taps + tap] = *sum;
