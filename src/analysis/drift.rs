@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::Content;
-use super::estimate::{Estimate, Extent, Moments, Norm};
+use super::estimate::{Estimate, Extent, LayerInputs, Moments, Norm, layer_norms};
 use super::subject::branch_frames;
 use crate::exec::Statistics;
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 use crate::model::Model;
 
 /// For each frame count and branch: the distance of every norm's running statistics, which training left, from those
@@ -23,6 +23,12 @@ pub struct Drift {
     pub layer_norms: usize,
     /// By frame count, then branch, ascending.
     pub series: Vec<Series>,
+    /// Of the layer norms, for each frame count and branch: the distance of the moments of what they read, each channel's over all
+    /// pixels, from those at the branch's own frame count. They differ where the frame count does something to the network; no
+    /// norm takes harm from it.
+    /// `None` without layer norms, and in documents from before this was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<Series>>,
 }
 
 /// Inputs of `frames` frames through the norms of `branch`.
@@ -37,8 +43,8 @@ pub struct Series {
 
 /// One norm.
 ///
-/// With the running mean μ and variance σ² of a channel, the mean μ′ and variance σ′² of the inputs at hand, and
-/// s² = σ² + eps, s′² = σ′² + eps, what the norm divides by:
+/// With the running mean μ and variance σ² of a channel (of a layer norm those at the branch's own frame count), the mean μ′ and
+/// variance σ′² of the inputs at hand, and s² = σ² + eps, s′² = σ′² + eps, what the norm divides by:
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its name in the vanilla model, so that models can be compared.
@@ -57,8 +63,14 @@ impl Content for Drift {
 }
 
 impl Drift {
-    /// The distance of what was estimated from the model's running statistics.
-    pub fn of(model: &Model, extent: Extent, estimates: &[Estimate]) -> Self {
+    /// The distance of what was estimated from the model's running statistics, and of what layer norms read from what they read at
+    /// their branch's own frame count.
+    pub fn of(
+        model: &Model,
+        extent: Extent,
+        estimates: &[Estimate],
+        inputs: Option<&[LayerInputs]>,
+    ) -> Self {
         let graph = model.graph();
         let series = estimates.iter().map(|estimate| Series {
             frames: estimate.pass.frames,
@@ -72,36 +84,64 @@ impl Drift {
         Self {
             clips: extent.clips,
             batch: extent.batch,
-            layer_norms: layer_norms(graph),
+            layer_norms: layer_norms(graph).len(),
             series: series.collect(),
+            inputs: inputs.map(|inputs| Series::of_inputs(graph, inputs)),
         }
     }
 }
 
-fn layer_norms(graph: &Graph) -> usize {
-    let ops = graph.nodes.iter().map(|node| &node.op);
-    ops.filter(|op| matches!(op, Op::LayerNorm(_))).count()
+impl Drift {
+    /// Whether nobody computed yet what layer norms read.
+    pub fn lacks_inputs(&self) -> bool {
+        self.layer_norms > 0 && self.inputs.is_none()
+    }
+}
+
+impl Series {
+    /// Without those whose branch was not evaluated at its own frame count.
+    fn of_inputs(graph: &Graph, inputs: &[LayerInputs]) -> Vec<Self> {
+        let series = |of: &LayerInputs| {
+            let (frames, branch) = (of.pass.frames, branch_frames(graph, of.pass.branch));
+            let own = |other: &&LayerInputs| {
+                other.pass.branch == of.pass.branch && other.pass.frames == branch
+            };
+            let own = inputs.iter().find(own)?;
+            let layers = of.norms.iter().zip(&own.norms);
+            let layers = layers.map(|((norm, moments), (_, own))| {
+                Layer::between(norm.name.clone(), own.all(), moments.all(), norm.eps)
+            });
+            Some(Self {
+                frames,
+                branch,
+                layers: layers.collect(),
+            })
+        };
+        inputs.iter().filter_map(series).collect()
+    }
 }
 
 impl Layer {
     fn of(graph: &Graph, running: &Statistics, norm: &Norm, moments: &Moments) -> Self {
         let values = |all: &[Vec<f32>]| all.get(norm.params.stat).cloned().unwrap_or_default();
         let (mean, var) = (values(&running.mean), values(&running.var));
-        let estimated = moments.mean.iter().zip(moments.variance());
-        let distances = mean.iter().zip(&var).zip(estimated);
-        let distances: Vec<[f64; 3]> = distances
-            .map(|((&mean, &var), (&new_mean, new_var))| {
-                let running = (f64::from(mean), f64::from(var));
-                distance(running, (new_mean, new_var), norm.eps)
-            })
-            .collect();
+        let running = mean.iter().zip(&var);
+        let running = running.map(|(&mean, &var)| (f64::from(mean), f64::from(var)));
+        let name = vanilla_name(graph, norm);
+        Self::between(name, running.collect(), moments.all(), norm.eps)
+    }
+
+    /// `from` and `to`: mean and variance of each channel.
+    fn between(name: String, from: Vec<(f64, f64)>, to: Vec<(f64, f64)>, eps: f64) -> Self {
+        let pairs = from.into_iter().zip(to);
+        let distances: Vec<[f64; 3]> = pairs.map(|(from, to)| distance(from, to, eps)).collect();
         let channels = distances.len();
         let average = |of: usize| {
             let all = distances.iter().filter_map(|distance| distance.get(of));
             all.sum::<f64>() / channels.max(1) as f64
         };
         Self {
-            name: vanilla_name(graph, norm),
+            name,
             channels,
             shift: average(0),
             scale: average(1),

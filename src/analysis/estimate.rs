@@ -7,11 +7,15 @@
 //!
 //! mean and unbiased variance of all N values together. They are exact for the first norm; a later one reads what
 //! earlier norms normalised with their batch, as in training.
+//!
+//! Layer norms have no statistics; the moments of what they read are those of the same clips in evaluation.
 
 use super::subject::Subject;
 use crate::base::Result;
+use crate::data::EvalBatch;
 use crate::exec::Statistics;
-use crate::graph::{Graph, Node, NormParams, Op};
+use crate::graph::{Graph, Node, NodeId, NormParams, Op};
+use crate::model::{Model, Observation};
 use crate::ops::{BatchNorm, Rate};
 use crate::program::Segment;
 use crate::train::evaluate::{Branches, Evaluation, Pass};
@@ -68,7 +72,113 @@ pub fn estimate(
     extent: Extent,
     observe: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Estimate>> {
-    let passes = subject.passes();
+    let (passes, graph) = (subject.passes(), subject.model.evaluation_graph());
+    let mut estimates: Vec<Estimate> = passes.iter().map(|&p| Estimate::new(graph, p)).collect();
+    each_batch(subject, extent, observe, &mut |model, evaluation, batch| {
+        for estimate in &mut estimates {
+            let (segment, pixels) = evaluation.input(batch, estimate.pass, None);
+            let statistics = model.batch_statistics(segment, pixels)?;
+            estimate.add(segment, &statistics);
+        }
+        Ok(())
+    })?;
+    Ok(estimates)
+}
+
+/// The moments of what layer norms read in one pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerInputs {
+    pub pass: Pass,
+    /// For each layer norm, in the network's order.
+    pub norms: Vec<(LayerNorm, Moments)>,
+}
+
+/// A layer norm of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    pub name: String,
+    /// The node that it reads.
+    input: NodeId,
+    pub eps: f64,
+}
+
+/// The moments of what layer norms read in each pass.
+pub fn layer_inputs(
+    subject: &mut Subject,
+    extent: Extent,
+    observe: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<LayerInputs>> {
+    let norms = layer_norms(subject.model.evaluation_graph());
+    let nodes: Vec<NodeId> = norms.iter().map(|norm| norm.input).collect();
+    let passes = subject.passes().into_iter();
+    let mut inputs: Vec<LayerInputs> = passes.map(|p| LayerInputs::new(&norms, p)).collect();
+    subject.model.observe(&nodes);
+    let outcome = each_batch(subject, extent, observe, &mut |model, evaluation, batch| {
+        for inputs in &mut inputs {
+            evaluation.logits(model, batch, inputs.pass, None)?;
+            inputs.add(model.observations());
+            // What is observed is large: one pass's engine at a time.
+            model.release();
+        }
+        Ok(())
+    });
+    subject.model.observe(&[]);
+    outcome.map(|()| inputs)
+}
+
+pub fn layer_norms(graph: &Graph) -> Vec<LayerNorm> {
+    let norm = |node: &Node| match &node.op {
+        Op::LayerNorm(norm) => Some(LayerNorm {
+            name: node.name.clone(),
+            input: *node.inputs.first()?,
+            eps: norm.eps,
+        }),
+        _ => None,
+    };
+    graph.nodes.iter().filter_map(norm).collect()
+}
+
+impl LayerInputs {
+    fn new(norms: &[LayerNorm], pass: Pass) -> Self {
+        let norms = norms.iter().map(|norm| (norm.clone(), Moments::default()));
+        Self {
+            pass,
+            norms: norms.collect(),
+        }
+    }
+
+    fn add(&mut self, observations: &[Observation]) {
+        for ((_, moments), seen) in self.norms.iter_mut().zip(observations) {
+            let (count, mean, var) = of_planes(&seen.shape, &seen.values);
+            moments.add(count, &mean, &var);
+        }
+    }
+}
+
+/// Of values `[images, channels, height, width]`: how many a channel has, and each channel's mean and unbiased variance.
+fn of_planes(shape: &[usize], values: &[f32]) -> (f64, Vec<f32>, Vec<f32>) {
+    let channels = shape.get(1).copied().unwrap_or(1).max(1);
+    let plane = shape.iter().skip(2).product::<usize>().max(1);
+    let count = (values.len() / channels) as f64;
+    let (mut means, mut vars) = (Vec::new(), Vec::new());
+    for channel in 0..channels {
+        let planes = || values.chunks(plane).skip(channel).step_by(channels);
+        let all = || planes().flatten().map(|&v| f64::from(v));
+        let mean = all().sum::<f64>() / count;
+        let squares = all().map(|v| (v - mean).powi(2)).sum::<f64>();
+        means.push(mean as f32);
+        vars.push((squares / (count - 1.0).max(1.0)) as f32);
+    }
+    (count, means, vars)
+}
+
+/// Calls `each` with every batch of the training clips.
+fn each_batch(
+    subject: &mut Subject,
+    extent: Extent,
+    observe: &mut dyn FnMut(usize) -> Result<()>,
+    each: &mut dyn FnMut(&mut Model, &Evaluation<'_>, &EvalBatch) -> Result<()>,
+) -> Result<()> {
     let mut experiment = subject.experiment.clone();
     experiment.eval.batch = extent.batch * subject.views();
     let dataset = subject.training_clips(extent.clips);
@@ -80,21 +190,15 @@ pub fn estimate(
         workers: subject.workers,
         step: subject.step,
     };
-    let graph = subject.model.evaluation_graph();
-    let mut estimates: Vec<Estimate> = passes.iter().map(|&p| Estimate::new(graph, p)).collect();
     let (mut loader, mut done) = (evaluation.loader(), 0);
     while let Some(batch) = loader.next_batch() {
         let batch = batch?;
-        for estimate in &mut estimates {
-            let (segment, pixels) = evaluation.input(&batch, estimate.pass, None);
-            let statistics = subject.model.batch_statistics(segment, pixels)?;
-            estimate.add(segment, &statistics);
-        }
+        each(&mut subject.model, &evaluation, &batch)?;
         done += batch.ids.len();
         observe(done)?;
     }
     subject.model.release();
-    Ok(estimates)
+    Ok(())
 }
 
 /// The norms that a branch goes through.
@@ -170,6 +274,11 @@ impl Moments {
         self.count = total;
     }
 
+    /// Mean and unbiased variance of each channel.
+    pub fn all(&self) -> Vec<(f64, f64)> {
+        self.mean.iter().copied().zip(self.variance()).collect()
+    }
+
     /// Unbiased.
     pub fn variance(&self) -> Vec<f64> {
         let by = (self.count - 1.0).max(1.0);
@@ -203,6 +312,23 @@ mod tests {
             let (mean, var) = direct(&batches.concat());
             prop_assert!((moments.mean[0] - mean).abs() < 1e-4, "{} {mean}", moments.mean[0]);
             prop_assert!((moments.variance()[0] - var).abs() < 1e-5 * (1.0 + var) * 10.0);
+        }
+
+        #[test]
+        fn planes_of_a_channel_are_its_values(
+            images in 1usize..4, channels in 1usize..4, plane in 1usize..6, seed in 0u64..99,
+        ) {
+            let count = images * channels * plane;
+            let values: Vec<f32> = (0..count).map(|i| ((i as u64 * 37 + seed) % 101) as f32).collect();
+            let (n, means, vars) = of_planes(&[images, channels, plane, 1], &values);
+            prop_assert_eq!(n, (images * plane) as f64);
+            for channel in 0..channels {
+                let of = |i: &usize| i / plane % channels == channel;
+                let own: Vec<f32> = (0..count).filter(of).map(|i| values[i]).collect();
+                let (mean, var) = direct(&own);
+                prop_assert!((f64::from(means[channel]) - mean).abs() < 1e-4);
+                prop_assert!((f64::from(vars[channel]) - var).abs() < 1e-3 * (1.0 + var));
+            }
         }
     }
 }

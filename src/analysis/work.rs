@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::drift::Drift;
-use super::estimate::{Extent, estimate};
+use super::estimate::{Extent, estimate, layer_inputs, layer_norms};
 use super::predictions::Said;
 use super::subject::evaluations;
 use super::{
@@ -191,6 +191,7 @@ impl<'a> Work<'a> {
         if let (Some(drift), Some(precise)) = (drift, precise)
             && drift.content.clips == precise.content.clips
             && asked.is_none_or(|clips| clips == drift.content.clips)
+            && !drift.content.lacks_inputs()
         {
             return Ok((drift, precise));
         }
@@ -270,7 +271,17 @@ fn estimated(subject: &mut Subject, extent: Extent) -> Result<(Drift, PreciseNor
     });
     progress.clear();
     let estimates = estimates?;
-    let drift = Drift::of(&subject.model, extent, &estimates);
+    let mut inputs = None;
+    if !layer_norms(subject.model.graph()).is_empty() {
+        progress.prepare("training clips for what layer norms read", extent.clips);
+        let found = layer_inputs(subject, extent, &mut |done| {
+            progress.evaluated(done);
+            Ok(())
+        });
+        progress.clear();
+        inputs = Some(found?);
+    }
+    let drift = Drift::of(&subject.model, extent, &estimates, inputs.as_deref());
     progress.evaluate(
         subject.dataset.validation.len(),
         &subject.experiment.eval.frames,

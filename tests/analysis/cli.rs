@@ -1,5 +1,7 @@
 //! What a person types and sees.
 
+use std::path::Path;
+
 use crate::support::*;
 
 #[test]
@@ -96,6 +98,57 @@ fn analyses_as_data() {
     ];
     assert_eq!(names, expected);
     assert_eq!(told[0]["drift"]["content"]["clips"], 8);
+}
+
+/// A UniFormer: at a branch's own frame count nothing is apart, at another one something is.
+#[test]
+fn what_layer_norms_read_is_compared() {
+    let place = tempfile::tempdir().unwrap();
+    copy(
+        Path::new("fixtures/experiments/pins"),
+        &place.path().join("pins"),
+    );
+    let text = std::fs::read_to_string(TINY).unwrap();
+    let (head, rest) = text.split_once("    model: ").unwrap();
+    let (_, tail) = rest.split_once("    method: ").unwrap();
+    let model =
+        "UniFormer(widths: [8, 8, 8, 8], depths: [1, 1, 1, 1], head_width: 8, init: Random)";
+    let text = format!("{head}    model: {model},\n    method: {tail}");
+    let text = text.replace("Off, size: 24", "Off, size: 32");
+    let text = text.replace("short_side: 24, size: 24", "short_side: 32, size: 32");
+    let (file, out) = (place.path().join("small.ron"), place.path().join("runs"));
+    std::fs::write(&file, text).unwrap();
+    let out = out.to_str().unwrap();
+    expect(&ffn(&["run", file.to_str().unwrap(), "--out", out]), 0);
+    let run = std::fs::read_dir(out)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let run = run.to_str().unwrap();
+    let output = ffn(&["analyse", run, "--clips", "8", "--json"]);
+    expect(&output, 0);
+    let told: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let drift = &told[0]["drift"]["content"];
+    let series = drift["inputs"].as_array().unwrap();
+    let passes = series.iter().map(|series| {
+        let layers = series["layers"].as_array().unwrap();
+        assert_eq!(layers.len() as u64, drift["layer_norms"].as_u64().unwrap());
+        let shift: f64 = layers
+            .iter()
+            .map(|layer| layer["shift"].as_f64().unwrap())
+            .sum();
+        let of = |name: &str| series[name].as_u64().unwrap();
+        (of("frames"), of("branch"), shift > 0.0)
+    });
+    let expected = [(2, 2, false), (2, 4, true), (3, 4, true), (4, 4, false)];
+    assert_eq!(passes.collect::<Vec<_>>(), expected);
+    let told = stdout(&ffn(&["analyse", run]));
+    assert!(
+        told.contains("\nhow far what layer norms read is"),
+        "{told}"
+    );
 }
 
 #[test]

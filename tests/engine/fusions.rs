@@ -333,10 +333,11 @@ proptest! {
 
     /// Whatever the network, its images' sides, the batch, and how norms and time are grouped.
     #[test]
-    fn any_fusions_of_any_network(case in any_case(), set in 0..64u8) {
+    fn any_fusions_of_any_network(case in any_case(), set in 0..1u8 << Fusion::ALL.len()) {
         let all = Fusion::ALL.into_iter().enumerate();
         let chosen = all.filter(|(i, _)| set >> i & 1 != 0);
         let fusions = chosen.fold(Fusions::NONE, |set, (_, fusion)| set.with(fusion));
         case.check_training(fusions);
+        case.check_evaluation(fusions);
     }
 }

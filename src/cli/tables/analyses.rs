@@ -73,6 +73,27 @@ pub fn describe(name: &str, analyses: &Analyses, trained: &[usize], layers: bool
 }
 
 fn drift_table(drift: &Drift) -> String {
+    let mut text = format!(
+        "{}statistics of {} training clips in batches of {}\n",
+        series_table(&drift.series),
+        drift.clips,
+        drift.batch
+    );
+    if drift.layer_norms > 0 {
+        text += &format!(
+            "{} layer norms keep no statistics that could be apart: each pixel is normalised with its own\n",
+            drift.layer_norms
+        );
+    }
+    if let Some(inputs) = &drift.inputs {
+        text +=
+            "\nhow far what layer norms read is from the same at the branch's own frame count\n\n";
+        text += &series_table(inputs);
+    }
+    text
+}
+
+fn series_table(series: &[drift::Series]) -> String {
     let row = |series: &drift::Series| {
         let count = series.layers.len().max(1) as f64;
         let mean = |value: fn(&drift::Layer) -> f64| {
@@ -94,7 +115,7 @@ fn drift_table(drift: &Drift) -> String {
             }),
         ]
     };
-    let rows: Vec<_> = drift.series.iter().map(row).collect();
+    let rows: Vec<_> = series.iter().map(row).collect();
     let header = [
         "frames",
         "branch",
@@ -103,18 +124,7 @@ fn drift_table(drift: &Drift) -> String {
         "KL (nats)",
         "furthest mean",
     ];
-    let without = match drift.layer_norms {
-        0 => String::new(),
-        count => format!(
-            "{count} layer norms keep no statistics that could be apart: each pixel is normalised with its own\n"
-        ),
-    };
-    format!(
-        "{}statistics of {} training clips in batches of {}\n{without}",
-        table::render(&header, &rows),
-        drift.clips,
-        drift.batch
-    )
+    table::render(&header, &rows)
 }
 
 fn layer_table(drift: &Drift) -> String {

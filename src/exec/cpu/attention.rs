@@ -1,11 +1,12 @@
 //! Attention by products of matrices, a block of queries at a time: no N × N matrix is ever whole.
 //!
 //! Keys and values are packed first, for all heads of a clip, then blocks of queries go their way by themselves. A block's scores lie in
-//! strips of 16 keys (`[strip][query][16]`), which all products read as they are, whichever side they stand on.
+//! strips of 16 keys (`[strip][query][16]`), which all products read as they are, by queries or by keys.
 //!
 //! Forward: S = Q·Kᵀ, softmax, Y = P·V. Backward the same again, then dP = dY·Vᵀ, dS = P∘(dP − Σ P∘dP), and with them dQ = dS·K;
 //! Pᵀ·dY and dSᵀ·Q are added to dV and dK. The queries of a clip are cut into groups of blocks, as its length says, each with sums
-//! of its own that are added in order: so no bit depends on threads. Everything between x and y is float32.
+//! of its own for all keys, that are added in order: so no bit depends on threads. These take N²/4 values a head at 64 channels, for
+//! one clip at a time. Everything between x and y is float32.
 
 use std::ops::Range;
 
@@ -187,25 +188,24 @@ impl<'a> Clip<'a> {
             || {
                 for (query, factor) in factors.iter_mut().enumerate().take(queries) {
                     let (mut most, mut sums) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
-                    for (strip, scores) in scores.chunks_exact_mut(HEIGHT * STRIP).enumerate() {
-                        let lanes = &mut scores[query * STRIP..][..STRIP];
+                    for (strip, scores) in scores.chunks_exact(HEIGHT * STRIP).enumerate() {
+                        let lanes = &scores[query * STRIP..][..STRIP];
                         for lane in 0..LANES {
-                            // Where there is no key.
                             let is_key = strip * STRIP + lane < keys;
-                            lanes[lane] = if is_key {
+                            let score = if is_key {
                                 lanes[lane]
                             } else {
                                 f32::NEG_INFINITY
                             };
-                            most[lane] = most[lane].max(lanes[lane]);
+                            most[lane] = most[lane].max(score);
                         }
                     }
                     let most = folded(most, f32::max);
-                    for scores in scores.chunks_exact_mut(HEIGHT * STRIP) {
+                    for (strip, scores) in scores.chunks_exact_mut(HEIGHT * STRIP).enumerate() {
                         let lanes = &mut scores[query * STRIP..][..STRIP];
                         for lane in 0..LANES {
                             let power = exp(scale * (lanes[lane] - most));
-                            let is_key = lanes[lane] > f32::NEG_INFINITY;
+                            let is_key = strip * STRIP + lane < keys;
                             lanes[lane] = if is_key { power } else { 0.0 };
                             sums[lane] += lanes[lane];
                         }
@@ -236,10 +236,11 @@ pub fn plan_forward(planner: &mut Planner<'_>, step: &Step, op: Attention) -> Op
             }
         })
     }
+    let dtype = planner.common_dtype(step)?;
     let form = Form::of(planner, op, step.reads[0]);
     let len = 2 * op.heads * form.most(|clip| clip.packed());
     let packed = planner.workspace(step, "keys and values", len, Dtype::Float32);
-    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(form));
+    let kernel = by_dtype!(dtype, E => kernel::<E>(form));
     let writes = vec![step.writes[0], packed];
     planner.task_over(step, kernel, step.reads.clone(), writes);
     Some(())
@@ -296,12 +297,13 @@ pub fn plan_back(planner: &mut Planner<'_>, step: &Step, op: Attention) -> Optio
             }
         })
     }
+    let dtype = planner.common_dtype(step)?;
     let form = Form::of(planner, op, step.reads[1]);
     let len = PACKED * op.heads * form.most(|clip| clip.packed());
     let packed = planner.workspace(step, "packed", len, Dtype::Float32);
     let len = op.heads * form.most(|clip| clip.groups() * Sums::len(clip));
     let sums = planner.workspace(step, "sums", len, Dtype::Float32);
-    let kernel = by_dtype!(planner.common_dtype(step)?, E => kernel::<E>(form));
+    let kernel = by_dtype!(dtype, E => kernel::<E>(form));
     let writes = vec![step.writes[0], packed, sums];
     planner.task_over(step, kernel, step.reads.clone(), writes);
     Some(())
@@ -371,11 +373,12 @@ impl<E: Scalar> Back<'_, E> {
         let pitch = 3 * form.channels;
         let tokens = &mut dx[clip.first * pitch..][..clip.tokens * pitch];
         let tokens = tokens.par_chunks_exact_mut(pitch).enumerate();
-        let sums = &*sums;
-        tokens.with_min_len(BLOCK).for_each(|(token, dx)| {
+        let (sums, room) = (&*sums, || vec![0.0; 2 * form.width]);
+        let tokens = tokens.with_min_len(BLOCK);
+        tokens.for_each_init(room, |room, (token, dx)| {
             for (head, sums) in sums.chunks_exact(groups * len).enumerate() {
                 let groups = sums.chunks_exact(len).map(|sums| Sums::of(clip, sums));
-                self.assemble((head, token), groups, dx);
+                self.assemble((head, token), groups, (dx, room));
             }
         });
     }
@@ -446,16 +449,17 @@ impl<E: Scalar> Back<'_, E> {
         );
     }
 
-    /// A head's part of a token's gradient.
+    /// A head's part of a token's gradient. `room`: for its keys and values.
     fn assemble<'s>(
         &self,
         (head, token): (usize, usize),
         groups: impl Iterator<Item = Sums<&'s [f32]>>,
-        dx: &mut [E],
+        (dx, room): (&mut [E], &mut [f32]),
     ) {
         let (clip, form) = (self.clip, self.clip.form);
         let width = form.width;
-        let (mut keys, mut values) = (vec![0.0; width], vec![0.0; width]);
+        room.fill(0.0);
+        let (keys, values) = room.split_at_mut(width);
         let add = |sums: &mut [f32], part: &[f32]| {
             let pairs = sums.iter_mut().zip(&part[token * form.wide()..]);
             pairs.for_each(|(sum, v)| *sum += v);
@@ -466,13 +470,150 @@ impl<E: Scalar> Back<'_, E> {
             pairs.for_each(|(to, &v)| *to = E::round(v));
         };
         for (group, sums) in groups.enumerate() {
-            add(&mut keys, sums.keys);
-            add(&mut values, sums.values);
+            add(keys, sums.keys);
+            add(values, sums.values);
             if group == token / clip.group() {
                 put(0, &sums.queries[token % clip.group() * form.wide()..]);
             }
         }
-        put(1, &keys);
-        put(2, &values);
+        put(1, keys);
+        put(2, values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::{Purpose, Stream};
+    use crate::exec::cpu::scalar::bf16;
+
+    fn values<E: Scalar>(seed: u64, count: usize) -> Vec<E> {
+        let mut stream = Stream::new(seed, Purpose::Init, &[]);
+        (0..count)
+            .map(|_| E::round(stream.normal() as f32))
+            .collect()
+    }
+
+    fn form(heads: usize, width: usize, clips: &[usize]) -> Form {
+        let mut first = 0;
+        let clips = clips.iter().map(|tokens| {
+            first += tokens;
+            first - tokens..first
+        });
+        let scale = (width as f64).powf(-0.5);
+        Form {
+            op: Attention { heads, scale },
+            channels: heads * width,
+            width,
+            clips: clips.collect(),
+        }
+    }
+
+    /// By definition, in float64: y, and dx from dy.
+    fn expected(form: &Form, x: &[f64], dy: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (c, scale) = (form.channels, form.op.scale);
+        let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        for clip in &form.clips {
+            for head in 0..form.op.heads {
+                let at = |token: usize, part: usize| token * 3 * c + part * c + head * form.width;
+                let part = |token, part| &x[at(token, part)..][..form.width];
+                for i in clip.clone() {
+                    let scores: Vec<f64> = clip
+                        .clone()
+                        .map(|j| scale * dot(part(i, 0), part(j, 1)))
+                        .collect();
+                    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let powers: Vec<f64> = scores.iter().map(|s| libm::exp(s - most)).collect();
+                    let sum: f64 = powers.iter().sum();
+                    let of_y = i * c + head * form.width;
+                    let dy = &dy[of_y..][..form.width];
+                    let dp: Vec<f64> = clip.clone().map(|j| dot(dy, part(j, 2))).collect();
+                    let total = dot(&powers, &dp) / sum;
+                    for (j, (power, dp)) in clip.clone().zip(powers.iter().zip(dp)) {
+                        let p = power / sum;
+                        let ds = scale * p * (dp - total);
+                        for k in 0..form.width {
+                            y[of_y + k] += p * x[at(j, 2) + k];
+                            dx[at(i, 0) + k] += ds * x[at(j, 1) + k];
+                            dx[at(j, 1) + k] += ds * x[at(i, 0) + k];
+                            dx[at(j, 2) + k] += p * dy[k];
+                        }
+                    }
+                }
+            }
+        }
+        (y, dx)
+    }
+
+    /// y and dx of one kernel each, as their tasks compute them.
+    fn found<E: Scalar>(form: &Form, x: &[E], dy: &[E]) -> (Vec<E>, Vec<E>) {
+        let (heads, not) = (form.op.heads, E::round(f32::NAN));
+        let room = 2 * form.most(|clip| clip.scores()) + 2 * form.rows();
+        let scratch = Scratch::new(rayon::current_num_threads(), room).unwrap();
+        let (mut y, mut dx) = (vec![not; dy.len()], vec![not; x.len()]);
+        for clip in form.clips() {
+            let mut packed = vec![f32::NAN; PACKED * heads * clip.packed()];
+            forward(
+                clip,
+                x,
+                (&mut y, &mut packed[..2 * heads * clip.packed()]),
+                &scratch,
+            );
+            let mut sums = vec![f32::NAN; heads * clip.groups() * Sums::len(clip)];
+            Back { clip, dy, x }.run(&mut dx, &mut packed, &mut sums, &scratch);
+        }
+        (y, dx)
+    }
+
+    fn check<E: Scalar>(heads: usize, width: usize, clips: &[usize], tolerance: f64) {
+        let form = form(heads, width, clips);
+        let tokens: usize = clips.iter().sum();
+        let (x, dy) = (
+            values::<E>(1, tokens * 3 * form.channels),
+            values::<E>(2, tokens * form.channels),
+        );
+        let wide = |values: &[E]| {
+            values
+                .iter()
+                .map(|v| f64::from(v.float()))
+                .collect::<Vec<_>>()
+        };
+        let (y, dx) = found(&form, &x, &dy);
+        let expected = expected(&form, &wide(&x), &wide(&dy));
+        for (found, expected) in [(y, expected.0), (dx, expected.1)] {
+            for (found, expected) in wide(&found).into_iter().zip(expected) {
+                let error = (found - expected).abs() / expected.abs().max(1.0);
+                assert!(
+                    error < tolerance,
+                    "{heads} heads of {width}, {clips:?}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    /// One token, a strip and a bit, a block and one, a group and one, several groups; heads that leave strips partly empty; clips of
+    /// different lengths.
+    #[test]
+    fn it_is_attention_by_definition() {
+        let cases: [(usize, usize, &[usize]); 4] = [
+            (2, 3, &[1, 17]),
+            (1, 16, &[65, 513]),
+            (3, 20, &[130, 8]),
+            (1, 8, &[1100]),
+        ];
+        for (heads, width, clips) in cases {
+            check::<f32>(heads, width, clips, 2e-5);
+            check::<bf16>(heads, width, clips, 1.0 / 200.0);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_none() {
+        let form = form(1, 4, &[20]);
+        let mut x = values::<f32>(1, 20 * 12);
+        x[7 * 12 + 5] = f32::NAN;
+        let (y, _) = found(&form, &x, &values(2, 20 * 4));
+        assert!(y.iter().all(|v| v.is_nan()), "every query sees the key");
     }
 }

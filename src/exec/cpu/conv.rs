@@ -61,14 +61,10 @@ impl<X: Scalar, Y: Scalar> Forward<'_, X, Y> {
             return product.run(frames, y, scratch);
         }
         let (plan, columns) = (self.conv.gather(), self.conv.columns());
-        let bias = self
-            .finish
-            .bias
-            .map(|bias| bias.repeat(self.conv.neighbours()));
-        let finish = Finish {
-            bias: bias.as_deref(),
-            ..self.finish
-        };
+        let (neighbours, mut finish) = (self.conv.neighbours(), self.finish);
+        let bias = finish.bias.filter(|_| neighbours > 1);
+        let bias = bias.map(|bias| bias.repeat(neighbours));
+        finish.bias = bias.as_deref().or(finish.bias);
         let rows = frames.start * plan.rows()..frames.end * plan.rows();
         let task = P::task_rows(rows.len());
         let tasks = y[rows.start * columns..rows.end * columns].par_chunks_mut(task * columns);

@@ -151,7 +151,7 @@ impl Depthwise {
     /// The vector of a pixel's channels from `first` on, zeros behind the last. `WHOLE`: there are as many as it holds.
     ///
     /// # Safety
-    /// `line` must hold a line, which has the pixel; and whole vectors the channels.
+    /// `line` is one whole line, `pixel` lies in it, and if `WHOLE`, `first + S::F32_LANES` is at most the number of channels.
     #[inline(always)]
     unsafe fn vector<E: Scalar, S: Simd, const WHOLE: bool>(
         &self,
@@ -215,6 +215,9 @@ impl<E: Scalar> Line<'_, E> {
         start: usize,
     ) {
         let of = self.of;
+        let (edge, end) = (of.conv.padding[2], start + PIXELS + of.conv.padding[2]);
+        assert!(!WHOLE || first + S::F32_LANES <= of.channels());
+        assert!(!INSIDE || (edge <= start && end <= of.extent.shape.width));
         let (width, kernel) = (of.extent.shape.width, of.conv.kernel[2]);
         let mut sums = [self.weight(simd, of.conv.taps(), first); PIXELS];
         for (line, seen) in self.seen.iter().enumerate() {
@@ -226,7 +229,7 @@ impl<E: Scalar> Line<'_, E> {
                     // Left of the line it wraps round, and is beyond its end as well.
                     let at = (start + pixel + tap).wrapping_sub(of.conv.padding[2]);
                     if INSIDE || at < width {
-                        // SAFETY: the pixel lies in the line, and whole vectors among the channels: `with_simd`.
+                        // SAFETY: `x` is a line, `at` lies in it, whole vectors have their channels: as asserted.
                         let x = unsafe { of.vector::<E, S, WHOLE>(simd, x, (at, first)) };
                         sums[pixel] = simd.mul_add_f32s(weight, x, sums[pixel]);
                     }
@@ -300,6 +303,7 @@ impl<E: Scalar> LineGradient<'_, E> {
         (first, line, tap): (usize, usize, usize),
     ) {
         let of = self.of;
+        assert!(!WHOLE || first + S::F32_LANES <= of.channels());
         let Some(seen) = self.seen[line] else { return };
         let (x, dy) = (&self.x[seen..seen + of.line()], &self.dy[..of.line()]);
         let width = of.extent.shape.width;
@@ -307,12 +311,12 @@ impl<E: Scalar> LineGradient<'_, E> {
         let shift = tap.wrapping_sub(of.conv.padding[2]);
         let mut sums = [simd.splat_f32s(0.0); N];
         for pixel in 0..width {
-            // SAFETY: the pixel lies in the line, and whole vectors among the channels: `with_simd`.
+            // SAFETY: `dy` is a line, the pixel lies in it, whole vectors have their channels: as asserted.
             let dy = unsafe { of.vector::<E, S, WHOLE>(simd, dy, (pixel, first)) };
             for n in 0..N {
                 let at = pixel.wrapping_add(shift).wrapping_add(n);
                 if at < width {
-                    // SAFETY: as above.
+                    // SAFETY: the same of `x`.
                     let x = unsafe { of.vector::<E, S, WHOLE>(simd, x, (at, first)) };
                     sums[n] = simd.mul_add_f32s(dy, x, sums[n]);
                 }

@@ -7,24 +7,47 @@ use super::*;
 use crate::base::rng::{Purpose, Stream};
 use crate::exec::{Input, Numerics, Segment, TrainOptions};
 use crate::graph::arch::tsm::{self, Tsm};
+use crate::graph::arch::uniformer::{self, UniFormer};
 use crate::graph::{Graph, frame_flexible};
 use crate::program::{compile_eval, compile_train};
 use crate::spec::{
-    Alteration, Backbone, Block, Distillation, Ffn, Norms, ResNet, Shift, ShiftPlace,
+    self, Alteration, Backbone, Block, Distillation, Ffn, Init, Norms, ResNet, Shift, ShiftPlace,
     ShiftSegments, Stem,
 };
 
-const SIDE: usize = 30;
+const SIDE: usize = 32;
 const FRAMES: [usize; 2] = [2, 3];
 
-/// Every kind of step: windows of one, three and seven pixels with and without stride, pooling, norms, shift, alteration, dropout. 20
-/// channels and their multiples leave strips, panels and vectors partly empty.
-fn graph() -> Graph {
+/// Every kind of step: windows of one, three and seven pixels with and without stride, pooling, norms, shift, alteration, dropout;
+/// depthwise convolutions, attention, layer norms. 20 channels and their multiples leave strips, panels and vectors partly empty; 4
+/// are computed with their neighbours.
+fn graphs() -> [Graph; 3] {
+    let uniformer = uniformer::uniformer(&UniFormer {
+        layout: &spec::UniFormer {
+            widths: [20, 24, 40, 24],
+            depths: [1; 4],
+            head_width: 8,
+            mlp_ratio: 2,
+            drop_path: 0.0,
+            init: Init::Random,
+        },
+        classes: 7,
+        frames: FRAMES[1],
+        input: (SIDE, SIDE),
+    });
+    [
+        tsm_of(Block::Bottleneck, 20),
+        tsm_of(Block::Basic, 4),
+        flexible(uniformer.unwrap()),
+    ]
+}
+
+fn tsm_of(block: Block, width: usize) -> Graph {
     let vanilla = tsm::tsm(&Tsm {
         backbone: &Backbone::ResNet(ResNet {
-            block: Block::Bottleneck,
+            block,
             blocks: vec![1, 2],
-            width: 20,
+            width,
             stem: Stem::ImageNet,
         }),
         shift: &Shift {
@@ -35,6 +58,10 @@ fn graph() -> Graph {
         frames: FRAMES[1],
         input: (SIDE, SIDE),
     });
+    flexible(vanilla.unwrap())
+}
+
+fn flexible(vanilla: Graph) -> Graph {
     let ffn = Ffn {
         frames: FRAMES.to_vec(),
         lambda: 1.0,
@@ -43,7 +70,7 @@ fn graph() -> Graph {
         distillation: Distillation::FromLargest,
         shift_segments: ShiftSegments::PerBranch,
     };
-    frame_flexible(&vanilla.unwrap(), &ffn).unwrap()
+    frame_flexible(&vanilla, &ffn).unwrap()
 }
 
 fn segments() -> [Segment; 2] {
@@ -125,14 +152,21 @@ fn ceilings() -> Vec<(&'static str, Arch)> {
 
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
-    let graph = graph();
-    for numerics in [Numerics::Float32, Numerics::Bf16, Numerics::Bf16Amx] {
-        let widest = steps(&graph, numerics, None);
+    let all = [Numerics::Float32, Numerics::Bf16, Numerics::Bf16Amx];
+    let graphs = graphs();
+    let pairs = graphs
+        .iter()
+        .flat_map(|graph| all.map(|numerics| (graph, numerics)));
+    for (graph, numerics) in pairs {
+        let widest = steps(graph, numerics, None);
         for (name, ceiling) in ceilings() {
-            let found = steps(&graph, numerics, Some(ceiling));
+            let found = steps(graph, numerics, Some(ceiling));
             for (place, (found, wanted)) in found.iter().zip(&widest).enumerate() {
                 let differ = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
-                let of = format!("{numerics:?}, {name}: tensor {place}");
+                let of = format!(
+                    "{:?}, {numerics:?}, {name}: tensor {place}",
+                    graph.architecture
+                );
                 assert_eq!(differ, 0, "{of}: {differ} of {} values", wanted.len());
             }
         }
@@ -141,7 +175,7 @@ fn every_instruction_set_gives_the_same_bits() {
 
 #[test]
 fn a_ceiling_holds_on_the_engines_threads() {
-    let graph = graph();
+    let [graph, ..] = graphs();
     let program = compile_eval(&graph, &segments(), &[], Numerics::Float32).unwrap();
     let engine = below(&graph, program, Some(Arch::Scalar));
     let held = engine.pool.broadcast(|_| matches!(widest(), Arch::Scalar));

@@ -87,8 +87,8 @@ pub struct Left<'a> {
     /// From one row to the next, and from 16 rows to the next 16.
     steps: (usize, usize),
     depth: usize,
-    /// Of the values of a row: terms that lie evenly, from one to the next, and from so many to the next.
-    terms: (usize, usize, usize),
+    /// From one value of a row to the next, and from 16 to the next 16.
+    terms: (usize, usize),
 }
 
 impl<'a> Left<'a> {
@@ -99,7 +99,7 @@ impl<'a> Left<'a> {
             rows,
             steps: (STRIP, STRIP * STRIP),
             depth,
-            terms: (STRIP, 1, height * STRIP),
+            terms: (1, height * STRIP),
         }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Left<'a> {
             rows: columns,
             steps: (1, height * STRIP),
             depth: rows,
-            terms: (STRIP, STRIP, STRIP * STRIP),
+            terms: (STRIP, STRIP * STRIP),
         }
     }
 
@@ -118,20 +118,20 @@ impl<'a> Left<'a> {
     #[inline(always)]
     fn row(&self, row: usize, term: usize) -> &'a [f32] {
         let at = row / STRIP * self.steps.1 + row % STRIP * self.steps.0;
-        &self.values[at + term / STRIP * self.terms.2..]
+        &self.values[at + term / STRIP * self.terms.1..]
     }
 
     /// Some terms: pieces of 16, and what is left.
     #[inline(always)]
     fn walks(&self, terms: usize) -> [Walk; 2] {
-        let (each, step, pitch) = self.terms;
+        let (step, pitch) = self.terms;
         let walk = |pieces, steps| Walk {
             pieces,
             pitch,
             steps,
             step,
         };
-        [walk(terms / each, each), walk(1, terms % each)]
+        [walk(terms / STRIP, STRIP), walk(1, terms % STRIP)]
     }
 }
 

@@ -66,12 +66,20 @@ fn fold_sum(rewrite: &mut Rewrite<'_>, at: At) -> Option<()> {
     let sum = rewrite.only_reader(y)?;
     let reader = rewrite.step(sum);
     let residual = match reader.reads[..] {
-        [a, b] if reader.op == Binary::Add.into() && a != b => a + b - y,
+        [a, b] if reader.op == Binary::Add.into() && a != b => {
+            if a == y {
+                b
+            } else {
+                a
+            }
+        }
         _ => return None,
     };
-    let [one, other] = [y, residual].map(|id| &rewrite.program.buffers[id]);
-    let is_alike = one.extent == other.extent && one.dtype == other.dtype;
-    if !is_alike || conv.groups > 1 || rewrite.is_gone(at) {
+    let alike = [y, residual, reader.writes[0]].map(|id| {
+        let buffer = &rewrite.program.buffers[id];
+        (buffer.extent, buffer.dtype)
+    });
+    if alike.iter().any(|&of| of != alike[0]) || conv.groups > 1 {
         return None;
     }
     let op = FoldedConv {
@@ -105,6 +113,10 @@ fn fold_shift(rewrite: &mut Rewrite<'_>, at: At, numerics: Numerics) -> Option<(
     let reader = rewrite.only_reader(step.writes[0])?;
     let conv = rewrite.step(reader).clone();
     let folded = folded(&conv.op)?;
+    // As a residual it is wanted whole.
+    if conv.reads[1..].contains(&step.writes[0]) {
+        return None;
+    }
     // What sees several rows has no one neighbour.
     if div.is_some() && folded.conv.kernel[0] > 1 {
         return None;

@@ -167,8 +167,9 @@ impl WeightTiles {
 }
 
 impl ConvGeometry {
-    /// Neighbouring outputs of a line that are the columns of one row of a product. Where outputs have few channels, vectors would be
-    /// nearly empty, and windows that overlap are read once. Only inside of bordered images: there a line of the window is one piece.
+    /// How many neighbouring outputs of a line make one row of a product, with the columns of all. Outputs of few channels would leave
+    /// vectors nearly empty; together they fill them, and what their windows share is read once. Only where no window leaves the
+    /// image, so that a line of it is one piece.
     pub fn neighbours(&self) -> usize {
         let fits = |n: &usize| self.to.width.is_multiple_of(*n) && n * self.to.channels <= STRIP;
         let overlap = self.algorithm == Algorithm::Direct && self.stride < self.kernel;
@@ -291,7 +292,7 @@ impl ConvGeometry {
         self.packed_rows(rows) * columns.next_multiple_of(STRIP)
     }
 
-    /// Values of the weight packed for the forward product: `[strip of outputs][tap][in][16]`.
+    /// Values of the weight packed for the forward product: `[strip of columns][tap][in][16]`, neighbours' columns one after another.
     pub fn packed_forward(&self) -> usize {
         let rows = match self.algorithm {
             Algorithm::Winograd => PATCH * PATCH * self.from.channels,

@@ -32,7 +32,7 @@ pub struct WeightGradient<'a, X, Y> {
 }
 
 impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
-    /// The gradient as `[out, in, k, k]`; `partials` holds `weight_strips × taps·in × out`.
+    /// The gradient as `[out, in, k, k]`; `partials`: room for [`ConvGeometry::weight_partials`].
     pub fn run(&self, partials: &mut [f32], gradient: &mut [f32], scratch: &Scratch) {
         let tiles = self.conv.weight_tiles();
         let strips = self.conv.weight_strips(self.frames);
@@ -119,7 +119,7 @@ struct Chunk<'a, X, Y> {
     x: &'a [X],
     channels: Range<usize>,
     dy: &'a [Y],
-    /// Channels of dy.
+    /// Channels of dy, of neighbours together.
     columns: usize,
     /// Counted over all frames.
     pixels: Range<usize>,
