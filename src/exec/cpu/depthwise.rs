@@ -225,23 +225,23 @@ impl<E: Scalar> Line<'_, E> {
             let x = &self.x[seen..seen + of.line()];
             for tap in 0..kernel {
                 let weight = self.weight(simd, line * kernel + tap, first);
-                for pixel in 0..PIXELS {
+                for (pixel, sum) in sums.iter_mut().enumerate() {
                     // Left of the line it wraps round, and is beyond its end as well.
                     let at = (start + pixel + tap).wrapping_sub(of.conv.padding[2]);
                     if INSIDE || at < width {
                         // SAFETY: `x` is a line, `at` lies in it, whole vectors have their channels: as asserted.
                         let x = unsafe { of.vector::<E, S, WHOLE>(simd, x, (at, first)) };
-                        sums[pixel] = simd.mul_add_f32s(weight, x, sums[pixel]);
+                        *sum = simd.mul_add_f32s(weight, x, *sum);
                     }
                 }
             }
         }
         let channels = of.channels();
         let vector = first..channels.min(first + S::F32_LANES);
-        for pixel in 0..PIXELS {
+        for (pixel, sum) in sums.into_iter().enumerate() {
             if INSIDE || start + pixel < width {
                 let y = &mut self.y[(start + pixel) * channels..][vector.clone()];
-                E::store(simd, y, sums[pixel]);
+                E::store(simd, y, sum);
             }
         }
     }
@@ -313,12 +313,12 @@ impl<E: Scalar> LineGradient<'_, E> {
         for pixel in 0..width {
             // SAFETY: `dy` is a line, the pixel lies in it, whole vectors have their channels: as asserted.
             let dy = unsafe { of.vector::<E, S, WHOLE>(simd, dy, (pixel, first)) };
-            for n in 0..N {
+            for (n, sum) in sums.iter_mut().enumerate() {
                 let at = pixel.wrapping_add(shift).wrapping_add(n);
                 if at < width {
                     // SAFETY: the same of `x`.
                     let x = unsafe { of.vector::<E, S, WHOLE>(simd, x, (at, first)) };
-                    sums[n] = simd.mul_add_f32s(dy, x, sums[n]);
+                    *sum = simd.mul_add_f32s(dy, x, *sum);
                 }
             }
         }

@@ -114,9 +114,9 @@ fn patch<E: Scalar>(&[a, b, c]: &[[[f32; STRIP]; 3]; 3], (rows, row): (usize, us
     for x in 0..PATCH {
         for (y, values) in spread([a[x], b[x], c[x]]).iter().enumerate() {
             let to = (y * PATCH + x) * rows + row;
-            for column in 0..STRIP {
+            for (column, &value) in values.iter().enumerate() {
                 let to = packed_index::<E>(PATCH * PATCH * rows, to, column);
-                w[to] = E::round(values[column]);
+                w[to] = E::round(value);
             }
         }
     }
