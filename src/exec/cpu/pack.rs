@@ -1,7 +1,8 @@
 //! Weights `[out, in, k, k]` as the right matrices of products, in strips of 16 columns ([`packed_index`]): in every
 //! step of training, in evaluation once.
 //!
-//! Forward `[strip of outputs][tap][in][16]`, neighbours' outputs one after another ([`ConvGeometry::neighbours`]); in evaluation with everything folded that stands around the convolution:
+//! Forward `[strip of outputs][tap][in][16]`, neighbours' outputs one after another ([`ConvGeometry::neighbours`]); in
+//! evaluation with everything folded that stands around the convolution:
 //! w'[tap, i, o] = w[o, i, tap]·(1 + a[i])·s[o], b'[o] = β[o] − μ[o]·s[o], where s = γ / sqrt(var + eps).
 //! Backward, for each phase, `[strip of inputs][tap][out][16]`, taps in the order of the phase. Columns behind the last
 //! are zero.
