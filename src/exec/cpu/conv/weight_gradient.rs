@@ -87,6 +87,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
         let (each, tiles) = (inputs * taps, self.conv.weight_tiles());
         // Neighbours see a tap a stride apart: the weight's gradient is the sum over them.
         let (line, shift) = (self.conv.line(), self.conv.stride * inputs);
+        let neighbours = self.conv.neighbours();
         let chunks = gradient.par_chunks_mut(OUTPUTS * each).enumerate();
         chunks.for_each(|(i, gradient)| {
             let first = i * OUTPUTS;
@@ -96,7 +97,7 @@ impl<X: PackAs<X>, Y: PackAs<X>> WeightGradient<'_, X, Y> {
                 let row = tap / kernel * line + tap % kernel * inputs + input;
                 let mut sums = [0.0; OUTPUTS];
                 for strip in partials.chunks_exact(self.conv.weight_sums()) {
-                    for neighbour in 0..self.conv.neighbours() {
+                    for neighbour in 0..neighbours {
                         let row = tiles.row(row + neighbour * shift);
                         let part = &strip[row * columns + neighbour * outputs + first..][..count];
                         sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
