@@ -5,8 +5,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
-use super::shown::in_lines;
-pub use super::shown::is_hidden;
+pub use super::shown::{in_lines, is_hidden};
 use super::{Error, Kind, Result};
 
 /// Writes on stdout, with hidden characters spelled out. A reader that went away is [`Kind::Unread`], which ends a command

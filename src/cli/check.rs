@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
+use super::options::SetOptions;
 use crate::base::{Error, Kind, Result, terminal};
 use crate::plan;
-use crate::spec::{self, Document, Experiment, Suite};
+use crate::spec::{Document, Experiment, Suite};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Experiment and suite files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    set: SetOptions,
 
     /// Print the resolved form, which spells out every default and whose SHA-256 is the identity.
     #[arg(long)]
@@ -20,7 +24,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let mut failures = Vec::new();
     for file in &args.files {
-        match spec::load_document(file).and_then(fits) {
+        match args.set.load_document(file).and_then(fits) {
             Ok(document) => show(&document, args.resolved)?,
             Err(error) => failures.push(error),
         }

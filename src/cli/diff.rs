@@ -2,23 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use super::options::SetOptions;
 use crate::base::{Error, Kind, Result, terminal};
 use crate::spec::{self, Experiment};
 
-/// Exit code 0 when both are the same experiment, 1 when they differ.
+/// Exit code 0 when both are the same experiment, 1 when they differ. With `--set` alone: the file beside itself with settings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// An experiment file, or a run folder.
     #[arg(value_name = "A")]
     before: PathBuf,
 
-    /// Another one.
-    #[arg(value_name = "B")]
-    after: PathBuf,
+    /// Another one; what `--set` says is laid over this one.
+    #[arg(value_name = "B", required_unless_present = "set")]
+    after: Option<PathBuf>,
+
+    #[command(flatten)]
+    set: SetOptions,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    let after = args.after.as_ref().unwrap_or(&args.before);
+    let none = SetOptions::default();
+    let (before, after) = (read(&args.before, &none)?, read(after, &args.set)?);
     let differences = spec::diff(&before, &after);
     if differences.is_empty() {
         terminal::line(format_args!("the same experiment: {}", before.identity()))?;
@@ -30,10 +36,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// A run folder has its resolved experiment in it.
-fn read(path: &Path) -> Result<Experiment> {
+fn read(path: &Path, set: &SetOptions) -> Result<Experiment> {
     let file = match path.is_dir() {
         true => path.join("experiment.ron"),
         false => path.to_path_buf(),
     };
-    Ok(spec::load(&file)?.experiment)
+    Ok(set.load(&file)?.experiment)
 }

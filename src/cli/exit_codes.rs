@@ -11,7 +11,7 @@ Exit codes:
     6  training diverged: a value was not finite
     7  the device or its memory
     8  the operating system refused a read or a write
-    9  a claim of a suite failed
-   10  no claim of a suite failed, but one is inconclusive
+    9  a claim of a suite is refuted
+   10  with --strict: no claim of a suite is refuted, but one is open
    75  stopped on request or by --max-minutes, everything saved; run again to resume
   141  nobody reads the output any more, as `| head` ends it";

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
+use crate::spec::{self, Document, Loaded, Settings};
 pub use crate::train::machine::thread_count;
 use crate::train::machine::{DeviceChoice, MachineChoice};
 use crate::train::opening::{DataLocation, Opening};
@@ -54,6 +55,25 @@ fn number<T: TryFrom<u64>>(text: &str, legal: RangeInclusive<u64>) -> Result<T, 
             legal.end()
         )
     })
+}
+
+/// What is different from the file.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SetOptions {
+    /// Another value for a field of the experiment, or of every member of a suite: `train.epochs=10`. Values as in a file:
+    /// `'name="other"'`, `'method=Vanilla(frames: 8)'`. As a part of the identity it makes another run. Can be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+}
+
+impl SetOptions {
+    pub fn load(&self, path: &Path) -> Result<Loaded> {
+        spec::load_with(path, &Settings::parse(&self.set)?)
+    }
+
+    pub fn load_document(&self, path: &Path) -> Result<Document> {
+        spec::load_document_with(path, &Settings::parse(&self.set)?)
+    }
 }
 
 /// Where the data are, and whether they must be the pinned ones.

@@ -2,20 +2,23 @@
 
 use std::path::PathBuf;
 
-use super::options::DeviceOptions;
+use super::options::{DeviceOptions, SetOptions};
 use super::print_json;
 use super::tables::plan as tables;
 use crate::base::{Result, terminal};
 use crate::exec::EngineKind;
 use crate::plan::gpu::AskedGpu;
 use crate::plan::{self, Plan, Target};
-use crate::spec::{self, Document};
+use crate::spec::Document;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// An experiment or suite file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    #[command(flatten)]
+    set: SetOptions,
 
     /// Every layer with its output's shape, parameters and multiply-adds for one frame; every fused step of a training
     /// step and of an evaluation with its multiply-adds and the bytes that it reads and writes.
@@ -44,7 +47,7 @@ pub fn run(args: Args) -> Result<()> {
         device: args.device.place(),
         gpu: AskedGpu::open(&args.device.choice(), args.engine.unwrap_or_default())?,
     };
-    match spec::load_document(&args.file)? {
+    match args.set.load_document(&args.file)? {
         Document::Experiment(loaded) => {
             tell_warnings(&loaded.warnings);
             let plan = Plan::of(&loaded.experiment, &target)?;

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::options::{self, DataOptions, MachineOptions};
+use super::options::{self, DataOptions, MachineOptions, SetOptions};
 use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
+use crate::data::loader::steps_per_epoch;
 use crate::exec::choice::Measured;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
+use crate::graph::Graph;
+use crate::run::manifest::Continued;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -25,6 +28,9 @@ pub struct Args {
     files: Vec<PathBuf>,
 
     #[command(flatten)]
+    set: SetOptions,
+
+    #[command(flatten)]
     data: DataOptions,
 
     #[command(flatten)]
@@ -36,7 +42,7 @@ pub struct Args {
 
     /// Folder that holds the runs. A run of the same experiment in it goes on where it stopped.
     #[arg(long, default_value = "runs", value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
 
     /// Go on with this run folder; refused where it is of another experiment.
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
@@ -45,6 +51,10 @@ pub struct Args {
     /// Stop cleanly after so many minutes, with a checkpoint.
     #[arg(long, value_name = "M")]
     max_minutes: Option<f64>,
+
+    /// Exit with 10 where the runs leave a claim open, not only with 9 where one is refuted.
+    #[arg(long)]
+    pub strict: bool,
 
     /// Minutes between checkpoints, besides those at the ends of epochs. Changes no result.
     #[arg(long, default_value_t = 15.0, value_name = "M")]
@@ -77,12 +87,13 @@ pub fn run(args: Args) -> Result<()> {
     for task in &tasks {
         prepared.push(prepare(&args, task)?);
     }
+    let jobs = usize::from(args.jobs).min(tasks.len()).max(1);
     let context = Context {
-        jobs: usize::from(args.jobs).min(tasks.len()).max(1),
+        jobs,
         args: &args,
         checkpoint_every,
         stop: &Stop::install(started, args.max_minutes)?,
-        screen: &Screen::new(),
+        screen: &screen(&tasks, &prepared, jobs)?,
     };
     let outcomes = jobs::run(&prepared, context.jobs, |index, prepared| {
         context.work(index, prepared)
@@ -111,7 +122,7 @@ fn load_all(args: &Args) -> Result<Vec<Document>> {
     }
     let (mut documents, mut reports) = (Vec::new(), Vec::new());
     for path in &args.files {
-        match spec::load_document(path) {
+        match args.set.load_document(path) {
             Ok(document) => documents.push(document),
             Err(error) if error.kind == Kind::Experiment => reports.push(error.message),
             Err(error) => return Err(error),
@@ -188,7 +199,6 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         manifest.check_computation(args.machine.engine, args.machine.fuse.fuse)?;
         if manifest.finished {
             verify::intact(folder)?;
-            terminal::tell(format_args!("{} is finished already\n", folder.name()));
             return Ok(Prepared::Finished(read_all(&folder.eval())?));
         }
         drop(folder.lock()?);
@@ -198,6 +208,41 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         .location()
         .open(&loaded.experiment, &loaded.base)?;
     Ok(Prepared::Ready(task, dataset, begun.elapsed()))
+}
+
+/// Where the runs are shown. Of several, what their training costs says when the last will end.
+fn screen(tasks: &[Task], prepared: &[Prepared<'_>], jobs: usize) -> Result<Screen> {
+    if let [task] = tasks {
+        if let [Prepared::Finished(_)] = prepared {
+            terminal::tell(format_args!("{} is finished already\n", task.folder.name()));
+        }
+        return Ok(Screen::new());
+    }
+    let works: Result<Vec<_>> = prepared.iter().map(multiply_adds).collect();
+    let works = works?;
+    let (count, open) = (works.len(), works.iter().flatten().count());
+    terminal::tell(match (open, count - open) {
+        (0, _) => format!("all {count} runs are finished already\n"),
+        (_, 0) => format!("{count} runs, {jobs} at a time\n"),
+        (_, finished) => {
+            format!("{count} runs, {jobs} at a time; {finished} are finished already\n")
+        }
+    });
+    Ok(Screen::several(&works))
+}
+
+/// Of a run's whole training; `None` where it is finished.
+fn multiply_adds(prepared: &Prepared<'_>) -> Result<Option<f64>> {
+    let Prepared::Ready(task, dataset, _) = prepared else {
+        return Ok(None);
+    };
+    let experiment = &task.loaded.experiment;
+    let train = &experiment.train;
+    let graph = Graph::build(experiment, (train.clips.size, train.clips.size))?;
+    let steps = steps_per_epoch(dataset.train.len(), train.batch) * train.epochs as u64;
+    Ok(Some(
+        graph.step_multiply_adds(train.batch) as f64 * steps as f64,
+    ))
 }
 
 /// The engine and the fusions that the run began with; of a new one the engine of its precision, and all.
@@ -255,6 +300,8 @@ impl Context<'_> {
         let machine = &self.args.machine;
         let executor = machine.executor(own_computation(task, machine.device.place())?)?;
         self.execute(
+            index,
+            &task.label,
             Job {
                 loaded: &task.loaded,
                 dataset: dataset.clone(),
@@ -268,31 +315,33 @@ impl Context<'_> {
                 stop: self.stop,
                 opened,
             },
-            &task.label,
         )
     }
 
-    fn execute(&self, job: Job<'_>, label: &str) -> Result<Vec<Summary>> {
+    fn execute(&self, index: usize, label: &str, job: Job<'_>) -> Result<Vec<Summary>> {
         if !job.folder.is_locked {
             terminal::say(
                 "warning: this file system has no locks; never run one experiment twice at a time",
             );
         }
         let (folder, executor, workers) = (job.folder.path().to_owned(), job.executor, job.workers);
+        let is_new = !job.folder.exists();
         let session = Session::open(job)?;
-        let (engine, threads) = (executor.name(), executor.threads);
-        self.screen.print(&format!(
-            "{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
-            describe(&session),
-            folder.shown()
-        ));
-        let label = match self.jobs {
-            1 => String::new(),
-            _ => format!("{label}: "),
-        };
-        let mut progress = Progress::on(self.screen, &label);
+        let mut progress = Progress::on(self.screen, index, label);
+        if !self.screen.is_of_several() {
+            let (engine, threads) = (executor.name(), executor.threads);
+            self.screen.print(&format!(
+                "{}{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
+                describe(&session),
+                origin(&session, is_new).unwrap_or_default(),
+                folder.shown()
+            ));
+        }
         let result = session.run(&mut progress);
         progress.clear();
+        if let Ok(summaries) = &result {
+            progress.finished(summaries);
+        }
         result
     }
 }
@@ -324,7 +373,7 @@ fn conclude(
     }
     let mut verdicts = Vec::new();
     for (suite, folder) in suites {
-        verdicts.push(suites::conclude(suite, folder, &args.out)?);
+        verdicts.push(suites::conclude(suite, folder, args)?);
     }
     match errors.is_empty() {
         true => verdicts.into_iter().collect(),
@@ -359,6 +408,26 @@ fn engine(session: &Session<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whose training the run goes on from; of one that starts from the beginning, the run beside it that comes nearest.
+fn origin(session: &Session<'_>, is_new: bool) -> Option<String> {
+    /// Fields in which a run differs that is worth a line.
+    const FEW: usize = 3;
+    if let Some(continued) = &session.manifest().continues {
+        let Continued { run, step, .. } = continued;
+        return Some(format!(
+            "  from       {}, which trains the same: its first {step} steps are not computed again\n",
+            run.shown()
+        ));
+    }
+    let (nearest, differences) = session.nearest(FEW).filter(|_| is_new)?;
+    let fields: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "  beside     {} has {}: another training, so this one starts from the beginning\n",
+        nearest.name().shown(),
+        fields.join(", ").shown()
+    ))
 }
 
 /// The plan in a few lines.

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::table;
+use super::{run, table};
 use crate::base::{Result, Shown, terminal};
-use crate::report::verdicts;
+use crate::report::verdicts::{self, INTERVAL};
 use crate::run::Working;
 use crate::spec::Suite;
 use crate::suite::evidence::Evidence;
-use crate::suite::{self, Judged, folder};
+use crate::suite::{self, Judged, Verdict, folder};
 
 /// Locks the folders of all suites and writes what they consist of.
 pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Working>> {
@@ -20,15 +20,19 @@ pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Working>> {
     suites.iter().map(lock).collect()
 }
 
-/// Judges a suite's claims, writes and prints the verdicts. The inner result says whether all of them pass.
-pub fn conclude(suite: &Suite, folder: &Working, runs: &Path) -> Result<Result<()>> {
-    let judged = suite::judge(suite, runs)?;
+/// Judges a suite's claims, writes and prints the verdicts. The inner result is that of the process.
+pub fn conclude(suite: &Suite, folder: &Working, args: &run::Args) -> Result<Result<()>> {
+    let judged = suite::judge(suite, &args.out)?;
     folder.check_in_place()?;
     folder::write_verdicts(folder, &judged)?;
-    let (members, claims) = (members(suite, runs)?, claims(&judged));
+    let members = members(suite, &args.out)?;
     let place = folder.join(folder::VERDICTS);
-    terminal::tell(format_args!("\n{members}\n{claims}\n{}\n", place.shown()));
-    Ok(suite::conclude(&suite.name, &judged))
+    terminal::tell(format_args!("\n{members}"));
+    if !judged.is_empty() {
+        terminal::tell(format_args!("\n{}", claims(suite, &judged)));
+    }
+    terminal::tell(format_args!("\n{}\n", place.shown()));
+    Ok(suite::conclude(&suite.name, &judged, args.strict))
 }
 
 /// Top-1 of every member at every frame count, over its seeds.
@@ -50,29 +54,32 @@ fn members(suite: &Suite, runs: &Path) -> Result<String> {
             ]);
         }
     }
-    let header = [
-        "member",
-        "frames",
-        "top-1",
-        "95 % interval",
-        "seeds",
-        "clips",
-    ];
+    let header = ["member", "frames", "top-1", INTERVAL, "seeds", "clips"];
     Ok(table::render(&header, &rows))
 }
 
-fn claims(judged: &[Judged]) -> String {
-    let row = |judged: &Judged| {
+/// What became of each claim, and below what the words mean.
+fn claims(suite: &Suite, judged: &[Judged]) -> String {
+    let rows = suite.claims.iter().zip(judged).map(|(claim, judged)| {
         // What is counted, and not estimated from clips, has no interval to speak of.
         let interval = (judged.clips > 0).then(|| verdicts::interval(judged));
         vec![
-            judged.verdict.name().to_owned(),
+            judged.verdict.word().to_owned(),
             judged.id.clone(),
-            judged.sentence.clone(),
-            verdicts::value(judged),
+            match judged.value {
+                Some(value) => suite::finding(&claim.quantity, value),
+                None => verdicts::value(judged),
+            },
             interval.unwrap_or_default(),
+            suite::bound(claim.is),
         ]
-    };
-    let rows: Vec<_> = judged.iter().map(row).collect();
-    table::render_words(&["verdict", "claim", "says", "measured", "interval"], &rows)
+    });
+    let rows: Vec<_> = rows.collect();
+    let header = ["verdict", "claim", "measured", INTERVAL, "claimed"];
+    let mut text = table::render_words(&header, &rows);
+    text += "\nshown: the whole interval is as claimed; refuted: no part of it is";
+    if judged.iter().any(|j| j.verdict == Verdict::Inconclusive) {
+        text += "; open: a part of it is, more seeds or clips would tell";
+    }
+    text + "\n"
 }

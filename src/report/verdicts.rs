@@ -1,10 +1,15 @@
 //! A suite's claims in the words of a table.
 
 use super::numbers::{giga, thousands};
+use crate::suite::bootstrap::LEVEL;
 use crate::suite::{Judged, Unit};
 
 /// Of [`row`].
-pub const HEADER: [&str; 5] = ["claim", "verdict", "measured", "interval", "source"];
+pub const HEADER: [&str; 5] = ["claim", "verdict", "measured", INTERVAL, "source"];
+
+/// Head of a column of [`interval`]s: over clips and seeds.
+pub const INTERVAL: &str = "95 % interval";
+const _: () = assert!(LEVEL == 0.95);
 
 /// Where the verdict is in [`row`].
 pub const VERDICT: usize = 1;
@@ -13,7 +18,7 @@ pub const VERDICT: usize = 1;
 pub fn row(judged: &Judged) -> Vec<String> {
     vec![
         judged.sentence.clone(),
-        judged.verdict.name().to_owned(),
+        judged.verdict.word().to_owned(),
         value(judged),
         interval(judged),
         judged.source.clone().unwrap_or_default(),
@@ -29,14 +34,13 @@ pub fn value(judged: &Judged) -> String {
     }
 }
 
-/// The interval with its level: `[36.25, 47.00] at 95 %`; empty where there is none.
+/// `[36.25, 47.00]`; empty where there is none.
 pub fn interval(judged: &Judged) -> String {
     match judged.interval {
         Some([low, high]) => format!(
-            "[{}, {}] at {} %",
+            "[{}, {}]",
             number(low, judged.unit),
-            number(high, judged.unit),
-            100.0 * judged.level
+            number(high, judged.unit)
         ),
         None => String::new(),
     }

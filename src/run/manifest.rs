@@ -38,6 +38,9 @@ pub struct Manifest {
     /// Training videos that were left out of at least one step because they are damaged (`unreadable: Skip`).
     #[serde(default, skip_serializing_if = "left_out::is_none")]
     pub left_out: usize,
+    /// The run whose training this one goes on from, because its steps are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continued>,
     /// Whether training and evaluation are complete.
     pub finished: bool,
     /// SHA-256 of every file that holds a result, by its path in the folder; empty until the run is finished.
@@ -63,6 +66,17 @@ pub enum Pins {
     },
     /// `--unpinned`: nobody checked the data of this run.
     Unpinned,
+}
+
+/// The training that a run found done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continued {
+    /// Name of the run's folder, beside this one's.
+    pub run: String,
+    /// Of its experiment.
+    pub identity: String,
+    /// Steps that it had done.
+    pub step: u64,
 }
 
 /// What the experiment asks for, and what the engine computed in.

@@ -9,6 +9,7 @@ mod excerpt;
 pub mod experiment;
 mod legal;
 mod lexer;
+mod overlay;
 pub mod network;
 mod parser;
 mod place;
@@ -17,6 +18,7 @@ mod resolve;
 mod rules;
 mod schema;
 pub mod setting;
+pub mod settings;
 mod stage;
 pub mod suite;
 mod summary;
@@ -34,7 +36,9 @@ pub use suite::{LoadedSuite, Suite};
 
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use decode::Decoder;
+use overlay::Base;
 use report::{Mistake, Source};
+pub use settings::Settings;
 use syntax::Node;
 
 /// An experiment that was read from a file and has no mistake.
@@ -56,29 +60,45 @@ pub enum Document {
 
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
 pub fn load(path: &Path) -> Result<Loaded> {
-    load_experiment(path, &read_text(path)?)
+    load_with(path, &Settings::default())
+}
+
+/// As [`load`], with settings laid over the file's.
+pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
+    load_experiment(path, read_text(path)?, settings)
 }
 
 /// Reads and checks a file that holds an experiment or a suite.
 pub fn load_document(path: &Path) -> Result<Document> {
+    load_document_with(path, &Settings::default())
+}
+
+/// As [`load_document`], with settings laid over the experiment, or over every member of the suite.
+pub fn load_document_with(path: &Path, settings: &Settings) -> Result<Document> {
     let text = read_text(path)?;
     let (node, _) = parser::parse(&text);
     if !suite::is_suite(&node) {
-        return Ok(Document::Experiment(Box::new(load_experiment(
-            path, &text,
-        )?)));
+        let loaded = load_experiment(path, text, settings)?;
+        return Ok(Document::Experiment(Box::new(loaded)));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    suite::parse(&path.shown(), &text, folder).map(Document::Suite)
+    suite::parse(&path.shown(), &text, folder, settings).map(Document::Suite)
 }
 
-fn load_experiment(path: &Path, text: &str) -> Result<Loaded> {
+fn load_experiment(path: &Path, text: String, settings: &Settings) -> Result<Loaded> {
     let size = text.len() as u64;
     limits::EXPERIMENT.check(Kind::Experiment, &format!("`{}`", path.shown()), size)?;
-    let (experiment, warnings) = parse(&path.shown(), text)?;
+    let (mut experiment, mut warnings) = parse(&path.shown(), &text)?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    if !settings.is_empty() {
+        let file = Base::new(&path.shown(), text, base, settings.end());
+        let (changed, of_settings) = settings.over(&file)?;
+        experiment = changed;
+        warnings.extend(of_settings);
+    }
     Ok(Loaded {
         experiment,
-        base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+        base: base.to_path_buf(),
         warnings,
     })
 }
@@ -138,6 +158,31 @@ impl Experiment {
     /// SHA-256 of the canonical form: the experiment's identity.
     pub fn identity(&self) -> String {
         files::sha256(self.canonical().as_bytes())
+    }
+
+    /// SHA-256 of what the steps of a training depend on: everything but the name, the evaluation, the pin file's path, and the
+    /// number of epochs where the schedule does not know it. Of two experiments that share it, on the same data, the shorter
+    /// training is the beginning of the longer one, bit for bit.
+    pub fn training(&self) -> String {
+        let Self {
+            name: _,
+            seed,
+            model,
+            method,
+            data,
+            train,
+            optimizer,
+            schedule,
+            eval: _,
+        } = self;
+        let (mut data, mut train) = (data.clone(), train.clone());
+        data.pins_mut().clear();
+        match schedule.shape {
+            ScheduleShape::MultiStep { .. } => train.epochs = 0,
+            ScheduleShape::Cosine { .. } => {}
+        }
+        let read = (seed, model, method, data, train, optimizer, schedule);
+        files::sha256(canonical(&read).as_bytes())
     }
 }
 

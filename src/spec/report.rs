@@ -64,6 +64,7 @@ impl Keep for Vec<Mistake> {
 }
 
 /// The text of a file with its name, for reports.
+#[derive(Clone, Copy)]
 pub struct Source<'a> {
     pub name: &'a str,
     pub text: &'a str,

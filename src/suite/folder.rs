@@ -7,7 +7,7 @@ use super::record::{Judged, MemberRun, Record};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::run::folder::LOCK;
 use crate::run::{Folder, Working, checkpoint, seal};
-use crate::spec::{self, Suite};
+use crate::spec::{self, Settings, Suite};
 
 pub const SUITE: &str = "suite.ron";
 pub const RECORD: &str = "suite.json";
@@ -61,7 +61,7 @@ pub fn read(folder: &Folder) -> Result<Suite> {
     let path = folder.join(SUITE);
     let text = files::read_text(&path, limits::SUITE)?;
     let name = path.shown();
-    Ok(spec::suite::parse(&name, &text, folder.path())?.suite)
+    Ok(spec::suite::parse(&name, &text, folder.path(), &Settings::default())?.suite)
 }
 
 /// What the suite consists of; refused where `suite.ron` is not the file that it speaks of.

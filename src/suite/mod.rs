@@ -21,3 +21,4 @@ pub mod verify;
 
 pub use judge::{conclude, judge};
 pub use record::{Expected, Judged, MemberRun, Record, Unit, Verdict};
+pub use sentence::{bound, finding};

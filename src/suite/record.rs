@@ -115,6 +115,15 @@ impl MemberRun {
 }
 
 impl Verdict {
+    /// For a person: where the claim's interval is, all as claimed, nowhere as claimed, or on both sides.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "shown",
+            Self::Fail => "refuted",
+            Self::Inconclusive => "open",
+        }
+    }
+
     /// As in `verdicts.json`.
     pub fn name(self) -> &'static str {
         match self {

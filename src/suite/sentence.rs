@@ -1,6 +1,31 @@
-//! Claims in words.
+//! Claims and findings in words.
 
 use crate::spec::suite::{Bound, Claim, Quantity};
+
+/// What was measured of a quantity, as a sentence without a full stop.
+pub fn finding(quantity: &Quantity, value: f64) -> String {
+    let points = |value: f64| format!("{:.2} points", value.abs());
+    match quantity {
+        Quantity::Top1 { run, frames } => format!("{run} has {value:.2} % at {frames} frames"),
+        Quantity::Gap { run, from, to } => {
+            let verb = if value < 0.0 { "gains" } else { "loses" };
+            format!("{run} {verb} {} from {from} to {to} frames", points(value))
+        }
+        Quantity::Gain { run, over, frames } => {
+            let relation = if value < 0.0 { "behind" } else { "ahead of" };
+            let points = points(value);
+            format!("{run} is {points} {relation} {over} at {frames} frames")
+        }
+        Quantity::Order { runs, frames } => format!(
+            "{} at {frames} frames: the smallest step is {value:.2} points",
+            runs.join(" over ")
+        ),
+        Quantity::Parameters { run } => format!("{run} has {value} parameters"),
+        Quantity::Flops { run, frames } => {
+            format!("{run} takes {value:.2} G multiply-adds at {frames} frames")
+        }
+    }
+}
 
 /// The claim as a sentence without a full stop.
 pub fn sentence(claim: &Claim) -> String {
@@ -28,7 +53,8 @@ pub fn sentence(claim: &Claim) -> String {
     format!("{subject} is {}{unit}", bound(claim.is))
 }
 
-fn bound(bound: Bound) -> String {
+/// What a quantity is said to be, without its unit.
+pub fn bound(bound: Bound) -> String {
     match bound {
         Bound::AtLeast(value) => format!("at least {value}"),
         Bound::AtMost(value) => format!("at most {value}"),
@@ -43,6 +69,36 @@ fn bound(bound: Bound) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_says_who_is_ahead() {
+        let gap = Quantity::Gap {
+            run: "tsm".to_owned(),
+            from: 16,
+            to: 4,
+        };
+        assert_eq!(
+            finding(&gap, 54.271),
+            "tsm loses 54.27 points from 16 to 4 frames"
+        );
+        assert_eq!(
+            finding(&gap, -1.0),
+            "tsm gains 1.00 points from 16 to 4 frames"
+        );
+        let gain = Quantity::Gain {
+            run: "ffn".to_owned(),
+            over: "tsm".to_owned(),
+            frames: 4,
+        };
+        assert_eq!(
+            finding(&gain, 2.0),
+            "ffn is 2.00 points ahead of tsm at 4 frames"
+        );
+        assert_eq!(
+            finding(&gain, -0.1),
+            "ffn is 0.10 points behind tsm at 4 frames"
+        );
+    }
 
     #[test]
     fn every_quantity_has_its_sentence() {

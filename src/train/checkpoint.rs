@@ -65,7 +65,8 @@ pub fn restore(folder: &Working, identity: &str, learner: &mut Learner) -> Resul
     }
 }
 
-fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
+/// The state of an intact checkpoint of this experiment whose metrics are intact too.
+pub fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
     let state = verified(path, identity)?;
     metrics::check(&folder.join(folder::METRICS), &state.metrics)?;
     Ok(state)
@@ -83,7 +84,8 @@ fn verified(path: &Path, identity: &str) -> Result<State> {
     Ok(state)
 }
 
-fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
+/// Model and optimiser of a checkpoint.
+pub fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
     let model = tensors::decode(&path.join(MODEL))?;
     learner.model.load_state_dict(&model)?;
     let optimizer = checkpoint::optimizer(path, state)?;

@@ -1,5 +1,6 @@
 //! Optimiser, schedule, loop, checkpoint, evaluation; how a run is opened for it.
 
+pub mod adopt;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod first_step;

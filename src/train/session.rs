@@ -7,12 +7,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::checkpoint;
 use super::evaluate::{Branches, Evaluation};
 use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
+use super::{adopt, checkpoint};
 use crate::base::{Error, Held, Kind, Result, Shown, terminal};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
@@ -22,12 +22,12 @@ use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
 use crate::run::left_out::LeftOut;
 use crate::run::log::{Lines, Timing};
-use crate::run::manifest::{DataIdentity, FORMAT, Manifest, PrecisionUsed};
+use crate::run::manifest::{Continued, DataIdentity, FORMAT, Manifest, PrecisionUsed};
 use crate::run::metrics::{Mark, Metrics, Record};
 use crate::run::provenance::{Build, Machine};
 use crate::run::results::{self, Summary};
-use crate::run::{Working, finish, folder, tensors, verify};
-use crate::spec::Loaded;
+use crate::run::{Folder, Working, finish, folder, tensors, verify};
+use crate::spec::{Difference, Loaded};
 
 /// What is to be done, on what, with what.
 pub struct Job<'a> {
@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
         let mut learner = Learner::new(model, experiment)?;
         let manifest = match job.folder.exists() {
             true => job.folder.manifest()?,
-            false => begin(&job, &identity, &learner.model)?,
+            false => begin(&job, &identity, &mut learner)?,
         };
         check_beginning(&job, &manifest)?;
         manifest.check_computation(Some(job.executor.engine), Some(job.executor.fusions))?;
@@ -109,6 +109,11 @@ impl<'a> Session<'a> {
 
     pub fn model(&self) -> &Model {
         &self.learner.model
+    }
+
+    /// The run beside this one that differs in the fewest fields, no more than `most`, and those.
+    pub fn nearest(&self, most: usize) -> Option<(Folder, Vec<Difference>)> {
+        adopt::nearest(&self.job.folder, &self.job.loaded.experiment, most)
     }
 
     /// Steps that are done.
@@ -180,7 +185,7 @@ impl<'a> Session<'a> {
         if let Some(first) = self.first_step.take() {
             let line = first.describe(timing.seconds, timing.waited);
             self.log.say(&line)?;
-            progress.say(&line);
+            progress.detail(&line);
         }
         self.timing.record(&timing)
     }
@@ -313,7 +318,7 @@ impl<'a> Session<'a> {
             results::write(place, &result.summary, &result.predictions)?;
             let line = describe(&result.summary);
             self.log.say(&format!("after step {}: {line}", self.step))?;
-            progress.say(&line);
+            progress.detail(&line);
             summaries.push(result.summary);
         }
         Ok(summaries)
@@ -341,6 +346,14 @@ impl<'a> Session<'a> {
             self.job.workers,
             self.step
         ))?;
+        if let Some(continued) = &self.manifest.continues
+            && self.history.processes.is_empty()
+        {
+            let Continued { run, step, .. } = continued;
+            self.log.say(&format!(
+                "the first {step} steps are those of `{run}`, which trains the same"
+            ))?;
+        }
         let process = Process {
             started: history::now(),
             ended: None,
@@ -398,8 +411,9 @@ fn evaluation<'j>(job: &'j Job<'_>, step: u64) -> Evaluation<'j> {
     }
 }
 
-/// Makes the folder's documents. The manifest comes last: a folder that has one has the others.
-fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
+/// Makes the folder's documents, and takes over the training of a neighbour that trains the same. The manifest comes last: a
+/// folder that has one has the others.
+fn begin(job: &Job<'_>, identity: &str, learner: &mut Learner) -> Result<Manifest> {
     let experiment = &job.loaded.experiment;
     let per_epoch = steps_per_epoch(job.dataset.train.len(), experiment.train.batch);
     if per_epoch == 0 {
@@ -412,10 +426,10 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
             ),
         ));
     }
-    let weights = tensors::encode(&model.state_dict()?)?;
+    let weights = tensors::encode(&learner.model.state_dict()?)?;
     job.folder.write_experiment(experiment)?;
     job.folder.write_classes(&job.dataset.classes)?;
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         format: FORMAT,
         name: experiment.name.clone(),
         identity: identity.to_owned(),
@@ -429,9 +443,13 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         builds: Vec::new(),
         machines: Vec::new(),
         finished: false,
+        continues: None,
         left_out: 0,
         files: finish::beginning(&job.folder)?,
     };
+    if let Some(trained) = adopt::find(&job.folder, experiment, &manifest) {
+        trained.adopt(&job.folder, identity, learner, &mut manifest)?;
+    }
     job.folder.write_manifest(&manifest)?;
     Ok(manifest)
 }

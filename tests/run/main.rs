@@ -5,6 +5,7 @@ mod program;
 #[path = "../support/skipped.rs"]
 mod skipped;
 
+mod adopt;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;
 mod cli;

@@ -105,6 +105,101 @@ fn resolved_form_spells_out_every_default() {
     insta::assert_snapshot!("resolved_ffn_tsm_sthv2_official", stdout(&output));
 }
 
+const TINY: &str = "fixtures/experiments/tiny.ron";
+
+#[test]
+fn a_setting_is_as_if_it_stood_in_the_file() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("changed.ron");
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(TINY)).unwrap();
+    let text = text
+        .replace("epochs: 4", "epochs: 7")
+        .replace("Ffn(frames: [2, 4])", "Vanilla(frames: 4)");
+    std::fs::write(&file, text).unwrap();
+    let changed = ffn(&["check", file.to_str().unwrap(), "--resolved"]);
+    let settings = [
+        "--set",
+        "train.epochs=5",
+        "--set",
+        "method=Vanilla(frames: 4)",
+        "--set",
+        "train.epochs=7",
+    ];
+    let set = ffn(&[&["check", TINY, "--resolved"], &settings[..]].concat());
+    assert_eq!(set.status.code(), Some(0), "{}", stderr(&set));
+    assert_eq!(stdout(&set), stdout(&changed));
+    // Beside the file as it is.
+    let output = ffn(&["diff", TINY, "--set", "train.epochs=7"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("train.epochs"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn mistakes_in_settings_are_told_where_they_were_made() {
+    let cases: [(&str, &str, &[&str]); 4] = [
+        (
+            "form",
+            TINY,
+            &[
+                "train.epochs",
+                "=3",
+                "train..epochs=3",
+                "train.epochs=",
+                "train.epochs=(3",
+            ],
+        ),
+        (
+            "fields",
+            TINY,
+            &[
+                "train.epoch=3",
+                "train.batch=\"x\"",
+                "seed.x=1",
+                "name=tiny",
+            ],
+        ),
+        (
+            "rules",
+            TINY,
+            &[
+                "method=Ffn(frames: [4])",
+                "schedule.shape=MultiStep(milestones: [9], gamma: 0.1)",
+            ],
+        ),
+        (
+            "suite",
+            "fixtures/suites/tiny.ron",
+            &["seed=3", "train.epoch=1", "optimizer.lr=-1"],
+        ),
+    ];
+    for (name, file, settings) in cases {
+        let flags = settings.iter().flat_map(|setting| ["--set", setting]);
+        let arguments: Vec<&str> = ["check", file].into_iter().chain(flags).collect();
+        let output = ffn(&arguments);
+        assert_eq!(output.status.code(), Some(3), "{name}");
+        insta::with_settings!({omit_expression => true}, {
+            insta::assert_snapshot!(format!("settings_{name}"), stderr(&output));
+        });
+    }
+}
+
+#[test]
+fn a_setting_changes_every_member_of_a_suite() {
+    let output = ffn(&[
+        "check",
+        "fixtures/suites/tiny.ron",
+        "--set",
+        "optimizer.lr=0.125",
+        "--resolved",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("lr: 0.125,").count(), 3);
+}
+
 #[test]
 fn diff_lists_the_fields_that_differ() {
     let pair = [

@@ -21,7 +21,7 @@ fn tiny() -> Suite {
 fn read(members: &str) -> Suite {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/experiments");
     let text = format!("Suite(name: \"test\", members: [{members}])");
-    let loaded = spec::suite::parse("test.ron", &text, &folder);
+    let loaded = spec::suite::parse("test.ron", &text, &folder, &spec::Settings::default());
     loaded.unwrap_or_else(|error| panic!("{error}")).suite
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::options::{self, MachineOptions};
+use super::options::{self, MachineOptions, SetOptions};
 use super::{print_json, table};
 use crate::base::{Result, terminal};
 use crate::bench::{Evaluating, Limits, Timing, Training, Work, measure, process};
@@ -17,7 +17,7 @@ use crate::data::clip::evaluation_batch;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 use crate::model::StepTime;
 use crate::run::provenance::{Build, Machine};
-use crate::spec::{self, Experiment};
+use crate::spec::Experiment;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,6 +43,9 @@ struct ComputeArgs {
     /// An experiment file. Neither its data nor its initial weights are needed.
     #[arg(value_name = "EXPERIMENT")]
     file: PathBuf,
+
+    #[command(flatten)]
+    set: SetOptions,
 
     /// Clips in a batch, instead of the experiment's.
     #[arg(long, value_name = "N", value_parser = options::batch)]
@@ -81,7 +84,7 @@ struct EvalArgs {
 pub fn run(args: Args) -> Result<()> {
     match args.work {
         Subject::Train(args) => {
-            let experiment = spec::load(&args.file)?.experiment;
+            let experiment = args.set.load(&args.file)?.experiment;
             let clips = args.batch.unwrap_or(experiment.train.batch);
             let executor = executor(&args, &experiment)?;
             let work = || Training::new(&experiment, clips, executor);
@@ -91,7 +94,7 @@ pub fn run(args: Args) -> Result<()> {
             frames,
             compute: args,
         }) => {
-            let experiment = spec::load(&args.file)?.experiment;
+            let experiment = args.set.load(&args.file)?.experiment;
             let views = evaluation_batch(&experiment.eval);
             let clips = args.batch.unwrap_or(views);
             let largest = experiment.method.frames().last().copied();

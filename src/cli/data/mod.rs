@@ -8,12 +8,13 @@ mod verify;
 
 use std::path::PathBuf;
 
+use super::options::SetOptions;
 use crate::base::{Error, Kind, Result, terminal};
 use crate::data::listing::{Fault, counted, list_all};
 use crate::data::look::{self, Surplus};
 use crate::data::open::{Listed, OpenOptions};
 use crate::data::{Dataset, Split};
-use crate::spec::{self, Loaded, Unreadable};
+use crate::spec::{Loaded, Unreadable};
 use crate::train::progress::Preparation;
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +53,9 @@ pub struct Selection {
     /// The experiment whose data are meant.
     pub experiment: PathBuf,
 
+    #[command(flatten)]
+    set: SetOptions,
+
     /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
@@ -74,7 +78,7 @@ pub struct Lists {
 impl Selection {
     /// Reads the lists.
     pub fn list(&self) -> Result<Lists> {
-        let loaded = spec::load(&self.experiment)?;
+        let loaded = self.set.load(&self.experiment)?;
         let preparation = Preparation::new();
         let content = Listed::read(
             &loaded.experiment,

@@ -29,7 +29,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// `pass, 41.56 points [36.25, 47.00]`
+/// `shown, 41.56 points, 95 % interval [36.25, 47.00]`
 pub fn claim(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
     let (suite, id) = (context.suite(argument(args, 0))?, argument(args, 1));
     let judged = suite.verdicts.iter().find(|judged| judged.id == id);
@@ -42,13 +42,12 @@ pub fn claim(context: &mut Context<'_>, args: &[&str]) -> Result<String> {
         );
         Error::new(Kind::Run, message)
     })?;
-    let text = format!(
-        "{}, {} {}",
-        judged.verdict.name(),
-        verdicts::value(judged),
-        verdicts::interval(judged)
-    );
-    let text = escape::markdown(text.trim());
+    let interval = match verdicts::interval(judged) {
+        none if none.is_empty() => none,
+        interval => format!(", {} {interval}", verdicts::INTERVAL),
+    };
+    let (verdict, value) = (judged.verdict.word(), verdicts::value(judged));
+    let text = escape::markdown(&format!("{verdict}, {value}{interval}"));
     Ok(context.cite_suite(&suite.name(), &text, VERDICTS))
 }
 

@@ -111,6 +111,14 @@ impl Data {
         }
     }
 
+    pub fn pins_mut(&mut self) -> &mut String {
+        match self {
+            Data::SomethingV2(data) => &mut data.pins,
+            Data::FrameFolders(data) => &mut data.pins,
+            Data::Miniature(data) => &mut data.pins,
+        }
+    }
+
     /// Whether a class may change when left and right are exchanged.
     pub fn direction_sensitive(&self) -> bool {
         match self {

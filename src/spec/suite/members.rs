@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::base::{self, Base, Bases, Broken};
-use super::overlay::{self, Choice};
+use super::base::{Bases, Broken};
+use super::grid::{self, Choice};
 use super::{Member, raw};
 use crate::base::limits;
 use crate::spec;
 use crate::spec::decode::Decoder;
 use crate::spec::experiment::Experiment;
+use crate::spec::overlay::{self, Base};
 use crate::spec::report::{MOST_KEPT, Mistake};
+use crate::spec::settings::Settings;
 use crate::spec::syntax::{Node, Span};
 
 /// The members of a suite, and all that is wrong with them.
@@ -30,8 +32,15 @@ pub struct Resolved {
 }
 
 /// Everything that `raw` names. `text` is the suite's, `decoder` knows its places.
-pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -> Resolved {
-    let mut bases = Bases::new(folder, text);
+pub fn resolve(
+    raw: &raw::Suite,
+    text: &str,
+    folder: &Path,
+    settings: &Settings,
+    decoder: &Decoder,
+) -> Resolved {
+    let settings = settings.moved(text.len() + 1);
+    let mut bases = Bases::new(folder, settings.end());
     let mut resolved = Resolved::default();
     for (index, member) in raw.members.iter().enumerate() {
         let path = format!("members[{index}]");
@@ -57,6 +66,7 @@ pub fn resolve(raw: &raw::Suite, text: &str, folder: &Path, decoder: &Decoder) -
             seeds: seeds(member, raw),
             text,
             folder,
+            settings: &settings,
             name: place("name"),
             experiment: place("experiment"),
         };
@@ -90,6 +100,8 @@ struct Work<'a> {
     /// Of the suite.
     text: &'a str,
     folder: &'a Path,
+    /// With their places behind the suite's.
+    settings: &'a Settings,
     /// Places of the fields.
     name: Span,
     experiment: Span,
@@ -130,7 +142,7 @@ impl Work<'_> {
         let room = (limits::MEMBERS.most as usize).saturating_sub(resolved.members.len());
         let choices = match &self.raw.grid.0 {
             None => Ok(vec![Choice::default()]),
-            Some(grid) => overlay::combinations(&grid.0, room),
+            Some(grid) => grid::combinations(&grid.0, room),
         };
         match choices {
             Ok(choices) => {
@@ -167,7 +179,7 @@ impl Work<'_> {
 
     fn member(&self, start: &Start<'_>, choice: &Choice, resolved: &mut Resolved) -> Member {
         let with = self.raw.with.0.iter().map(|with| &with.0);
-        let overs = with.chain(&choice.over);
+        let overs = with.chain(&choice.over).chain(self.settings.nodes());
         let node = overs.fold(start.node.clone(), |node, over| overlay::lay(&node, over));
         let mut experiment = self.decode(&node, start, resolved);
         let seeds = self.seeds.clone().unwrap_or(vec![experiment.seed]);
@@ -185,8 +197,9 @@ impl Work<'_> {
     /// The experiment of a tree, with its mistakes and warnings where the suite is their cause.
     fn decode(&self, node: &Node, start: &Start<'_>, resolved: &mut Resolved) -> Experiment {
         let (experiment, mistakes, mut warnings) = spec::experiment(node, Decoder::default());
-        warnings.retain(|warning| base::concerns_suite(warning, start.base));
-        let own = |found: Mistake| base::in_suite(found, start.base, &self.name);
+        warnings.retain(|warning| overlay::concerns_overlay(warning, start.base));
+        let own =
+            |found: Mistake| overlay::in_overlay(found, start.base, (&self.name, "in this member"));
         add_new(&mut resolved.mistakes, mistakes.into_iter().map(own));
         add_new(&mut resolved.warnings, warnings.into_iter().map(own));
         experiment

@@ -5,8 +5,8 @@
 //! experiment, and a mistake that an override makes is reported at the override.
 
 mod base;
+mod grid;
 mod members;
-mod overlay;
 pub(super) mod raw;
 mod rules;
 
@@ -19,6 +19,7 @@ use super::decode::{Decoder, language};
 use super::experiment::Experiment;
 use super::report::Source;
 use super::setting::required;
+use super::settings::Settings;
 use super::syntax::{Body, Kind as NodeKind, Node};
 use super::{canonical, parser, place};
 use crate::base::{Error, Kind, Result, files};
@@ -170,12 +171,13 @@ pub(super) fn is_suite(node: &Node) -> bool {
     named || matches!(body, Body::Fields(fields) if members(fields))
 }
 
-/// The suite in a text. `name` stands for the text in reports; the paths of members start at `folder`.
-pub fn parse(name: &str, text: &str, folder: &Path) -> Result<LoadedSuite> {
+/// The suite in a text, with `settings` laid over every member. `name` stands for the text in reports; the paths of members
+/// start at `folder`.
+pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Result<LoadedSuite> {
     let (node, syntax) = parser::parse(text);
     let mut decoder = Decoder::after(syntax);
     let raw: raw::Suite = decoder.value(&node);
-    let resolved = members::resolve(&raw, text, folder, &decoder);
+    let resolved = members::resolve(&raw, text, folder, settings, &decoder);
     let suite = Suite {
         name: raw.name,
         members: resolved.members,
@@ -186,15 +188,24 @@ pub fn parse(name: &str, text: &str, folder: &Path) -> Result<LoadedSuite> {
     mistakes.splice(..0, resolved.mistakes);
     mistakes.splice(..0, decoder.mistakes);
     let source = Source { name, text };
-    let mut reports = resolved.reports;
-    if !mistakes.is_empty() {
-        reports.insert(0, source.mistakes(&mistakes));
-    }
+    let (mut of_settings, mistakes) = settings.take(mistakes, text.len() + 1);
+    of_settings.extend(settings.seed());
+    let own = [(source, mistakes), (settings.source(), of_settings)];
+    let own = own.iter().filter(|(_, mistakes)| !mistakes.is_empty());
+    let own = own.map(|(source, mistakes)| source.mistakes(mistakes));
+    let reports: Vec<String> = own.chain(resolved.reports).collect();
     if !reports.is_empty() {
         return Err(Error::new(Kind::Experiment, reports.join("\n\n")));
     }
-    let own = resolved.warnings.iter().map(|found| source.warning(found));
-    let warnings = resolved.file_warnings.into_iter().chain(own).collect();
+    let (of_settings, own) = settings.take(resolved.warnings, text.len() + 1);
+    let own = own.iter().map(|found| source.warning(found));
+    let of_settings = of_settings.iter().map(|w| settings.source().warning(w));
+    let warnings = resolved
+        .file_warnings
+        .into_iter()
+        .chain(own)
+        .chain(of_settings);
+    let warnings = warnings.collect();
     Ok(LoadedSuite { suite, warnings })
 }
 

@@ -1,29 +1,32 @@
 //! What a person sees while a run works: a bar on a terminal, a line now and then anywhere else. All on stderr.
+//!
+//! A run alone tells everything. Of several in one process ([`Screen::several`]) each tells one line when it is
+//! finished, and one more line says now and then how far all of them are and when the last ends.
 
-use crate::base::terminal;
+mod preparation;
+mod screen;
+
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
+pub use preparation::Preparation;
+pub use screen::Screen;
+
+use crate::run::history;
 use crate::run::metrics::Record;
+use crate::run::results::Summary;
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Where the progress of all runs of a process is shown, so that none writes over another.
-pub struct Screen {
-    terminal: bool,
-    bars: MultiProgress,
-}
-
 /// The progress of a run.
 pub struct Progress {
-    terminal: bool,
-    bars: MultiProgress,
-    /// Before every line; empty where a run works alone.
+    screen: Screen,
+    /// Which it is of several runs.
+    index: usize,
+    /// What it is called among several; empty where a run works alone.
     label: String,
     training: ProgressBar,
     evaluation: ProgressBar,
@@ -34,6 +37,8 @@ pub struct Progress {
     /// When a line was last printed.
     told: Instant,
     evaluation_began: Instant,
+    /// When this process took the run up.
+    begun: Instant,
 }
 
 /// The size of a training.
@@ -53,41 +58,23 @@ struct Means {
     accuracy: BTreeMap<usize, f64>,
 }
 
-impl Screen {
-    pub fn new() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            bars: MultiProgress::new(),
-        }
-    }
-
-    /// Prints on stdout, above the bars. Runs go on where nobody reads it: the log and the run folder have it.
-    pub fn print(&self, text: &str) {
-        // `suspend` would panic where the terminal is gone.
-        let _ = self.bars.clear();
-        terminal::tell(text);
-    }
-}
-
-impl Default for Screen {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Progress {
     /// Of work that is alone in its process.
     pub fn new() -> Self {
-        Self::on(&Screen::new(), "")
+        Self::on(&Screen::new(), 0, "")
     }
 
-    /// Of a run; `label` tells it from others that work at the same time.
-    pub fn on(screen: &Screen, label: &str) -> Self {
+    /// Of run `index` of a screen's; `label` tells it from the others.
+    pub fn on(screen: &Screen, index: usize, label: &str) -> Self {
         let now = Instant::now();
         Self {
-            terminal: screen.terminal,
-            bars: screen.bars.clone(),
-            label: label.to_owned(),
+            screen: screen.clone(),
+            index,
+            label: match screen.is_of_several() {
+                true => format!("{label}: "),
+                false => String::new(),
+            },
+            begun: now,
             training: ProgressBar::hidden(),
             evaluation: ProgressBar::hidden(),
             extent: Extent::default(),
@@ -102,8 +89,9 @@ impl Progress {
     pub fn train(&mut self, extent: Extent, step: u64) {
         self.extent = extent;
         self.start = (step, Instant::now());
-        if self.terminal {
-            self.training = self.bars.add(bar(extent.steps));
+        self.screen.takes_up(self.index, extent.share(step));
+        if self.screen.terminal {
+            self.training = self.screen.add(extent.steps);
             self.training.set_position(step);
             self.training.reset_eta();
         }
@@ -123,18 +111,19 @@ impl Progress {
         self.training.set_position(done);
         self.training
             .set_message(format!("{}epoch {epoch} · {state}", self.label));
+        let epoch = format!("epoch {epoch}/{}", self.extent.epochs());
+        if self.screen.is_of_several() {
+            let activity = format!("{}{epoch}", self.label);
+            let share = self.extent.share(done);
+            return self.screen.advances(self.index, share, activity);
+        }
         let due = self.told.elapsed() >= LINE_EVERY || done == self.extent.steps;
-        if !self.terminal && due {
-            let Extent {
-                steps,
-                steps_per_epoch,
-                ..
-            } = self.extent;
-            let epochs = steps / steps_per_epoch.max(1);
-            let left = Duration::from_secs((steps.saturating_sub(done) as f64 / rate) as u64);
-            let left = humantime::format_duration(left);
+        if !self.screen.terminal && due {
+            let steps = self.extent.steps;
+            let left = left(steps.saturating_sub(done) as f64 / rate);
             self.say(&format!(
-                "epoch {epoch}/{epochs} step {done}/{steps} · {state} · {left} left"
+                "{}  {epoch} step {done}/{steps} · {state} · {left} left",
+                clock()
             ));
             self.told = Instant::now();
         }
@@ -155,11 +144,11 @@ impl Progress {
 
     /// Work on so many clips begins that is neither training nor evaluation.
     pub fn prepare(&mut self, what: &str, clips: usize) {
-        if self.terminal {
-            self.evaluation = self.bars.add(bar(clips as u64));
+        if self.screen.terminal {
+            self.evaluation = self.screen.add(clips as u64);
             self.evaluation.set_message(format!("{}{what}", self.label));
         } else {
-            self.say(&format!("{clips} {what}:"));
+            self.detail(&format!("{clips} {what}:"));
         }
     }
 
@@ -177,11 +166,24 @@ impl Progress {
 
     /// A line of its own, above the bars.
     pub fn say(&self, line: &str) {
-        let line = format!("{}{line}", self.label);
-        match self.terminal {
-            true => drop(self.bars.println(line)),
-            false => terminal::say(line),
+        self.screen.say(&format!("{}{line}", self.label));
+    }
+
+    /// A line that is left out where several runs work: their logs have it.
+    pub fn detail(&self, line: &str) {
+        if !self.screen.is_of_several() {
+            self.say(line);
         }
+    }
+
+    /// The run is finished. Of several, it now has its line.
+    pub fn finished(&self, summaries: &[Summary]) {
+        let results = summaries.iter();
+        let results = results.map(|s| format!("{:.2} % at {}", s.top1_percent(), s.frames));
+        let results: Vec<String> = results.collect();
+        let took = left(self.begun.elapsed().as_secs_f64());
+        let line = format!("{}{} frames, {took}", self.label, results.join(", "));
+        self.screen.finishes(self.index, &line);
     }
 
     /// Nothing is under way any more.
@@ -194,6 +196,17 @@ impl Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Extent {
+    fn epochs(self) -> u64 {
+        self.steps / self.steps_per_epoch.max(1)
+    }
+
+    /// What so many steps are of all.
+    fn share(self, done: u64) -> f64 {
+        done as f64 / self.steps.max(1) as f64
     }
 }
 
@@ -236,61 +249,20 @@ fn in_ranges(numbers: &[usize]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The progress of preparing data: several tasks, one after the other, told from several threads.
-pub struct Preparation {
-    terminal: bool,
-    state: Mutex<Task>,
+/// The time of day in UTC, `14:05:59Z`.
+fn clock() -> String {
+    history::now().get(11..).unwrap_or_default().to_owned()
 }
 
-struct Task {
-    name: String,
-    bar: ProgressBar,
-    told: Instant,
-}
-
-impl Preparation {
-    pub fn new() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            state: Mutex::new(Task {
-                name: String::new(),
-                bar: ProgressBar::hidden(),
-                told: Instant::now(),
-            }),
-        }
-    }
-
-    /// `done` of `total` of the task `name`.
-    pub fn tell(&self, name: &str, done: usize, total: usize) {
-        let Ok(mut task) = self.state.lock() else {
-            return;
-        };
-        let new = task.name != name;
-        if new {
-            task.bar.finish_and_clear();
-            task.name = name.to_owned();
-            // What is done in a moment, because it was done before, is not worth a line.
-            task.told = Instant::now();
-        }
-        if self.terminal {
-            if new {
-                task.bar = bar(total as u64);
-                task.bar.set_message(name.to_owned());
-            }
-            task.bar.set_position(done as u64);
-        } else if task.told.elapsed() >= LINE_EVERY {
-            terminal::say(format_args!("{name}: {done}/{total}"));
-            task.told = Instant::now();
-        }
-        if done >= total {
-            task.bar.finish_and_clear();
-        }
-    }
-}
-
-impl Default for Preparation {
-    fn default() -> Self {
-        Self::new()
+/// A time that is still to come, no finer than anybody needs: `40 s`, `6 min`, `2 h 5 min`, `3 d 2 h`.
+fn left(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    let (hours, days) = (minutes / 60, minutes / 1440);
+    match minutes {
+        _ if seconds < 90.0 => format!("{seconds:.0} s"),
+        0..60 => format!("{minutes} min"),
+        60..1440 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
     }
 }
 
@@ -322,6 +294,15 @@ mod tests {
         assert_eq!(in_ranges(&[4, 8, 16]), "4, 8, 16");
         assert_eq!(in_ranges(&[2, 3, 4, 5]), "2, 3, 4, 5");
         assert_eq!(in_ranges(&[1, 4, 5, 6, 7, 8, 12]), "1, 4 to 8, 12");
+    }
+
+    #[test]
+    fn times_are_no_finer_than_needed() {
+        assert_eq!(left(12.3), "12 s");
+        assert_eq!(left(89.0), "89 s");
+        assert_eq!(left(400.0), "7 min");
+        assert_eq!(left(7500.0), "2 h 5 min");
+        assert_eq!(left(266_400.0), "3 d 2 h");
     }
 
     #[test]

@@ -1,80 +1,8 @@
-//! Trees laid over trees, and the combinations of a grid.
+//! The combinations of a grid.
 
 use crate::base::limits;
 use crate::spec::report::Mistake;
-use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
-
-/// `base` with what `over` says: fields of the same struct or variant one by one, anything else as a whole.
-pub fn lay(base: &Node, over: &Node) -> Node {
-    if let Kind::Some(inner) = &base.kind {
-        return lay(inner, over);
-    }
-    let (
-        Kind::Item { name, body },
-        Kind::Item {
-            name: given,
-            body: changes,
-        },
-    ) = (&base.kind, &over.kind)
-    else {
-        return over.clone();
-    };
-    let same = |given: &Name| name.as_ref().is_some_and(|name| name.text == given.text);
-    let Body::Fields(changes) = changes else {
-        return over.clone();
-    };
-    if given.as_ref().is_some_and(|given| !same(given)) {
-        return over.clone();
-    }
-    let mut fields = match body {
-        Body::Fields(fields) => fields.clone(),
-        Body::Bare | Body::Values(_) => Vec::new(),
-    };
-    for change in changes {
-        match fields.iter_mut().find(|f| f.name.text == change.name.text) {
-            Some(field) => field.value = lay(&field.value, &change.value),
-            None => fields.push(change.clone()),
-        }
-    }
-    Node {
-        span: over.span.clone(),
-        kind: Kind::Item {
-            name: given.clone().or(name.clone()),
-            body: Body::Fields(fields),
-        },
-    }
-}
-
-/// The tree with every place moved on by `offset`.
-pub fn moved(node: &Node, offset: usize) -> Node {
-    let span = |span: &Span| span.start + offset..span.end + offset;
-    let name = |name: &Name| Name {
-        text: name.text.clone(),
-        span: span(&name.span),
-    };
-    let all = |nodes: &[Node]| nodes.iter().map(|node| moved(node, offset)).collect();
-    let kind = match &node.kind {
-        Kind::List(items) => Kind::List(all(items)),
-        Kind::Some(inner) => Kind::Some(Box::new(moved(inner, offset))),
-        Kind::Item { name: given, body } => Kind::Item {
-            name: given.as_ref().map(name),
-            body: match body {
-                Body::Bare => Body::Bare,
-                Body::Values(values) => Body::Values(all(values)),
-                Body::Fields(fields) => {
-                    let field = |field: &Field| Field {
-                        name: name(&field.name),
-                        value: moved(&field.value, offset),
-                    };
-                    Body::Fields(fields.iter().map(field).collect())
-                }
-            },
-        },
-        other => other.clone(),
-    };
-    let span = span(&node.span);
-    Node { span, kind }
-}
+use crate::spec::syntax::{Body, Field, Kind, Name, Node};
 
 /// One combination of a grid.
 #[derive(Debug, Clone, Default)]
