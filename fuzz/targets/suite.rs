@@ -3,14 +3,16 @@
 
 use std::path::Path;
 
+use ffn::spec::Settings;
 use ffn::spec::suite::parse;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/suites"));
-    let Ok(loaded) = parse("fuzz.ron", text, folder) else {
+    let read = |name, text: &str| parse(name, text, folder, &Settings::default());
+    let Ok(loaded) = read("fuzz.ron", text) else {
         return;
     };
-    let again = parse("canonical.ron", &loaded.suite.canonical(), folder).unwrap();
+    let again = read("canonical.ron", &loaded.suite.canonical()).unwrap();
     assert_eq!(again.suite.identity(), loaded.suite.identity());
 });

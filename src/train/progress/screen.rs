@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn state(runs: &[(f64, f64, f64, bool)]) -> State {
-        let run = |&(work, share_before, share, finished)| Run {
+        let run = |&(work, share_before, share, finished): &(f64, f64, f64, bool)| Run {
             work,
             share_before,
             share,
