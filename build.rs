@@ -14,11 +14,22 @@ fn main() {
         println!("cargo::rerun-if-changed={source}");
     }
     println!("cargo::rustc-env=FFN_SOURCE_SHA256={}", hash_of_sources());
+    println!("cargo::rustc-env=FFN_RUSTC={}", rustc());
     note_compiler();
     // A package unpacked inside somebody else's repository must not take that one's commit.
     if git(&["ls-files", "--error-unmatch", "build.rs"]).is_some() {
         record_commit();
     }
+}
+
+/// The compiler as it names itself: `rustc 1.90.0 (1159e78c4 2025-09-14)`.
+fn rustc() -> String {
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let output = Command::new(compiler).arg("--version").output().ok();
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
+    text.map_or("rustc of unknown version".to_owned(), |text| {
+        text.trim().to_owned()
+    })
 }
 
 /// `cfg(without_cxx)`: the tests that compile an emulated graphics card are listed as ignored. Nothing else needs C++.

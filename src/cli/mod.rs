@@ -3,6 +3,7 @@
 pub mod exit_codes;
 pub mod options;
 mod check;
+mod completions;
 mod schema;
 mod diff;
 mod plan;
@@ -35,10 +36,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::base::{Error, Kind, Result, signals, terminal};
+use crate::run::provenance::Build;
 
 /// A declarative experiment language and reproducibility harness for video recognition.
 #[derive(Debug, Parser)]
-#[command(name = "ffn", version, propagate_version = true, after_help = exit_codes::HELP)]
+#[command(name = "ffn", version, long_version = version(), propagate_version = true, after_help = exit_codes::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -88,6 +90,27 @@ enum Command {
     Book(book::Args),
     /// Hold the engine against golden cases.
     Golden(golden::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// Write the manual pages.
+    Man(completions::ManArgs),
+}
+
+/// What `--version` says after the name: the commit and the crates whose version can change a number.
+fn version() -> String {
+    let build = Build::this();
+    let crates = build.crates.iter();
+    let crates: Vec<String> = crates
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    format!(
+        "{} ({})\n{}, {}\n{}",
+        build.version,
+        build.origin(),
+        env!("FFN_RUSTC"),
+        std::env::consts::ARCH,
+        crates.join(", ")
+    )
 }
 
 /// The program: parses the command line, runs the subcommand, prints its error, chooses the exit code.
@@ -138,5 +161,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::ExportMetrics(args) => export_metrics::run(args),
         Command::Book(args) => book::run(args),
         Command::Golden(args) => golden::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => completions::man(args),
     }
 }

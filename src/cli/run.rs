@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions, SetOptions};
@@ -42,7 +43,7 @@ pub struct Args {
 
     /// Folder that holds the runs. A run of the same experiment in it goes on where it stopped.
     #[arg(long, default_value = "runs", value_name = "DIR")]
-    pub out: PathBuf,
+    out: PathBuf,
 
     /// Go on with this run folder; refused where it is of another experiment.
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
@@ -54,7 +55,7 @@ pub struct Args {
 
     /// Exit with 10 where the runs leave a claim open, not only with 9 where one is refuted.
     #[arg(long)]
-    pub strict: bool,
+    strict: bool,
 
     /// Minutes between checkpoints, besides those at the ends of epochs. Changes no result.
     #[arg(long, default_value_t = 15.0, value_name = "M")]
@@ -88,14 +89,17 @@ pub fn run(args: Args) -> Result<()> {
         prepared.push(prepare(&args, task)?);
     }
     let jobs = usize::from(args.jobs).min(tasks.len()).max(1);
+    let works: Result<Vec<_>> = prepared.iter().map(multiply_adds).collect();
+    let works = works?;
     let context = Context {
         jobs,
+        begun: AtomicUsize::new(0),
         args: &args,
         checkpoint_every,
         stop: &Stop::install(started, args.max_minutes)?,
-        screen: &screen(&tasks, &prepared, jobs)?,
+        screen: &screen(&tasks, &works, jobs),
     };
-    let outcomes = jobs::run(&prepared, context.jobs, |index, prepared| {
+    let outcomes = jobs::run(&prepared, &works, jobs, |index, prepared| {
         context.work(index, prepared)
     });
     let suites: Vec<_> = suites.into_iter().zip(&folders).collect();
@@ -211,15 +215,13 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
 }
 
 /// Where the runs are shown. Of several, what their training costs says when the last will end.
-fn screen(tasks: &[Task], prepared: &[Prepared<'_>], jobs: usize) -> Result<Screen> {
+fn screen(tasks: &[Task], works: &[Option<f64>], jobs: usize) -> Screen {
     if let [task] = tasks {
-        if let [Prepared::Finished(_)] = prepared {
+        if let [None] = works {
             terminal::tell(format_args!("{} is finished already\n", task.folder.name()));
         }
-        return Ok(Screen::new());
+        return Screen::new();
     }
-    let works: Result<Vec<_>> = prepared.iter().map(multiply_adds).collect();
-    let works = works?;
     let (count, open) = (works.len(), works.iter().flatten().count());
     terminal::tell(match (open, count - open) {
         (0, _) => format!("all {count} runs are finished already\n"),
@@ -228,7 +230,7 @@ fn screen(tasks: &[Task], prepared: &[Prepared<'_>], jobs: usize) -> Result<Scre
             format!("{count} runs, {jobs} at a time; {finished} are finished already\n")
         }
     });
-    Ok(Screen::several(&works))
+    Screen::several(works)
 }
 
 /// Of a run's whole training; `None` where it is finished.
@@ -277,6 +279,8 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
 struct Context<'a> {
     /// Runs at a time.
     jobs: usize,
+    /// Runs that had their turn.
+    begun: AtomicUsize,
     args: &'a Args,
     checkpoint_every: Duration,
     stop: &'a Stop,
@@ -290,7 +294,7 @@ impl Context<'_> {
             Prepared::Ready(task, dataset, opened) => (task, dataset, *opened),
         };
         // Those that begin at once have a folder to stop in.
-        let waited = index >= self.jobs;
+        let waited = self.begun.fetch_add(1, Ordering::Relaxed) >= self.jobs;
         if let Some(reason) = self.stop.requested().filter(|_| waited) {
             let message = format!("stopped before {} began: {reason}", task.label);
             let error = Error::new(Kind::Stopped, message);
@@ -373,7 +377,7 @@ fn conclude(
     }
     let mut verdicts = Vec::new();
     for (suite, folder) in suites {
-        verdicts.push(suites::conclude(suite, folder, args)?);
+        verdicts.push(suites::conclude(suite, folder, &args.out, args.strict)?);
     }
     match errors.is_empty() {
         true => verdicts.into_iter().collect(),

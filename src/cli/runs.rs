@@ -1,12 +1,15 @@
 //! `ffn runs`
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::table;
 use crate::base::{Error, Kind, Result, Shown, terminal};
-use crate::run::left_out;
 use crate::run::manifest::Manifest;
-use crate::run::overview::{self, Overview};
+use crate::run::overview::{self, Overview, State};
+use crate::run::{Folder, left_out};
+use crate::suite;
+use crate::train::progress;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,35 +24,94 @@ pub fn run(args: Args) -> Result<()> {
         terminal::line(format_args!("no runs in `{}`", args.runs.shown()))?;
         return Ok(());
     }
-    let rows: Vec<_> = overviews.iter().map(row).collect();
+    let members = members(&args.runs);
+    let rows: Vec<_> = overviews.iter().map(|run| row(run, &members)).collect();
     let header = [
         "run",
-        "identity",
+        "what",
         "state",
         "epoch",
+        "loss",
+        "clips/s",
+        "left",
         "data",
         "top-1 by frames",
     ];
-    terminal::print(table::render(&header, &rows))?;
+    terminal::print(table::render_words(&header, &rows))?;
     match errors.is_empty() {
         true => Ok(()),
         false => Err(unreadable(&errors)),
     }
 }
 
-fn row(overview: &Overview) -> Vec<String> {
+/// Of which suites a run is a member, as `suite: member`, by the run's name. A suite that cannot be read names nobody;
+/// `ffn verify` says why.
+fn members(runs: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let suites = entries.map(|entry| entry.path());
+    for path in suites.filter(|path| suite::folder::is_at(path)) {
+        let Ok(record) = suite::folder::read_record(&Folder::at(path)) else {
+            continue;
+        };
+        for member in record.members {
+            let name = format!("{}: {}", record.name, member.name);
+            members.entry(member.run).or_default().insert(name);
+        }
+    }
+    members
+}
+
+fn row(overview: &Overview, members: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let manifest = &overview.manifest;
     let results = overview.results.iter();
     let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
     let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
+    let name = overview.folder.name();
+    let loss = overview.latest.map(|latest| format!("{:.3}", latest.loss));
+    let (speed, left) = pace(overview);
     vec![
-        overview.folder.name(),
-        manifest.identity.get(..8).unwrap_or_default().to_owned(),
+        name.clone(),
+        what(overview, members.get(&name)),
         overview.state.name().to_owned(),
         format!("{:.1}/{epochs}", overview.epoch()),
+        loss.unwrap_or_default(),
+        speed,
+        left,
         data(manifest),
         results.collect::<Vec<_>>().join("  "),
     ]
+}
+
+/// Member, seed, and the first of the fields that tell the run from others of its name.
+fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
+    /// More make a table that nobody reads; `ffn diff` lists all.
+    const MOST: usize = 3;
+    let differing = overview.differing.iter();
+    let fields: Vec<_> = differing.filter(|(path, _)| path != "seed").collect();
+    let mut parts: Vec<String> = members.into_iter().flatten().cloned().collect();
+    parts.push(format!("seed {}", overview.experiment.seed));
+    let shown = fields.iter().take(MOST);
+    parts.extend(shown.map(|(path, value)| format!("{path} {value}")));
+    if let Some(more) = fields.len().checked_sub(MOST).filter(|&more| more > 0) {
+        parts.push(format!("and {more} more"));
+    }
+    parts.join(", ")
+}
+
+/// Clips a second of a run under work, and how long its training still takes.
+fn pace(overview: &Overview) -> (String, String) {
+    let seconds = overview.latest.and_then(|latest| latest.seconds_per_step);
+    let Some(seconds) = seconds.filter(|_| overview.state == State::Working) else {
+        return Default::default();
+    };
+    let steps = overview.latest.map_or(0, |latest| latest.steps);
+    let open = overview.manifest.steps.saturating_sub(steps) as f64;
+    let clips = overview.experiment.train.batch as f64;
+    (
+        format!("{:.1}", clips / seconds.max(1e-9)),
+        progress::left(open * seconds),
+    )
 }
 
 /// Whether the data were checked, and what of them was left out.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{run, table};
+use super::table;
 use crate::base::{Result, Shown, terminal};
 use crate::report::verdicts::{self, INTERVAL};
 use crate::run::Working;
@@ -20,19 +20,20 @@ pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Working>> {
     suites.iter().map(lock).collect()
 }
 
-/// Judges a suite's claims, writes and prints the verdicts. The inner result is that of the process.
-pub fn conclude(suite: &Suite, folder: &Working, args: &run::Args) -> Result<Result<()>> {
-    let judged = suite::judge(suite, &args.out)?;
+/// Judges a suite's claims, writes and prints the verdicts. The inner result is that of the process: an error where a claim is
+/// refuted, or, if `strict`, open.
+pub fn conclude(suite: &Suite, folder: &Working, runs: &Path, strict: bool) -> Result<Result<()>> {
+    let judged = suite::judge(suite, runs)?;
     folder.check_in_place()?;
     folder::write_verdicts(folder, &judged)?;
-    let members = members(suite, &args.out)?;
+    let members = members(suite, runs)?;
     let place = folder.join(folder::VERDICTS);
     terminal::tell(format_args!("\n{members}"));
     if !judged.is_empty() {
         terminal::tell(format_args!("\n{}", claims(suite, &judged)));
     }
     terminal::tell(format_args!("\n{}\n", place.shown()));
-    Ok(suite::conclude(&suite.name, &judged, args.strict))
+    Ok(suite::conclude(&suite.name, &judged, strict))
 }
 
 /// Top-1 of every member at every frame count, over its seeds.

@@ -27,6 +27,7 @@ pub mod checkpoint;
 pub mod finish;
 pub mod folder;
 pub mod history;
+pub mod latest;
 pub mod left_out;
 pub mod log;
 pub mod manifest;

@@ -1,21 +1,26 @@
 //! What a list of runs says about each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::checkpoint;
 use super::folder::Folder;
 use super::history::Outcome;
+use super::latest::{self, Latest};
 use super::manifest::Manifest;
 use super::results::{self, Summary};
 use crate::base::{Error, Result};
+use crate::spec::{self, Experiment};
 
 #[derive(Debug)]
 pub struct Overview {
     pub folder: Folder,
     pub manifest: Manifest,
     pub state: State,
-    /// Steps of the last checkpoint.
-    pub step: u64,
+    pub experiment: Experiment,
+    /// Where its training is; `None` before the first step.
+    pub latest: Option<Latest>,
+    /// The fields in which it differs from another run of the same name, with its values.
+    pub differing: Vec<(String, String)>,
     /// The final evaluations that are there, by frame count.
     pub results: Vec<Summary>,
 }
@@ -55,22 +60,22 @@ impl Overview {
             Some(Outcome::Failed) => State::Failed,
             Some(Outcome::Working | Outcome::Finished) | None => State::Killed,
         };
-        let step = checkpoint::list(&folder.checkpoints())?
-            .last()
-            .map_or(0, |c| c.0);
         let results = results::read_all(&folder.eval())?;
         Ok(Self {
+            experiment: folder.experiment()?,
+            latest: latest::of(&folder),
+            differing: Vec::new(),
             folder,
             manifest,
             state,
-            step,
             results,
         })
     }
 
     /// Epochs done, with the part of the next.
     pub fn epoch(&self) -> f64 {
-        self.step as f64 / self.manifest.steps_per_epoch.max(1) as f64
+        let steps = self.latest.map_or(0, |latest| latest.steps);
+        steps as f64 / self.manifest.steps_per_epoch.max(1) as f64
     }
 }
 
@@ -94,5 +99,30 @@ pub fn list(runs: &Path) -> Result<(Vec<Overview>, Vec<Error>)> {
             Err(error) => errors.push(error),
         }
     }
+    tell_apart(&mut overviews);
     Ok((overviews, errors))
+}
+
+/// Finds the fields in which runs of one name differ.
+fn tell_apart(overviews: &mut [Overview]) {
+    let mut known: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let fields: Vec<_> = overviews
+        .iter()
+        .map(|overview| spec::values(&overview.experiment))
+        .collect();
+    for (overview, fields) in overviews.iter().zip(&fields) {
+        for (path, value) in fields {
+            let key = (overview.manifest.name.clone(), path.clone());
+            known.entry(key).or_default().insert(value.clone());
+        }
+    }
+    for (overview, fields) in overviews.iter_mut().zip(fields) {
+        let name = overview.manifest.name.clone();
+        let varies = |path: &str| {
+            let values = known.get(&(name.clone(), path.to_owned()));
+            values.is_some_and(|values| values.len() > 1)
+        };
+        let differing = fields.into_iter().filter(|(path, _)| varies(path));
+        overview.differing = differing.collect();
+    }
 }

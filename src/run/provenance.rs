@@ -48,6 +48,11 @@ impl Build {
 
     /// A few words for people: version, commit, whether it is a commit's code.
     pub fn describe(&self) -> String {
+        format!("ffn {} ({})", self.version, self.origin())
+    }
+
+    /// The commit, and whether the build is a commit's code; without git the hash of the sources.
+    pub fn origin(&self) -> String {
         let commit = match &self.commit {
             Some(commit) => format!("commit {}", commit.get(..12).unwrap_or(commit)),
             None => format!(
@@ -59,7 +64,7 @@ impl Build {
             Some(true) => ", with changes that are not committed",
             _ => "",
         };
-        format!("ffn {} ({commit}{dirty})", self.version)
+        format!("{commit}{dirty}")
     }
 }
 

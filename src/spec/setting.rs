@@ -278,7 +278,7 @@ fn collect(holder: &str, fields: Vec<Field>, paths: &mut Vec<String>) {
     }
 }
 
-fn join(holder: &str, name: &str) -> String {
+pub fn join(holder: &str, name: &str) -> String {
     match holder.is_empty() {
         true => name.to_owned(),
         false => format!("{holder}.{name}"),

@@ -79,10 +79,10 @@ fn a_book_shows_claims_with_their_intervals() {
     expect(&project.build(), 0);
     let html = project.read("out/html/results.html");
     assert!(
-        html.contains("pass, 25.50 points [23.50, 27.50] at 95 %</a>"),
+        html.contains("shown, 25.50 points, 95 % interval [23.50, 27.50]</a>"),
         "{html}"
     );
-    assert!(html.contains("<strong>inconclusive</strong>"), "{html}");
+    assert!(html.contains("<strong>open</strong>"), "{html}");
     let page = project.read("out/html/suites/small-12345678.html");
     assert!(page.contains("a run is missing"), "{page}");
 

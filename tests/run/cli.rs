@@ -61,3 +61,33 @@ fn no_runs_is_no_error() {
     expect(&output, 0);
     assert!(stdout(&output).starts_with("no runs in"));
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = ffn(&["completions", shell]);
+        expect(&output, 0);
+        for word in ["export-metrics", "checkpoint-minutes"] {
+            assert!(stdout(&output).contains(word), "{shell}: {word}");
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("man");
+    expect(&ffn(&["man", "--out", out.to_str().unwrap()]), 0);
+    for page in ["ffn.1", "ffn-run.1", "ffn-data-pin.1"] {
+        let text = std::fs::read_to_string(out.join(page)).unwrap();
+        assert!(
+            text.starts_with(".ie") && text.contains(".SH NAME"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_version_says_what_it_was_built_with() {
+    let output = ffn(&["--version"]);
+    expect(&output, 0);
+    for word in ["ffn 0.1.0 (", "rustc 1.", "dfdx 0.13", "rusty_vp9"] {
+        assert!(stdout(&output).contains(word), "{}", stdout(&output));
+    }
+}

@@ -157,6 +157,8 @@ fn mistakes_in_settings_are_told_where_they_were_made() {
             TINY,
             &[
                 "train.epoch=3",
+                "train.size=3",
+                "train.mixup=0.8",
                 "train.batch=\"x\"",
                 "seed.x=1",
                 "name=tiny",
@@ -185,6 +187,26 @@ fn mistakes_in_settings_are_told_where_they_were_made() {
             insta::assert_snapshot!(format!("settings_{name}"), stderr(&output));
         });
     }
+}
+
+/// Advice, and nothing else: the experiment passes as it is.
+#[test]
+fn a_batch_whose_rate_does_not_follow_is_told() {
+    let file = "experiments/tsm_sthv2.ron";
+    let advised = ffn(&["check", file, "--set", "train.batch=8"]);
+    assert_eq!(advised.status.code(), Some(0));
+    insta::with_settings!({omit_expression => true}, {
+        insta::assert_snapshot!("batch_without_its_rate", stderr(&advised));
+    });
+    let follows = ffn(&[
+        "check",
+        file,
+        "--set",
+        "train.batch=8",
+        "--set",
+        "optimizer.lr=0.0025",
+    ]);
+    assert!(!stderr(&follows).contains("linear scaling"));
 }
 
 #[test]

@@ -122,3 +122,18 @@ fn the_committed_schema_is_the_language() {
     let hint = "write it again with `ffn schema suite > experiments/suite.schema.json`";
     assert!(stdout(&ffn(&["schema", "suite"])) == committed, "{hint}");
 }
+
+#[test]
+fn a_claim_finds_a_number_that_is_written_otherwise() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/experiments");
+    let text = r#"Suite(name: "test", members: [
+        (name: "ffn", experiment: "tiny.ron", grid: (method: (lambda: [0.5, 2.0]))),
+    ], claims: [
+        (id: "a", quantity: Parameters(run: "ffn/lambda=2"), is: AtLeast(1)),
+        (id: "b", quantity: Parameters(run: "ffn/lambda=.50"), is: AtLeast(1)),
+    ])"#;
+    let loaded = spec::suite::parse("test.ron", text, &folder, &spec::Settings::default());
+    let suite = loaded.unwrap_or_else(|error| panic!("{error}")).suite;
+    assert_eq!(suite.member("ffn/lambda=2").unwrap().name, "ffn/lambda=2.0");
+    assert!(suite.member("ffn/lambda=3").is_none());
+}

@@ -207,6 +207,14 @@ fn the_exit_code_is_that_of_the_worst_verdict() {
 }
 
 #[test]
+fn runs_say_what_they_are() {
+    let place = finished();
+    let output = ffn(&["runs", place.path().to_str().unwrap()]);
+    expect(&output, 0);
+    insta::assert_snapshot!("runs", stdout(&output));
+}
+
+#[test]
 fn changed_predictions_are_refused() {
     let place = finished();
     let out = place.path();

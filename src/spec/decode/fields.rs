@@ -1,10 +1,10 @@
 //! What is in the brackets of structs and variants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Decode, Decoder};
 use crate::spec::report::{Keep, Mistake};
-use crate::spec::setting::Setting;
+use crate::spec::setting::{Setting, join, paths};
 use crate::spec::syntax::{Body, Field, Kind, Name, Node, Span};
 
 /// The fields of a struct in the file, while they are taken one by one.
@@ -56,13 +56,22 @@ impl<'a> Fields<'a> {
             .filter(|f| !known.contains(&&*f.name.text))
         {
             let message = format!("unknown field `{}` of `{}`", name.text, self.owner);
-            let label = nearest(&name.text, known).map_or("no such field".to_string(), |near| {
-                format!("did you mean `{near}`?")
-            });
+            let label = match nearest(&name.text, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    let place = join(&decoder.path(), &name.text);
+                    elsewhere(&name.text, &place).unwrap_or("no such field".to_owned())
+                }
+            };
+            let known = format!("known fields: {}", list(known));
+            let hint = match is_absent(&name.text) {
+                true => format!(
+                    "the language does not have it yet: see the book's page Limits\n{known}"
+                ),
+                false => known,
+            };
             let mistake = Mistake::new(message).label(name.span.clone(), label);
-            decoder
-                .mistakes
-                .keep(mistake.hint(format!("known fields: {}", list(known))));
+            decoder.mistakes.keep(mistake.hint(hint));
         }
     }
 
@@ -208,6 +217,47 @@ pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known.iter().filter(near);
     let (distance, name) = near.map(|name| (distance(name), *name)).min()?;
     (distance <= wrong(name)).then_some(name)
+}
+
+/// Where in an experiment a field of this name is, if in few places, and not at `place`.
+fn elsewhere(name: &str, place: &str) -> Option<String> {
+    const FEW: usize = 3;
+    let end = format!(".{name}");
+    let paths = paths().into_iter();
+    let paths: BTreeSet<String> = paths.filter(|path| path.ends_with(&end)).collect();
+    if paths.contains(place) {
+        return Some("another variant has it".to_owned());
+    }
+    let quoted: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+    (1..=FEW)
+        .contains(&quoted.len())
+        .then(|| format!("not here: {}", quoted.join(", ")))
+}
+
+/// What people of this field look for, and the language does not have.
+const ABSENT: [&str; 17] = [
+    "mixup",
+    "cutmix",
+    "randaugment",
+    "autoaugment",
+    "randomerasing",
+    "erasing",
+    "colorjitter",
+    "labelsmoothing",
+    "smoothing",
+    "repeatedaugmentation",
+    "ema",
+    "earlystopping",
+    "layerdecay",
+    "classweights",
+    "subset",
+    "swa",
+    "accumulation",
+];
+
+fn is_absent(name: &str) -> bool {
+    let plain = name.to_lowercase().replace(['_', '-'], "");
+    ABSENT.contains(&plain.as_str())
 }
 
 fn list(names: &[&str]) -> String {

@@ -8,6 +8,30 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     norm_clips(train, findings);
     clips(&train.clips, experiment.method.frames(), findings);
     schedule(&experiment.schedule, train.epochs, findings);
+    if let Optimizer::Sgd(Sgd { lr, .. }) = experiment.optimizer {
+        rate_of_batch(lr, train.batch, findings);
+    }
+}
+
+/// Advice where the batch is not the recipe's and the rate still is: the commonest reason why a number is not reproduced
+/// (issues 96 and 134 of the official TSM). With k times the clips k times the rate (Goyal et al. 2017, linear scaling).
+fn rate_of_batch(lr: f64, batch: usize, findings: &mut Findings) {
+    /// The defaults of `train.batch` and `optimizer.lr`, which belong together.
+    const RECIPE: (usize, f64) = (32, 0.01);
+    if batch == RECIPE.0 || lr != RECIPE.1 {
+        return;
+    }
+    let scaled = lr * batch as f64 / RECIPE.0 as f64;
+    findings
+        .warning(format!(
+            "the learning rate {lr} belongs to batches of {} clips",
+            RECIPE.0
+        ))
+        .at("train.batch", format!("{batch} clips"))
+        .at("optimizer.lr", "as for the recipe's batch")
+        .hint(format!(
+            "linear scaling would give `lr: {scaled}`; nothing is changed by itself"
+        ));
 }
 
 fn norm_clips(train: &Train, findings: &mut Findings) {

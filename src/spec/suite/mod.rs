@@ -132,8 +132,32 @@ impl Suite {
         files::sha256(self.canonical().as_bytes())
     }
 
+    /// The member of this name; of a grid also where a number is written otherwise: `ffn/lambda=2` is `ffn/lambda=2.0`.
     pub fn member(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.name == name)
+        let mut members = self.members.iter();
+        let exact = members.clone().find(|member| member.name == name);
+        exact.or_else(|| {
+            let plain = plain(name);
+            members.find(|member| self::plain(&member.name) == plain)
+        })
+    }
+}
+
+/// A member's name with the numbers of its grid as the shortest text that reads back as the same value.
+fn plain(name: &str) -> String {
+    let value = |choice: &str| match choice.split_once('=') {
+        Some((field, value)) => match value.trim().parse::<f64>() {
+            Ok(number) => format!("{field}={number}"),
+            Err(_) => choice.to_owned(),
+        },
+        None => choice.to_owned(),
+    };
+    match name.split_once('/') {
+        Some((member, choices)) => {
+            let choices: Vec<String> = choices.split(',').map(value).collect();
+            format!("{member}/{}", choices.join(","))
+        }
+        None => name.to_owned(),
     }
 }
 

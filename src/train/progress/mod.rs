@@ -255,7 +255,7 @@ fn clock() -> String {
 }
 
 /// A time that is still to come, no finer than anybody needs: `40 s`, `6 min`, `2 h 5 min`, `3 d 2 h`.
-fn left(seconds: f64) -> String {
+pub fn left(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     let (hours, days) = (minutes / 60, minutes / 1440);
     match minutes {
