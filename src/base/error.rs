@@ -22,6 +22,8 @@ pub enum Kind {
     Diverged,
     /// A comparison was made and failed: goldens, hashes.
     Mismatch,
+    /// Two things were asked to be compared, and differ: an answer and no error.
+    Different,
     /// A claim of a suite is refuted by its runs.
     Refuted,
     /// No claim of a suite is refuted, but the runs do not settle all.
@@ -40,7 +42,7 @@ impl Kind {
     /// The exit code of a process that ends with such an error; `cli::exit_codes` says what they mean.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Mismatch => 1,
+            Self::Mismatch | Self::Different => 1,
             Self::Usage => 2,
             Self::Experiment => 3,
             Self::Data => 4,

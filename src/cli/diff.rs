@@ -31,8 +31,12 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     terminal::print(spec::table(&differences))?;
-    let message = format!("the experiments differ in {} fields", differences.len());
-    Err(Error::new(Kind::Mismatch, message))
+    let fields = match differences.len() {
+        1 => "1 field".to_owned(),
+        count => format!("{count} fields"),
+    };
+    let message = format!("the experiments differ in {fields}");
+    Err(Error::new(Kind::Different, message))
 }
 
 /// A run folder has its resolved experiment in it.

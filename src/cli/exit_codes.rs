@@ -14,4 +14,5 @@ Exit codes:
     9  a claim of a suite is refuted
    10  with --strict: no claim of a suite is refuted, but one is open
    75  stopped on request or by --max-minutes, everything saved; run again to resume
+  130  ended by a second Ctrl-C, without saving
   141  nobody reads the output any more, as `| head` ends it";

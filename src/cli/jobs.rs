@@ -3,20 +3,18 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does the work of every item, given with its index: `jobs` of them at a time, the largest first, so that no job is left
-/// alone with a large one at the end; one after another in their order. Gives the outcomes in the items' order.
-/// `sizes`: of each item, `None` being the smallest.
+/// Does the work of every item: `jobs` of them at a time, the largest first, so that no job is left alone with a large one at
+/// the end; one after another in their order. Gives the outcomes in the items' order.
 pub fn run<T: Sync, R: Send>(
     items: &[T],
-    sizes: &[Option<f64>],
+    sizes: &[f64],
     jobs: usize,
-    work: impl Fn(usize, &T) -> R + Sync,
+    work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
     if jobs < 2 {
-        let numbered = items.iter().enumerate();
-        return numbered.map(|(index, item)| work(index, item)).collect();
+        return items.iter().map(work).collect();
     }
-    let size = |index: &usize| sizes.get(*index).copied().flatten().unwrap_or(-1.0);
+    let size = |index: &usize| sizes.get(*index).copied().unwrap_or_default();
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by(|a, b| size(b).total_cmp(&size(a)));
     let next = AtomicUsize::new(0);
@@ -27,7 +25,7 @@ pub fn run<T: Sync, R: Send>(
             let index = order.get(turn).copied();
             index.and_then(|index| Some((index, items.get(index)?)))
         } {
-            let outcome = work(index, item);
+            let outcome = work(item);
             let mut done = done.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             done.push((index, outcome));
         }
@@ -51,28 +49,25 @@ mod tests {
     #[test]
     fn the_largest_come_first() {
         let begun = Mutex::new(Vec::new());
-        let sizes = [Some(1.0), None, Some(9.0), Some(4.0)];
+        let sizes = [1.0, 0.0, 9.0, 4.0];
         // One of two waits until the others are done.
-        run(&[0, 1, 2, 3], &sizes, 2, |index, _| {
-            begun.lock().unwrap().push(index);
-            while index == 2 && begun.lock().unwrap().len() < 4 {
+        run(&[0, 1, 2, 3], &sizes, 2, |&item| {
+            begun.lock().unwrap().push(item);
+            while item == 2 && begun.lock().unwrap().len() < 4 {
                 std::thread::yield_now();
             }
         });
         let begun = begun.into_inner().unwrap();
-        let others: Vec<usize> = begun.into_iter().filter(|&index| index != 2).collect();
+        let others: Vec<usize> = begun.into_iter().filter(|&item| item != 2).collect();
         assert_eq!(others, [3, 0, 1]);
     }
 
     #[test]
     fn outcomes_keep_their_order() {
         let items: Vec<usize> = (0..20).collect();
-        let sizes: Vec<_> = items
-            .iter()
-            .map(|&i| (i % 3 > 0).then_some(i as f64))
-            .collect();
+        let sizes: Vec<_> = items.iter().map(|&i| (i % 3) as f64).collect();
         for jobs in [1, 2, 3, 50] {
-            let slow_first = |_, item: &usize| {
+            let slow_first = |item: &usize| {
                 std::thread::sleep(std::time::Duration::from_millis(20 - *item as u64));
                 item * item
             };

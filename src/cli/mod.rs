@@ -122,6 +122,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             match error.kind {
                 Kind::Unread => {}
+                Kind::Different => terminal::say(&error),
                 // A report has colours.
                 Kind::Experiment => terminal::say_exactly(&error.to_string()),
                 _ => terminal::say(format_args!("error: {error}")),

@@ -11,14 +11,21 @@ use crate::run::{Folder, left_out};
 use crate::suite;
 use crate::train::progress;
 
+const DEFAULT: &str = "runs";
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Folder that holds the runs.
-    #[arg(default_value = "runs", value_name = "DIR")]
+    #[arg(default_value = DEFAULT, value_name = "DIR")]
     runs: PathBuf,
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if !args.runs.exists() && args.runs != Path::new(DEFAULT) {
+        let message = format!("there is no folder `{}`", args.runs.shown());
+        let hint = "runs are in the folder that `ffn run --out` names, `runs` without it";
+        return Err(Error::new(Kind::Usage, message).hint(hint));
+    }
     let (overviews, errors) = overview::list(&args.runs)?;
     if overviews.is_empty() && errors.is_empty() {
         terminal::line(format_args!("no runs in `{}`", args.runs.shown()))?;
@@ -89,7 +96,10 @@ fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
     const MOST: usize = 3;
     let differing = overview.differing.iter();
     let fields: Vec<_> = differing.filter(|(path, _)| path != "seed").collect();
-    let mut parts: Vec<String> = members.into_iter().flatten().cloned().collect();
+    let mut parts: Vec<String> = match members.map(BTreeSet::len) {
+        Some(2..) => vec![format!("in {} suites", members.map_or(0, BTreeSet::len))],
+        _ => members.into_iter().flatten().cloned().collect(),
+    };
     parts.push(format!("seed {}", overview.experiment.seed));
     let shown = fields.iter().take(MOST);
     parts.extend(shown.map(|(path, value)| format!("{path} {value}")));

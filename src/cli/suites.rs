@@ -78,9 +78,17 @@ fn claims(suite: &Suite, judged: &[Judged]) -> String {
     let rows: Vec<_> = rows.collect();
     let header = ["verdict", "claim", "measured", INTERVAL, "claimed"];
     let mut text = table::render_words(&header, &rows);
-    text += "\nshown: the whole interval is as claimed; refuted: no part of it is";
-    if judged.iter().any(|j| j.verdict == Verdict::Inconclusive) {
-        text += "; open: a part of it is, more seeds or clips would tell";
+    text += "\n[ ]: by bootstrap over clips and seeds. shown: the whole interval is as claimed; refuted: no part of it";
+    let is_open = |judged: &&Judged| judged.verdict == Verdict::Inconclusive;
+    let (measured, missing): (Vec<_>, Vec<_>) = judged
+        .iter()
+        .filter(is_open)
+        .partition(|judged| judged.value.is_some());
+    if !measured.is_empty() {
+        text += ";\nopen: a part of it, more seeds or clips would tell";
+    }
+    if !missing.is_empty() {
+        text += ";\nopen without an interval: a run is not there to be measured";
     }
     text + "\n"
 }

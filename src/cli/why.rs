@@ -93,7 +93,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     match report.differs() {
         false => Ok(()),
-        true => Err(Error::new(Kind::Mismatch, "the two differ")),
+        true => Err(Error::new(Kind::Different, "the two differ")),
     }
 }
 

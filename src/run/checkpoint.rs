@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -161,6 +162,41 @@ pub fn verify(checkpoint: &Path) -> Result<State> {
         }
     }
     Ok(state)
+}
+
+/// A checkpoint as it is on the disk.
+pub struct Content {
+    pub state: State,
+    pub model: Vec<u8>,
+    pub optimizer: Vec<u8>,
+}
+
+/// The bytes of a checkpoint of this experiment, as they were written. Those of earlier versions are refused.
+pub fn read(checkpoint: &Path, identity: &str) -> Result<Content> {
+    let state = state(checkpoint)?;
+    if state.identity != identity {
+        let message = format!("`{}` is of another experiment", checkpoint.shown());
+        return Err(Error::new(Kind::Run, message));
+    }
+    let content = |name: &str| {
+        let path = checkpoint.join(name);
+        let mut bytes = Vec::new();
+        let read = files::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|e| Error::io("read", &path, &e))?;
+        let (computed, expected) = (files::sha256(&bytes), state.files.get(name));
+        match expected.is_some_and(|expected| *expected == computed) {
+            true => Ok(bytes),
+            false => {
+                let expected = expected.map_or("none", String::as_str);
+                Err(hash_mismatch(&path, expected, &computed))
+            }
+        }
+    };
+    Ok(Content {
+        model: content(MODEL)?,
+        optimizer: content(OPTIMIZER)?,
+        state,
+    })
 }
 
 /// The optimiser's state in a checkpoint.

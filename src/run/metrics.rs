@@ -111,17 +111,17 @@ pub fn check(path: &Path, mark: &Mark) -> Result<()> {
     hash_up_to(&mut file, path, mark).map(drop)
 }
 
-/// Writes what was marked into a file of `folder`; fails unless it is what was marked.
-pub fn copy(path: &Path, folder: &Held, name: &str, mark: &Mark) -> Result<()> {
-    check(path, mark)?;
+/// What was marked; fails unless it is in the file.
+pub fn marked(path: &Path, mark: &Mark) -> Result<Vec<u8>> {
     let file = files::open(path).map_err(|e| Error::io("open", path, &e))?;
     let mut bytes = Vec::new();
     let read = file.take(mark.bytes).read_to_end(&mut bytes);
     read.map_err(|e| Error::io("read", path, &e))?;
-    folder.write_atomic(name, &bytes)
+    hash_up_to(&mut bytes.as_slice(), path, mark)?;
+    Ok(bytes)
 }
 
-fn hash_up_to(file: &mut File, path: &Path, mark: &Mark) -> Result<Sha256> {
+fn hash_up_to(file: &mut impl Read, path: &Path, mark: &Mark) -> Result<Sha256> {
     let mut hasher = Sha256::new();
     let mut part = file.take(mark.bytes);
     let mut buffer = vec![0; 1 << 16];

@@ -92,9 +92,7 @@ fn load_experiment(path: &Path, text: String, settings: &Settings) -> Result<Loa
     let base = path.parent().unwrap_or(Path::new(""));
     if !settings.is_empty() {
         let file = Base::new(&path.shown(), text, base, settings.end());
-        let (changed, of_settings) = settings.over(&file)?;
-        experiment = changed;
-        warnings.extend(of_settings);
+        (experiment, warnings) = settings.over(&file)?;
     }
     Ok(Loaded {
         experiment,

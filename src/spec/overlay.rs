@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::parser;
-use super::report::Mistake;
+use super::report::{Mistake, Source};
 use super::syntax::{Body, Field, Kind, Name, Node, Span};
 
 /// `base` with what `over` says: fields of the same struct or variant one by one, anything else as a whole.
@@ -103,6 +103,22 @@ impl Base {
             folder: folder.to_path_buf(),
             offset,
         }
+    }
+
+    pub fn source(&self) -> Source<'_> {
+        Source {
+            name: &self.path,
+            text: &self.text,
+        }
+    }
+
+    /// A mistake about the file alone, with its places in it.
+    pub fn own(&self, mut mistake: Mistake) -> Mistake {
+        for (span, _) in &mut mistake.labels {
+            let inside = |at: usize| at.saturating_sub(self.offset);
+            *span = inside(span.start)..inside(span.end);
+        }
+        mistake
     }
 
     /// The line, from 1, of a place that was moved.

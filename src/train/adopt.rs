@@ -1,56 +1,75 @@
 //! Training that is done already: by a run beside this one whose experiment trains the same.
 //!
 //! Two experiments that differ in what training does not read ([`Experiment::training`]), in `eval.frames` say, compute the
-//! same steps on the same data with the same engine. So a new run begins with the checkpoint of such a neighbour, and with
-//! the metrics up to it: the same bytes as if it had computed them. Evaluations between epochs that lie before are not made.
+//! same steps from the same pinned data, initial weights, engine and device class. So a new run begins with the last checkpoint
+//! of such a neighbour and with the metrics up to it: the bytes that it would have computed, as far as the builds that the
+//! manifest lists compute the same. Evaluations between epochs that lie before are not made.
+//!
+//! Nothing of a neighbour is written or locked. What is read of it is held against its hashes, so that one that is damaged,
+//! or that removes a checkpoint at this moment, is passed over.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::checkpoint;
-use super::learner::Learner;
-use crate::base::{Error, Held, Result, files};
-use crate::run::checkpoint::{Moment, State};
-use crate::run::folder::{METRICS, TIMING};
+use crate::base::Result;
+use crate::run::checkpoint::{self, Content, Moment};
+use crate::run::folder::{CHECKPOINTS, METRICS};
+use crate::run::left_out::LeftOut;
 use crate::run::manifest::{Continued, Manifest};
 use crate::run::{Folder, Working, metrics};
 use crate::spec::{self, Difference, Experiment};
 
-/// A run whose training is the beginning of another's, and its checkpoint to go on from.
+/// A run whose training is the beginning of another's, as far as it has come.
 pub struct Trained {
-    /// Locked, so that nobody works on it meanwhile.
-    folder: Working,
+    folder: Folder,
     manifest: Manifest,
-    checkpoint: PathBuf,
-    state: State,
+    checkpoint: Content,
+    /// The metrics up to the checkpoint.
+    metrics: Vec<u8>,
 }
 
-/// The neighbour of `folder` that is furthest in the training of the run that `manifest` begins. What is damaged, or under
-/// work, is no neighbour.
-pub fn find(folder: &Folder, experiment: &Experiment, manifest: &Manifest) -> Option<Trained> {
+/// The neighbour of `folder` that is furthest in the training of the run that `manifest` begins on a device of this class.
+pub fn find(
+    folder: &Folder,
+    experiment: &Experiment,
+    manifest: &Manifest,
+    device_class: &str,
+) -> Option<Trained> {
     let training = experiment.training();
-    let same = |(neighbour, other): (Folder, Experiment)| {
+    let checkpoints = |(neighbour, other): (Folder, Experiment)| {
         let found = (other.training() == training).then(|| neighbour.manifest())?;
-        let found = found.ok().filter(|found| trains_alike(found, manifest))?;
-        usable(neighbour, found, manifest.steps)
+        let found = found.ok().filter(|found| {
+            let mut machines = found.machines.iter();
+            trains_alike(found, manifest) && machines.all(|m| m.device_class == device_class)
+        })?;
+        let all = checkpoint::list(&neighbour.checkpoints()).ok()?.into_iter();
+        let early = all.filter(|(step, _)| (1..=manifest.steps).contains(step));
+        let early = early.map(move |(step, path)| (step, path, neighbour.clone(), found.clone()));
+        Some(early.collect::<Vec<_>>())
     };
-    let found = neighbours(folder).into_iter().filter_map(same);
-    found.max_by_key(|found| found.state.step)
+    let found = neighbours(folder).into_iter().filter_map(checkpoints);
+    let mut found: Vec<_> = found.flatten().collect();
+    found.sort_by_key(|(step, ..)| std::cmp::Reverse(*step));
+    let mut intact = found
+        .into_iter()
+        .filter_map(|(_, path, folder, manifest)| Trained::read(folder, manifest, path).ok());
+    intact.next()
 }
 
-/// The run beside `folder` whose experiment differs in the fewest fields, and those; `None` where all differ in more than
-/// `most`.
+/// The run beside `folder` that trains otherwise and whose experiment differs in the fewest fields, with those; `None` where all
+/// differ in more than `most`.
 pub fn nearest(
     folder: &Folder,
     experiment: &Experiment,
     most: usize,
 ) -> Option<(Folder, Vec<Difference>)> {
-    let differing = |(neighbour, other): (Folder, Experiment)| {
+    let training = experiment.training();
+    let others = neighbours(folder).into_iter();
+    let others = others.filter(|(_, other)| other.training() != training);
+    let differing = others.filter_map(|(neighbour, other)| {
         let differences = spec::diff(&other, experiment);
         (differences.len() <= most).then_some((neighbour, differences))
-    };
-    let found = neighbours(folder).into_iter().filter_map(differing);
-    found.min_by_key(|(_, differences)| differences.len())
+    });
+    differing.min_by_key(|(_, differences)| differences.len())
 }
 
 /// The other runs in the folder that holds this one, with their experiments.
@@ -73,7 +92,8 @@ fn neighbours(folder: &Folder) -> Vec<(Folder, Experiment)> {
     others
 }
 
-/// Whether two runs of the same training compute the same bits.
+/// Whether two runs of the same training begin with the same bits and go on by the same computation. Data that nobody checked
+/// may be any.
 fn trains_alike(a: &Manifest, b: &Manifest) -> bool {
     let read = |manifest: &Manifest| {
         (
@@ -84,76 +104,45 @@ fn trains_alike(a: &Manifest, b: &Manifest) -> bool {
             manifest.steps_per_epoch,
         )
     };
-    read(a) == read(b)
-}
-
-/// With its last intact checkpoint that has no more than `steps` steps.
-fn usable(folder: Folder, manifest: Manifest, steps: u64) -> Option<Trained> {
-    let folder = folder.lock().ok()?;
-    let all = crate::run::checkpoint::list(&folder.checkpoints()).ok()?;
-    let early = all.into_iter().rev().filter(|(step, _)| *step <= steps);
-    let mut intact = early.filter_map(|(_, path)| {
-        let state = checkpoint::usable(&folder, &path, &manifest.identity).ok()?;
-        Some((path, state))
-    });
-    let (checkpoint, state) = intact.next()?;
-    Some(Trained {
-        folder,
-        manifest,
-        checkpoint,
-        state,
-    })
+    !a.unpinned() && read(a) == read(b)
 }
 
 impl Trained {
-    /// Puts the checkpoint, the metrics and the timings up to it into a run that begins, and says so in its manifest.
-    pub fn adopt(
-        &self,
-        into: &Working,
-        identity: &str,
-        learner: &mut Learner,
-        manifest: &mut Manifest,
-    ) -> Result<()> {
-        checkpoint::load(&self.checkpoint, &self.state, learner)?;
-        metrics::copy(
-            &self.folder.join(METRICS),
-            into.dir(),
-            METRICS,
-            &self.state.metrics,
-        )?;
-        self.copy_timings(into.dir())?;
+    fn read(folder: Folder, manifest: Manifest, path: PathBuf) -> Result<Self> {
+        let checkpoint = checkpoint::read(&path, &manifest.identity)?;
+        let metrics = metrics::marked(&folder.join(METRICS), &checkpoint.state.metrics)?;
+        Ok(Self {
+            folder,
+            manifest,
+            checkpoint,
+            metrics,
+        })
+    }
+
+    /// Writes the checkpoint and the metrics up to it into a run that begins, and says so in its manifest.
+    pub fn adopt(&self, into: &Working, identity: &str, manifest: &mut Manifest) -> Result<()> {
+        let Content {
+            state,
+            model,
+            optimizer,
+        } = &self.checkpoint;
+        into.dir().write_atomic(METRICS, &self.metrics)?;
         let moment = Moment {
             identity: identity.to_owned(),
-            step: self.state.step,
-            epoch: self.state.epoch,
-            metrics: self.state.metrics.clone(),
+            step: state.step,
+            epoch: state.epoch,
+            metrics: state.metrics.clone(),
         };
-        checkpoint::save(into, learner, moment)?;
+        let checkpoints = into.dir().folder(CHECKPOINTS)?;
+        checkpoint::write(&checkpoints, moment, model, optimizer)?;
         manifest.builds = self.manifest.builds.clone();
         manifest.machines = self.manifest.machines.clone();
-        manifest.left_out = self.manifest.left_out;
+        manifest.left_out = LeftOut::read(&into.join(METRICS))?.count();
         manifest.continues = Some(Continued {
             run: self.folder.name(),
             identity: self.manifest.identity.clone(),
-            step: self.state.step,
+            step: state.step,
         });
         Ok(())
-    }
-
-    /// The lines of the steps up to the checkpoint.
-    fn copy_timings(&self, into: &Held) -> Result<()> {
-        let path = self.folder.join(TIMING);
-        let file = files::open(&path).map_err(|e| Error::io("open", &path, &e))?;
-        let mut kept = String::new();
-        for line in BufReader::new(file).lines() {
-            let line = line.map_err(|e| Error::io("read", &path, &e))?;
-            let step = serde_json::from_str::<serde_json::Value>(&line);
-            let step = step.ok().and_then(|timing| timing.get("step")?.as_u64());
-            if step.is_some_and(|step| step < self.state.step) {
-                kept.push_str(&line);
-                kept.push('\n');
-            }
-        }
-        into.write_atomic(TIMING, kept.as_bytes())
     }
 }

@@ -65,8 +65,7 @@ pub fn restore(folder: &Working, identity: &str, learner: &mut Learner) -> Resul
     }
 }
 
-/// The state of an intact checkpoint of this experiment whose metrics are intact too.
-pub fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
+fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
     let state = verified(path, identity)?;
     metrics::check(&folder.join(folder::METRICS), &state.metrics)?;
     Ok(state)
@@ -84,8 +83,7 @@ fn verified(path: &Path, identity: &str) -> Result<State> {
     Ok(state)
 }
 
-/// Model and optimiser of a checkpoint.
-pub fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
+fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
     let model = tensors::decode(&path.join(MODEL))?;
     learner.model.load_state_dict(&model)?;
     let optimizer = checkpoint::optimizer(path, state)?;

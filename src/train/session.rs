@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
         let mut learner = Learner::new(model, experiment)?;
         let manifest = match job.folder.exists() {
             true => job.folder.manifest()?,
-            false => begin(&job, &identity, &mut learner)?,
+            false => begin(&job, &identity, &learner.model)?,
         };
         check_beginning(&job, &manifest)?;
         manifest.check_computation(Some(job.executor.engine), Some(job.executor.fusions))?;
@@ -317,8 +317,13 @@ impl<'a> Session<'a> {
             result.summary.left_out = self.left_out.count();
             results::write(place, &result.summary, &result.predictions)?;
             let line = describe(&result.summary);
-            self.log.say(&format!("after step {}: {line}", self.step))?;
-            progress.detail(&line);
+            let after = format!("after step {}: {line}", self.step);
+            self.log.say(&after)?;
+            progress.detail(if self.step < self.manifest.steps {
+                &after
+            } else {
+                &line
+            });
             summaries.push(result.summary);
         }
         Ok(summaries)
@@ -413,7 +418,11 @@ fn evaluation<'j>(job: &'j Job<'_>, step: u64) -> Evaluation<'j> {
 
 /// Makes the folder's documents, and takes over the training of a neighbour that trains the same. The manifest comes last: a
 /// folder that has one has the others.
-fn begin(job: &Job<'_>, identity: &str, learner: &mut Learner) -> Result<Manifest> {
+fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
+    // Of a process that was killed in here, which may have begun with another engine or other data.
+    for name in [folder::CHECKPOINTS, folder::METRICS, folder::TIMING] {
+        job.folder.dir().remove(name)?;
+    }
     let experiment = &job.loaded.experiment;
     let per_epoch = steps_per_epoch(job.dataset.train.len(), experiment.train.batch);
     if per_epoch == 0 {
@@ -426,7 +435,7 @@ fn begin(job: &Job<'_>, identity: &str, learner: &mut Learner) -> Result<Manifes
             ),
         ));
     }
-    let weights = tensors::encode(&learner.model.state_dict()?)?;
+    let weights = tensors::encode(&model.state_dict()?)?;
     job.folder.write_experiment(experiment)?;
     job.folder.write_classes(&job.dataset.classes)?;
     let mut manifest = Manifest {
@@ -447,8 +456,9 @@ fn begin(job: &Job<'_>, identity: &str, learner: &mut Learner) -> Result<Manifes
         left_out: 0,
         files: finish::beginning(&job.folder)?,
     };
-    if let Some(trained) = adopt::find(&job.folder, experiment, &manifest) {
-        trained.adopt(&job.folder, identity, learner, &mut manifest)?;
+    let class = Machine::with(job.executor.device).device_class;
+    if let Some(trained) = adopt::find(&job.folder, experiment, &manifest, &class) {
+        trained.adopt(&job.folder, identity, &mut manifest)?;
     }
     job.folder.write_manifest(&manifest)?;
     Ok(manifest)

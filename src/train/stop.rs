@@ -51,7 +51,15 @@ impl Stop {
             signals::exit(i32::from(Kind::Stopped.exit_code()));
         }
         if again && signal == SIGINT {
+            terminal::say(
+                "ended without saving; the same command goes on from the last checkpoint",
+            );
             signals::exit(INTERRUPTED);
+        }
+        if !again {
+            terminal::say(
+                "stopping: what is under way is finished and saved; Ctrl-C again ends it without saving",
+            );
         }
     }
 

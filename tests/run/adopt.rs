@@ -111,9 +111,86 @@ fn another_training_starts_from_the_beginning_and_says_why() {
 fn a_damaged_neighbour_is_passed_over() {
     let (place, first) = finished();
     flip_bit(&first.join("checkpoints/step-00000012/model.safetensors"));
-    expect(&run_tiny(place.path(), &["--set", "eval.frames=[2, 4]"]), 0);
+    let output = run_tiny(place.path(), &["--set", "eval.frames=[2, 4]"]);
+    expect(&output, 0);
     let second = second_run(place.path(), &first);
     assert_eq!(trained_steps(&second), 12);
     let read = |run: &Path| std::fs::read(run.join("metrics.jsonl")).unwrap();
     assert!(read(&first) == read(&second));
+    assert!(!stdout(&output).contains("another training"));
+}
+
+/// Nobody knows whether they are the same data.
+#[test]
+fn training_on_unpinned_data_is_not_taken_over() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path();
+    expect(
+        &run_tiny(out, &["--unpinned", "--set", "train.epochs=1"]),
+        0,
+    );
+    let first = only_run(out);
+    let again = [
+        "--unpinned",
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "eval.frames=[2, 4]",
+    ];
+    expect(&run_tiny(out, &again), 0);
+    assert_eq!(trained_steps(&second_run(out, &first)), 3);
+}
+
+/// Killed before it had a manifest, after it took over a checkpoint; then begun with another engine.
+#[test]
+fn what_a_beginning_left_behind_is_not_gone_on_from() {
+    let (place, first) = finished();
+    let settings = ["--set", "eval.frames=[2, 4]"];
+    expect(&run_tiny(place.path(), &settings), 0);
+    let second = second_run(place.path(), &first);
+    for file in ["manifest.json", "history.json"] {
+        std::fs::remove_file(second.join(file)).unwrap();
+    }
+    std::fs::remove_dir_all(second.join("eval")).unwrap();
+    std::fs::write(
+        second.join("timing.jsonl"),
+        "{\"step\": 0, \"seconds\": 1}\n",
+    )
+    .unwrap();
+    expect(
+        &run_tiny(
+            place.path(),
+            &[&settings[..], &["--engine", "dfdx"]].concat(),
+        ),
+        0,
+    );
+    let manifest = Folder::at(&second).manifest().unwrap();
+    assert_eq!((manifest.continues, manifest.engine.name()), (None, "dfdx"));
+    assert_eq!(trained_steps(&second), 12);
+    expect(&ffn(&["verify", second.to_str().unwrap()]), 0);
+}
+
+/// In one process, two at a time: one trains, the others go on from it.
+#[test]
+fn members_that_train_the_same_train_once() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let experiments = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/experiments");
+    for name in ["tiny.ron", "pins"] {
+        std::os::unix::fs::symlink(experiments.join(name), folder.path().join(name)).unwrap();
+    }
+    let file = folder.path().join("once.ron");
+    let text = "Suite(name: \"once\", members: [
+        (name: \"a\", experiment: \"tiny.ron\", grid: (eval: (frames: [[2], [4], [2, 4]]))),
+    ])";
+    std::fs::write(&file, text).unwrap();
+    let out = place.path().to_str().unwrap();
+    let output = ffn(&["run", file.to_str().unwrap(), "--jobs", "2", "--out", out]);
+    expect(&output, 0);
+    let runs = std::fs::read_dir(place.path())
+        .unwrap()
+        .map(|run| run.unwrap().path());
+    let runs = runs.filter(|run| run.join("manifest.json").exists());
+    let steps: Vec<u64> = runs.map(|run| trained_steps(&run)).collect();
+    assert_eq!((steps.len(), steps.iter().sum::<u64>()), (3, 12));
 }

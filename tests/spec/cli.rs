@@ -105,6 +105,57 @@ fn resolved_form_spells_out_every_default() {
     insta::assert_snapshot!("resolved_ffn_tsm_sthv2_official", stdout(&output));
 }
 
+/// Whatever a training reads makes it another training; what it does not read does not.
+#[test]
+fn every_field_but_those_of_the_evaluation_is_of_the_training() {
+    use ffn::spec::{self, Settings};
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let with = |setting: &str| {
+        let settings = Settings::parse(&[setting.to_owned()]).unwrap();
+        let loaded = spec::load_with(&root.join("tsm_miniature.ron"), &settings);
+        let loaded = loaded.unwrap_or_else(|error| panic!("{setting}: {error}"));
+        loaded.experiment.training()
+    };
+    let training = with("seed=1");
+    for same in [
+        "name=\"other\"",
+        "eval.frames=[4]",
+        "eval.crops=Ten",
+        "eval.every=3",
+        "data.pins=\"other.ron\"",
+    ] {
+        assert_eq!(with(same), training, "{same}");
+    }
+    for other in [
+        "seed=2",
+        "model.shift.div=8",
+        "model.dropout=0.1",
+        "method=Vanilla(frames: 8)",
+        "data.train=800",
+        "data.size=33",
+        "train.epochs=11",
+        "train.batch=4",
+        "train.frozen_norms=All",
+        "train.clips.size=16",
+        "train.clips.flip=Off",
+        "optimizer.lr=0.05",
+        "optimizer.groups.conv.lr=2",
+        "schedule.warmup.epochs=1",
+        "schedule.step=Epoch",
+    ] {
+        assert_ne!(with(other), training, "{other}");
+    }
+    let steps = "schedule.shape=MultiStep(milestones: [5], gamma: 0.1)";
+    let with = |epochs: &str| {
+        let settings = Settings::parse(&[steps.to_owned(), epochs.to_owned()]).unwrap();
+        spec::load_with(&root.join("tsm_miniature.ron"), &settings)
+            .unwrap()
+            .experiment
+            .training()
+    };
+    assert_eq!(with("train.epochs=6"), with("train.epochs=9"));
+}
+
 const TINY: &str = "fixtures/experiments/tiny.ron";
 
 #[test]
@@ -140,7 +191,7 @@ fn a_setting_is_as_if_it_stood_in_the_file() {
 
 #[test]
 fn mistakes_in_settings_are_told_where_they_were_made() {
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let cases: [(&str, &str, &[&str]); 5] = [
         (
             "form",
             TINY,
@@ -150,6 +201,7 @@ fn mistakes_in_settings_are_told_where_they_were_made() {
                 "train..epochs=3",
                 "train.epochs=",
                 "train.epochs=(3",
+                "eval.frames = 2,4",
             ],
         ),
         (
@@ -171,6 +223,11 @@ fn mistakes_in_settings_are_told_where_they_were_made() {
                 "method=Ffn(frames: [4])",
                 "schedule.shape=MultiStep(milestones: [9], gamma: 0.1)",
             ],
+        ),
+        (
+            "grid",
+            "fixtures/suites/tiny.ron",
+            &["train=(epochs: 3)", "eval.frames=[3]"],
         ),
         (
             "suite",

@@ -248,3 +248,35 @@ fn members_of_one_identity_run_once() {
     let record = record(place.path());
     assert_eq!(record.members[0].run, record.members[1].run);
 }
+
+/// It is told when it happens, by its name, and keeps nobody waiting; the others run.
+#[test]
+fn a_member_that_fails_is_told_by_its_name() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = std::fs::read_to_string("fixtures/experiments/tiny.ron").unwrap();
+    let experiment = experiment.replace("epochs: 4", "epochs: 1");
+    let diverging = experiment
+        .replace("Sgd(lr: 0.02)", "Sgd(lr: 100, clip: None)")
+        .replace("epochs: 1", "epochs: 30");
+    let file = folder.path().join("suite.ron");
+    let text = format!(
+        "Suite(name: \"mixed\", members: [(name: \"bad\", experiment: {diverging}), (name: \"good\", experiment: {experiment})])"
+    );
+    std::fs::write(&file, text).unwrap();
+    let output = run(file.to_str().unwrap(), place.path(), &["--unpinned"]);
+    expect(&output, 6);
+    let said = stderr(&output);
+    let at_once = said
+        .lines()
+        .position(|line| line.contains("Z  bad seed 1: training diverged"));
+    let good = said
+        .lines()
+        .position(|line| line.contains("Z  good seed 1: "));
+    assert!(at_once.unwrap() < good.unwrap(), "{said}");
+    assert!(said.contains("1 of 2 runs finished, 1 failed)"), "{said}");
+    assert!(
+        said.contains("error: bad seed 1: training diverged"),
+        "{said}"
+    );
+}

@@ -228,7 +228,18 @@ fn elsewhere(name: &str, place: &str) -> Option<String> {
     if paths.contains(place) {
         return Some("another variant has it".to_owned());
     }
-    let quoted: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+    // Of many the ones that are nearest to the experiment: `optimizer.lr`, not those of all groups.
+    let depth = |path: &String| path.matches('.').count();
+    let least = match paths.len() > FEW {
+        true => paths.iter().map(depth).min(),
+        false => None,
+    };
+    let near = |path: &&String| least.is_none_or(|least| depth(path) == least);
+    let quoted: Vec<String> = paths
+        .iter()
+        .filter(near)
+        .map(|path| format!("`{path}`"))
+        .collect();
     (1..=FEW)
         .contains(&quoted.len())
         .then(|| format!("not here: {}", quoted.join(", ")))

@@ -204,7 +204,7 @@ fn init(experiment: &Experiment, findings: &mut Findings) {
             findings
                 .warning("the initial weights are not pinned: no run starts from them")
                 .at("model.init", "`sha256` is not given")
-                .hint("get the file; `ffn run` prints its SHA-256 to write here");
+                .hint("get the file; `ffn run` then stops and prints its SHA-256, to write here");
         }
         Init::Random | Init::Pretrained { .. } => {}
     }

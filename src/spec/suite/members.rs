@@ -29,6 +29,29 @@ pub struct Resolved {
     pub reports: Vec<String>,
     /// Rendered warnings about experiment files.
     pub file_warnings: Vec<String>,
+    /// Where the settings are, if there are any.
+    settings: Option<Span>,
+}
+
+impl Resolved {
+    /// Settings may make one experiment of two members, which are then compared with themselves.
+    pub fn warn_of_equal_members(&mut self) {
+        let Some(place) = &self.settings else {
+            return;
+        };
+        let mut known: BTreeMap<String, &str> = BTreeMap::new();
+        for Member {
+            name, experiment, ..
+        } in &self.members
+        {
+            let first = known.entry(experiment.identity()).or_insert(name);
+            if *first != name {
+                let what = format!("with these settings `{first}` and `{name}` are one experiment");
+                let found = Mistake::new(what).label(place.clone(), "the same for every member");
+                self.warnings.push(found);
+            }
+        }
+    }
 }
 
 /// Everything that `raw` names. `text` is the suite's, `decoder` knows its places.
@@ -41,7 +64,10 @@ pub fn resolve(
 ) -> Resolved {
     let settings = settings.moved(text.len() + 1);
     let mut bases = Bases::new(folder, settings.end());
-    let mut resolved = Resolved::default();
+    let mut resolved = Resolved {
+        settings: (!settings.is_empty()).then(|| settings.whole()),
+        ..Resolved::default()
+    };
     for (index, member) in raw.members.iter().enumerate() {
         let path = format!("members[{index}]");
         let place = |field: &str| {
@@ -146,6 +172,9 @@ impl Work<'_> {
         };
         match choices {
             Ok(choices) => {
+                let axes = choices.iter().take(1).flat_map(|choice| &choice.axes);
+                let fixed = axes.filter_map(|(path, _)| self.fixed(path));
+                add_new(&mut resolved.mistakes, fixed);
                 for choice in &choices {
                     let member = self.member(&start, choice, resolved);
                     resolved.members.push(member);
@@ -158,6 +187,17 @@ impl Work<'_> {
                 false
             }
         }
+    }
+
+    /// The mistake of a setting that is an axis of the grid, holds it, or is a part of it: all alternatives would be one.
+    fn fixed(&self, axis: &str) -> Option<Mistake> {
+        let holds =
+            |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|b| b.starts_with('.'));
+        let mut settings = self.settings.all().iter();
+        let setting = settings.find(|s| holds(&s.path, axis) || holds(axis, &s.path))?;
+        let what = format!("the grid of `{}` varies `{axis}`", self.raw.name);
+        let found = Mistake::new(what).label(setting.place.clone(), "its members would be one");
+        Some(found.hint("set it in an experiment, or write another grid"))
     }
 
     fn seeds_mistake(&self, place: Span) -> Option<Mistake> {
@@ -200,6 +240,10 @@ impl Work<'_> {
         warnings.retain(|warning| overlay::concerns_overlay(warning, start.base));
         let own =
             |found: Mistake| overlay::in_overlay(found, start.base, (&self.name, "in this member"));
+        // Others may have the same mistakes, which are kept once.
+        if !mistakes.is_empty() {
+            resolved.broken.insert(self.raw.name.clone());
+        }
         add_new(&mut resolved.mistakes, mistakes.into_iter().map(own));
         add_new(&mut resolved.warnings, warnings.into_iter().map(own));
         experiment

@@ -201,10 +201,11 @@ pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Resu
     let (node, syntax) = parser::parse(text);
     let mut decoder = Decoder::after(syntax);
     let raw: raw::Suite = decoder.value(&node);
-    let resolved = members::resolve(&raw, text, folder, settings, &decoder);
+    let mut resolved = members::resolve(&raw, text, folder, settings, &decoder);
+    resolved.warn_of_equal_members();
     let suite = Suite {
         name: raw.name,
-        members: resolved.members,
+        members: std::mem::take(&mut resolved.members),
         claims: raw.claims.into_iter().map(claim).collect(),
     };
     let findings = rules::verify(&suite, &resolved.origins, &resolved.broken);
@@ -212,7 +213,7 @@ pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Resu
     mistakes.splice(..0, resolved.mistakes);
     mistakes.splice(..0, decoder.mistakes);
     let source = Source { name, text };
-    let (mut of_settings, mistakes) = settings.take(mistakes, text.len() + 1);
+    let (mut of_settings, mistakes) = settings.take(mistakes, source);
     of_settings.extend(settings.seed());
     let own = [(source, mistakes), (settings.source(), of_settings)];
     let own = own.iter().filter(|(_, mistakes)| !mistakes.is_empty());
@@ -221,7 +222,7 @@ pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Resu
     if !reports.is_empty() {
         return Err(Error::new(Kind::Experiment, reports.join("\n\n")));
     }
-    let (of_settings, own) = settings.take(resolved.warnings, text.len() + 1);
+    let (of_settings, own) = settings.take(resolved.warnings, source);
     let own = own.iter().map(|found| source.warning(found));
     let of_settings = of_settings.iter().map(|w| settings.source().warning(w));
     let warnings = resolved

@@ -105,7 +105,11 @@ impl Checked<'_> {
             Quantity::Gain { run, over, frames } => {
                 self.member_at(run, "run", *frames, findings);
                 self.member_at(over, "over", *frames, findings);
-                self.different(("over", over), ("run", run), findings);
+                self.different(
+                    ("over", self.plain(over)),
+                    ("run", self.plain(run)),
+                    findings,
+                );
                 self.same_clips((run, "run"), (over, "over"), findings);
             }
             Quantity::Order { runs, frames } => self.order(runs, *frames, findings),
@@ -123,7 +127,9 @@ impl Checked<'_> {
         for (i, run) in runs.iter().enumerate() {
             let field = format!("runs[{i}]");
             self.member_at(run, &field, frames, findings);
-            if let Some(first) = runs.iter().take(i).position(|other| other == run) {
+            let run = self.plain(run);
+            let mut before = runs.iter().take(i);
+            if let Some(first) = before.position(|other| self.plain(other) == run) {
                 self.different((&field, run), (&format!("runs[{first}]"), run), findings);
             }
             if let Some(first) = runs.first().filter(|_| i > 0) {
@@ -174,10 +180,16 @@ impl Checked<'_> {
         }
     }
 
+    /// A member's name as the suite has it.
+    fn plain<'n>(&'n self, name: &'n str) -> &'n str {
+        let member = self.suite.member(name);
+        member.map_or(name, |member| &member.name)
+    }
+
     fn different<T: PartialEq>(
         &self,
-        (field, value): (&str, &T),
-        (other, others): (&str, &T),
+        (field, value): (&str, T),
+        (other, others): (&str, T),
         findings: &mut Findings,
     ) {
         if value == others {

@@ -45,6 +45,7 @@ struct Run {
     /// What it does at the moment, in words.
     activity: Option<String>,
     finished: bool,
+    failed: bool,
 }
 
 impl Screen {
@@ -70,6 +71,7 @@ impl Screen {
             share: 0.0,
             activity: None,
             finished: work.is_none(),
+            failed: false,
         });
         let now = Instant::now();
         screen.runs = Some(Arc::new(Together {
@@ -151,6 +153,18 @@ impl Screen {
         self.say(&format!("{}  {result} ({standing})", clock()));
     }
 
+    /// Run `index` ended without a result: it is under work no more, and nothing of it is left to wait for.
+    pub fn fails(&self, index: usize, reason: &str) {
+        self.change(index, |run| {
+            (run.work, run.activity, run.failed) = (0.0, None, true);
+        });
+        if let Some(state) = self.state() {
+            let standing = state.standing();
+            drop(state);
+            self.say(&format!("{}  {reason} ({standing})", clock()));
+        }
+    }
+
     fn change(&self, index: usize, change: impl FnOnce(&mut Run)) {
         if let Some(mut state) = self.state()
             && let Some(run) = state.runs.get_mut(index)
@@ -174,7 +188,12 @@ impl State {
     /// `3 of 12 runs finished, about 6 min left`
     fn standing(&self) -> String {
         let finished = self.runs.iter().filter(|run| run.finished).count();
-        let standing = format!("{finished} of {} runs finished", self.runs.len());
+        let failed = self.runs.iter().filter(|run| run.failed).count();
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        let standing = format!("{finished} of {} runs finished{failed}", self.runs.len());
         match self.remaining() {
             left if left.is_empty() => standing,
             left => format!("{standing}, {left}"),
@@ -221,6 +240,7 @@ mod tests {
             share,
             activity: (!finished && share > 0.0).then(|| "ffn seed 1: epoch 3/12".to_owned()),
             finished,
+            failed: false,
         };
         let now = Instant::now();
         State {

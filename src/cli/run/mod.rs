@@ -1,7 +1,9 @@
 //! `ffn run`
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+mod header;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,10 +13,8 @@ use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::data::loader::steps_per_epoch;
-use crate::exec::choice::Measured;
-use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 use crate::graph::Graph;
-use crate::run::manifest::Continued;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Loaded, Suite};
@@ -99,9 +99,7 @@ pub fn run(args: Args) -> Result<()> {
         stop: &Stop::install(started, args.max_minutes)?,
         screen: &screen(&tasks, &works, jobs),
     };
-    let outcomes = jobs::run(&prepared, &works, jobs, |index, prepared| {
-        context.work(index, prepared)
-    });
+    let outcomes = context.work_all(&prepared, &works);
     let suites: Vec<_> = suites.into_iter().zip(&folders).collect();
     conclude(&args, &tasks, outcomes, &suites)
 }
@@ -223,13 +221,20 @@ fn screen(tasks: &[Task], works: &[Option<f64>], jobs: usize) -> Screen {
         return Screen::new();
     }
     let (count, open) = (works.len(), works.iter().flatten().count());
-    terminal::tell(match (open, count - open) {
-        (0, _) => format!("all {count} runs are finished already\n"),
-        (_, 0) => format!("{count} runs, {jobs} at a time\n"),
-        (_, finished) => {
-            format!("{count} runs, {jobs} at a time; {finished} are finished already\n")
-        }
-    });
+    if open == 0 {
+        terminal::tell(format_args!("all {count} runs are finished already\n"));
+        return Screen::several(works);
+    }
+    let begun = tasks.iter().filter(|task| task.folder.exists()).count();
+    let finished = count - open;
+    let runs = tasks.first().and_then(|task| task.folder.path().parent());
+    let runs = runs.unwrap_or(Path::new("."));
+    terminal::tell(format_args!(
+        "{count} runs, {jobs} at a time, into `{}`: {finished} finished already, {} go on, {} begin\n",
+        runs.shown(),
+        begun.saturating_sub(finished),
+        count - begun.max(finished)
+    ));
     Screen::several(works)
 }
 
@@ -288,7 +293,58 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The outcomes in the order of `prepared`. Those that train the same come one after another, the shortest first, so
+    /// that each goes on from the one before.
+    fn work_all(
+        &self,
+        prepared: &[Prepared<'_>],
+        works: &[Option<f64>],
+    ) -> Vec<Result<Vec<Summary>>> {
+        let mut alike: BTreeMap<String, Vec<(usize, f64)>> = BTreeMap::new();
+        for (index, (prepared, work)) in prepared.iter().zip(works).enumerate() {
+            let training = match prepared {
+                Prepared::Ready(task, ..) => task.loaded.experiment.training(),
+                Prepared::Finished(_) => index.to_string(),
+            };
+            let group = alike.entry(training).or_default();
+            group.push((index, work.unwrap_or(0.0)));
+        }
+        let mut groups: Vec<_> = alike.into_values().collect();
+        groups.sort_by_key(|group| group.first().map(|run| run.0));
+        for group in &mut groups {
+            group.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        }
+        let sizes: Vec<f64> = groups
+            .iter()
+            .map(|group| group.iter().map(|run| run.1).sum())
+            .collect();
+        let outcomes = jobs::run(&groups, &sizes, self.jobs, |group| {
+            let work =
+                |&(index, _): &(usize, f64)| Some((index, self.work(index, prepared.get(index)?)));
+            group.iter().filter_map(work).collect::<Vec<_>>()
+        });
+        let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        outcomes.sort_by_key(|(index, _)| *index);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// What a run comes to. Of several, an error has the run's name, and is told at once.
     fn work(&self, index: usize, prepared: &Prepared<'_>) -> Result<Vec<Summary>> {
+        let outcome = self.train(index, prepared);
+        match (outcome, prepared) {
+            (Err(error), Prepared::Ready(task, ..)) if self.screen.is_of_several() => {
+                let message = format!("{}: {}", task.label, error.message);
+                if error.kind != Kind::Stopped {
+                    let line = message.lines().next().unwrap_or_default();
+                    self.screen.fails(index, line);
+                }
+                Err(Error { message, ..error })
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn train(&self, index: usize, prepared: &Prepared<'_>) -> Result<Vec<Summary>> {
         let (task, dataset, opened) = match prepared {
             Prepared::Finished(summaries) => return Ok(summaries.clone()),
             Prepared::Ready(task, dataset, opened) => (task, dataset, *opened),
@@ -296,7 +352,7 @@ impl Context<'_> {
         // Those that begin at once have a folder to stop in.
         let waited = self.begun.fetch_add(1, Ordering::Relaxed) >= self.jobs;
         if let Some(reason) = self.stop.requested().filter(|_| waited) {
-            let message = format!("stopped before {} began: {reason}", task.label);
+            let message = format!("stopped before it began: {reason}");
             let error = Error::new(Kind::Stopped, message);
             return Err(error.hint("the same command goes on from there"));
         }
@@ -328,18 +384,17 @@ impl Context<'_> {
                 "warning: this file system has no locks; never run one experiment twice at a time",
             );
         }
-        let (folder, executor, workers) = (job.folder.path().to_owned(), job.executor, job.workers);
-        let is_new = !job.folder.exists();
+        let (folder, workers) = (job.folder.path().to_owned(), job.workers);
+        let place = header::Place {
+            is_new: !job.folder.exists(),
+            videos: job.dataset.root.clone(),
+            run: folder,
+            workers,
+        };
         let session = Session::open(job)?;
         let mut progress = Progress::on(self.screen, index, label);
         if !self.screen.is_of_several() {
-            let (engine, threads) = (executor.name(), executor.threads);
-            self.screen.print(&format!(
-                "{}{}  machine    engine {engine}, {threads} threads, {workers} workers\n  run        {}\n",
-                describe(&session),
-                origin(&session, is_new).unwrap_or_default(),
-                folder.shown()
-            ));
+            self.screen.print(&header::text(&session, &place));
         }
         let result = session.run(&mut progress);
         progress.clear();
@@ -375,19 +430,23 @@ fn conclude(
     if suites.len() < args.files.len() {
         terminal::tell(format_args!("\n{}", results::table(&rows)));
     }
-    let mut verdicts = Vec::new();
     for (suite, folder) in suites {
-        verdicts.push(suites::conclude(suite, folder, &args.out, args.strict)?);
+        let verdict = suites::conclude(suite, folder, &args.out, args.strict)?;
+        errors.extend(verdict.err());
     }
     match errors.is_empty() {
-        true => verdicts.into_iter().collect(),
+        true => Ok(()),
         false => Err(together(errors)),
     }
 }
 
-/// Several errors as one: of the first kind that is not a stop.
+/// Several errors as one: of the first kind that is neither a stop nor an open claim.
 fn together(mut errors: Vec<Error>) -> Error {
-    errors.sort_by_key(|error| error.kind == Kind::Stopped);
+    errors.sort_by_key(|error| match error.kind {
+        Kind::Stopped => 2,
+        Kind::Unsettled => 1,
+        _ => 0,
+    });
     let messages: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
     let first = errors.into_iter().next();
     let first = first.unwrap_or(Error::new(Kind::Stopped, "stopped"));
@@ -395,77 +454,4 @@ fn together(mut errors: Vec<Error>) -> Error {
         message: messages.join("\n"),
         ..first
     }
-}
-
-/// What there is to say of the engine: why mixed precision takes it, or what the run loses by it on this machine.
-fn engine(session: &Session<'_>) -> Option<String> {
-    let manifest = session.manifest();
-    let executor = session.model().executor();
-    let measured = || executor.device == DeviceId::Cpu && manifest.precision.is_mixed();
-    match executor.engine {
-        EngineKind::CompiledAmx if !cpu::has_amx() => Some(
-            "`compiled-amx`, which this machine computes without AMX: the same bits, in more time"
-                .to_owned(),
-        ),
-        engine if measured() && engine == Measured::here().mixed() => {
-            Some(Measured::here().describe())
-        }
-        _ => None,
-    }
-}
-
-/// Whose training the run goes on from; of one that starts from the beginning, the run beside it that comes nearest.
-fn origin(session: &Session<'_>, is_new: bool) -> Option<String> {
-    /// Fields in which a run differs that is worth a line.
-    const FEW: usize = 3;
-    if let Some(continued) = &session.manifest().continues {
-        let Continued { run, step, .. } = continued;
-        return Some(format!(
-            "  from       {}, which trains the same: its first {step} steps are not computed again\n",
-            run.shown()
-        ));
-    }
-    let (nearest, differences) = session.nearest(FEW).filter(|_| is_new)?;
-    let fields: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    Some(format!(
-        "  beside     {} has {}: another training, so this one starts from the beginning\n",
-        nearest.name().shown(),
-        fields.join(", ").shown()
-    ))
-}
-
-/// The plan in a few lines.
-fn describe(session: &Session<'_>) -> String {
-    let manifest = session.manifest();
-    let graph = session.model().graph();
-    let parameters: usize = graph
-        .params
-        .iter()
-        .map(|p| p.shape.iter().product::<usize>())
-        .sum();
-    let branches: Vec<String> = graph.branches.iter().map(usize::to_string).collect();
-    let data = &manifest.data;
-    let mut lines = vec![
-        format!("{} ({})", manifest.name, manifest.identity),
-        format!(
-            "  model      {parameters} parameters, trained at {} frames",
-            branches.join(", ")
-        ),
-        format!(
-            "  data       {} training and {} validation clips of {} classes, {}",
-            data.train,
-            data.validation,
-            data.classes,
-            results::pins(manifest)
-        ),
-        format!(
-            "  training   {} steps, {} an epoch, from step {}",
-            manifest.steps,
-            manifest.steps_per_epoch,
-            session.step()
-        ),
-    ];
-    lines.extend(engine(session).map(|engine| format!("  engine     {engine}")));
-    lines.extend(manifest.precision.note().map(|note| format!("  {note}")));
-    lines.join("\n") + "\n"
 }
