@@ -50,6 +50,24 @@ pub fn lay(base: &Node, over: &Node) -> Node {
     }
 }
 
+/// Whether a tree that is laid over another gives the field at the end of `way`, or what holds it, a value. One of a variant
+/// may replace the whole.
+pub fn replaces(over: &Node, way: &[&str]) -> bool {
+    match (&over.kind, way) {
+        (
+            Kind::Item {
+                name: None,
+                body: Body::Fields(fields),
+            },
+            [first, rest @ ..],
+        ) => {
+            let mut on_way = fields.iter().filter(|field| field.name.text == *first);
+            on_way.any(|field| replaces(&field.value, rest))
+        }
+        _ => true,
+    }
+}
+
 /// The tree with every place moved on by `offset`.
 pub fn moved(node: &Node, offset: usize) -> Node {
     let span = |span: &Span| span.start + offset..span.end + offset;

@@ -23,7 +23,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
     /// Such as `train.epochs`.
-    pub path: String,
+    path: String,
     /// Of the path.
     pub place: Span,
     /// From the experiment down to the field.

@@ -120,7 +120,7 @@ fn every_field_but_those_of_the_evaluation_is_of_the_training() {
     for same in [
         "name=\"other\"",
         "eval.frames=[4]",
-        "eval.crops=Ten",
+        "eval.crops=Three",
         "eval.every=3",
         "data.pins=\"other.ron\"",
     ] {
@@ -139,7 +139,7 @@ fn every_field_but_those_of_the_evaluation_is_of_the_training() {
         "train.clips.size=16",
         "train.clips.flip=Off",
         "optimizer.lr=0.05",
-        "optimizer.groups.conv.lr=2",
+        "optimizer.groups.conv=(lr: 2, decay: 1)",
         "schedule.warmup.epochs=1",
         "schedule.step=Epoch",
     ] {
@@ -277,6 +277,16 @@ fn a_setting_changes_every_member_of_a_suite() {
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stdout(&output).matches("lr: 0.125,").count(), 3);
+    // Beside what the grid varies.
+    let output = ffn(&[
+        "check",
+        "fixtures/suites/tiny.ron",
+        "--set",
+        "train=(batch: 4)",
+        "--resolved",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("batch: 4,").count(), 6);
 }
 
 #[test]

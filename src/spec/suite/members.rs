@@ -189,12 +189,11 @@ impl Work<'_> {
         }
     }
 
-    /// The mistake of a setting that is an axis of the grid, holds it, or is a part of it: all alternatives would be one.
+    /// The mistake of a setting that gives an axis of the grid one value: all alternatives would be one.
     fn fixed(&self, axis: &str) -> Option<Mistake> {
-        let holds =
-            |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|b| b.starts_with('.'));
+        let way: Vec<&str> = axis.split('.').collect();
         let mut settings = self.settings.all().iter();
-        let setting = settings.find(|s| holds(&s.path, axis) || holds(axis, &s.path))?;
+        let setting = settings.find(|setting| overlay::replaces(&setting.node, &way))?;
         let what = format!("the grid of `{}` varies `{axis}`", self.raw.name);
         let found = Mistake::new(what).label(setting.place.clone(), "its members would be one");
         Some(found.hint("set it in an experiment, or write another grid"))
