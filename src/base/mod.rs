@@ -17,4 +17,4 @@ pub mod terminal;
 pub use error::{Error, Kind, Result};
 pub use held::Held;
 pub use mistakes::Mistakes;
-pub use shown::Shown;
+pub use shown::{Shown, count};

@@ -29,6 +29,12 @@ impl Shown for std::ffi::OsStr {
     }
 }
 
+/// `1 mistake`, `2 mistakes`.
+pub fn count(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
+
 /// With hidden characters spelled out that neither end a line nor are a tab.
 pub fn in_lines(text: &str) -> Cow<'_, str> {
     spelled(text, |sign| is_hidden(sign) && !matches!(sign, '\n' | '\t'))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::options::SetOptions;
-use crate::base::{Error, Kind, Result, terminal};
+use crate::base::{Error, Kind, Result, count, terminal};
 use crate::spec::{self, Experiment};
 
 /// Exit code 0 when both are the same experiment, 1 when they differ. With `--set` alone: the file beside itself with settings.
@@ -31,10 +31,7 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     terminal::print(spec::table(&differences))?;
-    let fields = match differences.len() {
-        1 => "1 field".to_owned(),
-        count => format!("{count} fields"),
-    };
+    let fields = count(differences.len(), "field");
     let message = format!("the experiments differ in {fields}");
     Err(Error::new(Kind::Different, message))
 }

@@ -10,6 +10,7 @@ use miette::{
 
 use super::excerpt::Excerpt;
 use super::syntax::Span;
+use crate::base::count;
 
 /// More than these in one file help nobody.
 const MOST_SHOWN: usize = 50;
@@ -174,10 +175,4 @@ fn theme() -> GraphicalTheme {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
     }
-}
-
-/// `1 mistake`, `2 mistakes`.
-pub fn count(n: usize, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::Shown;
+use crate::base::{Shown, count};
 use crate::cli::results;
 use crate::exec::choice::Measured;
 use crate::exec::{DeviceId, EngineKind, cpu};
@@ -27,8 +27,8 @@ pub fn text(session: &Session<'_>, place: &Place) -> String {
         describe(session),
         origin(session, place.is_new).unwrap_or_default(),
         executor.name(),
-        number(executor.threads, "thread"),
-        number(place.workers, "worker"),
+        count(executor.threads, "thread"),
+        count(place.workers, "worker"),
         place.videos.shown(),
         place.run.shown()
     )
@@ -49,12 +49,6 @@ fn engine(session: &Session<'_>) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// `1 thread`, `2 threads`.
-fn number(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }
 
 /// Whose training the run goes on from; of one that starts from the beginning, the run beside it that comes nearest.
