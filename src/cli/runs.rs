@@ -97,7 +97,7 @@ fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
     let differing = overview.differing.iter();
     let fields: Vec<_> = differing.filter(|(path, _)| path != "seed").collect();
     let mut parts: Vec<String> = match members.map(BTreeSet::len) {
-        Some(2..) => vec![format!("in {} suites", members.map_or(0, BTreeSet::len))],
+        Some(count @ 2..) => vec![format!("in {count} suites")],
         _ => members.into_iter().flatten().cloned().collect(),
     };
     parts.push(format!("seed {}", overview.experiment.seed));

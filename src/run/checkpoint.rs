@@ -51,6 +51,17 @@ pub struct Moment {
     pub metrics: Mark,
 }
 
+impl State {
+    /// Refuses a checkpoint, at this path, of another experiment.
+    pub fn check_identity(&self, identity: &str, checkpoint: &Path) -> Result<()> {
+        if self.identity == identity {
+            return Ok(());
+        }
+        let message = format!("`{}` is of another experiment", checkpoint.shown());
+        Err(Error::new(Kind::Run, message))
+    }
+}
+
 /// The checkpoints below a run folder, by steps done, ascending.
 pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let entries = match fs::read_dir(checkpoints) {
@@ -139,8 +150,8 @@ pub fn state(checkpoint: &Path) -> Result<State> {
     seal::read(&checkpoint.join(STATE))
 }
 
-/// The state of a checkpoint whose files are as they were written, and which has the name that it was written under.
-pub fn verify(checkpoint: &Path) -> Result<State> {
+/// The state of a checkpoint that has the name that it was written under.
+fn named(checkpoint: &Path) -> Result<State> {
     let state = state(checkpoint)?;
     let name = checkpoint.file_name().unwrap_or_default();
     if step_of(&name.to_string_lossy()) != Some(state.step) {
@@ -153,6 +164,12 @@ pub fn verify(checkpoint: &Path) -> Result<State> {
             ),
         ));
     }
+    Ok(state)
+}
+
+/// The state of a checkpoint whose files are as they were written, and which has the name that it was written under.
+pub fn verify(checkpoint: &Path) -> Result<State> {
+    let state = named(checkpoint)?;
     optimizer_file(checkpoint, &state)?;
     for (name, expected) in &state.files {
         let path = checkpoint.join(name);
@@ -173,11 +190,8 @@ pub struct Content {
 
 /// The bytes of a checkpoint of this experiment, as they were written. Those of earlier versions are refused.
 pub fn read(checkpoint: &Path, identity: &str) -> Result<Content> {
-    let state = state(checkpoint)?;
-    if state.identity != identity {
-        let message = format!("`{}` is of another experiment", checkpoint.shown());
-        return Err(Error::new(Kind::Run, message));
-    }
+    let state = named(checkpoint)?;
+    state.check_identity(identity, checkpoint)?;
     let content = |name: &str| {
         let path = checkpoint.join(name);
         let mut bytes = Vec::new();

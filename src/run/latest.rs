@@ -35,7 +35,7 @@ struct Seconds {
 pub fn of(folder: &Folder) -> Option<Latest> {
     let records: Vec<Record> = last_lines(&folder.join(METRICS));
     let timings: Vec<Seconds> = last_lines(&folder.join(TIMING));
-    let last = records.last()?;
+    let last = records.first()?;
     Some(Latest {
         steps: last.step + 1,
         loss: mean(records.iter().map(|record| record.loss))?,
@@ -43,16 +43,12 @@ pub fn of(folder: &Folder) -> Option<Latest> {
     })
 }
 
-/// Of the last lines those that are whole, [`STEPS`] at most.
+/// Of the last lines those that are whole, [`STEPS`] at most; the last comes first.
 fn last_lines<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let text = tail(path).unwrap_or_default();
     let lines = text.lines().rev();
-    let mut read: Vec<T> = lines
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .take(STEPS)
-        .collect();
-    read.reverse();
-    read
+    let whole = lines.filter_map(|line| serde_json::from_str(line).ok());
+    whole.take(STEPS).collect()
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {

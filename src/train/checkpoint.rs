@@ -74,12 +74,7 @@ fn usable(folder: &Folder, path: &Path, identity: &str) -> Result<State> {
 /// The state of an intact checkpoint of this experiment.
 fn verified(path: &Path, identity: &str) -> Result<State> {
     let state = checkpoint::verify(path)?;
-    if state.identity != identity {
-        return Err(Error::new(
-            Kind::Run,
-            format!("`{}` is of another experiment", path.shown()),
-        ));
-    }
+    state.check_identity(identity, path)?;
     Ok(state)
 }
 
