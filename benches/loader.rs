@@ -4,9 +4,9 @@
 //! is coded by itself; frames that rest on others are those of a small fixture. `ffn bench data` says what real videos take.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ffn::data::normalize::normalize_into;
 use ffn::data::resize::{Region, resize};
 use ffn::data::sampling::Draw;
-use ffn::data::transform::normalize_into;
 use ffn::data::video::{Source, Video};
 use ffn::data::{clip, miniature};
 use ffn::spec::{self, Experiment, Miniature};
@@ -61,7 +61,7 @@ fn clips(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = rendered(folder.path());
     let experiment = experiment();
-    let (clips, branches) = (&experiment.train.clips, experiment.method.frames());
+    let (train, branches) = (&experiment.train, experiment.method.frames());
     let draw = Draw {
         seed: 1,
         epoch: 0,
@@ -70,7 +70,7 @@ fn clips(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a clip");
     group.throughput(Throughput::Elements(1));
     group.bench_function("of 4, 8 and 16 frames", |bencher| {
-        bencher.iter(|| clip::train(&source, clips, branches, draw).expect("it is a video"))
+        bencher.iter(|| clip::train(&source, train, branches, draw).expect("it is a video"))
     });
 }
 

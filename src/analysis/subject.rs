@@ -8,8 +8,6 @@ use crate::data::clip::{evaluation_size, evaluation_views};
 use crate::data::{Dataset, Sample};
 use crate::graph::Graph;
 use crate::model::Model;
-use crate::run::checkpoint::{self, MODEL};
-use crate::run::folder::CHECKPOINTS;
 use crate::run::manifest::DataIdentity;
 use crate::run::{Folder, results};
 use crate::spec::Experiment;
@@ -108,17 +106,14 @@ pub fn branch_frames(graph: &Graph, branch: usize) -> usize {
     graph.branches.get(branch).copied().unwrap_or_default()
 }
 
-/// The model file of a run's last checkpoint, by its path in the folder.
+/// The model file that a run's results are of, by its path in the folder.
 pub fn weights(folder: &Folder) -> Result<String> {
-    let all = checkpoint::list(&folder.checkpoints())?;
-    let last = all.last().and_then(|(_, path)| path.file_name());
-    match last {
-        Some(name) => Ok(format!("{CHECKPOINTS}/{}/{MODEL}", name.to_string_lossy())),
-        None => Err(Error::new(
-            Kind::Run,
-            format!("the run `{}` has no checkpoint yet", folder.path().shown()),
-        )),
-    }
+    let identity = folder.experiment()?.identity();
+    let (_, path) =
+        crate::run::weights::of_results(folder.path(), &folder.checkpoints(), &identity)?;
+    let within = path.strip_prefix(folder.path()).unwrap_or(&path);
+    let parts: Vec<_> = within.iter().map(|part| part.to_string_lossy()).collect();
+    Ok(parts.join("/"))
 }
 
 /// The final summaries of a run with where an analysis of their predictions comes from.

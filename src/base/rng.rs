@@ -21,7 +21,7 @@ pub enum Purpose {
     Shuffle,
     /// Frame indices of a training clip; parts: epoch, sample, branch (0 where branches share the draw).
     Frames,
-    /// Crop and flip of a training clip; parts: epoch, sample.
+    /// Crop and flip of a training clip; parts: epoch, sample and, of another than the first clip of a video, its number.
     Augment,
     /// Dropout masks; parts: step, branch.
     Dropout,
@@ -31,6 +31,16 @@ pub enum Purpose {
     Render,
     /// Resampled clips and seeds of an interval.
     Bootstrap,
+    /// RandAugment's operations of a training clip; parts as of `Augment`.
+    RandAugment,
+    /// Colours of a training clip; parts as of `Augment`.
+    ColorJitter,
+    /// The box that is erased of a training clip; parts as of `Augment`.
+    Erase,
+    /// What it is filled with; parts: epoch, sample, clip of the video, branch, frame.
+    EraseNoise,
+    /// How the clips of a group are mixed; parts: step, group.
+    Mix,
 }
 
 /// A stream of random numbers.
@@ -76,6 +86,34 @@ impl Stream {
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
         radius * libm::cos(2.0 * std::f64::consts::PI * self.uniform())
+    }
+
+    /// Gamma with this shape, above 0, and scale 1, by Marsaglia and Tsang (2000).
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let u = 1.0 - self.uniform();
+            return self.gamma(shape + 1.0) * libm::pow(u, 1.0 / shape);
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / libm::sqrt(9.0 * d);
+        loop {
+            let x = self.normal();
+            let root = 1.0 + c * x;
+            let (v, u) = (root * root * root, 1.0 - self.uniform());
+            if root > 0.0 && libm::log(u) < 0.5 * x * x + d - d * v + d * libm::log(v) {
+                return d * v;
+            }
+        }
+    }
+
+    /// Beta with both parameters `shape`, above 0.
+    pub fn beta(&mut self, shape: f64) -> f64 {
+        let (a, b) = (self.gamma(shape), self.gamma(shape));
+        // Both vanish where the shape is tiny: the distribution is then that of its two ends.
+        match a + b > 0.0 {
+            true => a / (a + b),
+            false => self.below(2) as f64,
+        }
     }
 
     /// Fisher and Yates.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Work;
 use crate::base::Result;
-use crate::data::transform::normalize_into;
-use crate::data::{Dataset, TrainLoader};
+use crate::data::normalize::normalize_into;
+use crate::data::{Dataset, Pixels, TrainLoader};
 use crate::spec::Experiment;
 
 /// The first batches of a training, from files to normalised values: decoded and transformed by the workers, gathered and
@@ -47,9 +47,11 @@ impl Work for Loading {
             let Some(batch) = loader.next_batch().transpose()? else {
                 break;
             };
-            self.pixels.resize(batch.pixels.len(), 0.0);
-            let normalize = &self.experiment.train.clips.normalize;
-            normalize_into(&batch.pixels, normalize, &mut self.pixels);
+            if let Pixels::Bytes(bytes) = &*batch.pixels {
+                self.pixels.resize(bytes.len(), 0.0);
+                let normalize = &self.experiment.train.clips.normalize;
+                normalize_into(bytes, normalize, &mut self.pixels);
+            }
             self.clips += batch.labels.len();
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Work;
 use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
-use crate::data::TrainBatch;
+use crate::data::{Pixels, TrainBatch};
 use crate::exec::{Executor, Input};
 use crate::model::{Model, StepTime};
 use crate::spec::{Experiment, Init, Normalize};
@@ -31,7 +31,8 @@ impl Training {
             step: 0,
             ids: (0..clips).map(|clip| clip.to_string()).collect(),
             labels: (0..clips).map(|clip| clip % graph.classes).collect(),
-            pixels: Arc::new(images(count)),
+            targets: None,
+            pixels: Arc::new(Pixels::Bytes(images(count))),
             skipped: Vec::new(),
         };
         Ok(Self {
@@ -81,7 +82,7 @@ pub struct Evaluating {
     model: Model,
     frames: usize,
     clips: usize,
-    bytes: Arc<Vec<u8>>,
+    pixels: Arc<Pixels>,
     normalize: Normalize,
 }
 
@@ -99,7 +100,7 @@ impl Evaluating {
             model,
             frames,
             clips,
-            bytes: Arc::new(images(frames * clips * height * width * 3)),
+            pixels: Arc::new(Pixels::Bytes(images(frames * clips * height * width * 3))),
             normalize: experiment.eval.normalize,
         })
     }
@@ -107,12 +108,8 @@ impl Evaluating {
 
 impl Work for Evaluating {
     fn run(&mut self) -> Result<()> {
-        let next = || Some(Arc::clone(&self.bytes));
-        let pixels = Input::Pixels {
-            bytes: &self.bytes,
-            normalize: &self.normalize,
-            next: Some(&next),
-        };
+        let next = || Some(Arc::clone(&self.pixels));
+        let pixels = Input::of(&self.pixels, &self.normalize, Some(&next));
         let logits = self.model.evaluate(self.frames, self.clips, pixels);
         logits.map(|_| ())
     }

@@ -160,13 +160,14 @@ impl Classifier {
             }],
             texts: Vec::new(),
             pinned: Pinned::Unpinned,
+            lost: None,
         }))
     }
 
     fn source(&self, video: &Path) -> Result<Source, crate::data::video::VideoError> {
         let (template, first) = match &self.experiment.data {
             Data::FrameFolders(data) => (data.template.as_str(), data.first),
-            Data::SomethingV2(_) | Data::Miniature(_) => ("img_{:05}.jpg", 1),
+            Data::SomethingV2(_) | Data::VideoList(_) | Data::Miniature(_) => ("img_{:05}.jpg", 1),
         };
         match video.is_dir() {
             true => Source::folder(video, template, first),

@@ -83,6 +83,10 @@ pub fn evaluation_crops(
             let centre = (centre_offset(width, size), centre_offset(height, size));
             vec![(square(centre), false)]
         }
+        Crops::Left => vec![(square(ordered((width, height), size)[0]), false)],
+        Crops::LeftCentreRight => ordered((width, height), size)
+            .map(|place| (square(place), false))
+            .to_vec(),
         Crops::Three => {
             let (x_step, y_step) = (
                 width.saturating_sub(size) / 4,
@@ -101,11 +105,109 @@ pub fn evaluation_crops(
     }
 }
 
+/// Left, centre and right of a wide view, top, centre and bottom of a high one; in the middle across. An odd rest makes the first
+/// half the larger.
+fn ordered((width, height): (usize, usize), size: usize) -> [(usize, usize); 3] {
+    let (x_rest, y_rest) = (width.saturating_sub(size), height.saturating_sub(size));
+    let middle = (x_rest.div_ceil(2), y_rest.div_ceil(2));
+    match height > width {
+        true => [0, middle.1, y_rest].map(|y| (middle.0, y)),
+        false => [0, middle.0, x_rest].map(|x| (x, middle.1)),
+    }
+}
+
+/// Uniform numbers in [0, 1), in the order in which they are asked for.
+pub type Uniform<'a> = &'a mut dyn FnMut() -> f64;
+
+/// A whole number from 0 to `most`, both included: ⌊u·(most + 1)⌋.
+pub fn up_to(most: usize, uniform: Uniform<'_>) -> usize {
+    ((uniform() * (most + 1) as f64) as usize).min(most)
+}
+
+/// The length of the shorter side: round(1/u) with u uniform between the inverses, or uniform itself.
+pub fn jittered_side([least, most]: [usize; 2], inverse: bool, uniform: Uniform<'_>) -> usize {
+    let (least_side, most_side) = (least as f64, most as f64);
+    let side = match inverse {
+        true => {
+            let [low, high] = [1.0 / most_side, 1.0 / least_side];
+            1.0 / (low + (high - low) * uniform())
+        }
+        false => least_side + (most_side - least_side) * uniform(),
+    };
+    (side.round_ties_even() as usize).clamp(least, most)
+}
+
+/// Where a crop of `size` begins in a view of (width, height): y and then x as ⌊u·(length − size)⌋, so that the last place is never
+/// drawn, as in the official code of SlowFast.
+pub fn jittered_place(
+    (width, height): (usize, usize),
+    size: usize,
+    uniform: Uniform<'_>,
+) -> (usize, usize) {
+    let mut along = |length: usize| match length.saturating_sub(size) {
+        0 => 0,
+        rest => ((uniform() * rest as f64) as usize).min(rest - 1),
+    };
+    let y = along(height);
+    (along(width), y)
+}
+
+/// Times that [`random_resized`] looks for a box before it takes the central one.
+const TRIES: usize = 10;
+
+/// A box of an image of (width, height): a part of its area between the two of `area`, a width for each of its height between
+/// the two of `aspect`, uniform in the logarithm. In each of ten tries area and aspect are drawn and, where the box fits, y and
+/// x; else it is the largest central one of an allowed aspect. Source: Szegedy et al., CVPR 2015, in the official code of UniFormer.
+pub fn random_resized(
+    (width, height): (usize, usize),
+    area: [f64; 2],
+    aspect: [f64; 2],
+    uniform: Uniform<'_>,
+) -> Region {
+    let round = |length: f64| length.round_ties_even() as usize;
+    let whole = (width * height) as f64;
+    for _ in 0..TRIES {
+        let target = between(area, uniform()) * whole;
+        let ratio = libm::exp(between(aspect.map(libm::log), uniform()));
+        let (w, h) = (
+            round(libm::sqrt(target * ratio)),
+            round(libm::sqrt(target / ratio)),
+        );
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let y = up_to(height - h, uniform);
+            let x = up_to(width - w, uniform);
+            return Region {
+                x,
+                y,
+                width: w,
+                height: h,
+            };
+        }
+    }
+    let ratio = width as f64 / height.max(1) as f64;
+    let (w, h) = match ratio {
+        _ if ratio < aspect[0] => (width, round(width as f64 / aspect[0]).clamp(1, height)),
+        _ if ratio > aspect[1] => (round(height as f64 * aspect[1]).clamp(1, width), height),
+        _ => (width, height),
+    };
+    Region {
+        x: (width - w) / 2,
+        y: (height - h) / 2,
+        width: w,
+        height: h,
+    }
+}
+
+/// `u` of the way from the first to the second.
+pub fn between([low, high]: [f64; 2], u: f64) -> f64 {
+    low + (high - low) * u
+}
+
 /// Crops of [`evaluation_crops`].
 pub fn evaluation_crop_count(crops: Crops) -> usize {
     match crops {
-        Crops::One => 1,
-        Crops::Three => 3,
+        Crops::One | Crops::Left => 1,
+        Crops::Three | Crops::LeftCentreRight => 3,
         Crops::Ten => 10,
     }
 }

@@ -32,6 +32,8 @@ pub struct Dataset {
     pub texts: Vec<(String, PathBuf)>,
     /// What it was held against, for the manifest.
     pub pinned: Pinned,
+    /// What a pack of it lost.
+    pub lost: Option<String>,
 }
 
 /// What is known of the data's identity.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::dataset::Sample;
 use super::listing::counted;
-use super::video::{Source, Template, VideoError, check_count};
+use super::video::{Packed, Source, Template, VideoError, check_count};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 /// A file changed less than this before it was hashed might change again with the same size and time: not cached.
@@ -64,7 +64,12 @@ struct Hashed {
 fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
     let files = files_of(&sample.source)?;
     let now = SystemTime::now();
-    let (stamp, modified) = stamp(&files)?;
+    let (mut stamp, modified) = stamp(&files)?;
+    if let Source::Packed(packed) = &sample.source {
+        // Another index of the same tar file is another pack.
+        let known = [&stamp, &packed.sha256, &packed.source];
+        stamp = files::sha256(known.map(String::as_str).concat().as_bytes());
+    }
     if let Some(hash) = cache.get(&sample.id, &stamp) {
         return Ok(Hashed {
             hash: hash.to_owned(),
@@ -74,6 +79,7 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
     let hash = match &sample.source {
         Source::File(path) => files::sha256_of_file(path)?,
         Source::Folder { .. } => files::sha256(list(&files)?.as_bytes()),
+        Source::Packed(packed) => of_packed(packed)?,
     };
     let is_settled = now.duration_since(modified).is_ok_and(|age| age > SETTLED);
     Ok(Hashed {
@@ -82,10 +88,32 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
     })
 }
 
-/// The video, or the images of the folder.
+/// The hash of the video that was packed, where the packed images are still those that were written.
+fn of_packed(packed: &Packed) -> Result<String> {
+    if packed.unreadable.is_some() {
+        return Ok(packed.source.clone());
+    }
+    let computed = packed
+        .hash()
+        .map_err(|error| Error::new(Kind::Data, error.to_string()))?;
+    match computed == packed.sha256 {
+        true => Ok(packed.source.clone()),
+        false => Err(Error::new(
+            Kind::Data,
+            format!(
+                "the images in `{}` are not those that were packed: expected {}, computed {computed}",
+                packed.shard.shown(),
+                packed.sha256.shown()
+            ),
+        )),
+    }
+}
+
+/// The video, the images of the folder, or the tar file.
 fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
     match source {
         Source::File(path) => Ok(vec![path.clone()]),
+        Source::Packed(packed) => Ok(vec![packed.shard.clone()]),
         Source::Folder {
             path,
             template,

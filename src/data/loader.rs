@@ -6,30 +6,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::augment::flipped_labels;
 use super::clip::{self, TrainClip};
 use super::dataset::{Dataset, Sample};
+use super::mixing::Mixer;
+use super::pixels::Pixels;
 use super::prefetch::{Limits, Prefetch};
 use super::sampling::Draw;
 use crate::base::rng::{Purpose, Stream};
 use crate::base::{Error, Kind, Result};
-use crate::spec::{Eval, Experiment, TrainClips, Unreadable};
+use crate::spec::{Eval, Experiment, Train, Unreadable};
 
 /// Batches that may be ahead of the consumer.
 const AHEAD: usize = 2;
 
 /// The clips of one training step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainBatch {
     /// Global step, from 0.
     pub step: u64,
     pub ids: Vec<String>,
     pub labels: Vec<usize>,
-    /// The ragged batch: for each frame count T of the method, ascending: `clips × T × size × size × 3` bytes.
-    pub pixels: Arc<Vec<u8>>,
+    /// Where a clip is of more than its class: `clips × classes`.
+    pub targets: Option<Vec<f32>>,
+    /// The ragged batch: for each frame count T of the method, ascending: `clips × T × size × size × 3`.
+    pub pixels: Arc<Pixels>,
     /// Videos left out under `Unreadable::Skip`, with the reason.
     pub skipped: Vec<(String, String)>,
 }
 
 /// Clips for evaluation at several frame counts: one decode serves all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EvalBatch {
     pub ids: Vec<String>,
     pub labels: Vec<usize>,
@@ -37,29 +41,30 @@ pub struct EvalBatch {
     pub views: usize,
     /// Height and width of a view in pixels.
     pub size: usize,
-    /// For each frame count T asked for: `clips × views × T × size × size × 3` bytes.
-    pub pixels: Vec<Arc<Vec<u8>>>,
+    /// For each frame count T asked for: `clips × views × T × size × size × 3`.
+    pub pixels: Vec<Arc<Pixels>>,
 }
 
 /// How the loader keeps up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoaderReport {
-    pub clips: u64,
+    pub videos: u64,
     /// Seconds that the consumer waited.
     pub waited: f64,
     /// Batches ready in the queue, now.
     pub depth: usize,
 }
 
-/// Steps of one epoch: the last, incomplete batch is dropped, as in the official code.
-pub fn steps_per_epoch(clips: usize, batch: usize) -> u64 {
-    (clips / batch.max(1)) as u64
+/// Steps of one epoch of `videos` videos: the last, incomplete batch is dropped, as in the official code.
+pub fn steps_per_epoch(videos: usize, train: &Train) -> u64 {
+    (train.clips.clips(videos) / train.batch.max(1)) as u64
 }
 
 /// Training batches, from a first step to the end of training.
 pub struct TrainLoader {
-    clips: Prefetch<Prepared>,
-    batch: usize,
+    plan: Arc<TrainPlan>,
+    /// What is made of each video.
+    videos: Prefetch<Vec<Prepared>>,
     step: u64,
     /// The next batch, where it has been asked for before its turn.
     ahead: Option<Result<TrainBatch>>,
@@ -71,7 +76,7 @@ pub enum Prepared {
     Clip {
         id: String,
         label: usize,
-        clip: TrainClip,
+        clip: Box<TrainClip>,
     },
     Skipped {
         id: String,
@@ -87,17 +92,17 @@ impl TrainLoader {
         workers: usize,
         first_step: u64,
     ) -> Self {
-        let batch = experiment.train.batch;
-        let plan = TrainPlan::new(dataset, experiment);
-        let steps = plan.steps;
-        let jobs = first_step.min(steps) * batch as u64..steps * batch as u64;
+        let plan = Arc::new(TrainPlan::new(dataset, experiment));
+        let (steps, videos) = (plan.steps, plan.videos);
+        let jobs = first_step.min(steps) * videos..steps * videos;
         let limits = Limits {
             workers,
-            window: AHEAD * batch.max(workers),
+            window: AHEAD * (videos as usize).max(workers),
         };
+        let shared = Arc::clone(&plan);
         Self {
-            clips: Prefetch::start(jobs, limits, move |number| plan.clip(number)),
-            batch,
+            videos: Prefetch::start(jobs, limits, move |number| shared.video(number)),
+            plan,
             step: first_step,
             ahead: None,
             failed: false,
@@ -111,8 +116,8 @@ impl TrainLoader {
 
     /// The pixels of the batch that [`TrainLoader::next_batch`] will give, if its clips are ready. A mistake waits for its
     /// turn.
-    pub fn next_pixels(&mut self) -> Option<Arc<Vec<u8>>> {
-        if self.ahead.is_none() && self.clips.ready() >= self.batch {
+    pub fn next_pixels(&mut self) -> Option<Arc<Pixels>> {
+        if self.ahead.is_none() && self.videos.ready() as u64 >= self.plan.videos {
             self.ahead = self.take();
         }
         let batch = self.ahead.as_ref()?.as_ref().ok()?;
@@ -123,115 +128,83 @@ impl TrainLoader {
         if self.failed {
             return None;
         }
-        let outcomes: Option<Result<Vec<Prepared>>> =
-            (0..self.batch).map(|_| self.clips.next()).collect();
-        let batch = outcomes?.and_then(|outcomes| gather(self.step, outcomes));
+        let videos = 0..self.plan.videos;
+        let outcomes: Option<Result<Vec<Vec<Prepared>>>> =
+            videos.map(|_| self.videos.next()).collect();
+        let batch = outcomes?
+            .and_then(|outcomes| self.plan.gather(self.step, outcomes.into_iter().flatten()));
         self.failed = batch.is_err();
         self.step += 1;
         Some(batch)
     }
 
     pub fn report(&self) -> LoaderReport {
-        report(&self.clips, self.batch)
+        report(&self.videos, self.plan.videos as usize)
     }
 }
 
 fn report<T>(clips: &Prefetch<T>, batch: usize) -> LoaderReport {
     LoaderReport {
-        clips: clips.delivered(),
+        videos: clips.delivered(),
         waited: clips.waited().as_secs_f64(),
         depth: clips.ready() / batch.max(1),
     }
 }
 
-/// Clips → batch: branch by branch, in each the clips one after another.
-pub fn gather(step: u64, outcomes: Vec<Prepared>) -> Result<TrainBatch> {
-    let mut batch = TrainBatch {
-        step,
-        ids: Vec::new(),
-        labels: Vec::new(),
-        pixels: Arc::default(),
-        skipped: Vec::new(),
-    };
-    let mut clips = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        match outcome {
-            Prepared::Skipped { id, reason } => batch.skipped.push((id, reason)),
-            Prepared::Clip { id, label, clip } => {
-                batch.ids.push(id);
-                batch.labels.push(label);
-                clips.push(clip.pixels);
-            }
-        }
-    }
-    let Some(branches) = clips.first().map(Vec::len) else {
-        let ids: Vec<_> = batch.skipped.into_iter().map(|(id, _)| id).collect();
-        return Err(Error::new(
-            Kind::Data,
-            format!("no video of step {step} can be read: {}", ids.join(", ")),
-        )
-        .hint(
-            "`unreadable: Skip` is for single videos; look at the data set with `ffn data verify`",
-        ));
-    };
-    let size = clips.iter().flatten().map(Vec::len).sum();
-    let mut pixels = Vec::with_capacity(size);
-    for branch in 0..branches {
-        for clip in &clips {
-            pixels.extend_from_slice(&clip[branch]);
-        }
-    }
-    batch.pixels = Arc::new(pixels);
-    Ok(batch)
-}
-
 /// What a worker needs to know to prepare any clip of the training.
 pub struct TrainPlan {
     dataset: Arc<Dataset>,
-    clips: TrainClips,
+    train: Train,
     branches: Vec<usize>,
     seed: u64,
-    batch: u64,
+    /// Videos of a step.
+    videos: u64,
     steps: u64,
+    steps_per_epoch: u64,
     unreadable: Unreadable,
     /// The label of each class's clips when they are flipped.
     flipped: Vec<usize>,
+    mixer: Mixer,
     orders: Mutex<BTreeMap<u64, Arc<[usize]>>>,
 }
 
 impl TrainPlan {
     pub fn new(dataset: Arc<Dataset>, experiment: &Experiment) -> Self {
-        let clips = experiment.train.clips.clone();
+        let train = experiment.train.clone();
+        let steps_per_epoch = steps_per_epoch(dataset.train.len(), &train);
         Self {
+            mixer: Mixer::new(experiment, &dataset),
             // `Dataset::open` refused a map that does not fit.
-            flipped: flipped_labels(&clips.flip, &dataset.classes)
+            flipped: flipped_labels(&train.clips.flip, &dataset.classes)
                 .unwrap_or_else(|_| (0..dataset.classes.len()).collect()),
-            steps: steps_per_epoch(dataset.train.len(), experiment.train.batch)
-                * experiment.train.epochs as u64,
+            steps: steps_per_epoch * train.epochs as u64,
+            steps_per_epoch,
+            videos: (train.batch / train.clips.repeats.max(1)) as u64,
             dataset,
-            clips,
+            train,
             branches: experiment.method.frames().to_vec(),
             seed: experiment.seed,
-            batch: experiment.train.batch as u64,
             unreadable: experiment.data.unreadable(),
             orders: Mutex::default(),
         }
     }
 
-    /// The clips of one step, as a [`TrainLoader`] prepares them; [`gather`] makes them a batch.
+    /// The clips of one step, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes them a batch.
     pub fn step(&self, step: u64) -> Result<Vec<Prepared>> {
         if step >= self.steps {
             let message = format!("the training has {} steps, and no step {step}", self.steps);
             return Err(Error::new(Kind::Data, message));
         }
-        let first = step * self.batch;
-        let numbers = first..first + self.batch;
-        numbers.map(|number| self.clip(number)).collect()
+        let first = step * self.videos;
+        let clips: Result<Vec<_>> = (first..first + self.videos)
+            .map(|number| self.video(number))
+            .collect();
+        Ok(clips?.into_iter().flatten().collect())
     }
 
-    /// Clip `number` of the training, counted through all batches from 0.
-    fn clip(&self, number: u64) -> Result<Prepared> {
-        let of_epoch = steps_per_epoch(self.dataset.train.len(), self.batch as usize) * self.batch;
+    /// The clips of video `number` of the training, counted through all batches from 0.
+    fn video(&self, number: u64) -> Result<Vec<Prepared>> {
+        let of_epoch = self.steps_per_epoch * self.videos;
         let (epoch, place) = (number / of_epoch, number % of_epoch);
         let index = self.order(epoch)[place as usize];
         let sample = &self.dataset.train[index];
@@ -240,23 +213,64 @@ impl TrainPlan {
             epoch,
             sample: index as u64,
         };
-        match clip::train(&sample.source, &self.clips, &self.branches, draw) {
-            Ok(clip) => Ok(Prepared::Clip {
-                id: sample.id.clone(),
-                label: match clip.augmentation.flip {
-                    true => self.flipped[sample.label],
-                    false => sample.label,
-                },
-                clip,
-            }),
+        let prepared = |clip: TrainClip| Prepared::Clip {
+            id: sample.id.clone(),
+            label: match clip.augmentation.flip {
+                true => self.flipped[sample.label],
+                false => sample.label,
+            },
+            clip: Box::new(clip),
+        };
+        match clip::train(&sample.source, &self.train, &self.branches, draw) {
+            Ok(clips) => Ok(clips.into_iter().map(prepared).collect()),
             Err(error) if self.unreadable == Unreadable::Skip && error.is_damage() => {
-                Ok(Prepared::Skipped {
+                Ok(vec![Prepared::Skipped {
                     id: sample.id.clone(),
                     reason: error.to_string(),
-                })
+                }])
             }
             Err(error) => Err(error.into_error(&sample.id, sample.source.path())),
         }
+    }
+
+    /// Clips → batch: branch by branch, in each the clips one after another, mixed as the experiment says.
+    pub fn gather(
+        &self,
+        step: u64,
+        outcomes: impl IntoIterator<Item = Prepared>,
+    ) -> Result<TrainBatch> {
+        let mut batch = TrainBatch {
+            step,
+            ids: Vec::new(),
+            labels: Vec::new(),
+            targets: None,
+            pixels: Arc::new(Pixels::Bytes(Vec::new())),
+            skipped: Vec::new(),
+        };
+        let mut clips = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Prepared::Skipped { id, reason } => batch.skipped.push((id, reason)),
+                Prepared::Clip { id, label, clip } => {
+                    batch.ids.push(id);
+                    batch.labels.push(label);
+                    clips.push(clip.pixels);
+                }
+            }
+        }
+        if clips.is_empty() {
+            return Err(unreadable_step(step, &batch.skipped));
+        }
+        let branches = 0..self.branches.len();
+        let all = branches.flat_map(|branch| clips.iter().filter_map(move |clip| clip.get(branch)));
+        let mut pixels = Pixels::concat(all);
+        let values = match &mut pixels {
+            Pixels::Values(values) => Some(values.as_mut_slice()),
+            Pixels::Bytes(_) => None,
+        };
+        batch.targets = self.mixer.targets(step, &batch.labels, values);
+        batch.pixels = Arc::new(pixels);
+        Ok(batch)
     }
 
     /// The order of an epoch. Those of the last two are kept: the workers are at most so far apart.
@@ -274,6 +288,15 @@ impl TrainPlan {
     }
 }
 
+fn unreadable_step(step: u64, skipped: &[(String, String)]) -> Error {
+    let ids: Vec<&str> = skipped.iter().map(|(id, _)| id.as_str()).collect();
+    Error::new(
+        Kind::Data,
+        format!("no video of step {step} can be read: {}", ids.join(", ")),
+    )
+    .hint("`unreadable: Skip` is for single videos; look at the data set with `ffn data verify`")
+}
+
 /// Evaluation batches: the validation split in its order.
 pub struct EvalLoader {
     clips: Prefetch<EvalClip>,
@@ -289,7 +312,7 @@ pub struct EvalLoader {
 struct EvalClip {
     id: String,
     label: usize,
-    pixels: Vec<Vec<u8>>,
+    pixels: Vec<Pixels>,
 }
 
 impl EvalLoader {
@@ -327,7 +350,7 @@ impl EvalLoader {
     }
 
     /// As [`TrainLoader::next_pixels`], at the frame count of this place; whole batches alone.
-    pub fn next_pixels(&mut self, place: usize) -> Option<Arc<Vec<u8>>> {
+    pub fn next_pixels(&mut self, place: usize) -> Option<Arc<Pixels>> {
         if self.ahead.is_none() && self.clips.ready() >= self.batch {
             self.ahead = self.take();
         }
@@ -356,16 +379,15 @@ impl EvalLoader {
             size: self.size,
             pixels: Vec::new(),
         };
-        let mut pixels: Vec<Vec<u8>> = Vec::new();
+        let counts = 0..clips.first().map_or(0, |clip| clip.pixels.len());
+        batch.pixels = counts
+            .map(|count| Pixels::concat(clips.iter().filter_map(|clip| clip.pixels.get(count))))
+            .map(Arc::new)
+            .collect();
         for clip in clips {
             batch.ids.push(clip.id);
             batch.labels.push(clip.label);
-            pixels.resize(clip.pixels.len(), Vec::new());
-            for (all, pixels) in pixels.iter_mut().zip(clip.pixels) {
-                all.extend(pixels);
-            }
         }
-        batch.pixels = pixels.into_iter().map(Arc::new).collect();
         batch
     }
 

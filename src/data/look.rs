@@ -75,6 +75,7 @@ pub fn at(dataset: &Dataset, progress: &Progress<'_>) -> Look {
 fn at_sample(split: Split, sample: &Sample) -> (Option<Fault>, Option<Surplus>) {
     let (looked, beyond) = match &sample.source {
         Source::File(path) => (check_start(path), 0),
+        Source::Packed(packed) => (packed.check(), 0),
         folder => at_folder(folder),
     };
     let fault = looked.err().map(|error| Fault::of(split, sample, &error));

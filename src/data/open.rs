@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Pinned, Progress};
 use super::listing::{Expected, Listing};
-use super::{augment, frame_folders, miniature, pins, roots, something_v2};
+use super::pack::{INDEX, Pack};
+use super::{
+    augment, frame_folders, miniature, mixing, pins, roots, something_v2, subset, video_list,
+};
 use crate::base::Result;
-use crate::spec::{Data, Experiment};
+use crate::spec::{Data, Experiment, Train};
 
 /// How a data set is found and checked on this machine.
 pub struct OpenOptions<'a> {
@@ -23,40 +26,41 @@ pub struct Listed {
     pub root: PathBuf,
     pub listing: Listing,
     pub expected: Expected,
+    /// What a pack lost.
+    pub lost: Option<String>,
 }
 
 impl Listed {
     /// Finds the root, renders the miniature where it is missing, and reads the lists, without checking them.
     pub fn read(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
         let root = roots::find(&experiment.data, options.root.as_deref())?;
-        let (classes, train, validation) = match &experiment.data {
-            Data::SomethingV2(data) => (
-                data.class_count,
-                Some(data.train_count),
-                Some(data.validation_count),
-            ),
-            Data::FrameFolders(data) => (data.class_count, data.train_count, data.validation_count),
-            Data::Miniature(data) => {
-                let report =
-                    |done, total| (options.progress)("rendering the miniature", done, total);
-                miniature::render(&root, data, &report)?;
-                let classes = experiment.data.class_count();
-                (classes, Some(data.train), Some(data.validation))
-            }
+        let data = &experiment.data;
+        if let Data::Miniature(miniature) = data
+            && !root.join(INDEX).exists()
+        {
+            let report = |done, total| (options.progress)("rendering the miniature", done, total);
+            miniature::render(&root, miniature, &report)?;
+        }
+        let pack = Pack::open(&root)?;
+        let lists = pack.as_ref().map_or_else(|| root.clone(), Pack::texts);
+        let mut listing = match data {
+            Data::FrameFolders(data) => frame_folders::read(&lists, options.base, data)?,
+            Data::VideoList(data) => video_list::read(&lists, options.base, data)?,
+            Data::SomethingV2(_) | Data::Miniature(_) => something_v2::read(&lists)?,
         };
-        let listing = match &experiment.data {
-            Data::FrameFolders(data) => frame_folders::read(&root, options.base, data)?,
-            Data::SomethingV2(_) | Data::Miniature(_) => something_v2::read(&root)?,
-        };
+        if let Some(pack) = &pack {
+            pack.fill(&mut listing);
+        }
         let expected = Expected {
-            classes,
-            train,
-            validation,
+            classes: data.class_count(),
+            train: data.train_count(),
+            validation: data.validation_count(),
         };
         Ok(Self {
             root,
             listing,
             expected,
+            lost: pack.and_then(|pack| pack.loss()),
         })
     }
 }
@@ -70,10 +74,24 @@ impl Dataset {
         if !options.unpinned {
             dataset.verify(&pins, false, options.progress)?;
         }
+        dataset.keep(experiment)?;
         Ok(dataset)
     }
 
-    /// As [`Dataset::open`], without looking at the pins.
+    /// Keeps the part of the training videos that the experiment takes. The pins are of all.
+    pub fn keep(&mut self, experiment: &Experiment) -> Result<()> {
+        let Train {
+            subset: part,
+            class_weights,
+            ..
+        } = &experiment.train;
+        if *part < 1.0 {
+            self.train = subset::subset(std::mem::take(&mut self.train), *part);
+        }
+        mixing::class_weights(class_weights, self).map(drop)
+    }
+
+    /// As [`Dataset::open`], without looking at the pins, and with all training videos.
     pub fn find(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
         let listed = Listed::read(experiment, options)?;
         listed.listing.check(listed.expected)?;
@@ -99,6 +117,7 @@ impl Dataset {
             validation,
             texts,
             pinned: Pinned::Unpinned,
+            lost: listed.lost,
         })
     }
 

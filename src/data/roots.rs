@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::miniature::VERSION;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
-use crate::spec::{Data, Miniature};
+use crate::spec::{Data, Miniature, VideoLists};
 
 /// Overrides the path of the configuration file.
 pub const CONFIG_VARIABLE: &str = "FFN_CONFIG";
@@ -173,7 +173,35 @@ extract the videos' frames as JPEG or PNG, one folder for each video, so that DI
                 frames.train_list, frames.validation_list
             )
         }
+        Data::VideoList(videos) => how_to_get_videos(&videos.lists),
         Data::Miniature(_) => "it is rendered where it is missing".to_owned(),
+    }
+}
+
+/// The same of video files.
+fn how_to_get_videos(lists: &VideoLists) -> String {
+    match lists {
+        VideoLists::Hmdb51 { splits, .. } => format!(
+            "\
+HMDB51 comes from the Serre lab (https://serre.lab.brown.edu/hmdb51.html): hmdb51_org.rar, an archive for each class in it, and
+test_train_splits.rar. Unpack both so that DIR holds
+  <class>/<video>.avi                     (51 folders)
+  {splits}/<class>_test_split1.txt and so on"
+        ),
+        VideoLists::Kinetics { train, validation, place } => format!(
+            "\
+get the videos of Kinetics as far as they can be had, so that DIR holds
+  {place}
+  {train} and {validation}                (or beside the experiment)"
+        ),
+        VideoLists::Folders { train, validation } => format!(
+            "\
+DIR holds
+  {train}/<class>/<video> and {validation}/<class>/<video>"
+        ),
+        VideoLists::Text { train, validation } | VideoLists::Csv { train, validation, .. } => format!(
+            "DIR holds the videos that the lists `{train}` and `{validation}` name, and the lists, if they are not beside the experiment"
+        ),
     }
 }
 

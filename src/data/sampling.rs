@@ -2,7 +2,7 @@
 //!
 //! Every function is pure: (number of frames in the video, frames of the clip, rule, random stream) → indices from 0.
 //! Indices are in range and ascending, except that [`dense`] starts again at the first frame when the video ends.
-//! The rules are those of TSM's and FFN's loaders, by behaviour.
+//! The rules are those of the official loaders of TSM, FFN, SlowFast and UniFormer, by behaviour.
 
 use crate::base::rng::{Purpose, Stream};
 use crate::spec::{BranchFrames, EvalSampling, ShortVideos, TrainClips, TrainSampling};
@@ -51,6 +51,46 @@ pub fn segment_random(
     }
 }
 
+/// The first and the last frame that may be drawn from each of `frames` segments of q = (frame_count − 1) / frames: those
+/// nearest to q·i and q·(i + 1), halves to even. Neighbours share an end.
+pub fn segment_bounds(frame_count: usize, frames: usize) -> Vec<(usize, usize)> {
+    let length = frame_count.saturating_sub(1) as f64 / frames as f64;
+    let end = |i: usize| within((length * i as f64).round_ties_even(), frame_count);
+    (0..frames).map(|i| (end(i), end(i + 1))).collect()
+}
+
+/// One frame from each of [`segment_bounds`], both ends included.
+pub fn segment_inclusive(frame_count: usize, frames: usize, stream: &mut Stream) -> Vec<usize> {
+    segment_bounds(frame_count, frames)
+        .into_iter()
+        .map(|(first, last)| first + stream.below((last - first) as u64 + 1) as usize)
+        .collect()
+}
+
+/// Of each of [`segment_bounds`] the first frame and ⌊q·(clip + 1)/(clips + 1)⌋ more.
+pub fn segment_inclusive_view(
+    frame_count: usize,
+    frames: usize,
+    (clip, clips): (usize, usize),
+) -> Vec<usize> {
+    let length = frame_count.saturating_sub(1) as f64 / frames as f64;
+    let more = (length * (clip + 1) as f64 / (clips + 1) as f64) as usize;
+    segment_bounds(frame_count, frames)
+        .into_iter()
+        .map(|(first, _)| (first + more).min(frame_count.saturating_sub(1)))
+        .collect()
+}
+
+/// `frames` frames, the first at `start` and the last at `start + rate·frames − 1`, evenly between and truncated; behind the
+/// video's end its last one.
+pub fn at_rate(frame_count: usize, frames: usize, rate: usize, start: f64) -> Vec<usize> {
+    let last = (rate * frames).saturating_sub(1) as f64;
+    let step = last / frames.saturating_sub(1).max(1) as f64;
+    (0..frames)
+        .map(|i| within(start + step * i as f64, frame_count))
+        .collect()
+}
+
 /// `frames` frames at stride ⌊window / frames⌋ from `start`, modulo the number of frames.
 pub fn dense(frame_count: usize, frames: usize, window: usize, start: usize) -> Vec<usize> {
     let stride = window / frames.max(1);
@@ -69,6 +109,13 @@ pub struct Draw {
 }
 
 impl Draw {
+    /// What is drawn for one of the clips that are made of the video. The first has the stream that it has alone.
+    pub fn of_copy(self, purpose: Purpose, copy: u64) -> Stream {
+        let parts = [self.epoch, self.sample, copy];
+        let parts = if copy == 0 { &parts[..2] } else { &parts[..] };
+        Stream::new(self.seed, purpose, parts)
+    }
+
     /// The stream of a branch of `frames` frames; 0 where the branches share their draw.
     fn stream(self, frames: usize) -> Stream {
         let parts = [self.epoch, self.sample, frames as u64];
@@ -110,6 +157,11 @@ fn draw_training(
             let starts = frame_count.saturating_sub(window) as u64 + 1;
             dense(frame_count, frames, window, stream.below(starts) as usize)
         }
+        TrainSampling::SegmentInclusive => segment_inclusive(frame_count, frames, stream),
+        TrainSampling::DenseAtRate { rate } => {
+            let last = frame_count.saturating_sub(rate * frames) as f64;
+            at_rate(frame_count, frames, rate, last * stream.uniform())
+        }
     }
 }
 
@@ -143,6 +195,19 @@ pub fn evaluation(
                 .map(|i| dense(frame_count, frames, window, (step * i as f64) as usize))
                 .collect()
         }
+        EvalSampling::SegmentInclusive { clips } => (0..clips)
+            .map(|clip| segment_inclusive_view(frame_count, frames, (clip, clips)))
+            .collect(),
+        EvalSampling::DenseAtRate { rate, clips } => {
+            let last = frame_count.saturating_sub(rate * frames) as f64;
+            let start = |clip: usize| match clips {
+                1 => (last / 2.0).floor(),
+                _ => clip as f64 * (last / (clips - 1) as f64).floor(),
+            };
+            (0..clips)
+                .map(|clip| at_rate(frame_count, frames, rate, start(clip)))
+                .collect()
+        }
     }
 }
 
@@ -151,7 +216,9 @@ pub fn evaluation_clips(sampling: EvalSampling) -> usize {
     match sampling {
         EvalSampling::Centre => 1,
         EvalSampling::Twice => 2,
-        EvalSampling::Dense { clips, .. } => clips,
+        EvalSampling::Dense { clips, .. }
+        | EvalSampling::SegmentInclusive { clips }
+        | EvalSampling::DenseAtRate { clips, .. } => clips,
     }
 }
 
@@ -163,7 +230,8 @@ fn within(position: f64, frame_count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Flip, Normalize, TrainCrop};
+    use crate::spec::network::{Network, experiment, tsm};
+    use crate::spec::{Backbone, Method};
     use proptest::prelude::*;
 
     const REFERENCE: &str = include_str!("../../golden/preprocess/val_indices.json");
@@ -177,13 +245,15 @@ mod tests {
             sampling,
             branches,
             short_videos,
-            crop: TrainCrop::Centre { short_side: 48 },
-            flip: Flip::Off,
-            size: 48,
-            normalize: Normalize {
-                mean: [0.5; 3],
-                std: [0.5; 3],
-            },
+            ..experiment(&Network {
+                method: Method::Vanilla { frames: 8 },
+                model: tsm(Backbone::ResNet18),
+                classes: 2,
+                size: 48,
+                training: None,
+            })
+            .train
+            .clips
         }
     }
 
@@ -194,7 +264,9 @@ mod tests {
     fn any_segments() -> impl Strategy<Value = TrainSampling> {
         prop_oneof![
             Just(TrainSampling::SegmentRandom),
-            Just(TrainSampling::SegmentCentre)
+            Just(TrainSampling::SegmentCentre),
+            Just(TrainSampling::SegmentInclusive),
+            (1usize..9).prop_map(|rate| TrainSampling::DenseAtRate { rate }),
         ]
     }
 

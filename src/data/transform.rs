@@ -1,68 +1,139 @@
-//! Image → what the network sees: resize, crop, flip, normalise.
+//! Image → what the network sees: crop, resize, flip, and normalise where bytes are not enough.
 
 use super::crop;
+use super::interpolate::interpolate;
+use super::normalize::Normalized;
+use super::pixels::Pixels;
 use super::resize::{Region, resize};
 use super::video::Image;
-use crate::spec::{Crops, Normalize};
+use crate::spec::{Channels, Crops, Normalize, Resize};
 
-/// The size (width, height) at which the shorter side is `short_side`; the longer one is truncated to whole pixels.
-pub fn scaled_size((width, height): (usize, usize), short_side: usize) -> (usize, usize) {
-    let longer = |long: usize, short: usize| short_side * long / short.max(1);
+/// A part of an image, the size (width, height) that it is given, and what is kept of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crop {
+    pub from: Region,
+    pub to: (usize, usize),
+    pub keep: Region,
+}
+
+impl Crop {
+    /// The region as a square of `size`.
+    pub fn of_region(region: Region, size: usize) -> Self {
+        Self {
+            from: region,
+            to: (size, size),
+            keep: Region::whole(size, size),
+        }
+    }
+
+    /// The part `keep` of the whole image of `image` pixels (width, height) at the size `to`.
+    pub fn of_whole(image: (usize, usize), to: (usize, usize), keep: Region) -> Self {
+        Self {
+            from: Region::whole(image.0, image.1),
+            to,
+            keep,
+        }
+    }
+
+    /// The square of `size` in the centre at a shorter side of `short_side`, which is no smaller.
+    pub fn centre(image: (usize, usize), short_side: usize, size: usize, rule: Resize) -> Self {
+        let scaled = scaled_size(image, short_side, rule);
+        let (keep, _) = crop::evaluation_crops(scaled, size, Crops::One)[0];
+        Self::of_whole(image, scaled, keep)
+    }
+}
+
+/// The size (width, height) at which the shorter side is `short_side`; the longer one is truncated to whole pixels. For
+/// [`Resize::Torch`] by the official code's arithmetic, in float64: ⌊(long / short)·side⌋.
+pub fn scaled_size(
+    (width, height): (usize, usize),
+    short_side: usize,
+    rule: Resize,
+) -> (usize, usize) {
+    let longer = |long: usize, short: usize| match rule {
+        Resize::Pillow => short_side * long / short.max(1),
+        Resize::Torch => (long as f64 / short.max(1) as f64 * short_side as f64) as usize,
+    };
     match width <= height {
         true => (short_side, longer(height, width)),
         false => (longer(width, height), short_side),
     }
 }
 
-/// One evaluation view: resized so that the shorter side is `short_side`, then the square of `size` in the centre.
-/// `size` is at most `short_side`.
-pub fn evaluate(image: &Image, short_side: usize, size: usize) -> Image {
-    let scaled = scaled_size((image.width, image.height), short_side);
-    let (keep, flipped) = crop::evaluation_crops(scaled, size, Crops::One)[0];
-    view(image, scaled, keep, flipped)
+/// How parts of images become what the network sees.
+pub struct Look {
+    rule: Resize,
+    channels: Channels,
+    /// Present where bytes are not enough.
+    normalized: Option<Normalized>,
 }
 
-/// The part `keep` of the image resized to `scaled` (width, height), with left and right exchanged where `flipped`.
-pub fn view(image: &Image, scaled: (usize, usize), keep: Region, flipped: bool) -> Image {
-    let whole = Region::whole(image.width, image.height);
-    let mut view = resize(image, whole, scaled, keep);
-    if flipped {
-        flip(&mut view);
+impl Look {
+    /// `values`: what is made of the pixels later needs values, whatever the rule.
+    pub fn new(rule: Resize, channels: Channels, normalize: &Normalize, values: bool) -> Self {
+        let needed = values || rule == Resize::Torch;
+        Self {
+            rule,
+            channels,
+            normalized: needed.then(|| Normalized::new(normalize)),
+        }
     }
-    view
-}
 
-/// Cuts `region` out and resizes it to a square of `size`.
-pub fn crop_resize(image: &Image, region: Region, size: usize) -> Image {
-    resize(image, region, (size, size), Region::whole(size, size))
-}
-
-/// Exchanges left and right.
-pub fn flip(image: &mut Image) {
-    for row in image.rgb.chunks_exact_mut(image.width.max(1) * 3) {
-        let (pixels, _) = row.as_chunks_mut::<3>();
-        pixels.reverse();
+    /// Whether it makes values, no bytes.
+    pub fn makes_values(&self) -> bool {
+        self.normalized.is_some()
     }
-}
 
-/// (v / 255 − mean) / std for red, green, blue in turn, in float32 and in this order, as PyTorch computes it.
-/// `out` is as long as `bytes`.
-pub fn normalize_into(bytes: &[u8], normalize: &Normalize, out: &mut [f32]) {
-    let table = normalized_values(normalize);
-    for (pixel, values) in bytes.chunks_exact(3).zip(out.chunks_exact_mut(3)) {
-        for ((value, byte), channel) in values.iter_mut().zip(pixel).zip(&table) {
-            *value = channel[usize::from(*byte)];
+    /// The image with its channels in the network's order.
+    pub fn order(&self, image: &mut Image) {
+        match self.channels {
+            Channels::Rgb => {}
+            Channels::Bgr => exchange_channels(&mut image.rgb),
+        }
+    }
+
+    /// The crop, with left and right exchanged where `flipped`.
+    pub fn see(&self, image: &Image, crop: &Crop, flipped: bool) -> Pixels {
+        let stride = crop.keep.width * 3;
+        match (self.rule, &self.normalized) {
+            (Resize::Torch, Some(normalized)) => {
+                let Crop { from, to, keep } = *crop;
+                let mut values = interpolate(image, from, to, keep, normalized);
+                if flipped {
+                    flip(&mut values, stride);
+                }
+                Pixels::Values(values)
+            }
+            (_, normalized) => {
+                let mut bytes = resize(image, crop.from, crop.to, crop.keep).rgb;
+                if flipped {
+                    flip(&mut bytes, stride);
+                }
+                match normalized {
+                    None => Pixels::Bytes(bytes),
+                    Some(normalized) => {
+                        let mut values = vec![0.0; bytes.len()];
+                        normalized.write(&bytes, &mut values);
+                        Pixels::Values(values)
+                    }
+                }
+            }
         }
     }
 }
 
-/// For each channel the normalised value of each byte.
-fn normalized_values(normalize: &Normalize) -> [[f32; 256]; 3] {
-    std::array::from_fn(|channel| {
-        let mean = normalize.mean[channel] as f32;
-        let std = normalize.std[channel] as f32;
-        std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
-    })
+/// Red and blue change places.
+pub fn exchange_channels(bytes: &mut [u8]) {
+    for pixel in bytes.as_chunks_mut::<3>().0 {
+        pixel.swap(0, 2);
+    }
+}
+
+/// Exchanges left and right of rows of `stride` values.
+fn flip<T: Copy>(values: &mut [T], stride: usize) {
+    for row in values.chunks_exact_mut(stride.max(1)) {
+        row.as_chunks_mut::<3>().0.reverse();
+    }
 }
 
 #[cfg(test)]
@@ -91,9 +162,16 @@ mod tests {
         let tensors = SafeTensors::deserialize(TENSORS).unwrap();
         for (name, short_side, size) in [("e0", 64, 56), ("e1", 64, 64), ("e2", 96, 84)] {
             let image = read(&tensors, &format!("{name}.image"));
-            let view = evaluate(&image, short_side, size);
-            let mut found = vec![0.0; view.rgb.len()];
-            normalize_into(&view.rgb, &IMAGENET, &mut found);
+            let crop = Crop::centre(
+                (image.width, image.height),
+                short_side,
+                size,
+                Resize::Pillow,
+            );
+            let look = Look::new(Resize::Pillow, Channels::Rgb, &IMAGENET, true);
+            let Pixels::Values(found) = look.see(&image, &crop, false) else {
+                panic!("values were asked for");
+            };
 
             let expected = tensors.tensor(&format!("{name}.expected")).unwrap();
             let (values, _) = expected.data().as_chunks::<4>();
@@ -117,21 +195,19 @@ mod tests {
                 height,
             };
             let expected = read(&tensors, &format!("{name}.expected"));
-            assert!(crop_resize(&image, region, 56) == expected, "{name}");
+            let look = Look::new(Resize::Pillow, Channels::Rgb, &IMAGENET, false);
+            let found = look.see(&image, &Crop::of_region(region, 56), false);
+            assert!(found == Pixels::Bytes(expected.rgb), "{name}");
         }
     }
 
     #[test]
     fn flipping_twice_changes_nothing() {
-        let original = Image {
-            width: 3,
-            height: 2,
-            rgb: (0..18).collect(),
-        };
+        let original: Vec<u8> = (0..18).collect();
         let mut flipped = original.clone();
-        flip(&mut flipped);
-        assert_eq!(flipped.rgb[..9], [6, 7, 8, 3, 4, 5, 0, 1, 2]);
-        flip(&mut flipped);
+        flip(&mut flipped, 9);
+        assert_eq!(flipped[..9], [6, 7, 8, 3, 4, 5, 0, 1, 2]);
+        flip(&mut flipped, 9);
         assert_eq!(flipped, original);
     }
 }

@@ -33,6 +33,9 @@ pub trait Device {
     /// Σ g² over the gradients of the parameters that have moments, in float64.
     fn gradient_square(&self) -> Result<f64>;
 
+    /// Cuts every gradient of the parameters that have moments to ± `most`; what is no number stays.
+    fn clamp_gradients(&self, most: f32) -> Result<()>;
+
     /// Begins with so many moments of zero for every parameter of which `trained` says that it is.
     fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()>;
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::data::transform::normalize_into;
+use crate::data::Pixels;
+use crate::data::normalize::normalize_into;
 use crate::spec::Normalize;
 
 /// The frames of a batch: NHWC, the segments one after another, `Σ clips·frames × height × width × 3`.
@@ -21,9 +22,21 @@ pub enum Input<'a> {
 
 /// Asks for the bytes of the pass that will follow, if they are known by then: a GPU copies them while it computes. No
 /// result depends on the answer.
-pub type Next<'a> = Option<&'a dyn Fn() -> Option<Arc<Vec<u8>>>>;
+pub type Next<'a> = Option<&'a dyn Fn() -> Option<Arc<Pixels>>>;
 
 impl<'a> Input<'a> {
+    /// What a loader gives. `next`: of the pass that follows.
+    pub fn of(pixels: &'a Pixels, normalize: &'a Normalize, next: Next<'a>) -> Self {
+        match pixels {
+            Pixels::Values(values) => Self::Values(values),
+            Pixels::Bytes(bytes) => Self::Pixels {
+                bytes,
+                normalize,
+                next,
+            },
+        }
+    }
+
     /// How many values.
     pub fn count(self) -> usize {
         match self {

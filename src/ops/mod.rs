@@ -61,7 +61,7 @@ pub use reverse::Reverse;
 pub use shift::{Shift, ShiftBack, fold as shift_fold};
 pub use shift_alter::{ShiftAlter, ShiftAlterBack};
 pub use step::{Buffer, BufferId, Dtype, Step};
-pub use take_frames::{TakeFrames, TakeFramesBack};
+pub use take_frames::{TakeFrames, TakeFramesBack, slow_frames};
 
 /// Index into a graph's parameters.
 pub type ParamId = usize;

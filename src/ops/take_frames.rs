@@ -54,6 +54,17 @@ impl TakeFrames {
     }
 }
 
+/// The frames of a clip of `frames` that the slow pathway sees, one for each `every`; those of the joined clips of some branches,
+/// ascending, where they are given.
+pub fn slow_frames(frames: usize, every: usize, joined: Option<&[usize]>) -> Vec<usize> {
+    let taken = frames / every.max(1);
+    let at = |index| match joined {
+        Some(branches) => joined_index(index, frames, every, branches),
+        None => spread(index, frames, taken),
+    };
+    (0..taken).map(at).collect()
+}
+
 /// ⌊i·(n − 1)/(m − 1)⌋
 fn spread(index: usize, rows: usize, taken: usize) -> usize {
     match taken {
@@ -161,10 +172,7 @@ mod tests {
     /// `slowfast.md`, section 1.
     #[test]
     fn slow_frames_of_one_clip() {
-        let taken = |rows: usize| -> Vec<usize> {
-            let count = rows / 4;
-            (0..count).map(|i| spread(i, rows, count)).collect()
-        };
+        let taken = |rows: usize| slow_frames(rows, 4, None);
         assert_eq!(taken(4), [0]);
         assert_eq!(taken(8), [0, 7]);
         assert_eq!(taken(12), [0, 5, 11]);
@@ -179,12 +187,7 @@ mod tests {
     /// Section 6: the largest misses its last two frames.
     #[test]
     fn slow_frames_of_joined_clips() {
-        let taken = |rows: usize| -> Vec<usize> {
-            let indices = 0..rows / 4;
-            indices
-                .map(|i| joined_index(i, rows, 4, &[16, 32, 64]))
-                .collect()
-        };
+        let taken = |rows: usize| slow_frames(rows, 4, Some(&[16, 32, 64]));
         assert_eq!(taken(16), [1, 5, 10, 14]);
         assert_eq!(taken(32), [2, 6, 10, 14, 18, 22, 26, 31]);
         assert_eq!(

@@ -21,7 +21,7 @@ use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Numerics, Program, TrainOptions, compile_eval, compile_train};
 use crate::spec::{Data, Experiment, Suite};
-use crate::train::optimizer;
+use crate::train::{optimizer, rates};
 
 /// Of every member, by name; its seeds cost the same.
 pub fn plans<'a>(suite: &'a Suite, target: &Target) -> Result<Vec<(&'a str, Plan)>> {
@@ -95,7 +95,7 @@ pub struct Training {
     /// `None` where the experiment does not say how many clips there are.
     pub steps_per_epoch: Option<u64>,
     pub epochs: usize,
-    /// Parameters, gradients and momentum.
+    /// Parameters, gradients, momentum and averaged weights.
     pub state_bytes: usize,
     pub memory: Memory,
     /// Of the program of one training step.
@@ -194,7 +194,7 @@ impl Plan {
                 .map(|batch| evaluate(&evaluation_graph, batch, style))
                 .collect::<Result<_>>()?,
             layers: layers(&graph),
-            groups: groups(experiment, &graph),
+            groups: groups(experiment, &graph)?,
         })
     }
 }
@@ -204,6 +204,7 @@ pub fn fits(experiment: &Experiment) -> Result<()> {
     let training = Graph::build(experiment, square(experiment.train.clips.size))?;
     let segments = every_branch(&training, experiment.train.batch);
     Batch::check(&training, &segments)?;
+    rates::multipliers(&experiment.train, &training)?;
     let evaluation = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
     for frames in &experiment.eval.frames {
         let whole = EvalShape::whole(experiment, *frames);
@@ -263,14 +264,17 @@ fn training(
     )?;
     let frames = program.batch.frames;
     let plan = cpu::plan::plan(&program)?;
-    let clips = training_clips(&experiment.data);
+    let clips = experiment.data.train_count();
     Ok(Training {
         batch,
         frames,
         step_multiply_adds: graph.step_multiply_adds(batch),
-        steps_per_epoch: clips.map(|clips| steps_per_epoch(clips, batch)),
+        steps_per_epoch: clips
+            .map(|all| steps_per_epoch(experiment.train.videos(all), &experiment.train)),
         epochs: experiment.train.epochs,
-        state_bytes: (2 + experiment.optimizer.moments())
+        state_bytes: (2
+            + experiment.optimizer.moments()
+            + usize::from(experiment.train.ema.is_some()))
             * graph.parameter_count()
             * size_of::<f32>(),
         memory: memory(&plan),
@@ -296,7 +300,7 @@ impl EvalShape {
     /// A whole batch at a frame count.
     fn whole(experiment: &Experiment, frames: usize) -> Self {
         let eval = &experiment.eval;
-        let most = validation_clips(&experiment.data).unwrap_or(usize::MAX);
+        let most = experiment.data.validation_count().unwrap_or(usize::MAX);
         Self {
             frames,
             clips: evaluation_batch(eval).min(most),
@@ -306,7 +310,7 @@ impl EvalShape {
 
     /// The last batch, where it is smaller and the experiment says how many clips there are.
     fn rest(self, data: &Data) -> Option<Self> {
-        let clips = validation_clips(data)? % self.clips.max(1);
+        let clips = data.validation_count()? % self.clips.max(1);
         (clips > 0).then_some(Self { clips, ..self })
     }
 
@@ -347,24 +351,6 @@ fn steps(program: &Program, cpu: &cpu::plan::CpuPlan, device: DeviceId) -> Resul
     })
 }
 
-/// Clips of the training split as far as the experiment says.
-fn training_clips(data: &Data) -> Option<usize> {
-    match data {
-        Data::SomethingV2(data) => Some(data.train_count),
-        Data::FrameFolders(data) => data.train_count,
-        Data::Miniature(data) => Some(data.train),
-    }
-}
-
-/// Clips of the validation split as far as the experiment says.
-fn validation_clips(data: &Data) -> Option<usize> {
-    match data {
-        Data::SomethingV2(data) => Some(data.validation_count),
-        Data::FrameFolders(data) => data.validation_count,
-        Data::Miniature(data) => Some(data.validation),
-    }
-}
-
 fn memory(plan: &cpu::plan::CpuPlan) -> Memory {
     Memory {
         arena_bytes: plan.arena * size_of::<f32>(),
@@ -387,17 +373,19 @@ fn layers(graph: &Graph) -> Vec<Layer> {
     (0..graph.nodes.len()).map(of).collect()
 }
 
-fn groups(experiment: &Experiment, graph: &Graph) -> Vec<GroupOf> {
-    let trained = graph.trained(experiment.train.frozen_norms);
-    let of = |(param, trained): (&Param, bool)| {
+fn groups(experiment: &Experiment, graph: &Graph) -> Result<Vec<GroupOf>> {
+    let trained = optimizer::trained(experiment, graph)?;
+    let rates = rates::multipliers(&experiment.train, graph)?;
+    let of = |((param, rate), trained): ((&Param, f64), bool)| {
         let group = optimizer::group(&experiment.optimizer, param);
         GroupOf {
             parameter: param.name.clone(),
             kind: param.kind.name(),
             frozen: !trained,
-            rate: experiment.optimizer.lr() * group.lr,
+            rate: experiment.optimizer.lr() * group.lr * rate,
             decay: experiment.optimizer.weight_decay() * group.decay,
         }
     };
-    graph.params.iter().zip(trained).map(of).collect()
+    let params = graph.params.iter().zip(rates);
+    Ok(params.zip(trained).map(of).collect())
 }

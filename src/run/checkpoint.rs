@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `model.safetensors` | parameters and running statistics under their official names |
 //! | `optimizer.safetensors` | the optimiser's state: [`super::optimizer_state`] |
-//! | `state.json` | [`State`], sealed: step, the metrics' mark, SHA-256 of the other two |
+//! | `average.safetensors` | averaged weights, where the experiment has them |
+//! | `state.json` | [`State`], sealed: step, the metrics' mark, SHA-256 of the others |
 //!
 //! Checkpoints of earlier versions, with `momentum.safetensors` for the optimiser's state, are read but no more written.
 //!
@@ -23,6 +24,7 @@ use super::seal;
 use crate::base::{Error, Held, Kind, Result, Shown, files};
 
 pub const MODEL: &str = "model.safetensors";
+pub const AVERAGE: &str = "average.safetensors";
 pub const STATE: &str = "state.json";
 
 /// How many checkpoints a run keeps while it works: the last, and one to fall back to.
@@ -87,28 +89,27 @@ fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 
+/// The bytes of a checkpoint's files, by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
 /// Writes a checkpoint: all of it or, as far as anybody can see, nothing.
-pub fn write(
-    checkpoints: &Held,
-    moment: Moment,
-    model: &[u8],
-    optimizer: &[u8],
-) -> Result<PathBuf> {
+pub fn write(checkpoints: &Held, moment: Moment, content: &Files) -> Result<PathBuf> {
     let name = format!("{PREFIX}{:08}", moment.step);
     let state = State {
         identity: moment.identity,
         step: moment.step,
         epoch: moment.epoch,
         metrics: moment.metrics,
-        files: BTreeMap::from([
-            (MODEL.to_owned(), files::sha256(model)),
-            (OPTIMIZER.to_owned(), files::sha256(optimizer)),
-        ]),
+        files: content
+            .iter()
+            .map(|(name, bytes)| (name.clone(), files::sha256(bytes)))
+            .collect(),
     };
     let (temporary, unfinished) = checkpoints.unfinished()?;
     let write = || {
-        unfinished.write_atomic(MODEL, model)?;
-        unfinished.write_atomic(OPTIMIZER, optimizer)?;
+        for (name, bytes) in content {
+            unfinished.write_atomic(name, bytes)?;
+        }
         seal::write(&unfinished, STATE, &state)?;
         remove(checkpoints, &name)?;
         checkpoints.rename(&temporary, &name)
@@ -184,31 +185,30 @@ pub fn verify(checkpoint: &Path) -> Result<State> {
 /// A checkpoint as it is on the disk.
 pub struct Content {
     pub state: State,
-    pub model: Vec<u8>,
-    pub optimizer: Vec<u8>,
+    pub files: Files,
 }
 
 /// The bytes of a checkpoint of this experiment, as they were written. Those of earlier versions are refused.
 pub fn read(checkpoint: &Path, identity: &str) -> Result<Content> {
     let state = named(checkpoint)?;
     state.check_identity(identity, checkpoint)?;
-    let content = |name: &str| {
+    if optimizer_file(checkpoint, &state)? != OPTIMIZER {
+        let message = format!("`{}` is of an earlier version", checkpoint.shown());
+        return Err(Error::new(Kind::Run, message));
+    }
+    let content = |(name, expected): (&String, &String)| {
         let path = checkpoint.join(name);
         let mut bytes = Vec::new();
         let read = files::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
         read.map_err(|e| Error::io("read", &path, &e))?;
-        let (computed, expected) = (files::sha256(&bytes), state.files.get(name));
-        match expected.is_some_and(|expected| *expected == computed) {
-            true => Ok(bytes),
-            false => {
-                let expected = expected.map_or("none", String::as_str);
-                Err(hash_mismatch(&path, expected, &computed))
-            }
+        let computed = files::sha256(&bytes);
+        match *expected == computed {
+            true => Ok((name.clone(), bytes)),
+            false => Err(hash_mismatch(&path, expected, &computed)),
         }
     };
     Ok(Content {
-        model: content(MODEL)?,
-        optimizer: content(OPTIMIZER)?,
+        files: state.files.iter().map(content).collect::<Result<_>>()?,
         state,
     })
 }
@@ -262,6 +262,13 @@ mod tests {
         }
     }
 
+    fn content(model: &[u8], optimizer: &[u8]) -> Files {
+        let named = [(MODEL, model), (OPTIMIZER, optimizer)];
+        named
+            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+            .into()
+    }
+
     #[test]
     fn a_checkpoint_comes_back_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
@@ -269,7 +276,7 @@ mod tests {
         assert_eq!(list(&place).unwrap(), []);
         let held = Held::open(&place).unwrap();
         for step in [8, 9, 10] {
-            write(&held, moment(step), b"model", b"optimizer").unwrap();
+            write(&held, moment(step), &content(b"model", b"optimizer")).unwrap();
         }
         fs::create_dir(place.join(".tmp-killed")).unwrap();
         prune(&held, KEPT).unwrap();
@@ -283,8 +290,8 @@ mod tests {
     fn the_same_step_can_be_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let held = Held::open(folder.path()).unwrap();
-        write(&held, moment(1), b"a", b"b").unwrap();
-        let path = write(&held, moment(1), b"c", b"d").unwrap();
+        write(&held, moment(1), &content(b"a", b"b")).unwrap();
+        let path = write(&held, moment(1), &content(b"c", b"d")).unwrap();
         assert_eq!(fs::read(path.join(MODEL)).unwrap(), b"c");
         verify(&path).unwrap();
     }
@@ -293,7 +300,7 @@ mod tests {
     fn a_checkpoint_under_another_name_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let held = Held::open(folder.path()).unwrap();
-        let path = write(&held, moment(8), b"a", b"b").unwrap();
+        let path = write(&held, moment(8), &content(b"a", b"b")).unwrap();
         let other = folder.path().join("step-00000090");
         fs::rename(path, &other).unwrap();
         let error = verify(&other).unwrap_err();
@@ -307,7 +314,7 @@ mod tests {
     fn a_state_that_does_not_list_its_files_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let held = Held::open(folder.path()).unwrap();
-        let path = write(&held, moment(1), b"a", b"b").unwrap();
+        let path = write(&held, moment(1), &content(b"a", b"b")).unwrap();
         let whole = state(&path).unwrap();
         let name = |name: &str| (name.to_owned(), String::new());
         for names in [
@@ -333,7 +340,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = Held::open(folder.path()).unwrap();
         for name in [MODEL, OPTIMIZER, STATE] {
-            let path = write(&held, moment(1), b"model", b"optimizer").unwrap();
+            let path = write(&held, moment(1), &content(b"model", b"optimizer")).unwrap();
             let file = path.join(name);
             let mut bytes = fs::read(&file).unwrap();
             let middle = bytes.len() / 2;

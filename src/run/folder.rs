@@ -21,6 +21,9 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const TIMING: &str = "timing.jsonl";
 pub const LOG: &str = "log.txt";
 pub const EVAL: &str = "eval";
+/// In [`EVAL`]: the results of the last weights, where those of the best are kept, and of the weights that are averaged.
+pub const LAST: &str = "last";
+pub const UNAVERAGED: &str = "unaveraged";
 pub const ANALYSIS: &str = "analysis";
 pub const CHECKPOINTS: &str = "checkpoints";
 pub const LOCK: &str = "lock";

@@ -41,6 +41,9 @@ pub struct Manifest {
     /// The run whose training this one goes on from, because its steps are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<Continued>,
+    /// Where training ended before its last epoch by a rule of the experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<StoppedEarly>,
     /// Whether training and evaluation are complete.
     pub finished: bool,
     /// SHA-256 of every file that holds a result, by its path in the folder; empty until the run is finished.
@@ -53,6 +56,9 @@ pub struct DataIdentity {
     pub train: usize,
     pub validation: usize,
     pub classes: usize,
+    /// What was lost of the pinned videos where a pack of them was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// What the data were held against.
@@ -66,6 +72,15 @@ pub enum Pins {
     },
     /// `--unpinned`: nobody checked the data of this run.
     Unpinned,
+}
+
+/// How `train.stop` ended a training; `steps` of the manifest are those that were done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedEarly {
+    /// Steps of the whole training.
+    pub planned_steps: u64,
+    /// For a person.
+    pub reason: String,
 }
 
 /// The training that a run found done.
@@ -105,6 +120,7 @@ impl DataIdentity {
             train: dataset.train.len(),
             validation: dataset.validation.len(),
             classes: dataset.classes.len(),
+            lost: dataset.lost.clone(),
         }
     }
 }
@@ -205,8 +221,12 @@ impl DataIdentity {
             Pins::Unpinned => "unpinned".to_owned(),
             Pins::Verified { pins_sha256, .. } => format!("pins {pins_sha256}"),
         };
+        let lost = self
+            .lost
+            .as_ref()
+            .map_or(String::new(), |lost| format!(", packed as {lost}"));
         format!(
-            "{} training and {} validation clips of {} classes, {pins}",
+            "{} training and {} validation clips of {} classes, {pins}{lost}",
             self.train, self.validation, self.classes
         )
     }

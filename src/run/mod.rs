@@ -12,8 +12,10 @@
 //! | `eval/<T>.json` | [`results::Summary`] of the validation split at T frames | yes |
 //! | `eval/<T>.predictions.jsonl` | [`results::Prediction`] for every clip | yes |
 //! | `eval/epoch-<E>/…` | the same after epoch E, where the experiment asks for it | yes |
+//! | `eval/last/…`, `eval/unaveraged/…` | results of the last weights, where those of the best are the run's; of the weights that are averaged | yes |
 //! | `analysis/<name>.json` | [`crate::analysis`]: what was found out about a finished run; sealed | yes, but for `latency.json` |
 //! | `checkpoints/step-<S>/` | [`checkpoint`]: a finished run keeps the last, a working one two | yes |
+//! | `checkpoints/best-<S>/` | [`best`]: the weights of the best evaluation, where the experiment keeps them | yes |
 //! | `history.json` | [`history::History`]: processes, threads, times | no |
 //! | `timing.jsonl` | seconds of every step, and how the loader kept up | no |
 //! | `log.txt` | what happened, in words | no |
@@ -23,6 +25,7 @@
 //! resumed and with whatever number of threads and workers. Documents named `.json` that steer a run carry a
 //! [`seal`]; everything else of a finished run is listed with its hash in the manifest, or in the history.
 
+pub mod best;
 pub mod checkpoint;
 pub mod finish;
 pub mod folder;
@@ -39,5 +42,6 @@ pub mod results;
 pub mod seal;
 pub mod tensors;
 pub mod verify;
+pub mod weights;
 
 pub use folder::{Folder, Working};

@@ -191,6 +191,15 @@ pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
     Ok(summaries)
 }
 
+/// Writes the results in the folder `from` into another, the predictions before their summary.
+pub fn copy(from: &Path, into: &Held) -> Result<()> {
+    for summary in read_all(from)? {
+        let predictions = read_predictions(from, &summary)?;
+        write(into, &summary, &predictions)?;
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Summary> {
     serde_json::from_str(&files::read_text(path, limits::DOCUMENT)?)
         .map_err(|e| Error::new(Kind::Run, format!("`{}` is damaged: {e}", path.shown())))

@@ -7,7 +7,7 @@ use super::finish::is_record;
 use super::folder::{ANALYSIS, CLASSES, EXPERIMENT, Folder, METRICS};
 use super::left_out::LeftOut;
 use super::manifest::Manifest;
-use super::{metrics, seal};
+use super::{best, metrics, seal};
 use crate::base::{Error, Kind, Result, Shown, files};
 
 /// What was found.
@@ -156,6 +156,14 @@ fn check_checkpoints(
     manifest: Option<&Manifest>,
     report: &mut Report,
 ) -> Result<()> {
+    match best::find(&folder.checkpoints()) {
+        Ok(None) => {}
+        Ok(Some((place, found))) => {
+            let identity = manifest.map_or(&found.identity, |manifest| &manifest.identity);
+            report.note(best::verify(&place, &found, identity));
+        }
+        Err(error) => report.note(Err(error)),
+    }
     let checkpoints = checkpoint::list(&folder.checkpoints())?;
     for (step, path) in checkpoints {
         let outcome = checkpoint::verify(&path).and_then(|state| {

@@ -171,7 +171,7 @@ impl Experiment {
             train,
             optimizer,
             schedule,
-            eval: _,
+            eval,
         } = self;
         let (mut data, mut train) = (data.clone(), train.clone());
         data.pins_mut().clear();
@@ -179,7 +179,8 @@ impl Experiment {
             ScheduleShape::MultiStep { .. } => train.epochs = 0,
             ScheduleShape::Cosine { .. } => {}
         }
-        let read = (seed, model, method, data, train, optimizer, schedule);
+        let eval = train.depends_on_evaluation().then_some(eval);
+        let read = (seed, model, method, data, train, optimizer, schedule, eval);
         files::sha256(canonical(&read).as_bytes())
     }
 }

@@ -46,6 +46,7 @@ impl Training {
     pub fn clipped(mut self, norm: f64) -> Self {
         *self.optimizer.clip_mut() = Some(Clip {
             norm,
+            value: None,
             under_mixed: false,
         });
         self
@@ -141,6 +142,9 @@ pub fn experiment(network: &Network) -> Experiment {
             short_side: network.size,
             size: network.size,
             normalize: NORMALIZE,
+            channels: None,
+            resize: None,
+            average: Average::Logits,
             batch: 1,
             every: 0,
         },
@@ -179,16 +183,31 @@ fn train(network: &Network) -> Train {
         precision: Precision::Float32,
         norm_clips: None,
         frozen_norms: FrozenNorms::Off,
+        smoothing: 0.0,
+        mixing: None,
+        subset: 1.0,
+        class_weights: ClassWeights::Equal,
+        rates: Vec::new(),
+        layer_decay: 1.0,
+        ema: None,
+        keep: Keep::Last,
+        stop: None,
         clips: TrainClips {
             sampling: TrainSampling::SegmentRandom,
             branches: BranchFrames::Independent,
             short_videos: ShortVideos::FirstFrame,
+            repeats: 1,
+            channels: Channels::Rgb,
+            rand_augment: None,
+            color_jitter: None,
             crop: TrainCrop::Centre {
                 short_side: network.size,
             },
+            resize: Resize::Pillow,
             flip: Flip::Off,
             size: network.size,
             normalize: NORMALIZE,
+            erasing: None,
         },
     }
 }

@@ -22,9 +22,17 @@ pub fn resolve(mut experiment: Experiment, decoder: &Decoder) -> Experiment {
         Optimizer::AdamW(_) => {}
     }
     let clips = &mut experiment.train.clips;
-    if let TrainCrop::Centre { short_side } = &mut clips.crop {
-        let usual = usual_short_side(clips.size);
-        settle("train.clips.crop.short_side", short_side, usual, decoder);
+    let path = "train.clips.crop.short_side";
+    match &mut clips.crop {
+        TrainCrop::Centre { short_side } => {
+            settle(path, short_side, usual_short_side(clips.size), decoder);
+        }
+        TrainCrop::ScaleJitter { short_side, .. } => {
+            let most = clips.size.saturating_mul(320) / 224;
+            let usual = [usual_short_side(clips.size), most];
+            settle(path, short_side, usual, decoder);
+        }
+        TrainCrop::MultiScale { .. } | TrainCrop::RandomResized { .. } => {}
     }
     eval(&mut experiment.eval, clips, decoder);
     experiment
@@ -75,7 +83,7 @@ fn eval(eval: &mut Eval, train: &TrainClips, decoder: &Decoder) {
             );
             settle(size, &mut eval.size, eval.short_side, decoder);
         }
-        Crops::One | Crops::Ten => {
+        Crops::One | Crops::Left | Crops::LeftCentreRight | Crops::Ten => {
             settle(size, &mut eval.size, train.size, decoder);
             settle(
                 short_side,
@@ -97,6 +105,18 @@ fn eval(eval: &mut Eval, train: &TrainClips, decoder: &Decoder) {
         train.normalize,
         decoder,
     );
+    as_in_training(&mut eval.channels, train.channels);
+    as_in_training(&mut eval.resize, train.resize);
+}
+
+/// The rule of the training where the evaluation has none of its own. `None` is the one spelling of the usual rule where both
+/// have it: experiments that are older than the field have their identity without it.
+fn as_in_training<T: Copy + Default + PartialEq>(own: &mut Option<T>, training: T) {
+    let rule = own.unwrap_or(training);
+    let is_usual = [rule, training]
+        .into_iter()
+        .all(|rule| rule == T::default());
+    *own = (!is_usual).then_some(rule);
 }
 
 /// The official resizing before a centre crop: 256 for 224.

@@ -19,6 +19,8 @@ pub enum Stage {
     Augmentation,
     /// What is left of the videos after decoding, cropping and flipping, in bytes.
     Pixels,
+    /// What the clips of a step are once they are mixed with one another, and their targets.
+    Mixing,
     /// Parameters and running statistics before step 0.
     InitialWeights,
     /// The output of each node of the graph, in its order.
@@ -54,6 +56,7 @@ impl Stage {
             Stage::FrameIndices => "frame indices",
             Stage::Augmentation => "augmentation",
             Stage::Pixels => "pixels",
+            Stage::Mixing => "mixing",
             Stage::InitialWeights => "initial weights",
             Stage::Activations => "activations",
             Stage::Loss => "loss",

@@ -34,6 +34,10 @@ pub fn find(
     manifest: &Manifest,
     device_class: &str,
 ) -> Option<Trained> {
+    // What lies between its checkpoints, evaluations and the best weights, would be missing.
+    if experiment.train.depends_on_evaluation() {
+        return None;
+    }
     let training = experiment.training();
     let checkpoints = |(neighbour, other): (Folder, Experiment)| {
         let found = (other.training() == training).then(|| neighbour.manifest())?;
@@ -121,11 +125,7 @@ impl Trained {
 
     /// Writes the checkpoint and the metrics up to it into a run that begins, and says so in its manifest.
     pub fn adopt(&self, into: &Working, identity: &str, manifest: &mut Manifest) -> Result<()> {
-        let Content {
-            state,
-            model,
-            optimizer,
-        } = &self.checkpoint;
+        let Content { state, files } = &self.checkpoint;
         into.dir().write_atomic(METRICS, &self.metrics)?;
         let moment = Moment {
             identity: identity.to_owned(),
@@ -134,7 +134,7 @@ impl Trained {
             metrics: state.metrics.clone(),
         };
         let checkpoints = into.dir().folder(CHECKPOINTS)?;
-        checkpoint::write(&checkpoints, moment, model, optimizer)?;
+        checkpoint::write(&checkpoints, moment, files)?;
         manifest.builds = self.manifest.builds.clone();
         manifest.machines = self.manifest.machines.clone();
         manifest.left_out = LeftOut::read(&into.join(METRICS))?.count();

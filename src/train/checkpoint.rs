@@ -5,9 +5,9 @@ use std::path::Path;
 use super::learner::Learner;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::model::Model;
-use crate::run::checkpoint::{self, MODEL, Moment, State};
+use crate::run::checkpoint::{self, AVERAGE, Files, MODEL, Moment, State};
 use crate::run::optimizer_state::{self, HINT, OPTIMIZER};
-use crate::run::{Folder, Working, folder, metrics, tensors};
+use crate::run::{Folder, Working, folder, metrics, tensors, weights};
 
 /// Saves everything that the next step reads. Weights that are not finite are refused: they would push out the
 /// last good checkpoint.
@@ -23,10 +23,16 @@ pub fn save(folder: &Working, learner: &Learner, moment: Moment) -> Result<()> {
             ),
         ));
     }
-    let model = tensors::encode(&state)?;
     let optimizer = optimizer_state::encode(&learner.optimizer.state(&learner.model)?)?;
+    let mut content = Files::from([
+        (MODEL.to_owned(), tensors::encode(&state)?),
+        (OPTIMIZER.to_owned(), optimizer),
+    ]);
+    if let Some(average) = &learner.average {
+        content.insert(AVERAGE.to_owned(), tensors::encode(average.state())?);
+    }
     let checkpoints = folder.dir().folder(folder::CHECKPOINTS)?;
-    checkpoint::write(&checkpoints, moment, &model, &optimizer)?;
+    checkpoint::write(&checkpoints, moment, &content)?;
     checkpoint::prune(&checkpoints, checkpoint::KEPT)
 }
 
@@ -79,6 +85,13 @@ fn verified(path: &Path, identity: &str) -> Result<State> {
 }
 
 fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
+    if let Some(average) = &mut learner.average {
+        // The model holds the averaged weights against its own names and shapes.
+        learner
+            .model
+            .load_state_dict(&tensors::decode(&path.join(AVERAGE))?)?;
+        average.load(learner.model.state_dict()?);
+    }
     let model = tensors::decode(&path.join(MODEL))?;
     learner.model.load_state_dict(&model)?;
     let optimizer = checkpoint::optimizer(path, state)?;
@@ -92,18 +105,12 @@ fn load(path: &Path, state: &State, learner: &mut Learner) -> Result<()> {
         })
 }
 
-/// Loads the weights of a run's last checkpoint, for evaluation; returns the steps that they have had.
+/// Loads the weights that a run's results are of, for evaluation; returns the steps that they have had.
 pub fn load_model(folder: &Folder, model: &mut Model) -> Result<u64> {
-    let all = checkpoint::list(&folder.checkpoints())?;
-    let (_, path) = all.last().ok_or_else(|| {
-        Error::new(
-            Kind::Run,
-            format!("the run `{}` has no checkpoint yet", folder.path().shown()),
-        )
-    })?;
-    let state = verified(path, &folder.experiment()?.identity())?;
-    model.load_state_dict(&tensors::decode(&path.join(MODEL))?)?;
-    Ok(state.step)
+    let identity = folder.experiment()?.identity();
+    let (step, path) = weights::of_results(folder.path(), &folder.checkpoints(), &identity)?;
+    model.load_state_dict(&tensors::decode(&path)?)?;
+    Ok(step)
 }
 
 fn none_is_intact(folder: &Folder, damaged: &[Error]) -> Error {

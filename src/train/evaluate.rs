@@ -11,7 +11,7 @@ use crate::exec::{Input, Next, Segment};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::run::results::{self, ClassCount, Prediction, Summary, TOP};
-use crate::spec::Experiment;
+use crate::spec::{Average, Experiment};
 
 /// What is evaluated.
 #[derive(Clone, Copy)]
@@ -169,10 +169,10 @@ impl Evaluation<'_> {
         pass: Pass,
         next: Next<'b>,
     ) -> (Segment, Input<'b>) {
-        let pixels = Input::Pixels {
-            bytes: batch.pixels.get(pass.index).map_or(&[][..], |all| all),
-            normalize: &self.experiment.eval.normalize,
-            next,
+        let normalize = &self.experiment.eval.normalize;
+        let pixels = match batch.pixels.get(pass.index) {
+            Some(pixels) => Input::of(pixels, normalize, next),
+            None => Input::Values(&[]),
         };
         let segment = Segment {
             branch: pass.branch,
@@ -182,7 +182,7 @@ impl Evaluation<'_> {
         (segment, pixels)
     }
 
-    /// `clips × classes` logits of a pass, averaged over the views of each clip.
+    /// `clips × classes` logits of a pass, averaged over the views of each clip; of averaged probabilities their logarithms.
     pub fn logits(
         &self,
         model: &mut Model,
@@ -194,7 +194,11 @@ impl Evaluation<'_> {
         let logits = model.evaluate_batch(segment, pixels)?;
         let classes = model.graph().classes;
         let clips = logits.chunks(classes * batch.views);
-        Ok(clips.map(|views| mean_of_rows(views, classes)).collect())
+        let average = match self.experiment.eval.average {
+            Average::Logits => mean_of_rows,
+            Average::Probabilities => log_of_mean_probabilities,
+        };
+        Ok(clips.map(|views| average(views, classes)).collect())
     }
 
     fn summarise(&self, model: &Model, tally: Tally, views: usize) -> Result<Evaluated> {
@@ -268,9 +272,50 @@ fn mean_of_rows(rows: &[f32], width: usize) -> Vec<f32> {
         .collect()
 }
 
+/// The logarithm of the mean over rows of the softmax of each, in float64.
+fn log_of_mean_probabilities(rows: &[f32], width: usize) -> Vec<f32> {
+    let rows: Vec<&[f32]> = rows.chunks(width).collect();
+    if let [row] = rows[..] {
+        return row.to_vec();
+    }
+    let mut sums = vec![0.0; width];
+    for row in &rows {
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exp: Vec<f64> = row
+            .iter()
+            .map(|&v| libm::exp(f64::from(v) - f64::from(most)))
+            .collect();
+        let total: f64 = exp.iter().sum();
+        sums.iter_mut()
+            .zip(exp)
+            .for_each(|(sum, e)| *sum += e / total);
+    }
+    let mean = sums.into_iter().map(|sum| sum / rows.len() as f64);
+    // A logit is finite, however small its probability.
+    mean.map(|p| libm::log(p.max(f64::MIN_POSITIVE)) as f32)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probabilities_are_averaged_as_probabilities() {
+        let (a, b) = ([0.0, libm::log(3.0) as f32], [0.0, 0.0]);
+        let found = log_of_mean_probabilities(&[a, b].concat(), 2);
+        // (1/4 + 1/2) / 2 and (3/4 + 1/2) / 2
+        for (found, expected) in found.iter().zip([0.375f64, 0.625]) {
+            assert!((f64::from(*found).exp() - expected).abs() < 1e-6);
+        }
+        assert_eq!(log_of_mean_probabilities(&a, 2), a);
+    }
+
+    #[test]
+    fn a_certain_view_leaves_finite_logits() {
+        let found = log_of_mean_probabilities(&[0.0, -3e4, 0.0, -3e4], 2);
+        assert!(found.iter().all(|v| v.is_finite()), "{found:?}");
+    }
 
     #[test]
     fn the_mean_of_one_row_is_the_row() {

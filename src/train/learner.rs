@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use super::average::Average;
 use super::{Optimizer, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::TrainBatch;
 use crate::exec::{DropoutKey, Input, Next, Statistics};
 use crate::model::objective::Targets;
-use crate::model::{Model, StepInput, StepOutput};
+use crate::model::{Model, StateDict, StepInput, StepOutput};
 use crate::run::metrics::Record;
 use crate::spec::Experiment;
 
 pub struct Learner {
     pub model: Model,
     pub optimizer: Optimizer,
+    /// Where the experiment averages its weights.
+    pub average: Option<Average>,
 }
 
 /// A training step's place.
@@ -28,8 +31,32 @@ impl Learner {
     pub fn new(model: Model, experiment: &Experiment) -> Result<Self> {
         Ok(Self {
             optimizer: Optimizer::new(&model, experiment)?,
+            average: match experiment.train.ema {
+                Some(rule) => Some(Average::new(rule, &model)?),
+                None => None,
+            },
             model,
         })
+    }
+
+    /// The weights that are evaluated: the averaged ones where there are such.
+    pub fn result(&self) -> Result<StateDict> {
+        match &self.average {
+            Some(average) => Ok(average.state().clone()),
+            None => self.model.state_dict(),
+        }
+    }
+
+    /// Does something with the model as its result is.
+    pub fn with_result<T>(&mut self, work: impl FnOnce(&mut Model) -> Result<T>) -> Result<T> {
+        let Some(average) = &self.average else {
+            return work(&mut self.model);
+        };
+        let own = self.model.state_dict()?;
+        self.model.load_state_dict(average.state())?;
+        let done = work(&mut self.model);
+        self.model.load_state_dict(&own)?;
+        done
     }
 
     /// Forward, backward, update. `next`: the step that follows. Fails when a value is not finite; the model is of no use then.
@@ -49,6 +76,9 @@ impl Learner {
         }
         if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
             return Err(diverged(place.step, batch, rate, &what));
+        }
+        if let Some(average) = &mut self.average {
+            average.follow(&self.model)?;
         }
         let accuracy = self.accuracy(&output, &batch.labels);
         Ok(Record {
@@ -79,12 +109,14 @@ pub fn input<'a>(
     next: Next<'a>,
 ) -> StepInput<'a> {
     StepInput {
-        pixels: Input::Pixels {
-            bytes: &batch.pixels,
-            normalize: &experiment.train.clips.normalize,
-            next,
+        pixels: Input::of(&batch.pixels, &experiment.train.clips.normalize, next),
+        targets: match &batch.targets {
+            None => Targets::Labels(&batch.labels),
+            Some(probabilities) => Targets::Soft {
+                clips: batch.labels.len(),
+                probabilities,
+            },
         },
-        targets: Targets::Labels(&batch.labels),
         dropout: DropoutKey {
             seed: experiment.seed,
             step: batch.step,

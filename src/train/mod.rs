@@ -1,6 +1,7 @@
 //! Optimiser, schedule, loop, checkpoint, evaluation; how a run is opened for it.
 
 pub mod adopt;
+pub mod average;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod first_step;
@@ -9,7 +10,9 @@ pub mod machine;
 pub mod opening;
 pub mod optimizer;
 pub mod progress;
+pub mod rates;
 pub mod schedule;
+pub mod selection;
 pub mod session;
 pub mod stop;
 

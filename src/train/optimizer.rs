@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! ‖g‖ = sqrt(Σ g²) over all trained parameters
+//! g ← min(max(g, −value), value)                 where clipping by value applies, before the norm
 //! g ← g · min(1, clip / (‖g‖ + 1e-6))            where clipping applies
 //! p ← the rule's update of p from g, at the rate lr · group.lr, with the decay wd · group.decay
 //! ```
@@ -11,17 +12,18 @@
 //! The norm is summed in float64 in an order that the parameters' shapes alone decide; the update is elementwise in float32
 //! ([`Rule`]). Both are computed on the model's device, which has the moments, of every parameter that is not frozen.
 
+use super::rates;
 use crate::base::Result;
 use crate::exec::{AdamW, Rates, Rule, Update};
-use crate::graph::{Param, ParamKind};
+use crate::graph::{Graph, Param, ParamKind};
 use crate::model::{Model, state};
 use crate::run::optimizer_state::{self, OptimizerState};
-use crate::spec::{self, Experiment, Group, Precision};
+use crate::spec::{self, Clip, Experiment, Group, Precision};
 
 pub struct Optimizer {
     spec: spec::Optimizer,
-    /// Largest total norm of the gradients; `None` where clipping does not apply.
-    clip: Option<f64>,
+    /// `None` where clipping does not apply.
+    clip: Option<Clip>,
     slots: Vec<Slot>,
     /// Steps that were done.
     steps: u64,
@@ -64,6 +66,16 @@ pub fn group(optimizer: &spec::Optimizer, param: &Param) -> Group {
             Group::new(1.0, if decays { 1.0 } else { 0.0 })
         }
     }
+}
+
+/// Whether training changes each parameter.
+pub fn trained(experiment: &Experiment, graph: &Graph) -> Result<Vec<bool>> {
+    let rates = rates::multipliers(&experiment.train, graph)?;
+    let norms = graph.trained(experiment.train.frozen_norms).into_iter();
+    Ok(norms
+        .zip(rates)
+        .map(|(trained, rate)| trained && rate > 0.0)
+        .collect())
 }
 
 /// The quantities that a rule keeps of each parameter, in a device's order of moments.
@@ -110,13 +122,15 @@ impl Optimizer {
         let spec = experiment.optimizer.clone();
         let mixed = experiment.train.precision == Precision::Mixed;
         let graph = model.graph();
-        let trained = graph.trained(experiment.train.frozen_norms);
-        let slots = graph.params.iter().zip(&trained).map(|(param, &trained)| {
+        let rates = rates::multipliers(&experiment.train, graph)?;
+        let trained = trained(experiment, graph)?;
+        let slots = graph.params.iter().zip(&rates).zip(&trained);
+        let slots = slots.map(|((param, rate), &trained)| {
             let group = group(&spec, param);
             Slot {
                 name: param.name.clone(),
                 shape: param.shape.clone(),
-                rate: group.lr,
+                rate: group.lr * rate,
                 decay: (spec.weight_decay() * group.decay) as f32,
                 frozen: !trained,
             }
@@ -124,10 +138,7 @@ impl Optimizer {
         let slots: Vec<Slot> = slots.collect();
         model.device().reset_moments(&trained, spec.moments())?;
         Ok(Self {
-            clip: spec
-                .clip()
-                .filter(|clip| clip.under_mixed || !mixed)
-                .map(|clip| clip.norm),
+            clip: spec.clip().filter(|clip| clip.under_mixed || !mixed),
             slots,
             steps: 0,
             spec,
@@ -135,8 +146,11 @@ impl Optimizer {
     }
 
     /// Clips and applies the gradients that the model's last step left, at the rate `lr`; returns their total L2 norm
-    /// before clipping. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
+    /// before it is clipped. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
     pub fn step(&mut self, model: &mut Model, lr: f64) -> Result<f64> {
+        if let Some(most) = self.clip.and_then(|clip| clip.value) {
+            model.device().clamp_gradients(most as f32)?;
+        }
         let norm = self.total_norm(model)?;
         if norm.is_finite() {
             model.device().learn(&self.update(norm, lr))?;
@@ -158,7 +172,7 @@ impl Optimizer {
 
     /// The factor by which gradients of total norm `norm` are clipped.
     pub fn scale(&self, norm: f64) -> f32 {
-        let clip = self.clip.map(|clip| (clip / (norm + 1e-6)).min(1.0));
+        let clip = self.clip.map(|clip| (clip.norm / (norm + 1e-6)).min(1.0));
         clip.unwrap_or(1.0) as f32
     }
 
@@ -230,9 +244,8 @@ mod tests {
 
     use super::*;
     use crate::exec::Executor;
-    use crate::graph::Graph;
     use crate::spec::network::{self, Network, Training, experiment};
-    use crate::spec::{Backbone, Block, Clip, FrozenNorms, Method, ResNet, Stem};
+    use crate::spec::{Backbone, Block, FrozenNorms, Method, ResNet, Stem};
 
     fn small() -> Experiment {
         experiment(&Network {
@@ -378,6 +391,7 @@ mod tests {
         let mut experiment = small();
         *experiment.optimizer.clip_mut() = Some(Clip {
             norm: 2.0,
+            value: None,
             under_mixed: false,
         });
         let mut bench = Bench::new(&experiment, 0.0);
@@ -399,6 +413,39 @@ mod tests {
         let mut bench = Bench::new(&experiment, 0.0);
         bench.step(&gradients, 0.1);
         assert_close(bench.first("base_model.conv1.weight"), -0.05);
+    }
+
+    #[test]
+    fn gradients_are_cut_to_a_value_first() {
+        let mut experiment = small();
+        *experiment.optimizer.clip_mut() = Some(Clip {
+            norm: 1e9,
+            value: Some(0.2),
+            under_mixed: true,
+        });
+        let mut bench = Bench::new(&experiment, 0.0);
+        let mut gradients = filled(bench.graph(), 0.1);
+        gradients[0].fill(-0.5);
+        bench.step(&gradients, 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 0.02);
+        assert_close(bench.first("base_model.layer1.0.conv1.weight"), -0.01);
+        gradients[0][0] = f32::NAN;
+        assert!(bench.step(&gradients, 0.1).is_nan());
+    }
+
+    /// What is frozen has no moments, changes nothing and does not count.
+    #[test]
+    fn a_rate_of_zero_freezes() {
+        let mut experiment = small();
+        experiment.train.rates = vec![("base_model.".into(), 0.0), ("new_fc.weight".into(), 0.5)];
+        let mut bench = Bench::new(&experiment, 1.0);
+        let norm = bench.step(&filled(bench.graph(), 0.5), 0.1);
+        assert_close(bench.first("base_model.conv1.weight"), 1.0);
+        assert_close(bench.first("new_fc.weight"), 1.0 - 0.25 * 0.51);
+        let trained = bench.state().tensors;
+        assert_eq!(trained.len(), 2);
+        let count: usize = trained.iter().map(|(_, _, values)| values.len()).sum();
+        assert!((norm - 0.5 * (count as f64).sqrt()).abs() < 1e-9);
     }
 
     #[test]

@@ -12,22 +12,25 @@ use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
-use super::{adopt, checkpoint};
+use super::{adopt, checkpoint, selection};
 use crate::base::{Error, Held, Kind, Result, Shown, terminal};
 use crate::data::loader::steps_per_epoch;
 use crate::data::{Dataset, TrainBatch, TrainLoader};
 use crate::exec::{Executor, Next};
 use crate::model::Model;
+use crate::run::best::{self, Best};
 use crate::run::checkpoint::Moment;
 use crate::run::history::{self, History, Outcome, Process};
 use crate::run::left_out::LeftOut;
 use crate::run::log::{Lines, Timing};
-use crate::run::manifest::{Continued, DataIdentity, FORMAT, Manifest, PrecisionUsed};
+use crate::run::manifest::{
+    Continued, DataIdentity, FORMAT, Manifest, PrecisionUsed, StoppedEarly,
+};
 use crate::run::metrics::{Mark, Metrics, Record};
 use crate::run::provenance::{Build, Machine};
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, Working, finish, folder, tensors, verify};
-use crate::spec::{Difference, Loaded};
+use crate::spec::{Difference, Keep, Loaded};
 
 /// What is to be done, on what, with what.
 pub struct Job<'a> {
@@ -152,7 +155,7 @@ impl<'a> Session<'a> {
             self.job.workers,
             self.step,
         ));
-        while self.step < steps {
+        while self.step < steps && self.stops_early()?.is_none() {
             self.next_step(&loader, progress)?;
             if self.at_epoch_end() || self.saved.1.elapsed() >= self.job.checkpoint_every {
                 self.save()?;
@@ -275,12 +278,56 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let place = self.job.folder.dir().folder(folder::EVAL)?;
-        let place = place.folder(&format!("epoch-{:04}", self.epoch()))?;
+        let place = place.folder(&epoch_folder(self.epoch()))?;
         let frames = &self.job.loaded.experiment.eval.frames;
-        if results::read_all(place.path())?.len() == frames.len() {
+        let mut summaries = results::read_all(place.path())?;
+        if summaries.len() != frames.len() {
+            summaries = self.evaluate(&place, progress)?;
+        }
+        self.keep_best(&summaries)
+    }
+
+    /// Keeps the weights at hand, whose results these are, where they are the best so far.
+    fn keep_best(&mut self, summaries: &[Summary]) -> Result<()> {
+        let Keep::Best { frames } = self.job.loaded.experiment.train.keep else {
+            return Ok(());
+        };
+        let found = summaries.iter().find(|summary| summary.frames == frames);
+        let top1 = found.map_or(0, |summary| summary.top1);
+        let known = best::find(&self.job.folder.checkpoints())?;
+        if known.is_some_and(|(_, best)| best.top1 >= top1) {
             return Ok(());
         }
-        self.evaluate(&place, progress).map(drop)
+        let kept = Best {
+            identity: self.identity.clone(),
+            step: self.step,
+            epoch: self.epoch(),
+            frames,
+            top1,
+            files: Default::default(),
+        };
+        let checkpoints = self.job.folder.dir().folder(folder::CHECKPOINTS)?;
+        let model = tensors::encode(&self.learner.result()?)?;
+        best::write(&checkpoints, kept, &model)?;
+        self.log.say(&format!(
+            "step {} has the best top-1 at {frames} frames so far",
+            self.step
+        ))
+    }
+
+    /// Why training ends here by the experiment's rule, if it does.
+    fn stops_early(&self) -> Result<Option<String>> {
+        let Some(rule) = self.job.loaded.experiment.train.stop else {
+            return Ok(None);
+        };
+        if !self.at_epoch_end() {
+            return Ok(None);
+        }
+        let eval = self.job.folder.eval();
+        let evaluations =
+            (1..=self.epoch()).map(|epoch| results::read_all(&eval.join(epoch_folder(epoch))));
+        let evaluations: Vec<Vec<Summary>> = evaluations.collect::<Result<_>>()?;
+        Ok(selection::ends(&rule, &evaluations))
     }
 
     /// The last checkpoint, the evaluation, and the manifest that lists both.
@@ -288,7 +335,20 @@ impl<'a> Session<'a> {
         self.save_if_new()?;
         self.stop_if_asked()?;
         let dir = self.job.folder.dir().clone();
-        let summaries = self.evaluate(&dir.folder(folder::EVAL)?, progress)?;
+        if let Some(reason) = self
+            .stops_early()?
+            .filter(|_| self.step < self.manifest.steps)
+        {
+            let line = format!("training ended after epoch {}: {reason}", self.epoch());
+            self.log.say(&line)?;
+            progress.say(&line);
+            self.manifest.stopped_early = Some(StoppedEarly {
+                planned_steps: self.manifest.steps,
+                reason,
+            });
+            self.manifest.steps = self.step;
+        }
+        let summaries = self.results(&dir.folder(folder::EVAL)?, progress)?;
         self.job.folder.check_in_place()?;
         check_beginning(&self.job, &self.manifest)?;
         crate::run::checkpoint::prune(&dir.folder(folder::CHECKPOINTS)?, 1)?;
@@ -296,21 +356,66 @@ impl<'a> Session<'a> {
         Ok(summaries)
     }
 
+    /// The results of the run, in `eval`, and beside them those of the last weights where the best are kept, and of the weights that are
+    /// averaged.
+    fn results(&mut self, eval: &Held, progress: &mut Progress) -> Result<Vec<Summary>> {
+        if self.learner.average.is_some() {
+            let own = Weights::Own;
+            self.evaluate_weights(own, &eval.folder(folder::UNAVERAGED)?, progress)?;
+        }
+        if self.job.loaded.experiment.train.keep == Keep::Last {
+            return self.evaluate(eval, progress);
+        }
+        let last = eval.folder(folder::LAST)?;
+        let summaries = self.evaluate(&last, progress)?;
+        self.keep_best(&summaries)?;
+        let Some((_, best)) = best::find(&self.job.folder.checkpoints())? else {
+            return Ok(summaries);
+        };
+        let source = match best.step == self.step {
+            true => last.path().to_owned(),
+            false => eval.path().join(epoch_folder(best.epoch)),
+        };
+        results::copy(&source, eval)?;
+        let line = format!(
+            "the results are of step {}, the best at {} frames",
+            best.step, best.frames
+        );
+        self.log.say(&line)?;
+        progress.detail(&line);
+        results::read_all(eval.path())
+    }
+
     fn evaluate(&mut self, place: &Held, progress: &mut Progress) -> Result<Vec<Summary>> {
+        self.evaluate_weights(Weights::Result, place, progress)
+    }
+
+    fn evaluate_weights(
+        &mut self,
+        weights: Weights,
+        place: &Held,
+        progress: &mut Progress,
+    ) -> Result<Vec<Summary>> {
         let stop = self.job.stop;
         let evaluation = evaluation(&self.job, self.step);
         progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
-        let evaluated = evaluation.run(&mut self.learner.model, &mut |done| {
-            progress.evaluated(done);
-            match stop.requested() {
-                None => Ok(()),
-                Some(reason) => Err(Error::new(
-                    Kind::Stopped,
-                    format!("stopped during evaluation: {reason}; the training is saved"),
-                )
-                .hint("the same command evaluates again and goes on from there")),
-            }
-        })?;
+        let mut run = |model: &mut Model| {
+            evaluation.run(model, &mut |done| {
+                progress.evaluated(done);
+                match stop.requested() {
+                    None => Ok(()),
+                    Some(reason) => Err(Error::new(
+                        Kind::Stopped,
+                        format!("stopped during evaluation: {reason}; the training is saved"),
+                    )
+                    .hint("the same command evaluates again and goes on from there")),
+                }
+            })
+        };
+        let evaluated = match weights {
+            Weights::Result => self.learner.with_result(run),
+            Weights::Own => run(&mut self.learner.model),
+        }?;
         progress.end_evaluation();
         let mut summaries = Vec::new();
         for mut result in evaluated {
@@ -405,6 +510,19 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Which weights are evaluated.
+#[derive(Clone, Copy)]
+enum Weights {
+    /// Those that the run's results are of: the averaged ones where there are such.
+    Result,
+    Own,
+}
+
+/// In the folder of evaluations.
+fn epoch_folder(epoch: u64) -> String {
+    format!("epoch-{epoch:04}")
+}
+
 fn evaluation<'j>(job: &'j Job<'_>, step: u64) -> Evaluation<'j> {
     Evaluation {
         experiment: &job.loaded.experiment,
@@ -424,7 +542,7 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         job.folder.dir().remove(name)?;
     }
     let experiment = &job.loaded.experiment;
-    let per_epoch = steps_per_epoch(job.dataset.train.len(), experiment.train.batch);
+    let per_epoch = steps_per_epoch(job.dataset.train.len(), &experiment.train);
     if per_epoch == 0 {
         return Err(Error::new(
             Kind::Data,
@@ -453,6 +571,7 @@ fn begin(job: &Job<'_>, identity: &str, model: &Model) -> Result<Manifest> {
         machines: Vec::new(),
         finished: false,
         continues: None,
+        stopped_early: None,
         left_out: 0,
         files: finish::beginning(&job.folder)?,
     };

@@ -6,7 +6,7 @@ use super::report::{Difference, Outcome, Stage};
 use super::{Halt, Pair, Walk, samples};
 use crate::base::{Error, Result};
 use crate::data::clip;
-use crate::data::{Dataset, Sample};
+use crate::data::{Dataset, Pixels, Sample};
 use crate::exec::Input;
 use crate::spec::Eval;
 
@@ -94,7 +94,7 @@ fn video_frames(both: &Pair<Replayed<'_>>, place: usize) -> Result<Option<Differ
 /// The first validation clip at each frame count.
 struct Views {
     id: String,
-    bytes: Vec<Vec<u8>>,
+    pixels: Vec<Pixels>,
     indices: Vec<Vec<Vec<usize>>>,
 }
 
@@ -105,7 +105,7 @@ fn first_views(side: &Replayed<'_>) -> Result<Views> {
         |error: crate::data::video::VideoError| error.into_error(&sample.id, sample.source.path());
     Ok(Views {
         id: sample.id.clone(),
-        bytes: clip::evaluate(&sample.source, eval, &eval.frames).map_err(unreadable)?,
+        pixels: clip::evaluate(&sample.source, eval, &eval.frames).map_err(unreadable)?,
         indices: clip::evaluation_indices(&sample.source, eval, &eval.frames)
             .map_err(unreadable)?,
     })
@@ -130,7 +130,7 @@ fn pixels(both: &Pair<Replayed<'_>>, views: &Pair<Views>) -> Outcome {
     }
     let id = &views.a.id;
     let count = clip::evaluation_views(&both.a.experiment.eval);
-    let pairs = views.a.bytes.iter().zip(&views.b.bytes);
+    let pairs = views.a.pixels.iter().zip(&views.b.pixels);
     let mut differences = pairs.zip(&views.a.indices).filter_map(|((a, b), clips)| {
         // The crops of a temporal clip follow one another and have its frames.
         let crops = count / clips.len().max(1);
@@ -138,12 +138,18 @@ fn pixels(both: &Pair<Replayed<'_>>, views: &Pair<Views>) -> Outcome {
             .iter()
             .flat_map(|clip| std::iter::repeat_n(clip, crops));
         let length = (a.len() / count.max(1)).max(1);
-        let mut views = a.chunks(length).zip(b.chunks(length)).zip(frames);
-        views.find_map(|((one, other), frames)| samples::bytes(id, one, other, frames))
+        let views = a
+            .clone()
+            .split(length)
+            .into_iter()
+            .zip(b.clone().split(length));
+        let mut views = views.zip(frames);
+        views.find_map(|((one, other), frames)| samples::pixels_apart(id, &one, &other, frames))
     });
     Outcome::of(differences.next(), || {
-        let bytes: usize = views.a.bytes.iter().map(Vec::len).sum();
-        format!("clip `{}`, {bytes} bytes", views.a.id)
+        let count: usize = views.a.pixels.iter().map(Pixels::len).sum();
+        let what = samples::kind(views.a.pixels.iter());
+        format!("clip `{}`, {count} {what}", views.a.id)
     })
 }
 
@@ -153,10 +159,9 @@ fn logits(both: &mut Pair<Replayed<'_>>, views: &Pair<Views>, measure: Measure) 
     for (index, &frames) in frames.iter().enumerate() {
         let logits = both.as_mut().zip(views.as_ref()).map(|(side, views)| {
             let eval = &side.experiment.eval;
-            let pixels = Input::Pixels {
-                bytes: views.bytes.get(index).map_or(&[][..], Vec::as_slice),
-                normalize: &eval.normalize,
-                next: None,
+            let pixels = match views.pixels.get(index) {
+                Some(pixels) => Input::of(pixels, &eval.normalize, None),
+                None => Input::Values(&[]),
             };
             let views = clip::evaluation_views(eval);
             side.learner.model.evaluate(frames, views, pixels)

@@ -16,7 +16,7 @@ pub struct Named {
 }
 
 /// The differences that the papers do not tell.
-pub const NAMED: [Named; 14] = [
+pub const NAMED: [Named; 18] = [
     Named {
         subject: "shift in training",
         text: "inside each clip",
@@ -86,6 +86,26 @@ pub const NAMED: [Named; 14] = [
         subject: "head at larger images",
         text: "SlowFast: the mean of all positions",
         code: "the vanilla network: the mean of the probabilities of windows as large as in training; FFN: the mean of all positions",
+    },
+    Named {
+        subject: "channel order",
+        text: "not a word",
+        code: "TSM, TEA, SlowFast: red, green, blue; UniFormer: blue, green, red, as OpenCV decodes",
+    },
+    Named {
+        subject: "rule of resizing",
+        text: "not a word",
+        code: "TSM, TEA: Pillow's bilinear filter; SlowFast, UniFormer: PyTorch's, without antialiasing, of normalised values",
+    },
+    Named {
+        subject: "crop in evaluation",
+        text: "one crop, or three",
+        code: "TSM, TEA: the centre; SlowFast and UniFormer with one crop: the left end",
+    },
+    Named {
+        subject: "average over views",
+        text: "not a word",
+        code: "SlowFast: of probabilities; UniFormer: of logits",
     },
 ];
 

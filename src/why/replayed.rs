@@ -30,7 +30,7 @@ pub fn replayed<'a>(
         experiment,
         dataset,
         learner: Learner::new(model, experiment)?,
-        steps_per_epoch: steps_per_epoch(dataset.train.len(), experiment.train.batch),
+        steps_per_epoch: steps_per_epoch(dataset.train.len(), &experiment.train),
     })
 }
 

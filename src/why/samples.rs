@@ -4,15 +4,16 @@ use super::report::{Difference, Outcome, Stage};
 use super::{Halt, Pair, Walk};
 use crate::base::Result;
 use crate::data::clip::TrainClip;
-use crate::data::loader::{Prepared, gather};
-use crate::data::{TrainBatch, TrainPlan};
+use crate::data::loader::Prepared;
+use crate::data::{Pixels, TrainBatch, TrainPlan};
 
 /// The stages of this page.
-pub const STAGES: [Stage; 4] = [
+pub const STAGES: [Stage; 5] = [
     Stage::SampleOrder,
     Stage::FrameIndices,
     Stage::Augmentation,
     Stage::Pixels,
+    Stage::Mixing,
 ];
 
 /// A clip that was prepared: (id, label, clip).
@@ -36,7 +37,9 @@ pub fn walk(
     walk.note_step(Some(step), Stage::FrameIndices, indices(&clips))?;
     walk.note_step(Some(step), Stage::Augmentation, augmentation(&clips))?;
     walk.note_step(Some(step), Stage::Pixels, pixels(&clips))?;
-    let batches = prepared.map(|all| gather(step, all)).both()?;
+    let batches = plans.as_ref().zip(prepared);
+    let batches = batches.map(|(plan, all)| plan.gather(step, all)).both()?;
+    walk.note_step(Some(step), Stage::Mixing, mixing(&batches))?;
     Ok(Some(batches))
 }
 
@@ -58,7 +61,7 @@ fn order(prepared: &Pair<Vec<Prepared>>) -> Outcome {
 
 fn clips(prepared: &[Prepared]) -> Vec<Clip<'_>> {
     let read = prepared.iter().filter_map(|clip| match clip {
-        Prepared::Clip { id, label, clip } => Some((id.as_str(), *label, clip)),
+        Prepared::Clip { id, label, clip } => Some((id.as_str(), *label, &**clip)),
         Prepared::Skipped { .. } => None,
     });
     read.collect()
@@ -110,21 +113,77 @@ fn pixels(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
     let mut compared = 0;
     let pairs = clips.a.iter().zip(&clips.b);
     let mut differences = pairs.filter_map(|(a, b)| {
-        compared += a.2.pixels.iter().map(Vec::len).sum::<usize>();
+        compared += a.2.pixels.iter().map(Pixels::len).sum::<usize>();
         let branches = a.2.pixels.iter().zip(&b.2.pixels).zip(&a.2.indices);
         let mut parted =
-            branches.filter_map(|((one, other), frames)| bytes(a.0, one, other, frames));
+            branches.filter_map(|((one, other), frames)| pixels_apart(a.0, one, other, frames));
         parted.next()
     });
     let first = differences.next();
-    Outcome::of(first, || format!("{compared} bytes"))
+    Outcome::of(first, || {
+        let all = clips.a.iter().flat_map(|clip| &clip.2.pixels);
+        format!("{compared} {}", kind(all))
+    })
 }
 
-/// The first byte that differs of a clip: `frames` equally many bytes, rows of red, green, blue.
-pub fn bytes(id: &str, a: &[u8], b: &[u8], frames: &[usize]) -> Option<Difference> {
+/// What pixels are, in the plural.
+pub fn kind<'a>(mut pixels: impl Iterator<Item = &'a Pixels>) -> &'static str {
+    match pixels.next() {
+        Some(Pixels::Values(_)) => "values",
+        Some(Pixels::Bytes(_)) | None => "bytes",
+    }
+}
+
+/// What the clips of the step are taken for once they are mixed with one another.
+fn mixing(batches: &Pair<TrainBatch>) -> Outcome {
+    let shown = |batch: &TrainBatch| -> Vec<String> {
+        match &batch.targets {
+            None => batch
+                .labels
+                .iter()
+                .map(|label| format!("label {label}"))
+                .collect(),
+            Some(targets) => {
+                let classes = (targets.len() / batch.labels.len().max(1)).max(1);
+                targets
+                    .chunks(classes)
+                    .map(|row| format!("{row:?}"))
+                    .collect()
+            }
+        }
+    };
+    let targets = batches.as_ref().map(shown);
+    let mixed = Pair::new(&*batches.a.pixels, &*batches.b.pixels);
+    let first = first_apart(&targets, "clip").or_else(|| {
+        let apart = mixed.a != mixed.b;
+        apart.then(|| Difference::new("pixels after mixing", "those of a", "others"))
+    });
+    Outcome::of(first, || format!("targets of {} clips", targets.a.len()))
+}
+
+/// The first byte or value that differs of a clip.
+pub fn pixels_apart(id: &str, a: &Pixels, b: &Pixels, frames: &[usize]) -> Option<Difference> {
+    match (a, b) {
+        (Pixels::Bytes(a), Pixels::Bytes(b)) => apart(id, (a, b), "bytes", frames),
+        (Pixels::Values(a), Pixels::Values(b)) => apart(id, (a, b), "values", frames),
+        _ => {
+            let place = format!("clip `{id}`, {} frames", frames.len());
+            let what = |pixels: &Pixels| format!("{} {}", pixels.len(), kind([pixels].into_iter()));
+            Some(Difference::new(place, what(a), what(b)))
+        }
+    }
+}
+
+/// The first that differs of a clip: `frames` equally many, rows of red, green, blue.
+fn apart<T: PartialEq + Copy + Default + std::fmt::Display>(
+    id: &str,
+    (a, b): (&[T], &[T]),
+    what: &str,
+    frames: &[usize],
+) -> Option<Difference> {
     if a.len() != b.len() {
         let place = format!("clip `{id}`, {} frames", frames.len());
-        let (a, b) = (format!("{} bytes", a.len()), format!("{} bytes", b.len()));
+        let (a, b) = (format!("{} {what}", a.len()), format!("{} {what}", b.len()));
         return Some(Difference::new(place, a, b));
     }
     let first = a.iter().zip(b).position(|(a, b)| a != b)?;
@@ -137,9 +196,9 @@ pub fn bytes(id: &str, a: &[u8], b: &[u8], frames: &[usize]) -> Option<Differenc
         "clip `{id}` at {} frames: frame {frame} of the video, {channel} of pixel {pixel}",
         frames.len()
     );
-    let value = |bytes: &[u8]| bytes.get(first).copied().unwrap_or_default();
+    let value = |all: &[T]| all.get(first).copied().unwrap_or_default().to_string();
     let difference = Difference::new(place, value(a), value(b));
-    Some(difference.note(format!("{differing} of {} bytes differ", a.len())))
+    Some(difference.note(format!("{differing} of {} {what} differ", a.len())))
 }
 
 /// The first place where two lists part.
@@ -180,12 +239,12 @@ mod tests {
         let a = [0; 24];
         let mut b = a;
         b[12 + 4] = 9;
-        let found = bytes("7", &a, &b, &[3, 8]).unwrap();
+        let found = apart("7", (&a, &b), "bytes", &[3, 8]).unwrap();
         assert_eq!(
             found.place,
             "clip `7` at 2 frames: frame 8 of the video, green of pixel 1"
         );
         assert_eq!((found.a.as_str(), found.b.as_str()), ("0", "9"));
-        assert_eq!(bytes("7", &a, &a, &[3, 8]), None);
+        assert_eq!(apart("7", (&a, &a), "bytes", &[3, 8]), None);
     }
 }

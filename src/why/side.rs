@@ -104,6 +104,7 @@ impl Side {
             train: pins.train.count,
             validation: pins.validation.count,
             classes: pins.classes.len(),
+            lost: None,
             pins: Pins::Verified {
                 pins_sha256,
                 train_root: pins.train.root,

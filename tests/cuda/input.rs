@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ffn::data::Pixels;
 use ffn::exec::cuda;
 use ffn::exec::{Input, Segment, Statistics};
 use ffn::program::{Numerics, compile_eval};
@@ -52,16 +53,13 @@ impl Reader {
     }
 }
 
-fn bytes(first: usize, count: usize) -> Arc<Vec<u8>> {
-    Arc::new((first..first + count).map(|i| i as u8).collect())
+fn bytes(first: usize, count: usize) -> Arc<Pixels> {
+    let bytes = (first..first + count).map(|i| i as u8);
+    Arc::new(Pixels::Bytes(bytes.collect()))
 }
 
-fn input(bytes: &[u8]) -> Input<'_> {
-    Input::Pixels {
-        bytes,
-        normalize: &NORMALIZE,
-        next: None,
-    }
+fn input(pixels: &Pixels) -> Input<'_> {
+    Input::of(pixels, &NORMALIZE, None)
 }
 
 #[test]
@@ -102,11 +100,7 @@ fn no_pass_reads_what_is_not_its_own() {
     ];
     for (index, (own, next)) in passes.into_iter().enumerate() {
         let next = || next.cloned();
-        let pixels = Input::Pixels {
-            bytes: own,
-            normalize: &NORMALIZE,
-            next: Some(&next),
-        };
+        let pixels = Input::of(own, &NORMALIZE, Some(&next));
         let found = reader.read(pixels).unwrap();
         assert_eq!(found, *input(own).values(), "pass {index}");
     }

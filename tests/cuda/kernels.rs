@@ -781,7 +781,16 @@ fn every_kernel_computes_its_reference() {
     let count = mistakes.len();
     assert_eq!(count, 0, "{count} are far:\n{}", mistakes.join("\n"));
     // What is no step's has tests of its own.
-    launched.extend(["normalize_pixels", "squares", "update", "adamw"].map(str::to_owned));
+    launched.extend(
+        [
+            "normalize_pixels",
+            "squares",
+            "clamp_gradients",
+            "update",
+            "adamw",
+        ]
+        .map(str::to_owned),
+    );
     assert_eq!(launched, all_kernels());
 }
 

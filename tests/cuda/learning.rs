@@ -69,6 +69,7 @@ fn check_updates(gpu: &Rc<cuda::Gpu>, rule: Rule) {
         };
         let squares = both.map(|device| {
             device.write_gradients(&gradients).unwrap();
+            device.clamp_gradients(0.8).unwrap();
             device.learn(&update).unwrap();
             device.gradient_square().unwrap()
         });

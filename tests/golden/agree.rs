@@ -147,6 +147,8 @@ fn training_agrees_in_bf16() {
 #[test]
 fn preprocessing_agrees() {
     assert_agrees("preprocess");
+    assert_agrees("preprocess_slowfast");
+    assert_agrees("preprocess_uniformer");
 }
 
 #[test]

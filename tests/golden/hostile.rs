@@ -86,6 +86,18 @@ fn replace_number(bytes: &mut Vec<u8>, at: prop::sample::Index, number: &str) {
     bytes.splice(start..end, number.bytes());
 }
 
+/// What describes the images and numbers of the loaders.
+const FILES: [(&str, &str); 8] = [
+    ("preprocess", "cases.json"),
+    ("preprocess", "multi_scale_crop_boxes.json"),
+    ("preprocess", "val_indices.json"),
+    ("preprocess_slowfast", "cases.json"),
+    ("preprocess_slowfast", "indices.json"),
+    ("preprocess_uniformer", "cases.json"),
+    ("preprocess_uniformer", "frame_indices.json"),
+    ("preprocess_uniformer", "schedule.json"),
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -119,9 +131,10 @@ proptest! {
     }
 
     #[test]
-    fn damaged_images_are_read_or_refused(damages in prop::collection::vec(damage(), 1..4), file in 0..3usize) {
-        let copy = Copy::of("preprocess");
-        let path = copy.path(["cases.json", "multi_scale_crop_boxes.json", "val_indices.json"][file]);
+    fn damaged_images_are_read_or_refused(damages in prop::collection::vec(damage(), 1..4), file in 0..FILES.len()) {
+        let (bundle, file) = FILES[file];
+        let copy = Copy::of(bundle);
+        let path = copy.path(file);
         let mut bytes = std::fs::read(&path).unwrap();
         damages.iter().for_each(|damage| apply(damage, &mut bytes));
         std::fs::write(&path, bytes).unwrap();

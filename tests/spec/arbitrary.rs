@@ -12,6 +12,9 @@ pub fn experiment() -> impl Strategy<Value = Experiment> {
         ("[a-z][a-z0-9_.-]{0,20}", any::<u64>(), parts, rest).prop_map(
             |(name, seed, ((model, method), mut data, train), (optimizer, schedule, eval))| {
                 leave_nothing_out_of_shared_segments(&method, &mut data);
+                let (mut train, mut eval) = (train, eval);
+                leave_enough(&data, &mut train);
+                spell_usual_rules_one_way(&train, &mut eval);
                 Experiment {
                     name,
                     seed,
@@ -28,6 +31,24 @@ pub fn experiment() -> impl Strategy<Value = Experiment> {
     })
 }
 
+/// A part of the data holds a step.
+fn leave_enough(data: &Data, train: &mut Train) {
+    let videos = data.train_count().map(|all| train.videos(all));
+    if videos.is_some_and(|videos| train.clips.clips(videos) < train.batch) {
+        train.subset = 1.0;
+    }
+}
+
+/// The rule that both training and evaluation have by default is not written.
+fn spell_usual_rules_one_way(train: &Train, eval: &mut Eval) {
+    if train.clips.channels == Channels::Rgb && eval.channels == Some(Channels::Rgb) {
+        eval.channels = None;
+    }
+    if train.clips.resize == Resize::Pillow && eval.resize == Some(Resize::Pillow) {
+        eval.resize = None;
+    }
+}
+
 /// A shortened step must fall into whole groups too.
 fn leave_nothing_out_of_shared_segments(method: &Method, data: &mut Data) {
     let Method::Ffn(Ffn {
@@ -41,6 +62,7 @@ fn leave_nothing_out_of_shared_segments(method: &Method, data: &mut Data) {
     let unreadable = match data {
         Data::SomethingV2(data) => &mut data.unreadable,
         Data::FrameFolders(data) => &mut data.unreadable,
+        Data::VideoList(data) => &mut data.unreadable,
         Data::Miniature(_) => return,
     };
     if frames.iter().any(|frames| frames % group != 0) {
@@ -275,22 +297,111 @@ fn data() -> impl Strategy<Value = Data> {
             frames,
         })
     });
-    prop_oneof![v2, folders, miniature]
+    prop_oneof![v2, folders, video_list(), miniature]
+}
+
+fn video_list() -> impl Strategy<Value = Data> {
+    let both = || (file(), file());
+    let lists = prop_oneof![
+        both().prop_map(|(train, validation)| VideoLists::Text { train, validation }),
+        (both(), "[a-z ]{1,9}").prop_map(|((train, validation), path)| VideoLists::Csv {
+            train,
+            validation,
+            path,
+            label: "label".into(),
+        }),
+        both().prop_map(|(train, validation)| VideoLists::Kinetics {
+            train,
+            validation,
+            place: "{label}/{id}.mp4".into(),
+        }),
+        (file(), 1usize..=3).prop_map(|(splits, split)| VideoLists::Hmdb51 { splits, split }),
+        both().prop_map(|(train, validation)| VideoLists::Folders { train, validation }),
+    ];
+    let missing = prop_oneof![Just(Missing::Fail), file().prop_map(Missing::Listed)];
+    let files = (file(), lists, prop::option::of(file()), missing);
+    let unreadable = select(&[Unreadable::Fail, Unreadable::Skip][..]);
+    (files, 2usize..999, any::<bool>(), unreadable).prop_map(
+        |((pins, lists, class_names, missing), class_count, direction_sensitive, unreadable)| {
+            Data::VideoList(VideoList {
+                root: "videos".into(),
+                pins,
+                lists,
+                class_names,
+                class_count,
+                direction_sensitive,
+                train_count: None,
+                validation_count: Some(7),
+                missing,
+                unreadable,
+            })
+        },
+    )
 }
 
 fn train(epochs: usize, batch: usize) -> impl Strategy<Value = Train> {
     let precision = select(&[Precision::Float32, Precision::Mixed][..]);
     let frozen = select(&[FrozenNorms::Off, FrozenNorms::AllButFirst, FrozenNorms::All][..]);
     let norm_clips = prop::option::of(select(&[1usize, 4, 16][..]));
-    (precision, frozen, norm_clips, clips()).prop_map(
-        move |(precision, frozen_norms, norm_clips, clips)| Train {
-            epochs,
-            batch,
-            precision,
-            norm_clips,
-            frozen_norms,
-            clips,
+    let mixing =
+        (0.0..=1.0f64, 0.01..9.0f64, 0.0..=1.0f64).prop_map(|(probability, mixup, box_)| Mixing {
+            probability,
+            mixup,
+            cutmix: 1.0,
+            cutmix_probability: box_,
+            group: Some(4),
+        });
+    let targets = (0.0..1.0f64, prop::option::of(mixing));
+    (precision, frozen, norm_clips, targets, selection(), clips()).prop_map(
+        move |(precision, frozen_norms, norm_clips, (smoothing, mixing), selection, clips)| {
+            let (subset, class_weights, (rates, layer_decay), ema, stop) = selection;
+            Train {
+                epochs,
+                batch,
+                precision,
+                norm_clips,
+                frozen_norms,
+                smoothing,
+                mixing,
+                subset,
+                class_weights,
+                rates,
+                layer_decay,
+                ema,
+                keep: Keep::Last,
+                stop,
+                clips,
+            }
         },
+    )
+}
+
+type Selection = (
+    f64,
+    ClassWeights,
+    (Vec<(String, f64)>, f64),
+    Option<Ema>,
+    Option<EarlyStopping>,
+);
+
+/// No early stopping: it watches a frame count of the evaluation.
+fn selection() -> impl Strategy<Value = Selection> {
+    let weights = prop_oneof![
+        Just(ClassWeights::Equal),
+        Just(ClassWeights::Balanced),
+        Just(ClassWeights::Listed(vec![("to \"left\"".into(), 0.25)])),
+    ];
+    let rates = prop_oneof![
+        Just(Vec::new()),
+        (0.0..9.0f64).prop_map(|rate| vec![("a".into(), rate), ("b.c".into(), 0.0)]),
+    ];
+    let ema = prop::option::of((0.0..1.0f64).prop_map(|decay| Ema { decay }));
+    (
+        0.01..=1.0f64,
+        weights,
+        (rates, 0.01..=1.0f64),
+        ema,
+        Just(None),
     )
 }
 
@@ -299,6 +410,8 @@ fn clips() -> impl Strategy<Value = TrainClips> {
         Just(TrainSampling::SegmentRandom),
         Just(TrainSampling::SegmentCentre),
         (8usize..99).prop_map(|window| TrainSampling::Dense { window }),
+        Just(TrainSampling::SegmentInclusive),
+        (1usize..99).prop_map(|rate| TrainSampling::DenseAtRate { rate }),
     ];
     let scales = prop::collection::vec(0.1..1.0f64, 1..5);
     let crop = prop_oneof![
@@ -310,6 +423,14 @@ fn clips() -> impl Strategy<Value = TrainClips> {
             }
         }),
         (256usize..300).prop_map(|short_side| TrainCrop::Centre { short_side }),
+        (256usize..300, any::<bool>()).prop_map(|(least, inverse)| TrainCrop::ScaleJitter {
+            short_side: [least, least + 64],
+            inverse,
+        }),
+        (0.01..0.5f64, 0.1..1.0f64).prop_map(|(area, aspect)| TrainCrop::RandomResized {
+            area: [area, 1.0],
+            aspect: [aspect, 2.0],
+        }),
     ];
     let flip = prop_oneof![
         Just(Flip::Off),
@@ -326,18 +447,71 @@ fn clips() -> impl Strategy<Value = TrainClips> {
         flip,
         16usize..256,
         normalize(),
+        (
+            select(&[1usize, 2, 16][..]),
+            channels(),
+            resize(),
+            augmentations(),
+        ),
     )
         .prop_map(
-            |(sampling, branches, short_videos, crop, flip, size, normalize)| TrainClips {
-                sampling,
-                branches,
-                short_videos,
-                crop,
-                flip,
-                size,
-                normalize,
+            |(sampling, branches, short_videos, crop, flip, size, normalize, more)| {
+                let (repeats, channels, resize, (rand_augment, color_jitter, erasing)) = more;
+                TrainClips {
+                    sampling,
+                    branches,
+                    short_videos,
+                    repeats,
+                    channels,
+                    rand_augment,
+                    color_jitter,
+                    crop,
+                    resize,
+                    flip,
+                    size,
+                    normalize,
+                    erasing,
+                }
             },
         )
+}
+
+type Augmentations = (Option<RandAugment>, Option<ColorJitter>, Option<Erasing>);
+
+fn augmentations() -> impl Strategy<Value = Augmentations> {
+    let rand_augment =
+        (1usize..9, 0.0..10.0f64, 0.0..=1.0f64).prop_map(|(operations, magnitude, probability)| {
+            RandAugment {
+                operations,
+                magnitude,
+                std: 0.5,
+                probability,
+            }
+        });
+    let color_jitter = (0.0..1.0f64).prop_map(|most| ColorJitter {
+        brightness: most,
+        contrast: most,
+        saturation: 0.0,
+    });
+    let erasing = (0.0..=1.0f64, 0.01..0.3f64).prop_map(|(probability, area)| Erasing {
+        probability,
+        area: [area, 0.3],
+        aspect: [0.5, 2.0],
+    });
+    let option = prop::option::of::<BoxedStrategy<RandAugment>>;
+    (
+        option(rand_augment.boxed()),
+        prop::option::of(color_jitter),
+        prop::option::of(erasing),
+    )
+}
+
+fn channels() -> impl Strategy<Value = Channels> {
+    select(&[Channels::Rgb, Channels::Bgr][..])
+}
+
+fn resize() -> impl Strategy<Value = Resize> {
+    select(&[Resize::Pillow, Resize::Torch][..])
 }
 
 fn short_videos() -> impl Strategy<Value = ShortVideos> {
@@ -361,8 +535,13 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
             classifier_bias,
         },
     );
-    let clip =
-        (1e-9..1e8f64, any::<bool>()).prop_map(|(norm, under_mixed)| Clip { norm, under_mixed });
+    let clip = (1e-9..1e8f64, prop::option::of(1e-9..1e8f64), any::<bool>()).prop_map(
+        |(norm, value, under_mixed)| Clip {
+            norm,
+            value,
+            under_mixed,
+        },
+    );
     let sgd = (0.0..1.0f64, any::<bool>(), groups);
     let adam = (0.0..1.0f64, 0.0..1.0f64, 1e-12..1.0f64, any::<bool>());
     let common = (1e-12..1.0f64, 0.0..1.0f64, prop::option::of(clip));
@@ -411,9 +590,18 @@ fn eval() -> impl Strategy<Value = Eval> {
         Just(EvalSampling::Centre),
         Just(EvalSampling::Twice),
         (16usize..99, 1usize..12).prop_map(|(window, clips)| EvalSampling::Dense { window, clips }),
+        (1usize..12).prop_map(|clips| EvalSampling::SegmentInclusive { clips }),
+        (1usize..9, 1usize..12).prop_map(|(rate, clips)| EvalSampling::DenseAtRate { rate, clips }),
     ];
     let views = (
-        select(&[Crops::One, Crops::Three][..]),
+        select(
+            &[
+                Crops::One,
+                Crops::Left,
+                Crops::Three,
+                Crops::LeftCentreRight,
+            ][..],
+        ),
         16usize..256,
         0usize..99,
     );
@@ -427,8 +615,12 @@ fn eval() -> impl Strategy<Value = Eval> {
         short_videos(),
         views,
         normalize(),
-        1usize..99,
-        0usize..99,
+        (1usize..99, 0usize..99),
+        (
+            channels(),
+            resize(),
+            select(&[Average::Logits, Average::Probabilities][..]),
+        ),
     )
         .prop_map(
             |(
@@ -437,8 +629,8 @@ fn eval() -> impl Strategy<Value = Eval> {
                 short_videos,
                 (crops, size, short_side),
                 normalize,
-                batch,
-                every,
+                (batch, every),
+                (channels, resize, average),
             )| Eval {
                 frames,
                 sampling,
@@ -447,6 +639,9 @@ fn eval() -> impl Strategy<Value = Eval> {
                 short_side,
                 size,
                 normalize,
+                channels: Some(channels),
+                resize: Some(resize),
+                average,
                 batch,
                 every,
             },

@@ -1,6 +1,9 @@
 //! `ffn data`
 
+mod certify;
+mod compare;
 mod frames;
+mod pack;
 mod pin;
 mod show;
 mod stats;
@@ -33,6 +36,12 @@ enum Command {
     Stats(stats::Args),
     /// Write contact sheets of what each branch sees after sampling and augmentation.
     Show(show::Args),
+    /// Write what this copy of the data is: a file to compare with another laboratory's.
+    Certify(certify::Args),
+    /// Say which videos differ between two certificates, and how.
+    Compare(compare::Args),
+    /// Write the decoded frames into tar files, a data set's folder that is read without decoding videos.
+    Pack(pack::Args),
     /// Decode frames of one video or frame folder: print their hashes, or write them as PNG.
     Frames(frames::Args),
 }
@@ -43,6 +52,9 @@ pub fn run(args: Args) -> Result<()> {
         Command::Verify(args) => verify::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Show(args) => show::run(args),
+        Command::Certify(args) => certify::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Pack(args) => pack::run(args),
         Command::Frames(args) => frames::run(args),
     }
 }

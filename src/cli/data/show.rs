@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Found, Selection};
 use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::cli::options;
-use crate::data::clip;
+use crate::data::clip::{self, TrainClip};
+use crate::data::normalize::denormalized;
 use crate::data::sampling::Draw;
 use crate::data::sheet::{contact_sheet, images};
-use crate::data::{Sample, Split};
+use crate::data::transform::exchange_channels;
+use crate::data::{Pixels, Sample, Split, TrainBatch, TrainPlan};
+use crate::spec::{Channels, Experiment, Normalize};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,7 +38,11 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_parser = options::start::<u64>)]
     epoch: u64,
 
-    /// Write each clip's bytes too, as safetensors: `frames.T` of (views, T, height, width, 3).
+    /// The clips of this training step, from 0, instead: mixed as the network gets them, with their targets.
+    #[arg(long, value_name = "N", value_parser = options::start::<u64>, conflicts_with_all = ["ids", "clips", "epoch", "split"])]
+    step: Option<u64>,
+
+    /// Write each clip's pixels too, as safetensors: `frames.T` of (views, T, height, width, 3), bytes or normalised values.
     #[arg(long)]
     raw: bool,
 
@@ -51,49 +59,82 @@ enum Which {
 
 /// What the network is given of one clip.
 struct Sheet {
-    size: usize,
+    /// Of the files.
+    name: String,
+    /// What was drawn for it, or what its target is.
+    note: String,
     branches: Vec<Branch>,
+    size: usize,
+    normalize: Normalize,
+    channels: Channels,
 }
 
 struct Branch {
     frames: usize,
     views: usize,
     /// `views × frames × size × size × 3`
-    pixels: Vec<u8>,
+    pixels: Pixels,
     /// What a person is told of it.
     note: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let found = args.selection.find()?;
+    let mut found = args.selection.find()?;
+    found.dataset.keep(&found.loaded.experiment)?;
     let split = match args.split {
         Which::Train => Split::Train,
         Which::Validation => Split::Validation,
     };
+    if let Some(number) = args.step {
+        for shown in step(&found, number)? {
+            terminal::line(format_args!(
+                "{}  {}",
+                shown.name.shown(),
+                shown.note.shown()
+            ))?;
+            write(&args, &shown)?;
+        }
+        return Ok(());
+    }
     for place in places(found.dataset.split(split), &args)? {
         let sample = &found.dataset.split(split)[place];
-        let shown = match split {
-            Split::Train => train(&found, place, args.epoch),
-            Split::Validation => validation(&found, sample),
-        }?;
+        let sheets = match split {
+            Split::Train => train(&found, place, args.epoch)?,
+            Split::Validation => vec![validation(&found, sample)?],
+        };
         let class = found.dataset.classes.get(sample.label);
         terminal::line(format_args!(
             "{}  {}",
             sample.id.shown(),
             class.map(|name| name.shown()).unwrap_or_default()
         ))?;
-        for branch in &shown.branches {
-            terminal::line(format_args!(
-                "  {:3} frames  {}",
-                branch.frames, branch.note
-            ))?;
-        }
-        write_sheet(&args.out.join(format!("{}.png", sample.id)), &shown)?;
-        if args.raw {
-            write_raw(&args.out.join(format!("{}.safetensors", sample.id)), &shown)?;
+        for shown in &sheets {
+            tell(shown)?;
+            write(&args, shown)?;
         }
     }
     Ok(())
+}
+
+fn tell(shown: &Sheet) -> Result<()> {
+    if !shown.note.is_empty() {
+        terminal::line(format_args!("  {}", shown.note))?;
+    }
+    for branch in &shown.branches {
+        terminal::line(format_args!(
+            "  {:3} frames  {}",
+            branch.frames, branch.note
+        ))?;
+    }
+    Ok(())
+}
+
+fn write(args: &Args, shown: &Sheet) -> Result<()> {
+    write_sheet(&args.out.join(format!("{}.png", shown.name)), shown)?;
+    match args.raw {
+        true => write_raw(&args.out.join(format!("{}.safetensors", shown.name)), shown),
+        false => Ok(()),
+    }
 }
 
 /// Positions of the clips that are shown.
@@ -115,7 +156,7 @@ fn places(samples: &[Sample], args: &Args) -> Result<Vec<usize>> {
     args.ids.iter().map(place).collect()
 }
 
-fn train(found: &Found, place: usize, epoch: u64) -> Result<Sheet> {
+fn train(found: &Found, place: usize, epoch: u64) -> Result<Vec<Sheet>> {
     let experiment = &found.loaded.experiment;
     let sample = &found.dataset.train[place];
     let draw = Draw {
@@ -124,28 +165,102 @@ fn train(found: &Found, place: usize, epoch: u64) -> Result<Sheet> {
         sample: place as u64,
     };
     let branches = experiment.method.frames();
-    let clip = clip::train(&sample.source, &experiment.train.clips, branches, draw)
+    let clips = clip::train(&sample.source, &experiment.train, branches, draw)
         .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
-    let flipped = if clip.augmentation.flip {
-        ", flipped"
-    } else {
-        ""
-    };
-    let branches = clip
-        .pixels
-        .into_iter()
-        .zip(&clip.indices)
-        .map(|(pixels, indices)| Branch {
-            frames: indices.len(),
-            views: 1,
-            pixels,
-            note: format!("{indices:?}{flipped}"),
+    let several = clips.len() > 1;
+    let sheets = clips.into_iter().enumerate().map(|(copy, clip)| {
+        let name = match several {
+            true => format!("{}.{copy}", sample.id),
+            false => sample.id.clone(),
+        };
+        sheet_of_clip(name, experiment, clip)
+    });
+    Ok(sheets.collect())
+}
+
+fn sheet_of_clip(name: String, experiment: &Experiment, clip: TrainClip) -> Sheet {
+    let branches = clip.pixels.into_iter().zip(&clip.indices);
+    let branches = branches.map(|(pixels, indices)| Branch {
+        frames: indices.len(),
+        views: 1,
+        pixels,
+        note: format!("{indices:?}"),
+    });
+    let clips = &experiment.train.clips;
+    Sheet {
+        name,
+        note: clip.augmentation.to_string(),
+        branches: branches.collect(),
+        size: clips.size,
+        normalize: clips.normalize,
+        channels: clips.channels,
+    }
+}
+
+/// The clips of a training step as the network gets them, mixed, with their targets.
+fn step(found: &Found, step: u64) -> Result<Vec<Sheet>> {
+    let experiment = &found.loaded.experiment;
+    let plan = TrainPlan::new(Arc::new(found.dataset.clone()), experiment);
+    let batch = plan.gather(step, plan.step(step)?)?;
+    let size = experiment.train.clips.size;
+    let mut sheets: Vec<Sheet> = (batch.ids.iter().enumerate())
+        .map(|(number, id)| Sheet {
+            name: format!("step-{step}/{number:03}-{}", id.replace('/', "_")),
+            note: target(&found.dataset.classes, &batch, number),
+            branches: Vec::new(),
+            size,
+            normalize: experiment.train.clips.normalize,
+            channels: experiment.train.clips.channels,
         })
         .collect();
-    Ok(Sheet {
-        size: experiment.train.clips.size,
-        branches,
-    })
+    let frames = experiment.method.frames();
+    let all = Arc::unwrap_or_clone(batch.pixels).split(size * size * 3);
+    let mut images = all.as_slice();
+    for &frames in frames {
+        for sheet in &mut sheets {
+            let (of_clip, rest) = images.split_at(frames.min(images.len()));
+            images = rest;
+            sheet.branches.push(Branch {
+                frames,
+                views: 1,
+                pixels: Pixels::concat(of_clip.iter()),
+                note: String::new(),
+            });
+        }
+    }
+    Ok(sheets)
+}
+
+/// The classes of which a clip is after mixing and smoothing, the most of it first.
+fn target(classes: &[String], batch: &TrainBatch, clip: usize) -> String {
+    /// Classes that are named.
+    const MOST: usize = 2;
+    let name = |class: usize| {
+        classes
+            .get(class)
+            .map_or(String::new(), |name| name.shown().to_string())
+    };
+    let Some(targets) = &batch.targets else {
+        return batch
+            .labels
+            .get(clip)
+            .map_or(String::new(), |&label| name(label));
+    };
+    let row = targets
+        .chunks(classes.len().max(1))
+        .nth(clip)
+        .unwrap_or(&[]);
+    let mut shares: Vec<(usize, f32)> = row.iter().copied().enumerate().collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let least = shares.last().map_or(0.0, |last| last.1);
+    let named = shares.iter().take(MOST).filter(|(_, share)| *share > least);
+    let named: Vec<String> = named
+        .map(|(class, share)| format!("{share:.3} {}", name(*class)))
+        .collect();
+    match least > 0.0 {
+        true => format!("{}, {least:.4} of each other class", named.join(", ")),
+        false => named.join(", "),
+    }
 }
 
 fn validation(found: &Found, sample: &Sample) -> Result<Sheet> {
@@ -160,16 +275,27 @@ fn validation(found: &Found, sample: &Sample) -> Result<Sheet> {
         note: format!("views: {views}"),
     };
     Ok(Sheet {
-        size: clip::evaluation_size(eval),
+        name: sample.id.clone(),
+        note: String::new(),
         branches: all.into_iter().zip(&eval.frames).map(branch).collect(),
+        size: clip::evaluation_size(eval),
+        normalize: eval.normalize,
+        channels: eval.channels(),
     })
 }
 
-/// One row for each view of each branch.
+/// One row for each view of each branch, in the colours of the video whatever the network's order.
 fn write_sheet(path: &std::path::Path, shown: &Sheet) -> Result<()> {
     let mut rows = Vec::new();
     for branch in &shown.branches {
-        let all = images(&branch.pixels, shown.size);
+        let mut bytes = match &branch.pixels {
+            Pixels::Bytes(bytes) => bytes.clone(),
+            Pixels::Values(values) => denormalized(values, &shown.normalize),
+        };
+        if shown.channels == Channels::Bgr {
+            exchange_channels(&mut bytes);
+        }
+        let all = images(&bytes, shown.size);
         rows.extend(all.chunks(branch.frames.max(1)).map(<[_]>::to_vec));
     }
     let png = contact_sheet(&rows).to_png().map_err(|error| {
@@ -188,10 +314,19 @@ fn write_raw(path: &std::path::Path, shown: &Sheet) -> Result<()> {
             format!("cannot write `{}`: {error}", path.shown()),
         )
     };
+    let stored: Vec<(Dtype, Vec<u8>)> = (shown.branches.iter())
+        .map(|branch| match &branch.pixels {
+            Pixels::Bytes(bytes) => (Dtype::U8, bytes.clone()),
+            Pixels::Values(values) => {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+                (Dtype::F32, bytes.collect())
+            }
+        })
+        .collect();
     let mut tensors = BTreeMap::new();
-    for branch in &shown.branches {
+    for (branch, (dtype, bytes)) in shown.branches.iter().zip(&stored) {
         let shape = vec![branch.views, branch.frames, shown.size, shown.size, 3];
-        let view = TensorView::new(Dtype::U8, shape, &branch.pixels).map_err(unwritable)?;
+        let view = TensorView::new(*dtype, shape, bytes).map_err(unwritable)?;
         tensors.insert(format!("frames.{}", branch.frames), view);
     }
     let bytes = safetensors::serialize(tensors, None).map_err(unwritable)?;

@@ -1,9 +1,11 @@
 //! `ffn data verify`
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use super::{Found, Seen, Selection};
-use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::cli::print_json;
 use crate::data::Dataset;
 use crate::data::listing::Fault;
@@ -18,6 +20,11 @@ pub struct Args {
     /// Read every video again, whatever is remembered of those that did not change.
     #[arg(long)]
     full: bool,
+
+    /// Write the videos that the lists have and this machine does not to FILE, one a line, for `missing: Listed("FILE")`; nothing
+    /// else is verified.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "json"])]
+    write_missing: Option<PathBuf>,
 
     /// Print JSON: all that is wrong, where a message shows the first ten of each sort.
     #[arg(long)]
@@ -43,6 +50,9 @@ struct Report {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if let Some(file) = &args.write_missing {
+        return write_missing(&args, file);
+    }
     if args.json {
         return run_json(&args);
     }
@@ -59,6 +69,24 @@ pub fn run(args: Args) -> Result<()> {
         dataset.train.len(),
         dataset.validation.len(),
         path.shown()
+    ))
+}
+
+fn write_missing(args: &Args, file: &Path) -> Result<()> {
+    let listing = args.selection.list()?.content.listing;
+    let mut ids: Vec<&str> = listing
+        .missing
+        .iter()
+        .map(|fault| fault.id.as_str())
+        .collect();
+    ids.sort_unstable();
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    files::write_atomic(file, text.as_bytes())?;
+    let all = listing.train.len() + listing.validation.len();
+    terminal::line(format_args!(
+        "{} of {all} videos are missing; `{}` names them",
+        ids.len(),
+        file.shown()
     ))
 }
 

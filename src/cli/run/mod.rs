@@ -246,7 +246,7 @@ fn multiply_adds(prepared: &Prepared<'_>) -> Result<Option<f64>> {
     let experiment = &task.loaded.experiment;
     let train = &experiment.train;
     let graph = Graph::build(experiment, (train.clips.size, train.clips.size))?;
-    let steps = steps_per_epoch(dataset.train.len(), train.batch) * train.epochs as u64;
+    let steps = steps_per_epoch(dataset.train.len(), train) * train.epochs as u64;
     Ok(Some(
         graph.step_multiply_adds(train.batch) as f64 * steps as f64,
     ))

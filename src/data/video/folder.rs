@@ -103,20 +103,25 @@ impl Folder {
             damage if damage.is_damage() => wrong(damage.to_string()),
             other => other,
         })?;
-        let decoded = match bytes.as_slice() {
-            [0xff, 0xd8, ..] => jpeg(&bytes),
-            [0x89, b'P', b'N', b'G', ..] => png(&bytes),
-            _ => Err(Refused::Image("neither JPEG nor PNG".to_owned())),
-        };
-        decoded.map_err(|refused| match refused {
+        decode(&bytes).map_err(|refused| match refused {
             Refused::Image(what) => wrong(what),
             Refused::Memory(what) => VideoError::Memory(what),
         })
     }
 }
 
+/// A JPEG, PNG or PPM image.
+pub fn decode(bytes: &[u8]) -> Result<Image, Refused> {
+    match bytes {
+        [0xff, 0xd8, ..] => jpeg(bytes),
+        [0x89, b'P', b'N', b'G', ..] => png(bytes),
+        [b'P', b'6', ..] => ppm(bytes),
+        _ => Err(Refused::Image("neither JPEG nor PNG".to_owned())),
+    }
+}
+
 /// Why an image is not decoded: what is wrong with it, or that there is no memory for it.
-enum Refused {
+pub enum Refused {
     Image(String),
     Memory(String),
 }
@@ -179,6 +184,15 @@ fn png(bytes: &[u8]) -> Result<Image, Refused> {
         png::ColorType::Indexed => return Err(Refused::damage("its palette was not applied")),
     };
     complete(width, height, rgb)
+}
+
+/// A PPM image of bytes.
+fn ppm(bytes: &[u8]) -> Result<Image, Refused> {
+    let mut rest = bytes;
+    let next = super::ffmpeg::ppm_header(&mut rest).map_err(Refused::damage)?;
+    let (width, height) = next.ok_or_else(|| Refused::damage("it is empty"))?;
+    check_area(width, height)?;
+    complete(width, height, rest.to_vec())
 }
 
 /// Holds the area against its bound, and asks for the memory that the decoders will take without asking: at most 16 bit

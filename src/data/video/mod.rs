@@ -7,6 +7,7 @@ mod folder;
 mod header;
 mod inventory;
 mod image;
+mod packed;
 mod template;
 mod vp9;
 mod webm;
@@ -23,6 +24,7 @@ pub use error::VideoError;
 pub use folder::check_count;
 pub use image::{ClipMemory, Image};
 pub use inventory::{Inventory, check_start as check_image};
+pub use packed::Packed;
 pub use template::Template;
 
 use ffmpeg::Ffmpeg;
@@ -47,13 +49,16 @@ pub enum Source {
         first: usize,
         count: usize,
     },
+    /// Images in a pack.
+    Packed(Arc<Packed>),
 }
 
 impl Source {
-    /// The file or folder.
+    /// The file or folder; of a packed video the tar file.
     pub fn path(&self) -> &Path {
         match self {
             Source::File(path) | Source::Folder { path, .. } => path,
+            Source::Packed(packed) => &packed.shard,
         }
     }
 }
@@ -65,6 +70,7 @@ enum Kind {
     Vp9(Vp9),
     Folder(Folder),
     Ffmpeg(Ffmpeg),
+    Packed(Arc<Packed>),
 }
 
 impl Video {
@@ -80,6 +86,10 @@ impl Video {
             } => Ok(Self(Kind::Folder(Folder::open(
                 path, template, *first, *count,
             )?))),
+            Source::Packed(packed) => {
+                packed.check()?;
+                Ok(Self(Kind::Packed(Arc::clone(packed))))
+            }
         }
     }
 
@@ -108,6 +118,7 @@ impl Video {
             Kind::Vp9(video) => video.frame_count(),
             Kind::Folder(folder) => folder.frame_count(),
             Kind::Ffmpeg(video) => video.frame_count(),
+            Kind::Packed(packed) => packed.frame_count(),
         }
     }
 
@@ -119,6 +130,7 @@ impl Video {
             Kind::Vp9(video) => video.visit(&wanted, visit),
             Kind::Folder(folder) => folder.visit(&wanted, visit),
             Kind::Ffmpeg(video) => video.visit(&wanted, visit),
+            Kind::Packed(packed) => packed.visit(&wanted, visit),
         }
     }
 
@@ -160,7 +172,7 @@ impl Video {
             Kind::Vp9(video) => (video.images(wanted), video.size()),
             Kind::Ffmpeg(video) => (wanted.len(), video.size()),
             // Images say their size when they are opened.
-            Kind::Folder(_) => return Ok(()),
+            Kind::Folder(_) | Kind::Packed(_) => return Ok(()),
         };
         let bytes = 3 * u64::from(width) * u64::from(height);
         VideoError::check(limits::CLIP, bytes.saturating_mul(images as u64))

@@ -99,6 +99,17 @@ impl Device for Cpu {
         Ok(trained.map(|(gradient, _)| square(gradient)).sum())
     }
 
+    fn clamp_gradients(&self, most: f32) -> Result<()> {
+        let mut gradients = self.held.gradients.borrow_mut();
+        if gradients.is_empty() {
+            return Err(no_gradients());
+        }
+        // `clamp` leaves what is no number as it is.
+        let values = gradients.iter_mut().flatten();
+        values.for_each(|gradient| *gradient = gradient.clamp(-most, most));
+        Ok(())
+    }
+
     fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()> {
         let params = self.held.params.borrow();
         let params = params.iter().zip(trained);

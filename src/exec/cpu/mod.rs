@@ -49,7 +49,7 @@ use super::lengths::Lengths;
 use super::plan::{Plan, Task};
 use super::{DropoutKey, Input, Statistics};
 use crate::base::{Error, Kind, Result};
-use crate::data::transform::normalize_into;
+use crate::data::normalize::normalize_into;
 use crate::graph::{Graph, NodeId};
 use crate::ops::Dtype;
 use crate::program::Program;

@@ -68,6 +68,10 @@ impl Device for Cuda {
         self.with_moments(|moments| moments.square(&self.weights))
     }
 
+    fn clamp_gradients(&self, most: f32) -> Result<()> {
+        self.with_moments(|moments| moments.clamp(&self.weights, most))
+    }
+
     fn reset_moments(&self, trained: &[bool], count: usize) -> Result<()> {
         let mut moments = self.moments.borrow_mut();
         // The old ones' memory goes first.

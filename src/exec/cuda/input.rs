@@ -9,6 +9,7 @@ use super::gpu::{Arg, Gpu, Grid, Kernel, failed};
 use super::memory::base;
 use super::run::Pass;
 use crate::base::{Error, Result};
+use crate::data::Pixels;
 use crate::exec::Input;
 use crate::exec::plan::Place;
 use crate::spec::Normalize;
@@ -23,7 +24,7 @@ pub struct Staging {
     /// After the last kernel that reads what is there.
     read: CudaEvent,
     /// What was copied ahead. It is held, so no other bytes can be at its address.
-    ahead: Option<Arc<Vec<u8>>>,
+    ahead: Option<Arc<Pixels>>,
 }
 
 impl Staging {
@@ -50,9 +51,12 @@ impl Staging {
         else {
             return Ok(());
         };
-        if let Some(bytes) = next().filter(|bytes| bytes.len() == self.here.len()) {
-            self.copy(gpu, &bytes)?;
-            self.ahead = Some(bytes);
+        if let Some(pixels) = next()
+            && let Pixels::Bytes(bytes) = &*pixels
+            && bytes.len() == self.here.len()
+        {
+            self.copy(gpu, bytes)?;
+            self.ahead = Some(pixels);
         }
         Ok(())
     }
@@ -60,7 +64,10 @@ impl Staging {
     /// Has the computing stream wait for the pixels.
     fn put(&mut self, gpu: &Gpu, bytes: &[u8]) -> Result<()> {
         let ahead = self.ahead.take();
-        if !ahead.is_some_and(|ahead| std::ptr::eq(ahead.as_slice(), bytes)) {
+        let is_ahead = ahead.is_some_and(
+            |ahead| matches!(&*ahead, Pixels::Bytes(ahead) if std::ptr::eq(ahead.as_slice(), bytes)),
+        );
+        if !is_ahead {
             self.copy(gpu, bytes)?;
         }
         gpu.stream.wait(&self.copied).map_err(failed_to_copy)

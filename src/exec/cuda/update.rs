@@ -85,6 +85,16 @@ impl Moments {
         Ok(sums.iter().take(self.count).sum())
     }
 
+    /// Queues what cuts every gradient of the trained parameters to ± `most`.
+    pub fn clamp(&self, weights: &Weights, most: f32) -> Result<()> {
+        self.check(weights)?;
+        let gradients = weights.gradients()?.all(&self.gpu);
+        self.launch(
+            "clamp_gradients",
+            &[gradients, self.table(), Arg::Float(most)],
+        )
+    }
+
     /// Queues the update of all trained parameters; later passes run behind it.
     pub fn update(&mut self, weights: &Weights, update: &Update) -> Result<()> {
         self.check(weights)?;

@@ -117,6 +117,28 @@ impl Architecture {
         }
     }
 
+    /// The layer that a parameter belongs to, by its name: a block with all that is called after it, in every pathway and branch.
+    pub fn layer(self, name: &str) -> String {
+        let shared = self.vanilla_name(name);
+        let name = shared.strip_prefix("base_model.").unwrap_or(&shared);
+        let mut parts = name.split('.');
+        let first = parts.next().unwrap_or_default();
+        match (self, parts.next()) {
+            // The stem: its convolution and its norm.
+            (Self::Tsm | Self::Tea, _) if ["conv1", "bn1"].contains(&first) => "stem".to_owned(),
+            (Self::SlowFast { .. }, Some(second)) => match second.split_once('_') {
+                Some((pathway, part)) if pathway.starts_with("pathway") => {
+                    format!("{first}.{part}")
+                }
+                _ => first.to_owned(),
+            },
+            (_, Some(second)) if second.bytes().all(|b| b.is_ascii_digit()) => {
+                format!("{first}.{second}")
+            }
+            _ => first.to_owned(),
+        }
+    }
+
     /// What a parameter begins with.
     pub fn initial(self, graph: &Graph, param: &Param) -> Initial {
         match self {

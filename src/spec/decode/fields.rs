@@ -60,7 +60,10 @@ impl<'a> Fields<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let place = join(&decoder.path(), &name.text);
-                    elsewhere(&name.text, &place).unwrap_or("no such field".to_owned())
+                    let found = elsewhere(&name.text, &place);
+                    let found =
+                        found.or_else(|| Some(format!("here it is `{}`", alias(&name.text)?)));
+                    found.unwrap_or("no such field".to_owned())
                 }
             };
             let known = format!("known fields: {}", list(known));
@@ -246,25 +249,31 @@ fn elsewhere(name: &str, place: &str) -> Option<String> {
 }
 
 /// What people of this field look for, and the language does not have.
-const ABSENT: [&str; 17] = [
-    "mixup",
-    "cutmix",
-    "randaugment",
-    "autoaugment",
-    "randomerasing",
-    "erasing",
-    "colorjitter",
-    "labelsmoothing",
-    "smoothing",
-    "repeatedaugmentation",
-    "ema",
-    "earlystopping",
-    "layerdecay",
-    "classweights",
-    "subset",
-    "swa",
-    "accumulation",
+const ABSENT: [&str; 3] = ["autoaugment", "swa", "accumulation"];
+
+/// What other programs call a field of the language.
+const ALIASES: [(&str, &str); 13] = [
+    ("mixup", "train.mixing"),
+    ("cutmix", "train.mixing"),
+    ("randaugment", "train.clips.rand_augment"),
+    ("randomerasing", "train.clips.erasing"),
+    ("labelsmoothing", "train.smoothing"),
+    ("repeatedaugmentation", "train.clips.repeats"),
+    ("numsample", "train.clips.repeats"),
+    ("modelema", "train.ema"),
+    ("earlystopping", "train.stop"),
+    ("weightaveraging", "train.ema"),
+    ("freeze", "train.rates"),
+    ("llrd", "train.layer_decay"),
+    ("fraction", "train.subset"),
 ];
+
+/// The field that is meant, where it has another name here.
+fn alias(name: &str) -> Option<&'static str> {
+    let plain = name.to_lowercase().replace(['_', '-'], "");
+    let known = ALIASES.iter().find(|(alias, _)| *alias == plain);
+    known.map(|(_, field)| *field)
+}
 
 fn is_absent(name: &str) -> bool {
     let plain = name.to_lowercase().replace(['_', '-'], "");

@@ -2,7 +2,7 @@
 
 /// Declares structs `field: Type = setting,` and enumerations whose variants have no content, such fields, or one value
 /// `Variant(Type = setting)`. Each comes with `Decode` and `JsonSchema`. The words behind an enumeration's name are its
-/// subject in messages. A field may have a `#[serde(…)]` behind its documentation.
+/// subject in messages. A field may have a `#[serde(…)]` behind its documentation, a variant a `#[default]`.
 macro_rules! language {
     () => {};
     (
@@ -69,7 +69,7 @@ macro_rules! language {
         $(#[derive($($derive:path),* $(,)?)])?
         pub enum $name:ident: $subject:literal {
             $(
-                $(#[doc = $vdoc:literal])*
+                $(#[doc = $vdoc:literal])* $(#[default $($is_default:tt)?])?
                 $variant:ident
                 $({ $($(#[doc = $fdoc:literal])* $field:ident: $type:ty = $setting:expr,)* })?
                 $(($content:ty = $csetting:expr))?
@@ -81,7 +81,7 @@ macro_rules! language {
         $(#[derive($($derive),*)])?
         pub enum $name {
             $(
-                $(#[doc = $vdoc])*
+                $(#[doc = $vdoc])* $(#[default $($is_default)?])?
                 $variant $({ $($(#[doc = $fdoc])* $field: $type),* })? $(($content))?
             ),*
         }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 
 use crate::spec::decode::language;
-use crate::spec::rules::{FILE, ROOT, TEMPLATE};
+use crate::spec::rules::{FILE, PLACE, ROOT, TEMPLATE};
 use crate::spec::setting::{default, required};
 
 /// Clips of a split, and more.
@@ -20,6 +20,7 @@ language! {
     pub enum Data: "a data set" {
         SomethingV2(SomethingV2 = required()),
         FrameFolders(FrameFolders = required()),
+        VideoList(VideoList = required()),
         Miniature(Miniature = required()),
     }
 
@@ -59,6 +60,76 @@ language! {
         unreadable: Unreadable = default(Unreadable::Fail),
     }
 
+    /// Video files of any container with lists of their labels. WebM with VP9 is decoded in process, anything else by the `ffmpeg`
+    /// on this machine.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct VideoList {
+        /// Name under which a machine's configuration knows the folder.
+        root: String = required().text(&ROOT),
+        /// Pin file, relative to the experiment's folder.
+        pins: String = required().text(&FILE),
+        lists: VideoLists = required(),
+        /// File with one class name a line, in label order. Without one: the names in the lists, in the order of their bytes; where
+        /// these are numbers, the numbers.
+        class_names: Option<String> = default(None).text(&FILE),
+        class_count: usize = required().whole(CLASSES),
+        /// Whether a class may change when left and right are exchanged; the lists do not say.
+        direction_sensitive: bool = required(),
+        train_count: Option<usize> = default(None).whole(COUNT),
+        validation_count: Option<usize> = default(None).whole(COUNT),
+        /// Videos that the lists have and nobody can get any more.
+        missing: Missing = default(Missing::Fail),
+        unreadable: Unreadable = default(Unreadable::Fail),
+    }
+
+    /// The form of a data set's lists. Paths of videos are below the data set's folder; lists are looked for beside the experiment, then
+    /// there.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub enum VideoLists: "a form of lists" {
+        /// Lines `path label`; the label is a number from 0, or a name without a space.
+        Text {
+            train: String = required().text(&FILE),
+            validation: String = required().text(&FILE),
+        },
+        /// Comma-separated values with a header.
+        Csv {
+            train: String = required().text(&FILE),
+            validation: String = required().text(&FILE),
+            /// Name of the column of paths.
+            path: String = default("path".to_owned()),
+            /// Name of the column of labels: numbers from 0, or names.
+            label: String = default("label".to_owned()),
+        },
+        /// Kinetics' lists: columns `label`, `youtube_id`, `time_start`, `time_end`, `split`.
+        Kinetics {
+            train: String = required().text(&FILE),
+            validation: String = required().text(&FILE),
+            /// Path of a video; `{label}`, `{id}`, `{start}`, `{end}` (six digits) and `{split}` stand for the columns.
+            place: String = default("{split}/{id}_{start}_{end}.mp4".to_owned()).text(&PLACE),
+        },
+        /// The three splits of HMDB51: files `CLASS_test_splitN.txt`; videos in a folder for each class.
+        Hmdb51 {
+            /// Their folder.
+            splits: String = default("testTrainMulti_7030_splits".to_owned()).text(&FILE),
+            split: usize = required().whole(1..=3),
+        },
+        /// A folder for each split, in it one for each class.
+        Folders {
+            train: String = default("train".to_owned()).text(&FILE),
+            validation: String = default("val".to_owned()).text(&FILE),
+        },
+    }
+
+    /// What becomes of videos that the lists have and this machine does not.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub enum Missing: "a policy for missing videos" {
+        /// The run does not start.
+        Fail,
+        /// A file that names videos as the lists do, one a line: these are left out, whether they are there or not. It is pinned, so
+        /// that everybody has the same data set.
+        Listed(String = required().text(&FILE)),
+    }
+
     /// Rendered clips whose classes differ only in motion.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
     pub struct Miniature {
@@ -90,6 +161,7 @@ impl Data {
         match self {
             Data::SomethingV2(data) => &data.root,
             Data::FrameFolders(data) => &data.root,
+            Data::VideoList(data) => &data.root,
             Data::Miniature(_) => "miniature",
         }
     }
@@ -98,7 +170,28 @@ impl Data {
         match self {
             Data::SomethingV2(data) => data.class_count,
             Data::FrameFolders(data) => data.class_count,
+            Data::VideoList(data) => data.class_count,
             Data::Miniature(_) => Miniature::CLASS_COUNT,
+        }
+    }
+
+    /// Videos of the training split as far as the experiment says.
+    pub fn train_count(&self) -> Option<usize> {
+        match self {
+            Data::SomethingV2(data) => Some(data.train_count),
+            Data::FrameFolders(data) => data.train_count,
+            Data::VideoList(data) => data.train_count,
+            Data::Miniature(data) => Some(data.train),
+        }
+    }
+
+    /// Videos of the validation split as far as the experiment says.
+    pub fn validation_count(&self) -> Option<usize> {
+        match self {
+            Data::SomethingV2(data) => Some(data.validation_count),
+            Data::FrameFolders(data) => data.validation_count,
+            Data::VideoList(data) => data.validation_count,
+            Data::Miniature(data) => Some(data.validation),
         }
     }
 
@@ -107,6 +200,7 @@ impl Data {
         match self {
             Data::SomethingV2(data) => &data.pins,
             Data::FrameFolders(data) => &data.pins,
+            Data::VideoList(data) => &data.pins,
             Data::Miniature(data) => &data.pins,
         }
     }
@@ -115,6 +209,7 @@ impl Data {
         match self {
             Data::SomethingV2(data) => &mut data.pins,
             Data::FrameFolders(data) => &mut data.pins,
+            Data::VideoList(data) => &mut data.pins,
             Data::Miniature(data) => &mut data.pins,
         }
     }
@@ -124,6 +219,7 @@ impl Data {
         match self {
             Data::SomethingV2(_) | Data::Miniature(_) => true,
             Data::FrameFolders(data) => data.direction_sensitive,
+            Data::VideoList(data) => data.direction_sensitive,
         }
     }
 
@@ -131,6 +227,7 @@ impl Data {
         match self {
             Data::SomethingV2(data) => data.unreadable,
             Data::FrameFolders(data) => data.unreadable,
+            Data::VideoList(data) => data.unreadable,
             Data::Miniature(_) => Unreadable::Fail,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{BATCH, FRAMES, Normalize, PIXELS, ShortVideos, WINDOW};
+use super::{BATCH, Channels, FRAMES, Normalize, PIXELS, RATE, Resize, ShortVideos, WINDOW, usual};
 use crate::spec::decode::language;
 use crate::spec::setting::{default, follows, required};
 use crate::spec::stage::Stage;
@@ -16,7 +16,7 @@ language! {
         sampling: EvalSampling = default(EvalSampling::Centre).acts_on(Stage::EvaluationFrames),
         short_videos: ShortVideos = follows("as in training")
             .differs("short videos in evaluation", Stage::EvaluationFrames),
-        crops: Crops = default(Crops::One).acts_on(Stage::EvaluationPixels),
+        crops: Crops = default(Crops::One).differs("crop in evaluation", Stage::EvaluationPixels),
         /// The shorter side after resizing.
         short_side: usize = follows("256 for a size of 224, in proportion")
             .whole(PIXELS)
@@ -26,6 +26,13 @@ language! {
             .whole(PIXELS)
             .acts_on(Stage::EvaluationPixels),
         normalize: Normalize = follows("as in training").acts_on(Stage::EvaluationLogits),
+        #[serde(skip_serializing_if = "usual")]
+        channels: Option<Channels> = follows("as in training").acts_on(Stage::EvaluationPixels),
+        #[serde(skip_serializing_if = "usual")]
+        resize: Option<Resize> = follows("as in training").acts_on(Stage::EvaluationPixels),
+        /// What is averaged over the views of a clip.
+        #[serde(skip_serializing_if = "usual")]
+        average: Average = default(Average::Logits).differs("average over views", Stage::EvaluationLogits),
         /// Views (clips × crops) of one forward pass; changes no result.
         batch: usize = default(16).whole(BATCH).idle(),
         /// Evaluate after every so many epochs, besides the end; 0: only at the end.
@@ -44,6 +51,27 @@ language! {
             window: usize = required().whole(WINDOW),
             clips: usize = required().whole(1..=1000),
         },
+        /// Of each of T segments of (n − 1) / T the frame at (v + 1) / (`clips` + 1) of it, for clip v from 0 (the official
+        /// code of SlowFast and UniFormer).
+        SegmentInclusive {
+            clips: usize = default(1).whole(1..=1000),
+        },
+        /// `clips` clips of T frames evenly over `rate · T` neighbouring ones, starts evenly spaced; behind the video's end its
+        /// last frame.
+        DenseAtRate {
+            rate: usize = required().whole(RATE),
+            clips: usize = required().whole(1..=1000),
+        },
+    }
+
+    /// What is averaged over the views of a clip.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+    pub enum Average: "an average" {
+        /// The logits.
+        #[default]
+        Logits,
+        /// The probabilities (the official code of SlowFast).
+        Probabilities,
     }
 
     /// Which parts of a frame are seen in evaluation.
@@ -51,9 +79,25 @@ language! {
     pub enum Crops: "crops" {
         /// The centre.
         One,
+        /// The left end of a wide image, the top of a high one (the official code of SlowFast and UniFormer, where it names one
+        /// crop).
+        Left,
         /// Three along the longer side, of size `short_side`.
         Three,
+        /// The left end, the centre and the right end; of a high image top, centre and bottom. An odd rest goes to the left of
+        /// the centre (the official code of SlowFast and UniFormer).
+        LeftCentreRight,
         /// Corners and centre, and the same flipped.
         Ten,
+    }
+}
+
+impl Eval {
+    pub fn channels(&self) -> Channels {
+        self.channels.unwrap_or_default()
+    }
+
+    pub fn resize(&self) -> Resize {
+        self.resize.unwrap_or_default()
     }
 }

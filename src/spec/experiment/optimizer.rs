@@ -50,6 +50,10 @@ language! {
     #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
     pub struct Clip {
         norm: f64 = default(20.0).number(above_zero(1e9)),
+        /// Each gradient is cut to ± this first. `None`: none is.
+        // Younger than experiments whose identity is this text without it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<f64> = default(None).number(above_zero(1e9)),
         /// Whether it applies under mixed precision (in the official code it does not).
         under_mixed: bool = default(true),
     }

@@ -29,12 +29,14 @@ fn miniature(data: &Miniature, findings: &mut Findings) {
 
 /// A split smaller than a batch has no step.
 fn enough_clips(experiment: &Experiment, findings: &mut Findings) {
-    let (path, clips) = match &experiment.data {
-        Data::SomethingV2(data) => ("data.train_count", Some(data.train_count)),
-        Data::FrameFolders(data) => ("data.train_count", data.train_count),
-        Data::Miniature(data) => ("data.train", Some(data.train)),
+    let path = match &experiment.data {
+        Data::Miniature(_) => "data.train",
+        _ => "data.train_count",
     };
-    let batch = experiment.train.batch;
+    let (batch, clips) = (experiment.train.batch, &experiment.train.clips);
+    let videos = experiment.data.train_count();
+    let videos = videos.map(|all| experiment.train.videos(all));
+    let clips = videos.map(|videos| clips.clips(videos));
     if let Some(clips) = clips.filter(|&clips| clips < batch) {
         findings
             .mistake(format!("a step takes {batch} clips, and there are {clips}"))

@@ -53,7 +53,7 @@ fn served(path: &str, count: usize, branches: &[usize], findings: &mut Findings)
 
 fn crops(eval: &Eval, findings: &mut Findings) {
     match eval.crops {
-        Crops::One | Crops::Ten => {
+        Crops::One | Crops::Left | Crops::LeftCentreRight | Crops::Ten => {
             crop_fits(
                 ("eval.short_side", eval.short_side),
                 ("eval.size", eval.size),

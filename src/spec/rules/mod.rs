@@ -10,7 +10,7 @@ mod train;
 
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 
-pub use text::{FILE, NAME, ROOT, SHA256, TEMPLATE};
+pub use text::{FILE, NAME, PLACE, ROOT, SHA256, TEMPLATE};
 
 use super::decode::Decode;
 use super::experiment::Experiment;

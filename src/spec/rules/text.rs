@@ -26,6 +26,12 @@ pub const TEMPLATE: Text = Text {
     check: template,
 };
 
+/// A path with names of Kinetics' columns in it.
+pub const PLACE: Text = Text {
+    words: "with `{id}` in it",
+    check: place,
+};
+
 pub const SHA256: Text = Text {
     words: "64 hexadecimal digits",
     check: sha256,
@@ -76,6 +82,25 @@ fn template(findings: &mut Findings, path: &str, template: &str) {
             .mistake("`template` must have one place for the image's number")
             .at(path, "no `{}` or `{:05}`, or more than one")
             .hint("`img_{:05}.jpg` is img_00001.jpg for 1; Python's `{:05d}` is written `{:05}`");
+    }
+}
+
+/// What may stand in braces.
+const PLACED: [&str; 5] = ["label", "id", "start", "end", "split"];
+
+fn place(findings: &mut Findings, path: &str, place: &str) {
+    file(findings, path, place);
+    let braces = place
+        .split('{')
+        .skip(1)
+        .map(|rest| rest.split_once('}').map(|(name, _)| name));
+    let braces: Vec<Option<&str>> = braces.collect();
+    let known = |name: &Option<&str>| name.is_some_and(|name| PLACED.contains(&name));
+    if !braces.iter().all(known) || !braces.contains(&Some("id")) {
+        findings
+            .mistake("`place` must have `{id}`, and no other braces than `{label}`, `{start}`, `{end}` and `{split}`")
+            .at(path, "where a video of Kinetics lies")
+            .hint("`{split}/{id}_{start}_{end}.mp4` is train/-0IErS_cisg_000010_000020.mp4");
     }
 }
 

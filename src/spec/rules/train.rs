@@ -5,7 +5,10 @@ use crate::spec::experiment::*;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     let train = &experiment.train;
-    norm_clips(train, findings);
+    groups(train, findings);
+    repeats(train, findings);
+    evaluations(experiment, findings);
+    multipliers(train, findings);
     clips(&train.clips, experiment.method.frames(), findings);
     schedule(&experiment.schedule, train.epochs, findings);
     if let Optimizer::Sgd(Sgd { lr, .. }) = experiment.optimizer {
@@ -34,20 +37,104 @@ fn rate_of_batch(lr: f64, batch: usize, findings: &mut Findings) {
         ));
 }
 
-fn norm_clips(train: &Train, findings: &mut Findings) {
+/// Norms and mixing share the batch out in groups.
+fn groups(train: &Train, findings: &mut Findings) {
     let batch = train.batch;
-    let cut = |clips: &usize| *clips > 0 && !batch.is_multiple_of(*clips);
-    if let Some(clips) = train.norm_clips.filter(cut) {
+    let mixed = train.mixing.and_then(|mixing| mixing.group);
+    for (path, group) in [
+        ("train.norm_clips", train.norm_clips),
+        ("train.mixing.group", mixed),
+    ] {
+        let cut = |clips: &usize| *clips > 0 && !batch.is_multiple_of(*clips);
+        if let Some(clips) = group.filter(cut) {
+            findings
+                .mistake(format!(
+                    "{batch} clips cannot be shared out in groups of {clips}"
+                ))
+                .at(path, format!("does not divide {batch}"))
+                .at("train.batch", format!("{batch} clips in a step"));
+        }
+    }
+    if mixed == Some(1) || (train.mixing.is_some() && batch == 1) {
+        findings
+            .warning("a clip alone is mixed with itself")
+            .at(
+                "train.mixing",
+                "the partner is the clip at the other end of its group",
+            )
+            .at("train.batch", format!("{batch} clips in a step"));
+    }
+}
+
+/// What is kept and when training stops is decided by evaluations between epochs.
+fn evaluations(experiment: &Experiment, findings: &mut Findings) {
+    let Experiment { train, eval, .. } = experiment;
+    let kept = match train.keep {
+        Keep::Best { frames } => Some(("train.keep.frames", frames)),
+        Keep::Last => None,
+    };
+    let watched = train.stop.map(|stop| ("train.stop.frames", stop.frames));
+    for (path, frames) in kept.into_iter().chain(watched) {
+        if !eval.frames.contains(&frames) {
+            findings
+                .mistake(format!("the network is not evaluated at {frames} frames"))
+                .at(path, "whose top-1 decides")
+                .at("eval.frames", "no such frame count");
+        }
+        if eval.every == 0 {
+            findings
+                .mistake("between epochs nothing is evaluated")
+                .at(path, "whose top-1 decides")
+                .at("eval.every", "0: at the end alone")
+                .hint("`every: 1` evaluates after each epoch");
+        }
+    }
+}
+
+/// Of learning rates and of classes.
+fn multipliers(train: &Train, findings: &mut Findings) {
+    let weights = match &train.class_weights {
+        ClassWeights::Listed(weights) => weights.as_slice(),
+        ClassWeights::Equal | ClassWeights::Balanced => &[],
+    };
+    for (path, all) in [
+        ("train.rates", train.rates.as_slice()),
+        ("train.class_weights", weights),
+    ] {
+        let mut seen = std::collections::BTreeSet::new();
+        for (i, (name, factor)) in all.iter().enumerate() {
+            let at = format!("{path}[{i}]");
+            if !(0.0..=1000.0).contains(factor) {
+                findings
+                    .mistake(format!("a multiplier must be in [0, 1000], found {factor}"))
+                    .at(at, "outside [0, 1000]");
+            } else if !seen.insert(name) {
+                findings
+                    .mistake(format!("`{name}` comes twice"))
+                    .at(at, "once is enough");
+            }
+        }
+    }
+}
+
+/// All clips of a video are in one step.
+fn repeats(train: &Train, findings: &mut Findings) {
+    let (batch, repeats) = (train.batch, train.clips.repeats);
+    if repeats > 0 && !batch.is_multiple_of(repeats) {
         findings
             .mistake(format!(
-                "{batch} clips cannot be shared out in groups of {clips}"
+                "{batch} clips are no whole number of videos with {repeats} clips each"
             ))
-            .at("train.norm_clips", format!("does not divide {batch}"))
+            .at("train.clips.repeats", format!("does not divide {batch}"))
             .at("train.batch", format!("{batch} clips in a step"));
     }
 }
 
 fn clips(clips: &TrainClips, frames: &[usize], findings: &mut Findings) {
+    if let Some(erasing) = &clips.erasing {
+        range("train.clips.erasing.area", erasing.area, findings);
+        range("train.clips.erasing.aspect", erasing.aspect, findings);
+    }
     if let TrainSampling::Dense { window } = clips.sampling {
         let most = frames.iter().copied().max().unwrap_or(0);
         let frames = ("method.frames", most);
@@ -61,10 +148,33 @@ fn clips(clips: &TrainClips, frames: &[usize], findings: &mut Findings) {
                 .hint("the official ones: [1, 0.875, 0.75, 0.66]");
         }
         TrainCrop::MultiScale { .. } => {}
+        TrainCrop::ScaleJitter { short_side, .. } => {
+            let path = "train.clips.crop.short_side";
+            range(path, *short_side, findings);
+            let least = ("train.clips.crop.short_side[0]", short_side[0]);
+            crop_fits(least, ("train.clips.size", clips.size), findings);
+        }
+        TrainCrop::RandomResized { area, aspect } => {
+            range("train.clips.crop.area", *area, findings);
+            range("train.clips.crop.aspect", *aspect, findings);
+        }
         TrainCrop::Centre { short_side } => {
             let short_side = ("train.clips.crop.short_side", *short_side);
             crop_fits(short_side, ("train.clips.size", clips.size), findings);
         }
+    }
+}
+
+/// The least and the most of something drawn; they may be one.
+fn range<T: PartialOrd + std::fmt::Display>(
+    path: &str,
+    [least, most]: [T; 2],
+    findings: &mut Findings,
+) {
+    if most < least {
+        findings
+            .mistake(format!("nothing lies from {least} to {most}"))
+            .at(path, "the least and then the most");
     }
 }
 

@@ -3,6 +3,7 @@
 //! PPM says each image's size, so nothing has to be asked beforehand and a change of size is seen. Sizes are bounded by
 //! `-max_pixels` there and again here, as are the number of frames and of pixels; a process that does nothing is ended.
 
+mod counted;
 mod log;
 mod ppm;
 mod process;
@@ -32,10 +33,23 @@ pub struct Ffmpeg {
 }
 
 impl Ffmpeg {
-    /// Decodes the video once to count its frames: containers' own counts are estimates. `format` is for the
-    /// error where there is no `ffmpeg`.
+    /// Decodes the video once to count its frames, which containers only estimate; of a file that did not change the process
+    /// remembers them. `format` is for the error where there is no `ffmpeg`.
     pub fn open(path: &Path, format: &str) -> Result<Self, VideoError> {
         version::check(format)?;
+        let file = counted::File::at(path);
+        if let Some((count, size)) = file.as_ref().and_then(counted::File::known) {
+            let path = path.to_owned();
+            return Ok(Self { path, count, size });
+        }
+        let found = Self::count(path)?;
+        if let Some(file) = file {
+            file.remember(found.count, found.size);
+        }
+        Ok(found)
+    }
+
+    fn count(path: &Path) -> Result<Self, VideoError> {
         let mut stream = Stream::start(path)?;
         let mut sizes = OneSize::default();
         while let Some(next) = stream.next()? {
@@ -88,6 +102,12 @@ impl Ffmpeg {
             }),
         }
     }
+}
+
+/// Width and height in the header of a PPM image; `None` where nothing is left.
+pub fn ppm_header(from: &mut &[u8]) -> Result<Option<(usize, usize)>, String> {
+    let next = ppm::header(from)?;
+    Ok(next.map(|next| (next.width as usize, next.height as usize)))
 }
 
 /// The frames of a running `ffmpeg`.
@@ -203,6 +223,14 @@ fn arguments(path: &Path) -> Vec<OsString> {
 pub fn format(start: &[u8]) -> Option<&'static str> {
     match start {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("an MP4 or QuickTime file"),
+        // QuickTime of before 2001 begins with any of its atoms.
+        [_, _, _, _, atom @ ..]
+            if [b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"]
+                .iter()
+                .any(|known| atom.starts_with(*known)) =>
+        {
+            Some("a QuickTime file")
+        }
         [
             b'R',
             b'I',

@@ -22,6 +22,16 @@ KERNEL void squares(const float* gradients, const Piece* pieces, double* sums) {
   if (threadIdx.y == 0) sums[blockIdx.x] = sum.at[0];
 }
 
+// g = min(max(g, −most), most); what is no number stays.
+KERNEL void clamp_gradients(float* gradients, const Piece* pieces, float most) {
+  Piece piece = pieces[blockIdx.x];
+  gradients += (size_t)piece.first * UNIT;
+  for (int i = threadIdx.y; i < piece.count; i += blockDim.y) {
+    float g = gradients[i];
+    gradients[i] = g > most ? most : g < -most ? -most : g;
+  }
+}
+
 // d = scale·g + decay·p, v = momentum·v + d, p = p − rate·v, or of Nesterov p − rate·(d + momentum·v). `rates`: of each parameter
 // rate and decay.
 KERNEL void update(const float* gradients, const Piece* pieces, const float* rates, float momentum,

@@ -1,0 +1,103 @@
+//! `ffn data pack`
+
+use std::path::PathBuf;
+
+use super::Selection;
+use crate::base::{Error, Kind, Result, Shown, count, terminal};
+use crate::cli::options;
+use crate::data::pack::{self, Frames, Packing};
+use crate::spec::{Data, VideoLists};
+use crate::train::machine::thread_count;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// Folder for the pack, which is a data set's folder afterwards: for `--data-root`.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// In what frames are kept: raw and png lose nothing, and neither do the original images of frame folders.
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    frames: Format,
+
+    /// Of JPEG, from 1 to 100.
+    #[arg(long, default_value_t = 92, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: u8,
+
+    /// Resize first, so that the shorter side has so many pixels.
+    #[arg(long, value_name = "PIXELS", value_parser = options::count::<usize>)]
+    short_side: Option<usize>,
+
+    /// Size of a tar file, about.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = options::count::<u64>)]
+    shard_mib: u64,
+
+    /// Threads that decode; 0: one for each core.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::start::<usize>)]
+    workers: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Raw,
+    Png,
+    Jpeg,
+    Original,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let found = args.selection.find()?;
+    let data = &found.loaded.experiment.data;
+    let folders = VideoLists::Folders {
+        train: String::new(),
+        validation: String::new(),
+    };
+    if let Data::VideoList(list) = data
+        && std::mem::discriminant(&list.lists) == std::mem::discriminant(&folders)
+    {
+        let message = "a data set of folders has no lists, by which a pack is read";
+        return Err(Error::new(Kind::Usage, message)
+            .hint("write lists `path label` of it, with `lists: Text(…)`"));
+    }
+    if args.frames == Format::Original && !matches!(data, Data::FrameFolders(_)) {
+        let message = "video files have no images of their own";
+        return Err(Error::new(Kind::Usage, message).hint("--frames raw, png or jpeg"));
+    }
+    if args.frames == Format::Original && args.short_side.is_some() {
+        return Err(Error::new(
+            Kind::Usage,
+            "original images have their own size",
+        ));
+    }
+    let packing = Packing {
+        frames: match args.frames {
+            Format::Raw => Frames::Raw,
+            Format::Png => Frames::Png,
+            Format::Jpeg => Frames::Jpeg {
+                quality: args.quality,
+            },
+            Format::Original => Frames::Original,
+        },
+        short_side: args.short_side,
+        shard_bytes: args.shard_mib.saturating_mul(1 << 20),
+        workers: thread_count(args.workers),
+    };
+    let tell = |what: &str, done, total| found.tell(what, done, total);
+    let written = pack::write(&found.dataset, packing, &args.out, &tell)?;
+    terminal::line(format_args!(
+        "{} in {} of `{}`, {} MiB",
+        count(written.videos, "video"),
+        count(written.shards, "tar file"),
+        args.out.shown(),
+        written.bytes >> 20
+    ))?;
+    if written.unreadable > 0 {
+        terminal::line(format_args!(
+            "{} could not be read, and cannot be read from the pack",
+            count(written.unreadable, "video")
+        ))?;
+    }
+    terminal::line(format_args!("use it with --data-root {}", args.out.shown()))
+}

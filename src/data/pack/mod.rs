@@ -1,0 +1,195 @@
+//! Packs: the decoded frames of a data set as images in uncompressed tar files, which a loader reads without decoding a video.
+//!
+//! | file | content |
+//! |---|---|
+//! | `pack.json` | [`Index`]: what was packed and how, SHA-256 of `videos.jsonl`; written last |
+//! | `videos.jsonl` | for each video a line: [`Line`] |
+//! | `shard-00000.tar` … | images `<id>/000000.ppm`, `.png` or `.jpg`, in the order of the lists; about 256 MiB each |
+//! | `texts/…` | the data set's label files and lists |
+//!
+//! A pack is a data set's folder like the original: `--data-root` leads to it, its lists are read as the original's, and its pins are
+//! the same, since the index knows each original's hash. What is held against a hash at the start of a run, and by `ffn data verify`, are the
+//! packed images. A pack without loss gives the bytes that the videos give; of any other the manifest says what was lost.
+
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use write::{Packing, write};
+
+use super::dataset::Sample;
+use super::listing::Listing;
+use super::video::{Packed, Source};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
+
+pub const INDEX: &str = "pack.json";
+const VIDEOS: &str = "videos.jsonl";
+const TEXTS: &str = "texts";
+const FORMAT: u32 = 1;
+
+/// In what the frames are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frames {
+    /// PPM: bytes as they are. The largest, and the quickest to read.
+    Raw,
+    /// Compressed without loss.
+    Png,
+    Jpeg {
+        /// From 1 to 100.
+        quality: u8,
+    },
+    /// The image files of frame folders as they are.
+    Original,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    format: u32,
+    pub frames: Frames,
+    /// The length to which the shorter side was resized, by Pillow's filter.
+    pub short_side: Option<usize>,
+    /// Names of the label files and lists, in `texts/`.
+    texts: Vec<String>,
+    /// Of `videos.jsonl`.
+    videos_sha256: String,
+}
+
+/// One video of the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    id: String,
+    /// Number of the tar file.
+    shard: usize,
+    /// Of each image its first byte in the tar file and its length.
+    images: Vec<(u64, u64)>,
+    /// SHA-256 of the images one after another.
+    sha256: String,
+    /// SHA-256 of the video that was packed.
+    source: String,
+    /// Why that could not be read; it has no images then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
+}
+
+/// A pack that was opened: its index is whole.
+pub struct Pack {
+    root: PathBuf,
+    pub index: Index,
+    sha256: String,
+    videos: BTreeMap<String, Arc<Packed>>,
+}
+
+impl Pack {
+    /// `None` where the folder is no pack.
+    pub fn open(root: &Path) -> Result<Option<Self>> {
+        let path = root.join(INDEX);
+        if !path.is_file() {
+            return match root.join(write::UNFINISHED).exists() {
+                false => Ok(None),
+                true => {
+                    let message = format!("the pack `{}` is not finished", root.shown());
+                    Err(Error::new(Kind::Data, message)
+                        .hint("`ffn data pack` with the same --out writes it anew"))
+                }
+            };
+        }
+        let text = files::read_text(&path, limits::DOCUMENT)?;
+        let wrong = |what: String| {
+            Error::new(Kind::Data, format!("the pack `{}`: {what}", root.shown()))
+                .hint("`ffn data pack` writes it anew, into another folder")
+        };
+        let index: Index =
+            serde_json::from_str(&text).map_err(|error| wrong(format!("`{INDEX}`: {error}")))?;
+        if index.format != FORMAT {
+            return Err(wrong(format!(
+                "its format is {}, this program reads {FORMAT}",
+                index.format
+            )));
+        }
+        let lines = files::read_text(&root.join(VIDEOS), limits::LIST)?;
+        let computed = files::sha256(lines.as_bytes());
+        if computed != index.videos_sha256 {
+            let expected = index.videos_sha256.shown();
+            return Err(wrong(format!(
+                "`{VIDEOS}` is not the one that was written\n  expected  {expected}\n  computed  {computed}"
+            )));
+        }
+        let mut videos = BTreeMap::new();
+        for (number, line) in lines.lines().enumerate() {
+            let line: Line = serde_json::from_str(line)
+                .map_err(|error| wrong(format!("`{VIDEOS}` line {}: {error}", number + 1)))?;
+            let packed = Packed {
+                shard: root.join(shard_name(line.shard)),
+                images: line.images,
+                sha256: line.sha256,
+                source: line.source,
+                unreadable: line.unreadable,
+            };
+            videos.insert(line.id, Arc::new(packed));
+        }
+        Ok(Some(Self {
+            sha256: files::sha256(text.as_bytes()),
+            root: root.to_owned(),
+            index,
+            videos,
+        }))
+    }
+
+    /// Where its lists are.
+    pub fn texts(&self) -> PathBuf {
+        self.root.join(TEXTS)
+    }
+
+    /// Puts the packed videos in the place of those of lists that were read from [`Pack::texts`].
+    pub fn fill(&self, listing: &mut Listing) {
+        for samples in [&mut listing.train, &mut listing.validation] {
+            for sample in samples {
+                if let Some(packed) = self.videos.get(&sample.id) {
+                    sample.source = Source::Packed(Arc::clone(packed));
+                }
+            }
+        }
+        let lacks = |sample: &Sample| match &sample.source {
+            Source::Packed(packed) if packed.shard.is_file() => None,
+            Source::Packed(packed) => {
+                let name = packed.shard.file_name().unwrap_or_default();
+                Some(format!("`{}` of the pack is not there", name.shown()))
+            }
+            _ => Some("the pack does not have it".to_owned()),
+        };
+        listing.note_missing(lacks);
+    }
+
+    /// What was lost in packing, for the manifest; `None`: nothing.
+    pub fn loss(&self) -> Option<String> {
+        let Index {
+            frames, short_side, ..
+        } = &self.index;
+        let mut lost = Vec::new();
+        if let Frames::Jpeg { quality } = frames {
+            lost.push(format!("JPEG of quality {quality}"));
+        }
+        if let Some(side) = short_side {
+            lost.push(format!("a shorter side of {side} pixels"));
+        }
+        match lost.is_empty() {
+            true => None,
+            false => Some(format!(
+                "{}, pack {}",
+                lost.join(", "),
+                self.sha256.get(..16).unwrap_or_default()
+            )),
+        }
+    }
+}
+
+fn shard_name(number: usize) -> String {
+    format!("shard-{number:05}.tar")
+}

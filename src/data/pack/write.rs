@@ -1,0 +1,372 @@
+//! Writes a pack: decoded by worker threads, written in the order of the lists. What a pack holds depends on neither.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
+use crate::base::{Error, Kind, Result, Shown, files};
+use crate::data::dataset::{Dataset, Progress, Sample};
+use crate::data::hashes::{self, Cache};
+use crate::data::prefetch::{Limits, Prefetch};
+use crate::data::resize::{Region, resize};
+use crate::data::transform::scaled_size;
+use crate::data::video::{Image, Source, Template, Video, VideoError};
+use crate::spec::Resize;
+
+/// There until a pack is whole.
+pub const UNFINISHED: &str = "unfinished";
+
+/// How a data set is packed.
+#[derive(Debug, Clone, Copy)]
+pub struct Packing {
+    pub frames: Frames,
+    pub short_side: Option<usize>,
+    /// A tar file is closed once it has so many bytes.
+    pub shard_bytes: u64,
+    pub workers: usize,
+}
+
+/// What was written.
+pub struct Written {
+    pub videos: usize,
+    pub unreadable: usize,
+    pub shards: usize,
+    pub bytes: u64,
+}
+
+/// An encoded video: the ending of its images' names, and the images.
+type Encoded = (&'static str, Vec<Vec<u8>>);
+
+/// Packs a data set into `out`, which is empty, is not there, or holds a pack that was not finished.
+pub fn write(
+    dataset: &Dataset,
+    packing: Packing,
+    out: &Path,
+    progress: &Progress<'_>,
+) -> Result<Written> {
+    prepare(out)?;
+    let samples: Vec<Sample> = dataset
+        .train
+        .iter()
+        .chain(&dataset.validation)
+        .cloned()
+        .collect();
+    let mut cache = Cache::open(&dataset.root, false);
+    let references: Vec<&Sample> = samples.iter().collect();
+    let report = |done, total| progress("hashing videos", done, total);
+    let hashes = hashes::of_samples(&references, &mut cache, &report)?;
+    cache.save();
+    let texts = copy_texts(dataset, out)?;
+    let samples = Arc::new(samples);
+    let limits = Limits {
+        workers: packing.workers,
+        window: 2 * packing.workers,
+    };
+    let jobs = Arc::clone(&samples);
+    let mut encoded = Prefetch::start(0..samples.len() as u64, limits, move |number| {
+        let sample = &jobs[number as usize];
+        match encode(&sample.source, packing) {
+            Ok(images) => Ok(Ok(images)),
+            Err(error) if error.is_damage() => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into_error(&sample.id, sample.source.path())),
+        }
+    });
+    let mut shards = Shards::new(out, packing.shard_bytes);
+    let mut lines = String::new();
+    let mut unreadable = 0;
+    for (number, (sample, source)) in samples.iter().zip(hashes).enumerate() {
+        let images = encoded
+            .next()
+            .unwrap_or_else(|| Ok(Err("it was not decoded".into())))?;
+        unreadable += usize::from(images.is_err());
+        let line = shards.add(&sample.id, source, images)?;
+        let text = serde_json::to_string(&line)
+            .map_err(|error| Error::new(Kind::Io, format!("cannot write as JSON: {error}")))?;
+        lines.push_str(&text);
+        lines.push('\n');
+        progress("packing videos", number + 1, samples.len());
+    }
+    let (count, bytes) = shards.finish()?;
+    files::write_atomic(&out.join(VIDEOS), lines.as_bytes())?;
+    let index = Index {
+        format: FORMAT,
+        frames: packing.frames,
+        short_side: packing.short_side,
+        texts,
+        videos_sha256: files::sha256(lines.as_bytes()),
+    };
+    let mut text = serde_json::to_string_pretty(&index)
+        .map_err(|error| Error::new(Kind::Io, format!("cannot write as JSON: {error}")))?;
+    text.push('\n');
+    files::write_atomic(&out.join(INDEX), text.as_bytes())?;
+    let mark = out.join(UNFINISHED);
+    fs::remove_file(&mark).map_err(|error| Error::io("remove", &mark, &error))?;
+    Ok(Written {
+        videos: samples.len(),
+        unreadable,
+        shards: count,
+        bytes,
+    })
+}
+
+/// Makes the folder, and clears it of a pack that was not finished. Nothing else is ever removed.
+fn prepare(out: &Path) -> Result<()> {
+    let mark = out.join(UNFINISHED);
+    if mark.exists() {
+        fs::remove_dir_all(out).map_err(|error| Error::io("clear", out, &error))?;
+    }
+    fs::create_dir_all(out).map_err(|error| Error::io("make", out, &error))?;
+    let mut entries = fs::read_dir(out).map_err(|error| Error::io("read", out, &error))?;
+    if entries.next().is_some() {
+        let message = format!("the folder `{}` is not empty", out.shown());
+        return Err(
+            Error::new(Kind::Usage, message).hint("a pack is written into a folder of its own")
+        );
+    }
+    files::write_atomic(&mark, b"`ffn data pack` did not end here\n")
+}
+
+fn copy_texts(dataset: &Dataset, out: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, path) in &dataset.texts {
+        let bytes = files::read(path, crate::base::limits::LIST)?;
+        let copy = out.join(TEXTS).join(name);
+        if let Some(folder) = copy.parent() {
+            fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))?;
+        }
+        files::write_atomic(&copy, &bytes)?;
+        names.push(name.clone());
+    }
+    Ok(names)
+}
+
+fn encode(source: &Source, packing: Packing) -> Result<Encoded, VideoError> {
+    if packing.frames == Frames::Original {
+        return originals(source);
+    }
+    let video = Video::open(source)?;
+    let all: Vec<usize> = (0..video.frame_count()).collect();
+    let mut images = vec![Vec::new(); all.len()];
+    let (ending, encoder) = encoder(packing.frames);
+    video.visit(&all, &mut |shown, image| {
+        let image = shortened(image, packing.short_side);
+        let bytes = encoder(&image, packing.frames)?;
+        for &index in shown {
+            images[index].clone_from(&bytes);
+        }
+        Ok(())
+    })?;
+    match images.is_empty() {
+        true => Err(VideoError::NoFrames),
+        false => Ok((ending, images)),
+    }
+}
+
+type Encoder = fn(&Image, Frames) -> Result<Vec<u8>, VideoError>;
+
+fn encoder(frames: Frames) -> (&'static str, Encoder) {
+    match frames {
+        Frames::Raw | Frames::Original => ("ppm", ppm),
+        Frames::Png => ("png", png),
+        Frames::Jpeg { .. } => ("jpg", jpeg),
+    }
+}
+
+fn shortened(image: Image, short_side: Option<usize>) -> Image {
+    let size = (image.width, image.height);
+    match short_side {
+        Some(side) if side != size.0.min(size.1) => {
+            let to = scaled_size(size, side, Resize::Pillow);
+            resize(
+                &image,
+                Region::whole(size.0, size.1),
+                to,
+                Region::whole(to.0, to.1),
+            )
+        }
+        _ => image,
+    }
+}
+
+fn ppm(image: &Image, _: Frames) -> Result<Vec<u8>, VideoError> {
+    let mut bytes = format!("P6\n{} {}\n255\n", image.width, image.height).into_bytes();
+    bytes.extend_from_slice(&image.rgb);
+    Ok(bytes)
+}
+
+fn png(image: &Image, _: Frames) -> Result<Vec<u8>, VideoError> {
+    image
+        .to_png()
+        .map_err(|error| VideoError::Memory(format!("cannot encode an image: {error}")))
+}
+
+fn jpeg(image: &Image, frames: Frames) -> Result<Vec<u8>, VideoError> {
+    let Frames::Jpeg { quality } = frames else {
+        return ppm(image, frames);
+    };
+    let failed = |what: String| VideoError::Memory(format!("cannot encode an image: {what}"));
+    let [width, height] = [image.width, image.height].map(u16::try_from);
+    let (Ok(width), Ok(height)) = (width, height) else {
+        return Err(failed("JPEG has sides of up to 65535 pixels".into()));
+    };
+    let mut bytes = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
+    encoder
+        .encode(&image.rgb, width, height, jpeg_encoder::ColorType::Rgb)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The image files of a folder as they are; each must be one.
+fn originals(source: &Source) -> Result<Encoded, VideoError> {
+    let Source::Folder {
+        path,
+        template,
+        first,
+        count,
+    } = source
+    else {
+        let what = "a video file has no images of its own".to_owned();
+        return Err(VideoError::NotAFile(what));
+    };
+    let names = Template::parse(template)?;
+    let video = Video::open(source)?;
+    // Each is decoded once, so that nothing is packed that cannot be read.
+    let all: Vec<usize> = (0..video.frame_count()).collect();
+    video.visit(&all, &mut |_, _| Ok(()))?;
+    let image = |number| {
+        let file = path.join(names.name(number));
+        fs::read(&file).map_err(|error| VideoError::Unreadable(error.to_string()))
+    };
+    let images: Result<Vec<_>, _> = (*first..first + count).map(image).collect();
+    let ending = match template.to_lowercase().ends_with(".png") {
+        true => "png",
+        false => "jpg",
+    };
+    Ok((ending, images?))
+}
+
+/// The tar files of a pack, one after another.
+struct Shards<'a> {
+    out: &'a Path,
+    most: u64,
+    number: usize,
+    current: Option<tar::Builder<Counting>>,
+    bytes: u64,
+}
+
+/// A file that knows where its end is.
+struct Counting {
+    file: BufWriter<File>,
+    at: u64,
+}
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.at += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A tar file's unit.
+const BLOCK: u64 = 512;
+
+impl<'a> Shards<'a> {
+    fn new(out: &'a Path, most: u64) -> Self {
+        Self {
+            out,
+            most,
+            number: 0,
+            current: None,
+            bytes: 0,
+        }
+    }
+
+    /// Writes a video's images and gives its line of the index. A video lies in one tar file.
+    fn add(&mut self, id: &str, source: String, images: Result<Encoded, String>) -> Result<Line> {
+        let (images, unreadable) = match images {
+            Ok(images) => (images, None),
+            Err(reason) => (("", Vec::new()), Some(reason)),
+        };
+        let mut line = Line {
+            id: id.to_owned(),
+            shard: self.number,
+            images: Vec::with_capacity(images.1.len()),
+            sha256: String::new(),
+            source,
+            unreadable,
+        };
+        let mut hasher = Sha256::new();
+        for (index, image) in images.1.iter().enumerate() {
+            let name = format!("{id}/{index:06}.{}", images.0);
+            line.images.push(self.append(&name, image)?);
+            hasher.update(image);
+        }
+        line.sha256 = hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        line.shard = self.number;
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|tar| tar.get_ref().at >= self.most)
+        {
+            self.close()?;
+        }
+        Ok(line)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(u64, u64)> {
+        let path = self.out.join(shard_name(self.number));
+        let failed = |error: io::Error| Error::io("write", &path, &error);
+        if self.current.is_none() {
+            let file = BufWriter::new(File::create(&path).map_err(failed)?);
+            self.current = Some(tar::Builder::new(Counting { file, at: 0 }));
+        }
+        let Some(tar) = &mut self.current else {
+            return Err(Error::new(Kind::Io, "no tar file is open"));
+        };
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        tar.append_data(&mut header, name, bytes).map_err(failed)?;
+        let length = bytes.len() as u64;
+        // The data end at the next whole block.
+        Ok((tar.get_ref().at - length.next_multiple_of(BLOCK), length))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(tar) = self.current.take() else {
+            return Ok(());
+        };
+        let path = self.out.join(shard_name(self.number));
+        let failed = |error: io::Error| Error::io("write", &path, &error);
+        let counting = tar.into_inner().map_err(failed)?;
+        self.bytes += counting.at;
+        let file = counting
+            .file
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        file.sync_all().map_err(failed)?;
+        self.number += 1;
+        Ok(())
+    }
+
+    /// How many there are, and their bytes.
+    fn finish(mut self) -> Result<(usize, u64)> {
+        self.close()?;
+        Ok((self.number, self.bytes))
+    }
+}
