@@ -118,6 +118,13 @@ pub const LIST: Bound = Bound {
     reason: "the lists of Kinetics-700 have 60 MB",
 };
 
+pub const PACK: Bound = Bound {
+    what: "the index of a pack",
+    most: 4 * GIB,
+    unit: Unit::Bytes,
+    reason: "that of Kinetics-700 with all its frames has 1 GB",
+};
+
 pub const CLIPS: Bound = Bound {
     what: "a split",
     most: 2_000_000,
@@ -241,6 +248,7 @@ pub const ALL: &[Bound] = &[
     FRAMES,
     BATCH,
     PIXELS,
+    PACK,
     THREADS,
     COUNT,
     SETTINGS,

@@ -40,6 +40,11 @@ pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     number(text, 1..=limits::COUNT.most)
 }
 
+/// A side of an image.
+pub fn side(text: &str) -> Result<usize, String> {
+    number(text, 1..=limits::PIXELS.most)
+}
+
 /// Where something begins: epochs, numbers of frames, steps.
 pub fn start<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     number(text, 0..=limits::COUNT.most)

@@ -153,6 +153,7 @@ impl Classifier {
             root: PathBuf::new(),
             classes: self.classes.clone(),
             train: Vec::new(),
+            whole: 0,
             validation: vec![Sample {
                 id,
                 label: 0,

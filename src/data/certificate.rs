@@ -4,8 +4,8 @@
 //! the mean red, green and blue of these. The frames are ⌊(2k + 1)·n/8⌋ of n, k = 0 … 3; the digest is the first 64 bits of the
 //! SHA-256 of `index width height` (each 8 bytes, little endian) and the bytes of each.
 //!
-//! The file is text, compressed as gzip: a line `ffn certificate 1`, lines `# …` about where it was made, then a line for each video in the
-//! order of their ids, its fields between tabs. A video that cannot be read has `!` and the reason.
+//! The file is text, compressed as gzip: a line `ffn certificate 1`, lines about where it was made, each behind a tab, then a line for each video in the
+//! order of their ids, its fields between tabs. A video that cannot be read has its hash, `!` and the reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +41,11 @@ pub struct Certificate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     Video(Facts),
-    Unreadable(String),
+    Unreadable {
+        /// As of [`Facts`].
+        file: String,
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,15 +70,19 @@ impl Certificate {
         cache.save();
         let done = AtomicUsize::new(0);
         let entry = |(sample, hash): (&&Sample, String)| {
+            let file = hash.get(..32).unwrap_or(&hash).to_owned();
             let entry = match look(sample) {
                 Ok((size, frames, pixels, means)) => Entry::Video(Facts {
-                    file: hash.get(..32).unwrap_or(&hash).to_owned(),
+                    file,
                     size,
                     frames,
                     pixels,
                     means,
                 }),
-                Err(error) if error.is_damage() => Entry::Unreadable(error.to_string()),
+                Err(error) if error.is_damage() => Entry::Unreadable {
+                    file,
+                    reason: error.to_string(),
+                },
                 Err(error) => return Err(error.into_error(&sample.id, sample.source.path())),
             };
             progress(
@@ -95,11 +103,13 @@ impl Certificate {
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut text = format!("{FIRST_LINE}\n");
         for line in &self.about {
-            let _ = writeln!(text, "# {line}");
+            let _ = writeln!(text, "\t{line}");
         }
         for (id, entry) in &self.videos {
             let _ = match entry {
-                Entry::Unreadable(reason) => writeln!(text, "{id}\t!\t{}", reason.shown()),
+                Entry::Unreadable { file, reason } => {
+                    writeln!(text, "{id}\t{file}\t!\t{}", reason.shown())
+                }
                 Entry::Video(facts) => {
                     let Facts {
                         file,
@@ -162,7 +172,7 @@ impl Certificate {
             videos: BTreeMap::new(),
         };
         for (number, line) in lines {
-            if let Some(about) = line.strip_prefix("# ") {
+            if let Some(about) = line.strip_prefix('\t') {
                 certificate.about.push(about.to_owned());
                 continue;
             }
@@ -179,15 +189,19 @@ impl Certificate {
     }
 }
 
+fn digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn parse(line: &str) -> Option<(&str, Entry)> {
     let fields: Vec<&str> = line.split('\t').collect();
     match fields[..] {
-        [id, "!", reason] => Some((id, Entry::Unreadable(reason.to_owned()))),
+        [id, file, "!", reason] if digits(file, 32) => {
+            let (file, reason) = (file.to_owned(), reason.to_owned());
+            Some((id, Entry::Unreadable { file, reason }))
+        }
         [id, file, size, frames, pixels, means] => {
             let (width, height) = size.split_once('x')?;
-            let digits = |text: &str, count| {
-                text.len() == count && text.bytes().all(|b| b.is_ascii_hexdigit())
-            };
             if !digits(file, 32) || !digits(pixels, 16) || !digits(means, 2 * 3 * FRAMES) {
                 return None;
             }
@@ -299,7 +313,7 @@ pub struct Difference {
 impl Entry {
     fn describe(&self) -> String {
         match self {
-            Self::Unreadable(reason) => reason.clone(),
+            Self::Unreadable { reason, .. } => reason.clone(),
             Self::Video(facts) => {
                 let (width, height) = facts.size;
                 format!("{width}x{height}, {} frames", facts.frames)
@@ -373,6 +387,13 @@ mod tests {
         }
     }
 
+    fn unreadable(reason: &str) -> Entry {
+        Entry::Unreadable {
+            file: "0".repeat(32),
+            reason: reason.into(),
+        }
+    }
+
     #[test]
     fn each_way_to_part_is_told() {
         let one = facts(1, 1);
@@ -409,8 +430,8 @@ mod tests {
             let found = compare(&sides[0], &sides[1]);
             assert_eq!(found.first().map(|difference| difference.how), expected);
         }
-        let unreadable = Entry::Unreadable("it is cut off".into());
-        let a = certificate(&[("only a", Entry::Video(one.clone())), ("v", unreadable)]);
+        let cut_off = unreadable("it is cut off");
+        let a = certificate(&[("only a", Entry::Video(one.clone())), ("v", cut_off)]);
         let b = certificate(&[
             ("only b", Entry::Video(one.clone())),
             ("v", Entry::Video(one)),
@@ -425,10 +446,10 @@ mod tests {
             ids in proptest::collection::btree_set("[a-z #/.()]{1,12}", 0..8), file: u8, pixels: u8, compressed: bool,
         ) {
             let entry = |id: &String| match id.len() % 3 {
-                0 => Entry::Unreadable("no frames".into()),
+                0 => unreadable(""),
                 _ => Entry::Video(facts(file, pixels)),
             };
-            let videos = ids.iter().filter(|id| !id.starts_with("# ")).map(|id| (id.clone(), entry(id)));
+            let videos = ids.iter().map(|id| (id.clone(), entry(id)));
             let one = Certificate { about: vec!["made by ffn".into()], videos: videos.collect() };
             let path = tempfile::NamedTempFile::new().unwrap();
             let mut bytes = one.encode().unwrap();
@@ -443,7 +464,7 @@ mod tests {
 
         #[test]
         fn damaged_certificates_are_read_or_refused(place: u16, value: u8) {
-            let one = certificate(&[("a", Entry::Video(facts(1, 2))), ("b", Entry::Unreadable("x".into()))]);
+            let one = certificate(&[("a", Entry::Video(facts(1, 2))), ("b", unreadable(""))]);
             let mut bytes = one.encode().unwrap();
             let place = usize::from(place) % bytes.len();
             bytes[place] = value;

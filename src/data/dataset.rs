@@ -28,6 +28,8 @@ pub struct Dataset {
     pub classes: Vec<String>,
     pub train: Vec<Sample>,
     pub validation: Vec<Sample>,
+    /// Training videos of the whole data set, of which `train` may be a part.
+    pub whole: usize,
     /// The label files, under the names that the pins give them.
     pub texts: Vec<(String, PathBuf)>,
     /// What it was held against, for the manifest.

@@ -113,7 +113,10 @@ fn of_packed(packed: &Packed) -> Result<String> {
 fn files_of(source: &Source) -> Result<Vec<PathBuf>> {
     match source {
         Source::File(path) => Ok(vec![path.clone()]),
-        Source::Packed(packed) => Ok(vec![packed.shard.clone()]),
+        Source::Packed(packed) => {
+            let is_there = packed.unreadable.is_none();
+            Ok(is_there.then(|| packed.shard.clone()).into_iter().collect())
+        }
         Source::Folder {
             path,
             template,

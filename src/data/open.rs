@@ -113,6 +113,7 @@ impl Dataset {
         Ok(Self {
             root: listed.root,
             classes,
+            whole: train.len(),
             train,
             validation,
             texts,

@@ -200,10 +200,7 @@ pub fn evaluation(
             .collect(),
         EvalSampling::DenseAtRate { rate, clips } => {
             let last = frame_count.saturating_sub(rate * frames) as f64;
-            let start = |clip: usize| match clips {
-                1 => (last / 2.0).floor(),
-                _ => clip as f64 * (last / (clips - 1) as f64).floor(),
-            };
+            let start = |clip: usize| last * clip as f64 / clips as f64;
             (0..clips)
                 .map(|clip| at_rate(frame_count, frames, rate, start(clip)))
                 .collect()

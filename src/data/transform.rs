@@ -50,6 +50,10 @@ pub fn scaled_size(
     short_side: usize,
     rule: Resize,
 ) -> (usize, usize) {
+    // The official code leaves an image whose side is right as it is, whatever the arithmetic says.
+    if rule == Resize::Torch && width.min(height) == short_side {
+        return (width, height);
+    }
     let longer = |long: usize, short: usize| match rule {
         Resize::Pillow => short_side * long / short.max(1),
         Resize::Torch => (long as f64 / short.max(1) as f64 * short_side as f64) as usize,

@@ -94,6 +94,8 @@ pub struct Training {
     pub step_multiply_adds: u64,
     /// `None` where the experiment does not say how many clips there are.
     pub steps_per_epoch: Option<u64>,
+    /// Of a part of the videos: each class is rounded by itself.
+    pub is_about: bool,
     pub epochs: usize,
     /// Parameters, gradients, momentum and averaged weights.
     pub state_bytes: usize,
@@ -269,8 +271,11 @@ fn training(
         batch,
         frames,
         step_multiply_adds: graph.step_multiply_adds(batch),
-        steps_per_epoch: clips
-            .map(|all| steps_per_epoch(experiment.train.videos(all), &experiment.train)),
+        steps_per_epoch: clips.map(|all| {
+            let videos = experiment.train.videos(all, experiment.data.class_count());
+            steps_per_epoch(videos, &experiment.train)
+        }),
+        is_about: experiment.train.subset < 1.0,
         epochs: experiment.train.epochs,
         state_bytes: (2
             + experiment.optimizer.moments()

@@ -84,12 +84,16 @@ pub fn write(checkpoints: &Held, mut best: Best, model: &[u8]) -> Result<()> {
         // What a full disk left unfinished; the error is told already.
         let _ = checkpoints.remove(&temporary);
     })?;
-    for other in checkpoints.names()? {
-        if other.starts_with(PREFIX) && other != name {
-            checkpoints.remove(&other)?;
-        }
-    }
-    Ok(())
+    prune(checkpoints)
+}
+
+/// Removes all but the last: what a process that was killed had not removed yet.
+pub fn prune(checkpoints: &Held) -> Result<()> {
+    let names = checkpoints.names()?.into_iter();
+    let mut all: Vec<String> = names.filter(|name| name.starts_with(PREFIX)).collect();
+    all.sort_unstable();
+    all.pop();
+    all.iter().try_for_each(|name| checkpoints.remove(name))
 }
 
 /// Refuses weights that are not as they were written, or of another experiment.

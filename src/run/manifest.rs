@@ -117,7 +117,7 @@ impl DataIdentity {
         };
         Self {
             pins,
-            train: dataset.train.len(),
+            train: dataset.whole,
             validation: dataset.validation.len(),
             classes: dataset.classes.len(),
             lost: dataset.lost.clone(),

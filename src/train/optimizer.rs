@@ -146,14 +146,16 @@ impl Optimizer {
     }
 
     /// Clips and applies the gradients that the model's last step left, at the rate `lr`; returns their total L2 norm
-    /// before it is clipped. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
+    /// before clipping. When that norm is not finite nothing changes, so that what was learnt so far can still be saved.
     pub fn step(&mut self, model: &mut Model, lr: f64) -> Result<f64> {
-        if let Some(most) = self.clip.and_then(|clip| clip.value) {
-            model.device().clamp_gradients(most as f32)?;
-        }
         let norm = self.total_norm(model)?;
         if norm.is_finite() {
-            model.device().learn(&self.update(norm, lr))?;
+            let mut clipped = norm;
+            if let Some(most) = self.clip.and_then(|clip| clip.value) {
+                model.device().clamp_gradients(most as f32)?;
+                clipped = self.total_norm(model)?;
+            }
+            model.device().learn(&self.update(clipped, lr))?;
             model.changed();
             self.steps += 1;
         }

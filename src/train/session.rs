@@ -294,7 +294,9 @@ impl<'a> Session<'a> {
         };
         let found = summaries.iter().find(|summary| summary.frames == frames);
         let top1 = found.map_or(0, |summary| summary.top1);
-        let known = best::find(&self.job.folder.checkpoints())?;
+        let checkpoints = self.job.folder.dir().folder(folder::CHECKPOINTS)?;
+        best::prune(&checkpoints)?;
+        let known = best::find(checkpoints.path())?;
         if known.is_some_and(|(_, best)| best.top1 >= top1) {
             return Ok(());
         }
@@ -306,7 +308,6 @@ impl<'a> Session<'a> {
             top1,
             files: Default::default(),
         };
-        let checkpoints = self.job.folder.dir().folder(folder::CHECKPOINTS)?;
         let model = tensors::encode(&self.learner.result()?)?;
         best::write(&checkpoints, kept, &model)?;
         self.log.say(&format!(

@@ -121,7 +121,7 @@ fn data(sides: &Pair<Side>) -> Outcome {
 }
 
 /// From the coarse to the fine.
-fn facts(data: &DataIdentity) -> [(&'static str, String); 6] {
+fn facts(data: &DataIdentity) -> [(&'static str, String); 7] {
     let unpinned = || "unpinned".to_owned();
     let (pins, train, validation) = match &data.pins {
         Pins::Unpinned => (unpinned(), unpinned(), unpinned()),
@@ -142,6 +142,10 @@ fn facts(data: &DataIdentity) -> [(&'static str, String); 6] {
         ("Merkle root of the training split", train),
         ("Merkle root of the validation split", validation),
         ("pin file", pins),
+        (
+            "what was lost in packing",
+            data.lost.clone().unwrap_or("nothing".to_owned()),
+        ),
     ]
 }
 

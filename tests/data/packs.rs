@@ -176,7 +176,8 @@ fn damaged_exchanged_and_stale_tar_files_are_refused() {
 fn a_pack_that_was_not_finished_is_none_and_is_written_anew() {
     let place = packed(&[]);
     fs::remove_file(place.path("pack/pack.json")).unwrap();
-    fs::write(place.path("pack/unfinished"), "").unwrap();
+    let mark = "`ffn data pack` did not end here\n";
+    fs::write(place.path("pack/unfinished"), mark).unwrap();
     let (code, text) = verify(&place);
     assert!(code == 4 && text.contains("is not finished"), "{text}");
     pack(&place, &[]);
@@ -186,6 +187,50 @@ fn a_pack_that_was_not_finished_is_none_and_is_written_anew() {
     let (code, text) = place.ffn(&["pack", "small.ron", "--out", "data"]);
     assert!(code == 2 && text.contains("is not empty"), "{text}");
     assert!(place.path("data/1.webm").exists());
+    // What only looks like an unfinished pack is left alone.
+    for is_folder in [true, false] {
+        let folder = place.path("precious");
+        fs::create_dir_all(folder.join("unfinished")).unwrap();
+        fs::write(folder.join("thesis.txt"), "keep").unwrap();
+        if !is_folder {
+            fs::remove_dir_all(folder.join("unfinished")).unwrap();
+            fs::write(
+                folder.join("unfinished"),
+                "`ffn data pack` did not end here\n",
+            )
+            .unwrap();
+        }
+        let (code, text) = place.ffn(&["pack", "small.ron", "--out", "precious"]);
+        assert!(code == 2 && text.contains("is not empty"), "{text}");
+        assert_eq!(
+            fs::read_to_string(folder.join("thesis.txt")).unwrap(),
+            "keep"
+        );
+    }
+}
+
+/// A loss cannot be packed away, and a video that cannot be read is one.
+#[test]
+fn losses_are_kept_in_sight() {
+    let place = packed(&["--frames", "jpeg"]);
+    let again = ["pack", "small.ron", "--data-root", "pack", "--out", "again"];
+    let (code, text) = place.ffn(&again);
+    assert!(
+        code == 2 && text.contains("the data are a pack already, of JPEG of quality 92"),
+        "{text}"
+    );
+    let place = Place::skipping();
+    fs::write(place.path("data/3.webm"), b"").unwrap();
+    assert_eq!(place.ffn(&["pin", "small.ron"]).0, 0);
+    pack(&place, &["--shard-mib", "1"]);
+    let dataset = open_pack(&place).unwrap();
+    assert!(
+        dataset
+            .lost
+            .unwrap()
+            .starts_with("no frame of 1 unreadable video, pack ")
+    );
+    assert_eq!(verify(&place).0, 0);
 }
 
 #[test]

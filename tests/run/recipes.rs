@@ -106,6 +106,22 @@ fn run(recipe: &str, data: &Path, out: &Path, flags: &[&str]) -> Output {
     start(Path::new(&file), [data, out], &sizes(recipe), flags).in_time()
 }
 
+/// What the sizes above cover up.
+#[test]
+fn recipes_evaluate_at_the_official_sizes() {
+    for recipe in RECIPES {
+        let loaded = ffn::spec::load(Path::new(&format!("experiments/{recipe}.ron"))).unwrap();
+        let eval = &loaded.experiment.eval;
+        let expected = match recipe {
+            _ if recipe.contains("slowfast") => (256, 256),
+            _ if recipe.contains("uniformer") => (224, 224),
+            _ => (256, 224),
+        };
+        assert_eq!((eval.short_side, eval.size), expected, "{recipe}");
+        assert_eq!(loaded.experiment.train.clips.size, 224, "{recipe}");
+    }
+}
+
 #[test]
 fn every_recipe_trains_and_is_evaluated() {
     let place = tempfile::tempdir().unwrap();
@@ -172,6 +188,13 @@ fn with_everything_switched_on_it_ends_the_same_however_it_was_run() {
     expect(&start("killed", &flags).in_time(), 0);
     let [whole, killed] = ["whole", "killed"].map(|run| results(&only_run(&path(run))));
     assert_same(&whole, &killed);
+    assert_eq!(
+        whole
+            .keys()
+            .filter(|name| name.ends_with("best.json"))
+            .count(),
+        1
+    );
     // The results are those of the best evaluation, with the last and the weights that were averaged beside them.
     for name in ["eval", "eval/last", "eval/unaveraged", "eval/epoch-0003"] {
         assert!(whole.contains_key(&format!("{name}/4.json")), "{name}");

@@ -33,7 +33,9 @@ pub fn experiment() -> impl Strategy<Value = Experiment> {
 
 /// A part of the data holds a step.
 fn leave_enough(data: &Data, train: &mut Train) {
-    let videos = data.train_count().map(|all| train.videos(all));
+    let videos = data
+        .train_count()
+        .map(|all| train.videos(all, data.class_count()));
     if videos.is_some_and(|videos| train.clips.clips(videos) < train.batch) {
         train.subset = 1.0;
     }
@@ -395,7 +397,7 @@ fn selection() -> impl Strategy<Value = Selection> {
         Just(Vec::new()),
         (0.0..9.0f64).prop_map(|rate| vec![("a".into(), rate), ("b.c".into(), 0.0)]),
     ];
-    let ema = prop::option::of((0.0..1.0f64).prop_map(|decay| Ema { decay }));
+    let ema = prop::option::of((0.0..0.99f64).prop_map(|decay| Ema { decay }));
     (
         0.01..=1.0f64,
         weights,

@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<()> {
     files::write_atomic(&args.out, &bytes)?;
     let all = certificate.videos.values();
     let unreadable = all
-        .filter(|entry| matches!(entry, Entry::Unreadable(_)))
+        .filter(|entry| matches!(entry, Entry::Unreadable { .. }))
         .count();
     terminal::line(format_args!(
         "`{}` is the certificate of {} videos, {} of which cannot be read; {} bytes",

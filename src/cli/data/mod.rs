@@ -17,7 +17,7 @@ use crate::data::listing::{Fault, counted, list_all};
 use crate::data::look::{self, Surplus};
 use crate::data::open::{Listed, OpenOptions};
 use crate::data::{Dataset, Split};
-use crate::spec::{Loaded, Unreadable};
+use crate::spec::{Data, Loaded, Missing, Unreadable};
 use crate::train::progress::Preparation;
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,19 @@ pub struct Lists {
 impl Selection {
     /// Reads the lists.
     pub fn list(&self) -> Result<Lists> {
-        let loaded = self.set.load(&self.experiment)?;
+        self.list_of(self.set.load(&self.experiment)?)
+    }
+
+    /// Reads the lists, of videos that are declared missing too.
+    pub fn list_all(&self) -> Result<Lists> {
+        let mut loaded = self.set.load(&self.experiment)?;
+        if let Data::VideoList(data) = &mut loaded.experiment.data {
+            data.missing = Missing::Fail;
+        }
+        self.list_of(loaded)
+    }
+
+    fn list_of(&self, loaded: Loaded) -> Result<Lists> {
         let preparation = Preparation::new();
         let content = Listed::read(
             &loaded.experiment,

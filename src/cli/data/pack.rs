@@ -27,7 +27,7 @@ pub struct Args {
     quality: u8,
 
     /// Resize first, so that the shorter side has so many pixels.
-    #[arg(long, value_name = "PIXELS", value_parser = options::count::<usize>)]
+    #[arg(long, value_name = "PIXELS", value_parser = options::side)]
     short_side: Option<usize>,
 
     /// Size of a tar file, about.

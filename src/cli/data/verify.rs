@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn write_missing(args: &Args, file: &Path) -> Result<()> {
-    let listing = args.selection.list()?.content.listing;
+    let listing = args.selection.list_all()?.content.listing;
     let mut ids: Vec<&str> = listing
         .missing
         .iter()

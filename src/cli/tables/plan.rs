@@ -9,7 +9,8 @@ use crate::report::numbers::thousands;
 pub fn overview(plan: &Plan) -> String {
     let steps = match plan.training.steps_per_epoch {
         Some(steps) => format!(
-            "{} steps an epoch, {} in all",
+            "{}{} steps an epoch, {} in all",
+            if plan.training.is_about { "about " } else { "" },
             thousands(steps),
             thousands(steps * plan.training.epochs as u64)
         ),

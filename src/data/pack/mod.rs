@@ -24,12 +24,14 @@ pub use write::{Packing, write};
 use super::dataset::Sample;
 use super::listing::Listing;
 use super::video::{Packed, Source};
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Kind, Result, Shown, count, files, limits};
 
 pub const INDEX: &str = "pack.json";
 const VIDEOS: &str = "videos.jsonl";
 const TEXTS: &str = "texts";
 const FORMAT: u32 = 1;
+/// A tar file's unit.
+const BLOCK: u64 = 512;
 
 /// In what the frames are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct Index {
     texts: Vec<String>,
     /// Of `videos.jsonl`.
     videos_sha256: String,
+    /// Videos that could not be read, or not to their end.
+    unreadable: usize,
 }
 
 /// One video of the index.
@@ -67,8 +71,12 @@ struct Line {
     id: String,
     /// Number of the tar file.
     shard: usize,
-    /// Of each image its first byte in the tar file and its length.
-    images: Vec<(u64, u64)>,
+    /// The first image's first byte in the tar file.
+    first: u64,
+    /// Bytes of an image's header, which lie between two images; each begins at a whole block.
+    between: u64,
+    /// Of each image.
+    lengths: Vec<u64>,
     /// SHA-256 of the images one after another.
     sha256: String,
     /// SHA-256 of the video that was packed.
@@ -76,6 +84,20 @@ struct Line {
     /// Why that could not be read; it has no images then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
+}
+
+impl Line {
+    /// Of each image its first byte and its length.
+    fn images(&self) -> Vec<(u64, u64)> {
+        let mut at = self.first;
+        let place = |&length: &u64| {
+            let place = (at, length);
+            let padded = length.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+            at = at.saturating_add(padded).saturating_add(self.between);
+            place
+        };
+        self.lengths.iter().map(place).collect()
+    }
 }
 
 /// A pack that was opened: its index is whole.
@@ -91,7 +113,7 @@ impl Pack {
     pub fn open(root: &Path) -> Result<Option<Self>> {
         let path = root.join(INDEX);
         if !path.is_file() {
-            return match root.join(write::UNFINISHED).exists() {
+            return match write::is_unfinished(root) {
                 false => Ok(None),
                 true => {
                     let message = format!("the pack `{}` is not finished", root.shown());
@@ -113,7 +135,7 @@ impl Pack {
                 index.format
             )));
         }
-        let lines = files::read_text(&root.join(VIDEOS), limits::LIST)?;
+        let lines = files::read_text(&root.join(VIDEOS), limits::PACK)?;
         let computed = files::sha256(lines.as_bytes());
         if computed != index.videos_sha256 {
             let expected = index.videos_sha256.shown();
@@ -127,7 +149,7 @@ impl Pack {
                 .map_err(|error| wrong(format!("`{VIDEOS}` line {}: {error}", number + 1)))?;
             let packed = Packed {
                 shard: root.join(shard_name(line.shard)),
-                images: line.images,
+                images: line.images(),
                 sha256: line.sha256,
                 source: line.source,
                 unreadable: line.unreadable,
@@ -157,6 +179,7 @@ impl Pack {
             }
         }
         let lacks = |sample: &Sample| match &sample.source {
+            Source::Packed(packed) if packed.unreadable.is_some() => None,
             Source::Packed(packed) if packed.shard.is_file() => None,
             Source::Packed(packed) => {
                 let name = packed.shard.file_name().unwrap_or_default();
@@ -170,7 +193,10 @@ impl Pack {
     /// What was lost in packing, for the manifest; `None`: nothing.
     pub fn loss(&self) -> Option<String> {
         let Index {
-            frames, short_side, ..
+            frames,
+            short_side,
+            unreadable,
+            ..
         } = &self.index;
         let mut lost = Vec::new();
         if let Frames::Jpeg { quality } = frames {
@@ -178,6 +204,13 @@ impl Pack {
         }
         if let Some(side) = short_side {
             lost.push(format!("a shorter side of {side} pixels"));
+        }
+        // Of a damaged video some frames may have been whole.
+        if *unreadable > 0 {
+            lost.push(format!(
+                "no frame of {}",
+                count(*unreadable, "unreadable video")
+            ));
         }
         match lost.is_empty() {
             true => None,

@@ -7,18 +7,27 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
-use crate::base::{Error, Kind, Result, Shown, files};
+use super::{BLOCK, FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
+use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::data::dataset::{Dataset, Progress, Sample};
 use crate::data::hashes::{self, Cache};
+use crate::data::names::check_path;
 use crate::data::prefetch::{Limits, Prefetch};
 use crate::data::resize::{Region, resize};
 use crate::data::transform::scaled_size;
-use crate::data::video::{Image, Source, Template, Video, VideoError};
+use crate::data::video::{ClipMemory, Image, Source, Template, Video, VideoError};
 use crate::spec::Resize;
 
-/// There until a pack is whole.
-pub const UNFINISHED: &str = "unfinished";
+/// A file that is there until a pack is whole, and what is in it.
+const UNFINISHED: &str = "unfinished";
+const MARK: &[u8] = b"`ffn data pack` did not end here\n";
+
+/// Whether a folder holds a pack that was not finished: the mark is a file of this text, whatever else has its name.
+pub fn is_unfinished(folder: &Path) -> bool {
+    let mark = folder.join(UNFINISHED);
+    let is_file = mark.symlink_metadata().is_ok_and(|found| found.is_file());
+    is_file && fs::read(&mark).is_ok_and(|text| text == MARK)
+}
 
 /// How a data set is packed.
 #[derive(Debug, Clone, Copy)]
@@ -42,12 +51,21 @@ pub struct Written {
 type Encoded = (&'static str, Vec<Vec<u8>>);
 
 /// Packs a data set into `out`, which is empty, is not there, or holds a pack that was not finished.
+///
+/// # Errors
+/// A data set that is a pack with a loss: what this one holds could not be told any more.
 pub fn write(
     dataset: &Dataset,
     packing: Packing,
     out: &Path,
     progress: &Progress<'_>,
 ) -> Result<Written> {
+    if let Some(lost) = &dataset.lost {
+        let message = format!("the data are a pack already, of {lost}");
+        return Err(
+            Error::new(Kind::Usage, message).hint("--data-root leads to the videos themselves")
+        );
+    }
     prepare(out)?;
     let samples: Vec<Sample> = dataset
         .train
@@ -62,12 +80,13 @@ pub fn write(
     cache.save();
     let texts = copy_texts(dataset, out)?;
     let samples = Arc::new(samples);
-    let limits = Limits {
+    // A video is held whole until it is its turn.
+    let ahead = Limits {
         workers: packing.workers,
-        window: 2 * packing.workers,
+        window: packing.workers,
     };
     let jobs = Arc::clone(&samples);
-    let mut encoded = Prefetch::start(0..samples.len() as u64, limits, move |number| {
+    let mut encoded = Prefetch::start(0..samples.len() as u64, ahead, move |number| {
         let sample = &jobs[number as usize];
         match encode(&sample.source, packing) {
             Ok(images) => Ok(Ok(images)),
@@ -98,6 +117,7 @@ pub fn write(
         short_side: packing.short_side,
         texts,
         videos_sha256: files::sha256(lines.as_bytes()),
+        unreadable,
     };
     let mut text = serde_json::to_string_pretty(&index)
         .map_err(|error| Error::new(Kind::Io, format!("cannot write as JSON: {error}")))?;
@@ -113,27 +133,48 @@ pub fn write(
     })
 }
 
-/// Makes the folder, and clears it of a pack that was not finished. Nothing else is ever removed.
+/// Makes the folder, and clears it of a pack that was not finished: of the files of a pack, and of nothing else.
 fn prepare(out: &Path) -> Result<()> {
-    let mark = out.join(UNFINISHED);
-    if mark.exists() {
-        fs::remove_dir_all(out).map_err(|error| Error::io("clear", out, &error))?;
-    }
     fs::create_dir_all(out).map_err(|error| Error::io("make", out, &error))?;
-    let mut entries = fs::read_dir(out).map_err(|error| Error::io("read", out, &error))?;
-    if entries.next().is_some() {
+    let entries = fs::read_dir(out).map_err(|error| Error::io("read", out, &error))?;
+    let names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    let is_own = |name: &String| {
+        let is_shard = name.starts_with("shard-") && name.ends_with(".tar");
+        is_shard
+            || [VIDEOS, INDEX, TEXTS, UNFINISHED].contains(&name.as_str())
+            || files::is_temporary(name)
+    };
+    let is_free = names.is_empty() || (is_unfinished(out) && names.iter().all(is_own));
+    if !is_free {
         let message = format!("the folder `{}` is not empty", out.shown());
         return Err(
             Error::new(Kind::Usage, message).hint("a pack is written into a folder of its own")
         );
     }
-    files::write_atomic(&mark, b"`ffn data pack` did not end here\n")
+    files::write_atomic(&out.join(UNFINISHED), MARK)?;
+    for name in names.iter().filter(|name| *name != UNFINISHED) {
+        let path = out.join(name);
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.map_err(|error| Error::io("clear", &path, &error))?;
+    }
+    Ok(())
 }
 
+/// The lists lie in the pack under their names, by which they are found again.
 fn copy_texts(dataset: &Dataset, out: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (name, path) in &dataset.texts {
-        let bytes = files::read(path, crate::base::limits::LIST)?;
+        check_path(name).map_err(|what| {
+            let message = format!("the list `{}` cannot lie in a pack: {what}", name.shown());
+            Error::new(Kind::Usage, message)
+                .hint("put the lists beside the experiment, or below its folder")
+        })?;
+        let bytes = files::read(path, limits::LIST)?;
         let copy = out.join(TEXTS).join(name);
         if let Some(folder) = copy.parent() {
             fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))?;
@@ -152,10 +193,12 @@ fn encode(source: &Source, packing: Packing) -> Result<Encoded, VideoError> {
     let all: Vec<usize> = (0..video.frame_count()).collect();
     let mut images = vec![Vec::new(); all.len()];
     let (ending, encoder) = encoder(packing.frames);
+    let mut held = ClipMemory::default();
     video.visit(&all, &mut |shown, image| {
-        let image = shortened(image, packing.short_side);
+        let image = shortened(image, packing.short_side)?;
         let bytes = encoder(&image, packing.frames)?;
         for &index in shown {
+            held.add(bytes.len())?;
             images[index].clone_from(&bytes);
         }
         Ok(())
@@ -176,19 +219,16 @@ fn encoder(frames: Frames) -> (&'static str, Encoder) {
     }
 }
 
-fn shortened(image: Image, short_side: Option<usize>) -> Image {
+fn shortened(image: Image, short_side: Option<usize>) -> Result<Image, VideoError> {
     let size = (image.width, image.height);
     match short_side {
         Some(side) if side != size.0.min(size.1) => {
             let to = scaled_size(size, side, Resize::Pillow);
-            resize(
-                &image,
-                Region::whole(size.0, size.1),
-                to,
-                Region::whole(to.0, to.1),
-            )
+            VideoError::check(limits::FRAME, (to.0 as u64).saturating_mul(to.1 as u64))?;
+            let (from, whole) = (Region::whole(size.0, size.1), Region::whole(to.0, to.1));
+            Ok(resize(&image, from, to, whole))
         }
-        _ => image,
+        _ => Ok(image),
     }
 }
 
@@ -277,9 +317,6 @@ impl Write for Counting {
     }
 }
 
-/// A tar file's unit.
-const BLOCK: u64 = 512;
-
 impl<'a> Shards<'a> {
     fn new(out: &'a Path, most: u64) -> Self {
         Self {
@@ -300,15 +337,26 @@ impl<'a> Shards<'a> {
         let mut line = Line {
             id: id.to_owned(),
             shard: self.number,
-            images: Vec::with_capacity(images.1.len()),
+            first: 0,
+            between: 0,
+            lengths: Vec::with_capacity(images.1.len()),
             sha256: String::new(),
             source,
             unreadable,
         };
         let mut hasher = Sha256::new();
+        let mut end = 0;
         for (index, image) in images.1.iter().enumerate() {
             let name = format!("{id}/{index:06}.{}", images.0);
-            line.images.push(self.append(&name, image)?);
+            let (at, length) = self.append(&name, image)?;
+            match index {
+                0 => line.first = at,
+                // All names of a video are of one length, and so are their headers.
+                1 => line.between = at - end,
+                _ => {}
+            }
+            end = at + length.next_multiple_of(BLOCK);
+            line.lengths.push(length);
             hasher.update(image);
         }
         line.sha256 = hasher

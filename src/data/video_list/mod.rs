@@ -5,14 +5,16 @@ mod folders;
 mod hmdb51;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::dataset::Sample;
 use super::listing::{Listing, counted};
 use super::video::Source;
 use super::{names, texts};
-use crate::base::{Error, Kind, Result, Shown, files};
+use crate::base::{Error, Kind, Result, Shown};
 use crate::spec::{Missing, VideoList, VideoLists};
 
 /// What a list says of one video: its path below the root, and its class by name or number.
@@ -96,7 +98,8 @@ pub fn read(root: &Path, base: &Path, data: &VideoList) -> Result<Listing> {
         missing: Vec::new(),
         classes,
     };
-    listing.note_missing(missing);
+    let folders = Folders::default();
+    listing.note_missing(|sample| folders.missing(sample.source.path()));
     Ok(listing)
 }
 
@@ -111,6 +114,19 @@ fn classes(data: &VideoList, texts: &mut Texts<'_>, lists: &Lists) -> Result<Vec
         return Ok(classes.clone());
     }
     let entries = lists.train.iter().chain(&lists.validation);
+    let mut all = entries.clone();
+    let number = all.find(|entry| matches!(entry.class, Class::Number(_)));
+    let mut all = entries.clone();
+    let name = all.find(|entry| matches!(entry.class, Class::Name(_)));
+    if let (Some(number), Some(name)) = (number, name) {
+        let message = format!(
+            "`{}` has a number for its label, and `{}` a name",
+            number.path.shown(),
+            name.path.shown()
+        );
+        return Err(Error::new(Kind::Data, message)
+            .hint("`class_names` names a file with the classes in the order of their numbers"));
+    }
     let names: BTreeSet<&str> = entries
         .filter_map(|entry| match &entry.class {
             Class::Name(name) => Some(name.as_str()),
@@ -181,28 +197,55 @@ fn samples(
     }
 }
 
-/// What is said of a video that is not there.
-fn missing(sample: &Sample) -> Option<String> {
-    let path = sample.source.path();
-    match path.metadata() {
-        Ok(metadata) if metadata.is_file() => None,
-        Ok(metadata) => Some(format!("it is {}, not a file", files::kind_of(&metadata))),
-        Err(_) => Some(match sibling(path) {
+/// What is in the folders of the videos: each is read once.
+#[derive(Default)]
+struct Folders(RefCell<BTreeMap<PathBuf, Names>>);
+
+/// The names in a folder.
+#[derive(Default)]
+struct Names {
+    all: HashSet<OsString>,
+    /// By what stands before the ending, in lower case.
+    by_stem: BTreeMap<String, String>,
+}
+
+impl Folders {
+    /// What is said of a video that is not there.
+    fn missing(&self, path: &Path) -> Option<String> {
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let mut known = self.0.borrow_mut();
+        let names = known
+            .entry(folder.to_owned())
+            .or_insert_with(|| Names::of(folder));
+        if names.all.contains(name) {
+            return None;
+        }
+        let other = stem(path).and_then(|stem| names.by_stem.get(&stem));
+        Some(match other {
             None => "there is no such file".to_owned(),
             Some(name) => format!("there is no such file, but `{}`", name.shown()),
-        }),
+        })
     }
 }
 
-/// A file beside it whose name differs by its ending, or by the case of its letters.
-fn sibling(path: &Path) -> Option<String> {
-    let stem = |path: &Path| Some(path.file_stem()?.to_string_lossy().to_lowercase());
-    let own = stem(path)?;
-    let mut entries = std::fs::read_dir(path.parent()?)
-        .ok()?
-        .filter_map(|entry| entry.ok());
-    let found = entries.find(|entry| stem(&entry.path()).is_some_and(|other| other == own))?;
-    Some(found.file_name().to_string_lossy().into_owned())
+impl Names {
+    /// None of a folder that cannot be read.
+    fn of(folder: &Path) -> Self {
+        let mut names = Self::default();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if let Some(stem) = stem(Path::new(&name)) {
+                let shown = name.to_string_lossy().into_owned();
+                names.by_stem.insert(stem, shown);
+            }
+            names.all.insert(name);
+        }
+        names
+    }
+}
+
+fn stem(path: &Path) -> Option<String> {
+    Some(path.file_stem()?.to_string_lossy().to_lowercase())
 }
 
 /// Lists that lines cannot be used of: `what` names the file and says what a line is.

@@ -85,6 +85,24 @@ fn lists_of_paths_and_names() {
     assert_eq!(listing.missing.len(), 3);
 }
 
+/// Which number a name has nobody says.
+#[test]
+fn names_and_numbers_do_not_mix() {
+    let folder = folder(&[
+        ("train.txt", "a.mp4 0\nb.mp4 cat\n"),
+        ("val.txt", "c.mp4 dog\n"),
+        ("classes.txt", "dog\ncat\n"),
+    ]);
+    let mut data = data(text(), 2);
+    let error = read(folder.path(), Path::new("/nowhere"), &data).unwrap_err();
+    let expected = "`a.mp4` has a number for its label, and `b.mp4` a name";
+    assert_eq!(error.message, expected);
+    data.class_names = Some("classes.txt".into());
+    let listing = read(folder.path(), Path::new("/nowhere"), &data).unwrap();
+    let expected = [("a.mp4", 0), ("b.mp4", 1), ("c.mp4", 0)];
+    assert_eq!(shown(&listing), owned(&expected));
+}
+
 #[test]
 fn tables_with_a_header() {
     let folder = folder(&[

@@ -187,7 +187,7 @@ fn square(x: usize, y: usize, size: usize, view: (usize, usize)) -> Result<Regio
         width: size,
         height: size,
     };
-    let fits = x < MAX_SIDE && y < MAX_SIDE && size > 0 && region.fits(view.0, view.1);
+    let fits = x < MAX_SIDE && y < MAX_SIDE && side(size) && region.fits(view.0, view.1);
     fits.then_some(region)
         .ok_or_else(|| format!("a crop of {size} pixels does not fit {}×{}", view.0, view.1))
 }

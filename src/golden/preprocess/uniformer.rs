@@ -505,9 +505,12 @@ fn mixing(cases: &[Mix], stored: &Stored, pairs: &mut Pairs) -> Result<(), Strin
             stored.get(name)?.clone(),
             computed,
         );
+        let expected = stored.get(&case.targets)?.clone();
+        if expected.shape != [clips, case.classes] {
+            return Err(format!("{name}: the targets have another shape"));
+        }
         let targets = soft(&case.labels, case.classes, case.smoothing, Some(&mixed));
         let targets = Tensor::new(vec![clips, case.classes], &targets);
-        let expected = stored.get(&case.targets)?.clone();
         pairs.near(format!("targets/{}", case.targets), expected, targets);
     }
     Ok(())

@@ -35,8 +35,9 @@ language! {
         average: Average = default(Average::Logits).differs("average over views", Stage::EvaluationLogits),
         /// Views (clips × crops) of one forward pass; changes no result.
         batch: usize = default(16).whole(BATCH).idle(),
-        /// Evaluate after every so many epochs, besides the end; 0: only at the end.
-        every: usize = default(5).whole(0..=100_000).idle(),
+        /// Evaluate after every so many epochs, besides the end; 0: only at the end. Changes no result but under `train.keep: Best`
+        /// and `train.stop`.
+        every: usize = default(5).whole(0..=100_000).acts_on(Stage::Schedule),
     }
 
     /// Which frames of a video are seen in evaluation.
@@ -56,8 +57,8 @@ language! {
         SegmentInclusive {
             clips: usize = default(1).whole(1..=1000),
         },
-        /// `clips` clips of T frames evenly over `rate · T` neighbouring ones, starts evenly spaced; behind the video's end its
-        /// last frame.
+        /// `clips` clips of T frames evenly over `rate · T` neighbouring ones of n; clip v begins at (n − rate · T)·v/`clips` (SlowFast's
+        /// code on Kinetics, without its offset); behind the video's end its last frame.
         DenseAtRate {
             rate: usize = required().whole(RATE),
             clips: usize = required().whole(1..=1000),

@@ -86,7 +86,7 @@ language! {
     /// initial weights on, in float32.
     #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
     pub struct Ema {
-        decay: f64 = default(0.9999).number(0.0..1.0),
+        decay: f64 = default(0.9999).number(0.0..=0.999_999),
     }
 
     /// Which weights are the result of a training.
@@ -318,7 +318,7 @@ language! {
         },
     }
 
-    /// v ← (v / 255 − mean) / std, for red, green, blue.
+    /// v ← (v / 255 − mean) / std, for the channels in the order in which the network sees them.
     #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
     pub struct Normalize {
         mean: [f64; 3] = required().number(0.0..=1.0),
@@ -347,9 +347,12 @@ impl Train {
         self.stop.is_some() || self.keep != Keep::Last
     }
 
-    /// Videos of an epoch, of about so many.
-    pub fn videos(&self, all: usize) -> usize {
-        (self.subset * all as f64).round() as usize
+    /// Videos of an epoch, of `all` of so many classes: about, because each class is rounded by itself.
+    pub fn videos(&self, all: usize, classes: usize) -> usize {
+        match self.subset < 1.0 {
+            true => ((self.subset * all as f64).round() as usize).max(classes.min(all)),
+            false => all,
+        }
     }
 }
 

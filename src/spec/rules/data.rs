@@ -35,7 +35,7 @@ fn enough_clips(experiment: &Experiment, findings: &mut Findings) {
     };
     let (batch, clips) = (experiment.train.batch, &experiment.train.clips);
     let videos = experiment.data.train_count();
-    let videos = videos.map(|all| experiment.train.videos(all));
+    let videos = videos.map(|all| experiment.train.videos(all, experiment.data.class_count()));
     let clips = videos.map(|videos| clips.clips(videos));
     if let Some(clips) = clips.filter(|&clips| clips < batch) {
         findings

@@ -8,6 +8,7 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     groups(train, findings);
     repeats(train, findings);
     evaluations(experiment, findings);
+    unread(experiment, findings);
     multipliers(train, findings);
     clips(&train.clips, experiment.method.frames(), findings);
     schedule(&experiment.schedule, train.epochs, findings);
@@ -81,13 +82,58 @@ fn evaluations(experiment: &Experiment, findings: &mut Findings) {
                 .at(path, "whose top-1 decides")
                 .at("eval.frames", "no such frame count");
         }
-        if eval.every == 0 {
+        if eval.every == 0 || eval.every >= train.epochs {
             findings
                 .mistake("between epochs nothing is evaluated")
                 .at(path, "whose top-1 decides")
-                .at("eval.every", "0: at the end alone")
+                .at("eval.every", format!("{}: at the end alone", eval.every))
+                .at("train.epochs", format!("{} epochs", train.epochs))
                 .hint("`every: 1` evaluates after each epoch");
         }
+    }
+    let never = |stop: &EarlyStopping| stop.patience.saturating_mul(eval.every) >= train.epochs;
+    if let Some(stop) = train.stop.filter(never) {
+        findings
+            .warning("training ends before it could be stopped")
+            .at(
+                "train.stop.patience",
+                format!("{} evaluations", stop.patience),
+            )
+            .at("eval.every", format!("one in {} epochs", eval.every))
+            .at("train.epochs", format!("{} epochs", train.epochs));
+    }
+}
+
+/// A rule that nothing reads, and channels whose mean is another's.
+fn unread(experiment: &Experiment, findings: &mut Findings) {
+    let clips = &experiment.train.clips;
+    let takes_all = |sampling: TrainSampling| match sampling {
+        TrainSampling::SegmentRandom | TrainSampling::SegmentCentre => false,
+        TrainSampling::SegmentInclusive
+        | TrainSampling::Dense { .. }
+        | TrainSampling::DenseAtRate { .. } => true,
+    };
+    if clips.short_videos == ShortVideos::FirstFrame && takes_all(clips.sampling) {
+        findings
+            .warning("no rule for short videos is read")
+            .at("train.clips.short_videos", "has no effect")
+            .at(
+                "train.clips.sampling",
+                "takes frames of a short video as of any other",
+            );
+    }
+    let Normalize { mean, std } = clips.normalize;
+    let differ = |values: [f64; 3]| values[0] != values[2];
+    if clips.channels == Channels::Bgr && (differ(mean) || differ(std)) {
+        findings
+            .warning(
+                "the mean and standard deviation are those of blue, green and red, in this order",
+            )
+            .at(
+                "train.clips.normalize",
+                "for the channels as the network sees them",
+            )
+            .at("train.clips.channels", "blue, green, red");
     }
 }
 

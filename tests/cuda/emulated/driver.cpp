@@ -180,7 +180,8 @@ static void run_grid(const Kernel &kernel, const std::function<void()> &run, Dim
       PLAIN(relu_back),         PLAIN(sigmoid),             PLAIN(sigmoid_back),       PLAIN(add_constant),      \
       PLAIN(dropout),           PLAIN(add),                 PLAIN(subtract),           PLAIN(multiply),          \
       PLAIN(copy_channels),     PLAIN(pad_channels),        PLAIN(normalize_pixels),   BARRIERS(squares),        \
-      PLAIN(update),            PLAIN(adamw),               PLAIN(gelu),               PLAIN(gelu_back),         \
+      PLAIN(clamp_gradients),   PLAIN(update),              PLAIN(adamw),              PLAIN(gelu),              \
+      PLAIN(gelu_back),                                                                                                 \
       PLAIN(add_readers),       PLAIN(drop_rows),           BARRIERS(layer_norm),      BARRIERS(layer_norm_back), \
       BARRIERS(row_affine),     BARRIERS(attention_weights), BARRIERS(attention_slopes), PLAIN(mix_tokens),      \
       BARRIERS(log_sums),       PLAIN(mean_probabilities),  BARRIERS(mean_probabilities_back),                   \
