@@ -123,13 +123,21 @@ pub fn main() -> ExitCode {
             match error.kind {
                 Kind::Unread => {}
                 Kind::Different => terminal::say(&error),
-                // A report has colours.
-                Kind::Experiment => terminal::say_exactly(&error.to_string()),
+                // A report of a file has its own beginning, and colours.
+                Kind::Experiment if !is_sentence(&error) => {
+                    terminal::say_exactly(&error.to_string())
+                }
                 _ => terminal::say(format_args!("error: {error}")),
             }
             ExitCode::from(error.kind.exit_code())
         }
     }
+}
+
+/// Whether an error is a sentence, and no report with excerpts of a file.
+fn is_sentence(error: &Error) -> bool {
+    let first = error.message.chars().next();
+    first.is_some_and(|first| first.is_ascii_lowercase() || first == '`')
 }
 
 /// Prints a value as JSON on stdout.

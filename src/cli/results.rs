@@ -37,10 +37,14 @@ pub fn table(rows: &[Vec<String>]) -> String {
 
 /// What the data of a run were held against.
 pub fn pins(manifest: &Manifest) -> String {
-    match &manifest.data.pins {
+    let pins = match &manifest.data.pins {
         Pins::Unpinned => "UNPINNED: nobody checked what they are".to_owned(),
         Pins::Verified { pins_sha256, .. } => {
             format!("pinned ({})", pins_sha256.get(..12).unwrap_or(pins_sha256))
         }
+    };
+    match &manifest.data.lost {
+        None => pins,
+        Some(lost) => format!("{pins}, NOT THE VIDEOS THEMSELVES: {lost}"),
     }
 }

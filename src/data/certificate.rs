@@ -1,6 +1,6 @@
 //! What a copy of a data set is, in a file small enough to send: so that two laboratories can tell where theirs part.
 //!
-//! For each video: the first 128 bits of its SHA-256, width, height, number of frames, a digest of the decoded pixels of four frames, and
+//! For each video: its split and label, the first 128 bits of its SHA-256, width, height, number of frames, a digest of the decoded pixels of four frames, and
 //! the mean red, green and blue of these. The frames are ⌊(2k + 1)·n/8⌋ of n, k = 0 … 3; the digest is the first 64 bits of the
 //! SHA-256 of `index width height` (each 8 bytes, little endian) and the bytes of each.
 //!
@@ -35,7 +35,7 @@ const ALIKE: u8 = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub about: Vec<String>,
-    pub videos: BTreeMap<String, Entry>,
+    pub videos: BTreeMap<String, Listed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub enum Entry {
         file: String,
         reason: String,
     },
+}
+
+/// What a video is taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// `t` for training, `v` for validation, and the number of the class.
+    pub label: String,
+    pub entry: Entry,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +77,10 @@ impl Certificate {
         let hashes = hashes::of_samples(&samples, &mut cache, &report)?;
         cache.save();
         let done = AtomicUsize::new(0);
-        let entry = |(sample, hash): (&&Sample, String)| {
+        let trained = dataset.train.len();
+        let entry = |(number, (sample, hash)): (usize, (&&Sample, String))| {
+            let split = if number < trained { 't' } else { 'v' };
+            let label = format!("{split}{}", sample.label);
             let file = hash.get(..32).unwrap_or(&hash).to_owned();
             let entry = match look(sample) {
                 Ok((size, frames, pixels, means)) => Entry::Video(Facts {
@@ -90,9 +101,9 @@ impl Certificate {
                 done.fetch_add(1, Ordering::Relaxed) + 1,
                 samples.len(),
             );
-            Ok((sample.id.clone(), entry))
+            Ok((sample.id.clone(), Listed { label, entry }))
         };
-        let pairs: Vec<_> = samples.iter().zip(hashes).collect();
+        let pairs: Vec<_> = samples.iter().zip(hashes).enumerate().collect();
         let videos: Result<BTreeMap<_, _>> = pairs.into_par_iter().map(entry).collect();
         Ok(Self {
             about,
@@ -105,10 +116,10 @@ impl Certificate {
         for line in &self.about {
             let _ = writeln!(text, "\t{line}");
         }
-        for (id, entry) in &self.videos {
+        for (id, Listed { label, entry }) in &self.videos {
             let _ = match entry {
                 Entry::Unreadable { file, reason } => {
-                    writeln!(text, "{id}\t{file}\t!\t{}", reason.shown())
+                    writeln!(text, "{id}\t{label}\t{file}\t!\t{}", reason.shown())
                 }
                 Entry::Video(facts) => {
                     let Facts {
@@ -121,7 +132,7 @@ impl Certificate {
                     let means: String = means.iter().map(|mean| format!("{mean:02x}")).collect();
                     writeln!(
                         text,
-                        "{id}\t{file}\t{width}x{height}\t{frames}\t{pixels}\t{means}"
+                        "{id}\t{label}\t{file}\t{width}x{height}\t{frames}\t{pixels}\t{means}"
                     )
                 }
             };
@@ -193,14 +204,25 @@ fn digits(text: &str, count: usize) -> bool {
     text.len() == count && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn parse(line: &str) -> Option<(&str, Entry)> {
+fn parse(line: &str) -> Option<(&str, Listed)> {
     let fields: Vec<&str> = line.split('\t').collect();
-    match fields[..] {
-        [id, file, "!", reason] if digits(file, 32) => {
+    let [id, label, rest @ ..] = &fields[..] else {
+        return None;
+    };
+    let listed = Listed {
+        label: (*label).to_owned(),
+        entry: parse_entry(rest)?,
+    };
+    Some((id, listed))
+}
+
+fn parse_entry(fields: &[&str]) -> Option<Entry> {
+    match *fields {
+        [file, "!", reason] if digits(file, 32) => {
             let (file, reason) = (file.to_owned(), reason.to_owned());
-            Some((id, Entry::Unreadable { file, reason }))
+            Some(Entry::Unreadable { file, reason })
         }
-        [id, file, size, frames, pixels, means] => {
+        [file, size, frames, pixels, means] => {
             let (width, height) = size.split_once('x')?;
             if !digits(file, 32) || !digits(pixels, 16) || !digits(means, 2 * 3 * FRAMES) {
                 return None;
@@ -214,7 +236,7 @@ fn parse(line: &str) -> Option<(&str, Entry)> {
                 pixels: pixels.to_owned(),
                 means: means.map(mean).collect::<Option<_>>()?,
             };
-            Some((id, Entry::Video(facts)))
+            Some(Entry::Video(facts))
         }
         _ => None,
     }
@@ -273,6 +295,9 @@ pub enum How {
     OnlyInB,
     /// On one side, or for other reasons.
     Unreadable,
+    /// In the other split.
+    OtherSplit,
+    OtherLabel,
     OtherSize,
     OtherFrameCount,
     /// Of the same size and length, and about the same colours.
@@ -291,11 +316,15 @@ impl How {
             Self::OnlyInA => "videos that b does not have",
             Self::OnlyInB => "videos that a does not have",
             Self::Unreadable => "videos that cannot be read",
+            Self::OtherSplit => "videos in the other split",
+            Self::OtherLabel => "videos with another label",
             Self::OtherSize => "videos of another size",
             Self::OtherFrameCount => "videos of another number of frames",
             Self::ReEncoded => "videos with other pixels and about the same colours: encoded again",
             Self::OtherContent => "videos with other pixels and other colours: other content",
-            Self::SamePixels => "videos with the same pixels in another file",
+            Self::SamePixels => {
+                "videos in another file, of whose frames the four that were looked at are the same"
+            }
             Self::DecodedOtherwise => "videos of the same bytes and other pixels: another decoder",
         }
     }
@@ -310,15 +339,22 @@ pub struct Difference {
     pub b: Option<String>,
 }
 
-impl Entry {
+impl Listed {
     fn describe(&self) -> String {
-        match self {
-            Self::Unreadable { reason, .. } => reason.clone(),
-            Self::Video(facts) => {
+        let of = match &self.entry {
+            Entry::Unreadable { reason, .. } => reason.clone(),
+            Entry::Video(facts) => {
                 let (width, height) = facts.size;
                 format!("{width}x{height}, {} frames", facts.frames)
             }
-        }
+        };
+        let (split, label) = self.label.split_at_checked(1).unwrap_or_default();
+        let split = if split == "v" {
+            "validation"
+        } else {
+            "training"
+        };
+        format!("{of}, label {label}, {split}")
     }
 }
 
@@ -329,7 +365,7 @@ pub fn compare(a: &Certificate, b: &Certificate) -> Vec<Difference> {
         .into_iter()
         .filter_map(|id| {
             let sides = [a.videos.get(id), b.videos.get(id)];
-            let describe = |entry: Option<&Entry>| entry.map(Entry::describe);
+            let describe = |listed: Option<&Listed>| listed.map(Listed::describe);
             Some(Difference {
                 how: how(sides)?,
                 id: id.clone(),
@@ -342,12 +378,21 @@ pub fn compare(a: &Certificate, b: &Certificate) -> Vec<Difference> {
     differences
 }
 
-fn how(sides: [Option<&Entry>; 2]) -> Option<How> {
+/// The gravest of them.
+fn how(sides: [Option<&Listed>; 2]) -> Option<How> {
     let (a, b) = match sides {
         [None, _] => return Some(How::OnlyInB),
         [_, None] => return Some(How::OnlyInA),
-        [Some(Entry::Video(a)), Some(Entry::Video(b))] => (a, b),
-        [Some(a), Some(b)] => return (a != b).then_some(How::Unreadable),
+        [Some(a), Some(b)] => (a, b),
+    };
+    if a.label.get(..1) != b.label.get(..1) {
+        return Some(How::OtherSplit);
+    }
+    if a.label != b.label {
+        return Some(How::OtherLabel);
+    }
+    let (Entry::Video(a), Entry::Video(b)) = (&a.entry, &b.entry) else {
+        return (a.entry != b.entry).then_some(How::Unreadable);
     };
     let same_pixels = (a.size, a.frames, &a.pixels) == (b.size, b.frames, &b.pixels);
     let near = |(a, b): (&u8, &u8)| a.abs_diff(*b) <= ALIKE;
@@ -377,12 +422,42 @@ mod tests {
         }
     }
 
+    fn listed(entry: Entry) -> Listed {
+        Listed {
+            label: "t3".into(),
+            entry,
+        }
+    }
+
+    #[test]
+    fn labels_and_splits_are_compared() {
+        let side = |label: &str| Certificate {
+            about: Vec::new(),
+            videos: [(
+                "v".to_owned(),
+                Listed {
+                    label: label.into(),
+                    ..listed(unreadable("x"))
+                },
+            )]
+            .into(),
+        };
+        let how = |label| {
+            compare(&side("t3"), &side(label))
+                .first()
+                .map(|found| found.how)
+        };
+        assert_eq!(how("t3"), None);
+        assert_eq!(how("t4"), Some(How::OtherLabel));
+        assert_eq!(how("v3"), Some(How::OtherSplit));
+    }
+
     fn certificate(videos: &[(&str, Entry)]) -> Certificate {
         Certificate {
             about: vec!["here".into()],
             videos: videos
                 .iter()
-                .map(|(id, entry)| (id.to_string(), entry.clone()))
+                .map(|(id, entry)| (id.to_string(), listed(entry.clone())))
                 .collect(),
         }
     }
@@ -446,10 +521,10 @@ mod tests {
             ids in proptest::collection::btree_set("[a-z #/.()]{1,12}", 0..8), file: u8, pixels: u8, compressed: bool,
         ) {
             let entry = |id: &String| match id.len() % 3 {
-                0 => unreadable(""),
+                0 => unreadable("no frames"),
                 _ => Entry::Video(facts(file, pixels)),
             };
-            let videos = ids.iter().map(|id| (id.clone(), entry(id)));
+            let videos = ids.iter().map(|id| (id.clone(), listed(entry(id))));
             let one = Certificate { about: vec!["made by ffn".into()], videos: videos.collect() };
             let path = tempfile::NamedTempFile::new().unwrap();
             let mut bytes = one.encode().unwrap();
@@ -464,7 +539,7 @@ mod tests {
 
         #[test]
         fn damaged_certificates_are_read_or_refused(place: u16, value: u8) {
-            let one = certificate(&[("a", Entry::Video(facts(1, 2))), ("b", unreadable(""))]);
+            let one = certificate(&[("a", Entry::Video(facts(1, 2))), ("b", unreadable("no frames"))]);
             let mut bytes = one.encode().unwrap();
             let place = usize::from(place) % bytes.len();
             bytes[place] = value;

@@ -101,7 +101,7 @@ fn of_packed(packed: &Packed) -> Result<String> {
         false => Err(Error::new(
             Kind::Data,
             format!(
-                "the images in `{}` are not those that were packed: expected {}, computed {computed}",
+                "the images in `{}` are not those that were packed: expected {}, computed {computed}; pack it again",
                 packed.shard.shown(),
                 packed.sha256.shown()
             ),

@@ -100,6 +100,9 @@ impl Listing {
             }
         }
         for (what, found) in [("training", train), ("validation", validation)] {
+            if found == 0 {
+                problems.push(format!("the {what} split is empty"));
+            }
             let bounded =
                 limits::CLIPS.check(Kind::Data, &format!("the {what} split"), found as u64);
             problems.extend(bounded.err().map(|error| error.message));

@@ -12,7 +12,7 @@ use super::prefetch::{Limits, Prefetch};
 use super::sampling::Draw;
 use crate::base::rng::{Purpose, Stream};
 use crate::base::{Error, Kind, Result};
-use crate::spec::{Eval, Experiment, Train, Unreadable};
+use crate::spec::{Eval, Experiment, Normalize, Train, Unreadable};
 
 /// Batches that may be ahead of the consumer.
 const AHEAD: usize = 2;
@@ -187,6 +187,11 @@ impl TrainPlan {
             unreadable: experiment.data.unreadable(),
             orders: Mutex::default(),
         }
+    }
+
+    /// How an engine normalises the clips that are bytes.
+    pub fn normalize(&self) -> &Normalize {
+        &self.train.clips.normalize
     }
 
     /// The clips of one step, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes them a batch.

@@ -171,7 +171,7 @@ pub fn class_weights(weights: &ClassWeights, dataset: &Dataset) -> Result<Option
             for (name, weight) in listed {
                 let place = dataset.classes.iter().position(|class| class == name);
                 let place = place.and_then(|place| weights.get_mut(place));
-                *place.ok_or_else(|| no_class(name))? = *weight;
+                *place.ok_or_else(|| no_class(name, &dataset.classes))? = *weight;
             }
             match weights.iter().any(|weight| *weight > 0.0) {
                 true => Ok(Some(weights)),
@@ -181,12 +181,17 @@ pub fn class_weights(weights: &ClassWeights, dataset: &Dataset) -> Result<Option
     }
 }
 
-fn no_class(name: &str) -> Error {
+fn no_class(name: &str, classes: &[String]) -> Error {
     let message = format!(
         "`class_weights` names `{}`, which is no class of the data",
         name.shown()
     );
-    Error::new(Kind::Experiment, message)
+    let error = Error::new(Kind::Experiment, message);
+    let near = |class: &&String| strsim::jaro(name, class);
+    match classes.iter().max_by(|a, b| near(a).total_cmp(&near(b))) {
+        Some(nearest) => error.hint(format!("did you mean `{}`?", nearest.shown())),
+        None => error,
+    }
 }
 
 impl Mixer {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Pinned, Progress};
 use super::listing::{Expected, Listing};
-use super::pack::{INDEX, Pack};
+use super::pack::Pack;
 use super::{
     augment, frame_folders, miniature, mixing, pins, roots, something_v2, subset, video_list,
 };
@@ -35,13 +35,13 @@ impl Listed {
     pub fn read(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
         let root = roots::find(&experiment.data, options.root.as_deref())?;
         let data = &experiment.data;
+        let pack = Pack::open(&root)?;
         if let Data::Miniature(miniature) = data
-            && !root.join(INDEX).exists()
+            && pack.is_none()
         {
             let report = |done, total| (options.progress)("rendering the miniature", done, total);
             miniature::render(&root, miniature, &report)?;
         }
-        let pack = Pack::open(&root)?;
         let lists = pack.as_ref().map_or_else(|| root.clone(), Pack::texts);
         let mut listing = match data {
             Data::FrameFolders(data) => frame_folders::read(&lists, options.base, data)?,

@@ -1,5 +1,8 @@
 //! What the network is given of images, before or after normalising.
 
+use super::normalize::normalize_into;
+use crate::spec::Normalize;
+
 /// Rows of pixels of three channels. All that one rule makes is of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pixels {
@@ -47,6 +50,18 @@ impl Pixels {
             }
         }
         all
+    }
+
+    /// As the network reads them.
+    pub fn values(&self, normalize: &Normalize) -> Vec<f32> {
+        match self {
+            Self::Values(values) => values.clone(),
+            Self::Bytes(bytes) => {
+                let mut values = vec![0.0; bytes.len()];
+                normalize_into(bytes, normalize, &mut values);
+                values
+            }
+        }
     }
 
     /// Parts of `len` each.

@@ -166,6 +166,10 @@ fn check_checkpoints(
     }
     let checkpoints = checkpoint::list(&folder.checkpoints())?;
     for (step, path) in checkpoints {
+        // Its state is the first to go: a process was killed while it removed an old checkpoint.
+        if !path.join(checkpoint::STATE).exists() {
+            continue;
+        }
         let outcome = checkpoint::verify(&path).and_then(|state| {
             metrics::check(&folder.join(METRICS), &state.metrics)?;
             let identity = manifest.is_none_or(|manifest| manifest.identity == state.identity);

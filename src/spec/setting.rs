@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{RangeBounds, RangeInclusive};
+use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -263,11 +264,14 @@ pub fn effect(path: &str) -> Option<Effect> {
 }
 
 /// Path of every field of an experiment, whatever the variants.
-pub fn paths() -> Vec<String> {
-    let mut paths = Vec::new();
-    let fields = experiment::Experiment::describe().map_or(Vec::new(), Type::fields);
-    collect("", fields, &mut paths);
-    paths
+pub fn paths() -> &'static [String] {
+    static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let mut paths = Vec::new();
+        let fields = experiment::Experiment::describe().map_or(Vec::new(), Type::fields);
+        collect("", fields, &mut paths);
+        paths
+    });
+    &PATHS
 }
 
 fn collect(holder: &str, fields: Vec<Field>, paths: &mut Vec<String>) {

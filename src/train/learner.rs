@@ -39,6 +39,14 @@ impl Learner {
         })
     }
 
+    /// Averages the weights that an update left.
+    pub fn follow(&mut self) -> Result<()> {
+        match &mut self.average {
+            Some(average) => average.follow(&self.model),
+            None => Ok(()),
+        }
+    }
+
     /// The weights that are evaluated: the averaged ones where there are such.
     pub fn result(&self) -> Result<StateDict> {
         match &self.average {
@@ -77,9 +85,7 @@ impl Learner {
         if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
             return Err(diverged(place.step, batch, rate, &what));
         }
-        if let Some(average) = &mut self.average {
-            average.follow(&self.model)?;
-        }
+        self.follow()?;
         let accuracy = self.accuracy(&output, &batch.labels);
         Ok(Record {
             step: place.step,

@@ -57,8 +57,12 @@ fn layers(graph: &Graph) -> Vec<usize> {
 }
 
 fn no_parameter<'a>(begin: &str, names: impl Iterator<Item = &'a str>) -> Error {
-    let near = |name: &&str| strsim::jaro(begin, name.get(..begin.len()).unwrap_or(name));
-    let nearest = names.max_by(|a, b| near(a).total_cmp(&near(b)));
+    // A name that has the text later comes first: people leave `base_model.` out.
+    let near = |name: &&str| match name.contains(begin) {
+        true => 2.0,
+        false => strsim::jaro(begin, name.get(..begin.len()).unwrap_or(name)),
+    };
+    let nearest = names.max_by(|a, b| near(a).total_cmp(&near(b)).then(b.cmp(a)));
     let error = Error::new(
         Kind::Experiment,
         format!("`train.rates` names `{begin}`, with which no parameter begins"),

@@ -423,6 +423,12 @@ impl<'a> Session<'a> {
             result.summary.left_out = self.left_out.count();
             results::write(place, &result.summary, &result.predictions)?;
             let line = describe(&result.summary);
+            let which = match (weights, which_folder(place.path())) {
+                (Weights::Own, _) => " with the weights that are averaged",
+                (Weights::Result, true) => " with the last weights",
+                (Weights::Result, false) => "",
+            };
+            let line = format!("{line}{which}");
             let after = format!("after step {}: {line}", self.step);
             self.log.say(&after)?;
             progress.detail(if self.step < self.manifest.steps {
@@ -517,6 +523,11 @@ enum Weights {
     /// Those that the run's results are of: the averaged ones where there are such.
     Result,
     Own,
+}
+
+/// Whether it is the folder of the last weights' results.
+fn which_folder(place: &std::path::Path) -> bool {
+    place.ends_with(folder::LAST)
 }
 
 /// In the folder of evaluations.

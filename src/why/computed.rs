@@ -54,7 +54,9 @@ pub fn walk(
     walk.note_step(Some(step), Stage::Optimizer, outcome)?;
     let updates = both.as_mut().zip(rates).map(|(side, rate)| {
         let learner = &mut side.learner;
-        learner.optimizer.step(&mut learner.model, rate)
+        let norm = learner.optimizer.step(&mut learner.model, rate)?;
+        learner.follow()?;
+        Ok(norm)
     });
     let norms = updates.both()?;
     let states = both.as_ref().map(|side| side.learner.model.state_dict());

@@ -164,7 +164,8 @@ fn logits(both: &mut Pair<Replayed<'_>>, views: &Pair<Views>, measure: Measure) 
                 None => Input::Values(&[]),
             };
             let views = clip::evaluation_views(eval);
-            side.learner.model.evaluate(frames, views, pixels)
+            let learner = &mut side.learner;
+            learner.with_result(|model| model.evaluate(frames, views, pixels))
         });
         let Pair { a, b } = logits.both()?;
         if let Some(apart) = measure.apart(&a, &b) {

@@ -160,7 +160,7 @@ mod tests {
     fn every_field_of_the_language_acts_somewhere_or_says_that_it_does_not() {
         for path in setting::paths() {
             let holder = ["train", "train.clips", "eval"].contains(&path.as_str());
-            assert_eq!(setting::effect(&path).is_none(), holder, "{path}");
+            assert_eq!(setting::effect(path).is_none(), holder, "{path}");
         }
     }
 

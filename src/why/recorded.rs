@@ -9,7 +9,7 @@ use super::side::{Run, Side};
 use super::{Halt, Pair, Walk};
 use crate::base::{Result, files, limits};
 use crate::model::StateDict;
-use crate::run::checkpoint::{self, MODEL};
+use crate::run::checkpoint::{self, AVERAGE, MODEL};
 use crate::run::folder::{EVAL, METRICS};
 use crate::run::left_out::LeftOut;
 use crate::run::metrics::{self, Record};
@@ -118,7 +118,19 @@ fn computed_here(losses: &Pair<f64>, a: &Record, b: &Record) -> String {
     )
 }
 
-/// Weights, then the optimiser's state, of every step of which both have a checkpoint.
+/// Averaged weights; none where the checkpoint has none.
+fn average(place: &Path) -> Result<StateDict> {
+    let path = place.join(AVERAGE);
+    match path.exists() {
+        true => tensors::decode(&path),
+        false => Ok(StateDict {
+            floats: Vec::new(),
+            counters: Vec::new(),
+        }),
+    }
+}
+
+/// Weights, then the optimiser's state and averaged weights, of every step of which both have a checkpoint.
 fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
     let lists = runs.map(|run| checkpoint::list(&run.folder.checkpoints()));
     let Pair { a, b } = lists.both()?;
@@ -131,8 +143,14 @@ fn checkpoints(runs: &Pair<&Run>) -> Result<Outcome> {
         let models = places
             .as_ref()
             .map(|place| tensors::decode(&place.join(MODEL)));
+        let averages = places.as_ref().map(|place| average(place));
         let optimizers = places.map(|place| optimizer(place));
-        for (what, states) in [(MODEL, models), ("optimiser", optimizers)] {
+        let states = [
+            (MODEL, models),
+            ("optimiser", optimizers),
+            (AVERAGE, averages),
+        ];
+        for (what, states) in states {
             if let Outcome::Differs(differences) = weights(&states.both()?, Measure::Bits) {
                 let at = |mut difference: Difference| {
                     difference.place = format!("after step {step}, {what}: {}", difference.place);

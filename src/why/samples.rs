@@ -6,6 +6,7 @@ use crate::base::Result;
 use crate::data::clip::TrainClip;
 use crate::data::loader::Prepared;
 use crate::data::{Pixels, TrainBatch, TrainPlan};
+use crate::spec::Normalize;
 
 /// The stages of this page.
 pub const STAGES: [Stage; 5] = [
@@ -36,10 +37,11 @@ pub fn walk(
     let clips = prepared.as_ref().map(|all| clips(all));
     walk.note_step(Some(step), Stage::FrameIndices, indices(&clips))?;
     walk.note_step(Some(step), Stage::Augmentation, augmentation(&clips))?;
-    walk.note_step(Some(step), Stage::Pixels, pixels(&clips))?;
+    let normalize = || plans.as_ref().map(TrainPlan::normalize);
+    walk.note_step(Some(step), Stage::Pixels, pixels(&clips, normalize()))?;
     let batches = plans.as_ref().zip(prepared);
     let batches = batches.map(|(plan, all)| plan.gather(step, all)).both()?;
-    walk.note_step(Some(step), Stage::Mixing, mixing(&batches))?;
+    walk.note_step(Some(step), Stage::Mixing, mixing(&batches, normalize()))?;
     Ok(Some(batches))
 }
 
@@ -109,14 +111,22 @@ fn augmentation(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
     })
 }
 
-fn pixels(clips: &Pair<Vec<Clip<'_>>>) -> Outcome {
+fn pixels(clips: &Pair<Vec<Clip<'_>>>, normalize: Pair<&Normalize>) -> Outcome {
     let mut compared = 0;
     let pairs = clips.a.iter().zip(&clips.b);
     let mut differences = pairs.filter_map(|(a, b)| {
         compared += a.2.pixels.iter().map(Pixels::len).sum::<usize>();
         let branches = a.2.pixels.iter().zip(&b.2.pixels).zip(&a.2.indices);
-        let mut parted =
-            branches.filter_map(|((one, other), frames)| pixels_apart(a.0, one, other, frames));
+        let mut parted = branches.filter_map(|((one, other), frames)| match (one, other) {
+            (Pixels::Bytes(_), Pixels::Bytes(_)) | (Pixels::Values(_), Pixels::Values(_)) => {
+                pixels_apart(a.0, one, other, frames)
+            }
+            // One side needs values where the other has bytes: what the network reads of both.
+            _ => {
+                let [one, other] = [one.values(normalize.a), other.values(normalize.b)];
+                apart(a.0, (&one, &other), "values", frames)
+            }
+        });
         parted.next()
     });
     let first = differences.next();
@@ -135,7 +145,7 @@ pub fn kind<'a>(mut pixels: impl Iterator<Item = &'a Pixels>) -> &'static str {
 }
 
 /// What the clips of the step are taken for once they are mixed with one another.
-fn mixing(batches: &Pair<TrainBatch>) -> Outcome {
+fn mixing(batches: &Pair<TrainBatch>, normalize: Pair<&Normalize>) -> Outcome {
     let shown = |batch: &TrainBatch| -> Vec<String> {
         match &batch.targets {
             None => batch
@@ -153,7 +163,8 @@ fn mixing(batches: &Pair<TrainBatch>) -> Outcome {
         }
     };
     let targets = batches.as_ref().map(shown);
-    let mixed = Pair::new(&*batches.a.pixels, &*batches.b.pixels);
+    let mixed = batches.as_ref().zip(normalize);
+    let mixed = mixed.map(|(batch, normalize)| batch.pixels.values(normalize));
     let first = first_apart(&targets, "clip").or_else(|| {
         let apart = mixed.a != mixed.b;
         apart.then(|| Difference::new("pixels after mixing", "those of a", "others"))

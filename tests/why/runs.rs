@@ -66,7 +66,7 @@ fn two_runs_of_one_experiment_are_the_same() {
     assert_eq!((code, report.differing()), (0, vec![]));
     assert_eq!(report.explanation(), "");
     let same = report.same();
-    assert_eq!(same.len(), 21, "{same:?}");
+    assert_eq!(same.len(), 22, "{same:?}");
     assert_eq!(same.last().unwrap(), "recorded_predictions");
 }
 

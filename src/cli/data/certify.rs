@@ -1,10 +1,11 @@
 //! `ffn data certify`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::Selection;
-use crate::base::{Result, Shown, files, terminal};
-use crate::data::certificate::{Certificate, Entry};
+use crate::base::{Error, Kind, Result, Shown, files, terminal};
+use crate::data::certificate::{Certificate, Entry, Listed};
 use crate::run::provenance::Build;
 
 #[derive(Debug, clap::Args)]
@@ -18,14 +19,27 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let found = args.selection.find()?;
+    let mut lists = args.selection.list()?;
+    // Of a copy that is not whole what is there is certified.
+    let missing = std::mem::take(&mut lists.content.listing.missing);
+    let gone: BTreeSet<String> = missing.into_iter().map(|fault| fault.id).collect();
+    let listing = &mut lists.content.listing;
+    for samples in [&mut listing.train, &mut listing.validation] {
+        samples.retain(|sample| !gone.contains(&sample.id));
+    }
+    let found = lists.found()?;
+    if let Some(lost) = &found.dataset.lost {
+        let message = format!("a certificate is of videos, and these are a pack of {lost}");
+        return Err(Error::new(Kind::Usage, message).hint("--data-root leads to the videos"));
+    }
     let data = &found.loaded.experiment.data;
     let about = vec![
         format!("data set {}", data.root_name()),
         format!(
-            "{} training and {} validation videos",
+            "{} training and {} validation videos, {} more missing",
             found.dataset.train.len(),
-            found.dataset.validation.len()
+            found.dataset.validation.len(),
+            gone.len()
         ),
         Build::this().describe(),
     ];
@@ -34,9 +48,8 @@ pub fn run(args: Args) -> Result<()> {
     let bytes = certificate.encode()?;
     files::write_atomic(&args.out, &bytes)?;
     let all = certificate.videos.values();
-    let unreadable = all
-        .filter(|entry| matches!(entry, Entry::Unreadable { .. }))
-        .count();
+    let unreadable = |listed: &&Listed| matches!(listed.entry, Entry::Unreadable { .. });
+    let unreadable = all.filter(unreadable).count();
     terminal::line(format_args!(
         "`{}` is the certificate of {} videos, {} of which cannot be read; {} bytes",
         args.out.shown(),

@@ -250,16 +250,30 @@ fn target(classes: &[String], batch: &TrainBatch, clip: usize) -> String {
         .chunks(classes.len().max(1))
         .nth(clip)
         .unwrap_or(&[]);
-    let mut shares: Vec<(usize, f32)> = row.iter().copied().enumerate().collect();
+    // Class weights are in it: a clip may weigh more or less than one.
+    let weight: f32 = row.iter().sum();
+    let share = |target: f32| if weight > 0.0 { target / weight } else { 0.0 };
+    let mut shares: Vec<(usize, f32)> = row
+        .iter()
+        .map(|target| share(*target))
+        .enumerate()
+        .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     let least = shares.last().map_or(0.0, |last| last.1);
     let named = shares.iter().take(MOST).filter(|(_, share)| *share > least);
     let named: Vec<String> = named
         .map(|(class, share)| format!("{share:.3} {}", name(*class)))
         .collect();
+    let weighs = match (weight - 1.0).abs() > 1e-4 {
+        true => format!(", weighs {weight:.3}"),
+        false => String::new(),
+    };
     match least > 0.0 {
-        true => format!("{}, {least:.4} of each other class", named.join(", ")),
-        false => named.join(", "),
+        true => format!(
+            "{}, {least:.4} of each other class{weighs}",
+            named.join(", ")
+        ),
+        false => format!("{}{weighs}", named.join(", ")),
     }
 }
 

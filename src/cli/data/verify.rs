@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{Found, Seen, Selection};
 use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::cli::print_json;
-use crate::data::Dataset;
 use crate::data::listing::Fault;
 use crate::data::look::Surplus;
 use crate::data::pins::{self, Difference};
+use crate::data::{Dataset, Split};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -64,6 +64,11 @@ pub fn run(args: Args) -> Result<()> {
     let mut dataset = found.dataset.clone();
     let compared = dataset.verify(&path, args.full, &report);
     both(seen.check(), compared)?;
+    if let Some(lost) = &dataset.lost {
+        terminal::line(format_args!(
+            "the pack is not the videos themselves: {lost}"
+        ))?;
+    }
     terminal::line(format_args!(
         "{} training and {} validation clips are those of the pins `{}`",
         dataset.train.len(),
@@ -80,6 +85,24 @@ fn write_missing(args: &Args, file: &Path) -> Result<()> {
         .map(|fault| fault.id.as_str())
         .collect();
     ids.sort_unstable();
+    for (split, samples) in [
+        (Split::Train, &listing.train),
+        (Split::Validation, &listing.validation),
+    ] {
+        let missing = listing.missing.iter().filter(|fault| fault.split == split);
+        let missing: Vec<_> = missing.collect();
+        if !samples.is_empty() && missing.len() == samples.len() {
+            let example = missing.first().map(|fault| fault.describe());
+            let message = format!(
+                "none of the {} videos of a split is there\n  {}",
+                samples.len(),
+                example.unwrap_or_default()
+            );
+            return Err(Error::new(Kind::Data, message).hint(
+                "that is another folder, or they have other names: --data-root, and `place` of Kinetics' lists, say which",
+            ));
+        }
+    }
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
     files::write_atomic(file, text.as_bytes())?;
     let all = listing.train.len() + listing.validation.len();

@@ -16,9 +16,10 @@ pub fn read(texts: &mut Texts<'_>, names: [&String; 2], columns: [&String; 2]) -
     let mut entries = |name: &str| -> Result<Vec<Entry>> {
         let (path, content) = texts.read(name, "comma-separated values with a header")?;
         let table = Table::read(&path, &content, &columns.map(String::as_str))?;
-        let entry = |(_, values): (u64, Vec<String>)| {
+        let entry = |(line, values): (u64, Vec<String>)| {
             let [path, label] = <[String; 2]>::try_from(values).ok()?;
             Some(Entry {
+                place: format!("`{}` line {line}", name.shown()),
                 path,
                 class: class(&label),
             })
@@ -48,6 +49,7 @@ pub fn read_kinetics(texts: &mut Texts<'_>, names: [&String; 2], place: &str) ->
         for (line, values) in table.rows {
             match placed(place, &values) {
                 Some(path) => entries.push(Entry {
+                    place: format!("`{}` line {line}", name.shown()),
                     path,
                     class: Class::Name(values[0].clone()),
                 }),
@@ -120,10 +122,13 @@ impl Table {
                 let at = header.iter().position(|name| name == *column);
                 at.ok_or_else(|| {
                     let names: Vec<&str> = header.iter().collect();
-                    damaged(format!(
+                    let what = format!(
                         "it has no column `{column}`; its columns are {}",
                         names.join(", ")
-                    ))
+                    );
+                    damaged(what).hint(
+                        "the first line names the columns, between commas; `Csv(path: \"…\", label: \"…\")` says which are meant",
+                    )
                 })
             })
             .collect();

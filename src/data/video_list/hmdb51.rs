@@ -36,6 +36,7 @@ pub fn read(texts: &mut Texts<'_>, splits: &str, split: usize) -> Result<Lists> 
         {
             let (video, part) = line.trim_end().rsplit_once(' ').unwrap_or((line, ""));
             let entry = || Entry {
+                place: format!("`{}` line {}", name.shown(), number + 1),
                 path: format!("{class}/{video}"),
                 class: Class::Name(class.clone()),
             };

@@ -19,6 +19,8 @@ use crate::spec::{Missing, VideoList, VideoLists};
 
 /// What a list says of one video: its path below the root, and its class by name or number.
 struct Entry {
+    /// The list and the line, for messages.
+    place: String,
     path: String,
     class: Class,
 }
@@ -170,7 +172,7 @@ fn samples(
 ) -> Result<Vec<Sample>> {
     let mut wrong = Vec::new();
     let mut samples = Vec::with_capacity(entries.len());
-    for Entry { path, class } in entries {
+    for Entry { place, path, class } in entries {
         let label = match &class {
             Class::Number(label) if *label < labels.len() => Ok(*label),
             Class::Number(label) => Err(format!(
@@ -188,7 +190,9 @@ fn samples(
                 id: path,
                 label,
             }),
-            (Err(what), _) | (_, Err(what)) => wrong.push(format!("`{}`: {what}", path.shown())),
+            (Err(what), _) | (_, Err(what)) => {
+                wrong.push(format!("{place}: `{}`: {what}", path.shown()))
+            }
         }
     }
     match counted("entries that cannot be used", &wrong) {

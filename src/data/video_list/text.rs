@@ -17,21 +17,38 @@ fn entries(texts: &mut Texts<'_>, name: &str) -> Result<Vec<Entry>> {
     let mut wrong = Vec::new();
     let mut entries = Vec::new();
     for (number, line) in content.lines().enumerate() {
-        match line.trim_end().rsplit_once(' ') {
-            Some((path, label)) if !path.is_empty() && path == path.trim() => entries.push(Entry {
+        let line = line.trim_end();
+        if line.is_empty() {
+            continue;
+        }
+        match parse(line) {
+            Ok((path, class)) => entries.push(Entry {
+                place: format!("`{}` line {}", name.shown(), number + 1),
                 path: path.to_owned(),
-                class: class(label),
+                class,
             }),
-            _ => wrong.push(format!(
-                "line {}: a path, one space and a label are expected: `{}`",
-                number + 1,
-                line.shown()
-            )),
+            Err(what) => wrong.push(format!("line {}: {what}: `{}`", number + 1, line.shown())),
         }
     }
     let hint = "a line is `path label`: the path of a video below the data set's folder and its label, with one space between";
     refuse(&path, &wrong, hint)?;
     Ok(entries)
+}
+
+fn parse(line: &str) -> Result<(&str, Class), &'static str> {
+    let expected = "a path, one space and a label are expected";
+    let (path, label) = line.rsplit_once(' ').ok_or(expected)?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match class(label) {
+        _ if path.is_empty() || path != path.trim() => Err(expected),
+        Class::Name(_) if label.parse::<f64>().is_ok() => {
+            Err("a label counts from 0, in whole numbers")
+        }
+        Class::Number(_) if path.rsplit_once(' ').is_some_and(|(_, last)| digits(last)) => {
+            Err("two numbers: `folder frames label` is a list of `FrameFolders`")
+        }
+        class => Ok((path, class)),
+    }
 }
 
 /// Digits alone are a number.

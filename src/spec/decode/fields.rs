@@ -226,18 +226,21 @@ pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
 fn elsewhere(name: &str, place: &str) -> Option<String> {
     const FEW: usize = 3;
     let end = format!(".{name}");
-    let paths = paths().into_iter();
-    let paths: BTreeSet<String> = paths.filter(|path| path.ends_with(&end)).collect();
+    let paths = paths().iter();
+    let paths: BTreeSet<&str> = paths
+        .map(String::as_str)
+        .filter(|path| path.ends_with(&end))
+        .collect();
     if paths.contains(place) {
         return Some("another variant has it".to_owned());
     }
     // Of many the ones that are nearest to the experiment: `optimizer.lr`, not those of all groups.
-    let depth = |path: &String| path.matches('.').count();
+    let depth = |path: &&str| path.matches('.').count();
     let least = match paths.len() > FEW {
         true => paths.iter().map(depth).min(),
         false => None,
     };
-    let near = |path: &&String| least.is_none_or(|least| depth(path) == least);
+    let near = |path: &&&str| least.is_none_or(|least| depth(path) == least);
     let quoted: Vec<String> = paths
         .iter()
         .filter(near)
@@ -249,10 +252,20 @@ fn elsewhere(name: &str, place: &str) -> Option<String> {
 }
 
 /// What people of this field look for, and the language does not have.
-const ABSENT: [&str; 3] = ["autoaugment", "swa", "accumulation"];
+const ABSENT: [&str; 9] = [
+    "autoaugment",
+    "swa",
+    "accumulation",
+    "gradaccum",
+    "gradientaccumulation",
+    "accumulate",
+    "accumiter",
+    "accumsteps",
+    "hue",
+];
 
 /// What other programs call a field of the language.
-const ALIASES: [(&str, &str); 13] = [
+const ALIASES: [(&str, &str); 19] = [
     ("mixup", "train.mixing"),
     ("cutmix", "train.mixing"),
     ("randaugment", "train.clips.rand_augment"),
@@ -266,6 +279,12 @@ const ALIASES: [(&str, &str); 13] = [
     ("freeze", "train.rates"),
     ("llrd", "train.layer_decay"),
     ("fraction", "train.subset"),
+    ("earlystop", "train.stop"),
+    ("savebest", "train.keep"),
+    ("frozen", "train.rates"),
+    ("layerwisedecay", "train.layer_decay"),
+    ("repeatedaug", "train.clips.repeats"),
+    ("amp", "train.precision"),
 ];
 
 /// The field that is meant, where it has another name here.

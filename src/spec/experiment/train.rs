@@ -69,8 +69,8 @@ language! {
         clips: TrainClips = of_its_type(),
     }
 
-    /// How much the clips of a class weigh in the loss: w · target / the mean of w · target over the clips of a step, as PyTorch's
-    /// weighted cross entropy.
+    /// How much the clips of a class weigh in the loss: each target times its class's weight, divided by what the clips of a step weigh on
+    /// the mean. With labels that is PyTorch's weighted cross entropy; with soft targets PyTorch divides by the clips alone.
     #[derive(Debug, Clone, Default, PartialEq, Serialize)]
     pub enum ClassWeights: "weights of the classes" {
         /// All the same.

@@ -8,6 +8,7 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     groups(train, findings);
     repeats(train, findings);
     evaluations(experiment, findings);
+    averaged(experiment, findings);
     unread(experiment, findings);
     multipliers(train, findings);
     clips(&train.clips, experiment.method.frames(), findings);
@@ -101,6 +102,30 @@ fn evaluations(experiment: &Experiment, findings: &mut Findings) {
             )
             .at("eval.every", format!("one in {} epochs", eval.every))
             .at("train.epochs", format!("{} epochs", train.epochs));
+    }
+}
+
+/// Averaged weights that are the initial ones still, for the most part.
+fn averaged(experiment: &Experiment, findings: &mut Findings) {
+    let train = &experiment.train;
+    let videos = experiment.data.train_count();
+    let (Some(ema), Some(videos)) = (train.ema, videos) else {
+        return;
+    };
+    let videos = train.videos(videos, experiment.data.class_count());
+    let steps = train.clips.clips(videos) / train.batch.max(1) * train.epochs;
+    let left = ema.decay.powf(steps as f64);
+    if left > 0.1 {
+        findings
+            .warning(format!(
+                "after {steps} steps {:.0} % of the averaged weights are the initial ones",
+                100.0 * left
+            ))
+            .at(
+                "train.ema.decay",
+                format!("{} to the power of {steps}", ema.decay),
+            )
+            .hint("a smaller decay forgets sooner");
     }
 }
 
