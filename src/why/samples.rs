@@ -5,6 +5,7 @@ use super::{Halt, Pair, Walk};
 use crate::base::Result;
 use crate::data::clip::TrainClip;
 use crate::data::loader::Prepared;
+use crate::data::mixing::soft;
 use crate::data::{Pixels, TrainBatch, TrainPlan};
 use crate::spec::Normalize;
 
@@ -146,20 +147,28 @@ pub fn kind<'a>(mut pixels: impl Iterator<Item = &'a Pixels>) -> &'static str {
 
 /// What the clips of the step are taken for once they are mixed with one another.
 fn mixing(batches: &Pair<TrainBatch>, normalize: Pair<&Normalize>) -> Outcome {
+    // A label is a target of its class alone, where the other side has targets.
+    let both = [&batches.a, &batches.b];
+    let classes = both.iter().find_map(|batch| {
+        let targets = batch.targets.as_ref()?;
+        Some((targets.len() / batch.labels.len().max(1)).max(1))
+    });
     let shown = |batch: &TrainBatch| -> Vec<String> {
-        match &batch.targets {
-            None => batch
+        match (&batch.targets, classes) {
+            (Some(targets), Some(classes)) => {
+                let rows = targets.chunks(classes);
+                rows.map(|row| format!("{row:?}")).collect()
+            }
+            (None, Some(classes)) => {
+                let rows = soft(&batch.labels, classes, 0.0, None);
+                let rows = rows.chunks(classes);
+                rows.map(|row| format!("{row:?}")).collect()
+            }
+            (_, None) => batch
                 .labels
                 .iter()
                 .map(|label| format!("label {label}"))
                 .collect(),
-            Some(targets) => {
-                let classes = (targets.len() / batch.labels.len().max(1)).max(1);
-                targets
-                    .chunks(classes)
-                    .map(|row| format!("{row:?}"))
-                    .collect()
-            }
         }
     };
     let targets = batches.as_ref().map(shown);
