@@ -7,7 +7,7 @@ use super::table;
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::run::manifest::Manifest;
 use crate::run::overview::{self, Overview, State};
-use crate::run::{Folder, left_out};
+use crate::run::{Folder, left_out, weights};
 use crate::suite;
 use crate::train::progress;
 
@@ -90,7 +90,7 @@ fn row(overview: &Overview, members: &BTreeMap<String, BTreeSet<String>>) -> Vec
     ]
 }
 
-/// Member, seed, and the first of the fields that tell the run from others of its name.
+/// Member, seed, of which weights the results are, and the first of the fields that tell the run from others of its name.
 fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
     /// More make a table that nobody reads; `ffn diff` lists all.
     const MOST: usize = 3;
@@ -101,6 +101,12 @@ fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
         _ => members.into_iter().flatten().cloned().collect(),
     };
     parts.push(format!("seed {}", overview.experiment.seed));
+    let train = &overview.experiment.train;
+    parts.extend(weights::describe(
+        train,
+        &overview.manifest,
+        &overview.results,
+    ));
     let shown = fields.iter().take(MOST);
     parts.extend(shown.map(|(path, value)| format!("{path} {value}")));
     if let Some(more) = fields.len().checked_sub(MOST).filter(|&more| more > 0) {

@@ -10,10 +10,10 @@ use crate::data::pins;
 use crate::graph::Graph;
 use crate::run::folder::EVAL;
 use crate::run::history::History;
-use crate::run::left_out;
 use crate::run::manifest::{Manifest, Pins};
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, checkpoint, verify};
+use crate::run::{left_out, weights};
 use crate::spec::{self, Document, Experiment};
 use crate::suite::{Judged, Record, folder};
 
@@ -63,11 +63,17 @@ impl Run {
     pub fn label(&self) -> String {
         let unpinned = self.manifest.unpinned().then(|| "unpinned".to_owned());
         let left_out = left_out::describe(self.manifest.left_out);
-        let words: Vec<String> = unpinned.into_iter().chain(left_out).collect();
+        let words = unpinned.into_iter().chain(left_out);
+        let words: Vec<String> = words.chain(self.weights()).collect();
         match words.is_empty() {
             true => self.name(),
             false => format!("{} ({})", self.name(), words.join(", ")),
         }
+    }
+
+    /// Which weights the results are of, where it is not those of the last epoch that was planned.
+    pub fn weights(&self) -> Option<String> {
+        weights::describe(&self.experiment.train, &self.manifest, &self.results)
     }
 
     /// The final evaluation at a frame count.

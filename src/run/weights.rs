@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::best;
 use super::checkpoint::{AVERAGE, MODEL, list, verify};
+use super::manifest::Manifest;
+use super::results::Summary;
 use crate::base::{Error, Kind, Result, Shown};
+use crate::spec::{Keep, Train};
 
 /// The weights of a run that its results are of, by step and file: the best that it keeps, else the averaged ones of the last
 /// checkpoint, else that checkpoint's. They are held against their hashes.
@@ -25,4 +28,25 @@ pub fn of_results(run: &Path, checkpoints: &Path, identity: &str) -> Result<(u64
         false => MODEL,
     };
     Ok((state.step, path.join(file)))
+}
+
+/// What a reader of the results has to know of their weights; `None` where they are those of the last epoch that was planned. The best
+/// of several evaluations is chosen by the clips that its result is told of, so it is above what other clips would give.
+pub fn describe(train: &Train, manifest: &Manifest, results: &[Summary]) -> Option<String> {
+    let mut words = Vec::new();
+    if let Keep::Best { frames } = train.keep {
+        let step = results.first().map(|summary| summary.step);
+        let step = step.map_or(String::new(), |step| format!(", of step {step}"));
+        words.push(format!(
+            "chosen by validation top-1 at {frames} frames{step}"
+        ));
+    }
+    if train.ema.is_some() {
+        words.push("averaged weights".to_owned());
+    }
+    if let Some(early) = &manifest.stopped_early {
+        let (steps, planned) = (manifest.steps, early.planned_steps);
+        words.push(format!("ended early, at step {steps} of {planned}"));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }

@@ -1,5 +1,6 @@
 //! What evaluations between epochs decide: when training ends (`train.stop`). Which weights are kept is in [`crate::run::best`].
 
+use crate::base::count;
 use crate::run::results::Summary;
 use crate::spec::EarlyStopping;
 
@@ -21,10 +22,11 @@ pub fn ends(rule: &EarlyStopping, evaluations: &[Vec<Summary>]) -> Option<String
     }
     (since >= rule.patience).then(|| {
         format!(
-            "top-1 at {} frames has not risen above {:.2} % by more than {} points in {since} evaluations",
+            "top-1 at {} frames has not risen above {:.2} % by more than {} points in {}",
             rule.frames,
             best.unwrap_or_default(),
             rule.least,
+            count(since, "evaluation"),
         )
     })
 }
@@ -69,7 +71,7 @@ mod tests {
         let reason = super::ends(&rule(1, 0.5), &evaluations(&[30, 30])).unwrap();
         assert_eq!(
             reason,
-            "top-1 at 4 frames has not risen above 30.00 % by more than 0.5 points in 1 evaluations"
+            "top-1 at 4 frames has not risen above 30.00 % by more than 0.5 points in 1 evaluation"
         );
     }
 }

@@ -10,9 +10,11 @@ fn packed(flags: &[&str]) -> Place {
     place
 }
 
-fn pack(place: &Place, flags: &[&str]) {
+/// What it says.
+fn pack(place: &Place, flags: &[&str]) -> String {
     let (code, text) = place.ffn(&[&["pack", "small.ron", "--out", "pack"], flags].concat());
     assert_eq!(code, 0, "{text}");
+    text
 }
 
 fn open_pack(place: &Place) -> ffn::base::Result<Dataset> {
@@ -219,10 +221,19 @@ fn losses_are_kept_in_sight() {
         code == 2 && text.contains("the data are a pack already, of JPEG of quality 92"),
         "{text}"
     );
+    let (code, text) = place.ffn(&["pack", "small.ron", "--out", "again", "--quality", "80"]);
+    assert!(
+        code == 2 && text.contains("nothing but JPEG has a quality"),
+        "{text}"
+    );
     let place = Place::skipping();
     fs::write(place.path("data/3.webm"), b"").unwrap();
     assert_eq!(place.ffn(&["pin", "small.ron"]).0, 0);
-    pack(&place, &["--shard-mib", "1"]);
+    let told = pack(&place, &["--shard-mib", "1"]);
+    assert!(
+        told.contains("1 video could not be read, and cannot be read from the pack:\n  3: "),
+        "{told}"
+    );
     let dataset = open_pack(&place).unwrap();
     assert!(
         dataset

@@ -215,6 +215,12 @@ fn with_everything_switched_on_it_ends_the_same_however_it_was_run() {
     let best = epochs.iter().map(|(top1, _)| *top1).max().unwrap();
     let first = epochs.iter().find(|(top1, _)| *top1 == best).unwrap();
     assert_eq!(top1("eval"), *first);
+    let listed = stdout(&ffn(&["runs", run.parent().unwrap().to_str().unwrap()]));
+    let expected = format!(
+        "chosen by validation top-1 at 4 frames, of step {}",
+        first.1
+    );
+    assert!(listed.contains(&expected), "{listed}");
 }
 
 /// A rate at which nothing is learnt: the first evaluation is the best, and after two more that are no better training ends.
@@ -243,6 +249,8 @@ fn training_ends_early_and_says_why() {
     assert_eq!(manifest.steps, 6);
     assert_eq!(manifest.stopped_early.unwrap().planned_steps, 18);
     expect(&ffn(&["verify", run.to_str().unwrap()]), 0);
+    let listed = stdout(&ffn(&["runs", path("out").to_str().unwrap()]));
+    assert!(listed.contains("ended early, at step 6 of 18"), "{listed}");
     let before = results(&run);
     expect(&again(), 0);
     assert_same(&results(&run), &before);

@@ -1,6 +1,6 @@
 //! `ffn data pack`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Selection;
 use crate::base::{Error, Kind, Result, Shown, count, terminal};
@@ -22,9 +22,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     frames: Format,
 
-    /// Of JPEG, from 1 to 100.
-    #[arg(long, default_value_t = 92, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
-    quality: u8,
+    /// Of JPEG, from 1 to 100; 92 unless told.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
 
     /// Resize first, so that the shorter side has so many pixels.
     #[arg(long, value_name = "PIXELS", value_parser = options::side)]
@@ -38,6 +38,9 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = options::start::<usize>)]
     workers: usize,
 }
+
+/// Of JPEG, unless told.
+const QUALITY: u8 = 92;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
@@ -65,6 +68,10 @@ pub fn run(args: Args) -> Result<()> {
         let message = "video files have no images of their own";
         return Err(Error::new(Kind::Usage, message).hint("--frames raw, png or jpeg"));
     }
+    if args.quality.is_some() && args.frames != Format::Jpeg {
+        let message = "nothing but JPEG has a quality";
+        return Err(Error::new(Kind::Usage, message).hint("--frames jpeg"));
+    }
     if args.frames == Format::Original && args.short_side.is_some() {
         return Err(Error::new(
             Kind::Usage,
@@ -76,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
             Format::Raw => Frames::Raw,
             Format::Png => Frames::Png,
             Format::Jpeg => Frames::Jpeg {
-                quality: args.quality,
+                quality: args.quality.unwrap_or(QUALITY),
             },
             Format::Original => Frames::Original,
         },
@@ -93,11 +100,29 @@ pub fn run(args: Args) -> Result<()> {
         args.out.shown(),
         written.bytes >> 20
     ))?;
-    if written.unreadable > 0 {
-        terminal::line(format_args!(
-            "{} could not be read, and cannot be read from the pack",
-            count(written.unreadable, "video")
-        ))?;
-    }
+    tell_unreadable(&written.unreadable, &args.out)?;
     terminal::line(format_args!("use it with --data-root {}", args.out.shown()))
+}
+
+fn tell_unreadable(unreadable: &[(String, String)], out: &Path) -> Result<()> {
+    /// Of many the list in the pack tells.
+    const MOST: usize = 10;
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    terminal::line(format_args!(
+        "{} could not be read, and cannot be read from the pack:",
+        count(unreadable.len(), "video")
+    ))?;
+    for (id, reason) in unreadable.iter().take(MOST) {
+        terminal::line(format_args!("  {}: {}", id.shown(), reason.shown()))?;
+    }
+    match unreadable.len() > MOST {
+        true => terminal::line(format_args!(
+            "  and {} more: `{}` has all",
+            unreadable.len() - MOST,
+            out.join(pack::VIDEOS).shown()
+        )),
+        false => Ok(()),
+    }
 }

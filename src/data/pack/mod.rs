@@ -27,7 +27,7 @@ use super::video::{Packed, Source};
 use crate::base::{Error, Kind, Result, Shown, count, files, limits};
 
 pub const INDEX: &str = "pack.json";
-const VIDEOS: &str = "videos.jsonl";
+pub const VIDEOS: &str = "videos.jsonl";
 const TEXTS: &str = "texts";
 const FORMAT: u32 = 1;
 /// A tar file's unit.

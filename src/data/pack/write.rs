@@ -42,7 +42,8 @@ pub struct Packing {
 /// What was written.
 pub struct Written {
     pub videos: usize,
-    pub unreadable: usize,
+    /// Ids of the videos of which no frame could be decoded, with what is wrong.
+    pub unreadable: Vec<(String, String)>,
     pub shards: usize,
     pub bytes: u64,
 }
@@ -96,12 +97,14 @@ pub fn write(
     });
     let mut shards = Shards::new(out, packing.shard_bytes);
     let mut lines = String::new();
-    let mut unreadable = 0;
+    let mut unreadable = Vec::new();
     for (number, (sample, source)) in samples.iter().zip(hashes).enumerate() {
         let images = encoded
             .next()
             .unwrap_or_else(|| Ok(Err("it was not decoded".into())))?;
-        unreadable += usize::from(images.is_err());
+        if let Err(reason) = &images {
+            unreadable.push((sample.id.clone(), reason.clone()));
+        }
         let line = shards.add(&sample.id, source, images)?;
         let text = serde_json::to_string(&line)
             .map_err(|error| Error::new(Kind::Io, format!("cannot write as JSON: {error}")))?;
@@ -117,7 +120,7 @@ pub fn write(
         short_side: packing.short_side,
         texts,
         videos_sha256: files::sha256(lines.as_bytes()),
-        unreadable,
+        unreadable: unreadable.len(),
     };
     let mut text = serde_json::to_string_pretty(&index)
         .map_err(|error| Error::new(Kind::Io, format!("cannot write as JSON: {error}")))?;

@@ -10,7 +10,7 @@ use crate::report::numbers::{giga, percent, thousands};
 use crate::report::source::{Run, Suite, evaluation};
 use crate::report::{table, verdicts};
 use crate::run::left_out;
-use crate::run::manifest::Pins;
+use crate::run::manifest::{Manifest, Pins};
 use crate::run::provenance::{Build, Machine};
 
 /// A page with its title, for the table of contents.
@@ -106,12 +106,15 @@ fn identity(run: &Run) -> Vec<Vec<String>> {
         let words = format!("**{left_out}** because of damage (`unreadable: Skip`)");
         rows.push(vec!["training".to_owned(), words]);
     }
+    if let Some(weights) = run.weights() {
+        rows.push(vec!["results".to_owned(), weights]);
+    }
     rows.extend([
         vec![
             "initial weights".to_owned(),
             code(&manifest.initial_weights),
         ],
-        vec!["steps".to_owned(), thousands(manifest.steps)],
+        vec!["steps".to_owned(), ended(manifest)],
         vec![
             "parameters".to_owned(),
             thousands(run.graph.parameter_count() as u64),
@@ -126,6 +129,18 @@ fn identity(run: &Run) -> Vec<Vec<String>> {
         ],
     ]);
     rows
+}
+
+/// The steps of training, and why they are fewer than were planned.
+fn ended(manifest: &Manifest) -> String {
+    let steps = thousands(manifest.steps);
+    match &manifest.stopped_early {
+        None => steps,
+        Some(early) => {
+            let planned = thousands(early.planned_steps);
+            format!("{steps} of {planned}: {}", escape::markdown(&early.reason))
+        }
+    }
 }
 
 fn results(run: &Run) -> String {
