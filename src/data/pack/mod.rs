@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `pack.json` | [`Index`]: what was packed and how, SHA-256 of `videos.jsonl`; written last |
-//! | `videos.jsonl` | for each video a line: [`Line`] |
+//! | `videos.jsonl` | for each video a line: its place, its hash and what is wrong with it |
 //! | `shard-00000.tar` … | images `<id>/000000.ppm`, `.png` or `.jpg`, in the order of the lists; about 256 MiB each |
 //! | `texts/…` | the data set's label files and lists |
 //!
