@@ -18,6 +18,7 @@ use crate::base::limits;
 
 use ppm::Next;
 use process::Process;
+use version::Version;
 
 /// The program, as it is looked for on the PATH.
 const PROGRAM: &str = "ffmpeg";
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A video that `ffmpeg` decodes.
 pub struct Ffmpeg {
     path: PathBuf,
+    version: Version,
     count: usize,
     size: (u32, u32),
 }
@@ -36,21 +38,25 @@ impl Ffmpeg {
     /// Decodes the video once to count its frames, which containers only estimate; of a file that did not change the process
     /// remembers them. `format` is for the error where there is no `ffmpeg`.
     pub fn open(path: &Path, format: &str) -> Result<Self, VideoError> {
-        version::check(format)?;
+        let version = version::check(format)?;
         let file = counted::File::at(path);
         if let Some((count, size)) = file.as_ref().and_then(counted::File::known) {
-            let path = path.to_owned();
-            return Ok(Self { path, count, size });
+            return Ok(Self {
+                path: path.to_owned(),
+                version,
+                count,
+                size,
+            });
         }
-        let found = Self::count(path)?;
+        let found = Self::count(path, version)?;
         if let Some(file) = file {
             file.remember(found.count, found.size);
         }
         Ok(found)
     }
 
-    fn count(path: &Path) -> Result<Self, VideoError> {
-        let mut stream = Stream::start(path)?;
+    fn count(path: &Path, version: Version) -> Result<Self, VideoError> {
+        let mut stream = Stream::start(path, version)?;
         let mut sizes = OneSize::default();
         while let Some(next) = stream.next()? {
             sizes.check(stream.frame, (next.width, next.height))?;
@@ -63,6 +69,7 @@ impl Ffmpeg {
             }),
             (Some(size), _) => Ok(Self {
                 path: path.to_owned(),
+                version,
                 count: stream.frame,
                 size,
             }),
@@ -83,7 +90,7 @@ impl Ffmpeg {
         if wanted.peek().is_none() {
             return Ok(());
         }
-        let mut stream = Stream::start(&self.path)?;
+        let mut stream = Stream::start(&self.path, self.version)?;
         while let Some(frame) = wanted.peek()
             && let Some(next) = stream.next()?
         {
@@ -122,9 +129,9 @@ struct Stream {
 }
 
 impl Stream {
-    fn start(path: &Path) -> Result<Self, VideoError> {
+    fn start(path: &Path, version: Version) -> Result<Self, VideoError> {
         Ok(Self {
-            process: Process::start(PROGRAM, &arguments(path), PATIENCE)?,
+            process: Process::start(PROGRAM, &arguments(path, version), PATIENCE)?,
             frame: 0,
             pixels: 0,
             names_a_stream: false,
@@ -190,7 +197,7 @@ impl Stream {
 /// The first stream of moving images alone, every frame once, whatever the times say, in its own size, as 8 bits of red,
 /// green, blue. All supported versions give the same bytes. Frames are numbered anew, for ffmpeg complains where two have
 /// one time.
-fn arguments(path: &Path) -> Vec<OsString> {
+fn arguments(path: &Path, version: Version) -> Vec<OsString> {
     // `file:` keeps a name with a colon from being taken for a protocol.
     let mut name = OsString::from("file:");
     name.push(path);
@@ -203,7 +210,7 @@ fn arguments(path: &Path) -> Vec<OsString> {
         "settb=1/1000,setpts=N",
         "-enc_time_base",
         "1/1000",
-        "-fps_mode",
+        version.rule_of_times(),
         "passthrough",
     ];
     let pixels = [

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::super::VideoError;
@@ -10,18 +10,36 @@ use super::PROGRAM;
 use super::process::Process;
 
 /// The versions whose options and results are known: `.ci/ffmpeg` gets some of them for the tests.
-const SUPPORTED: &str = "5.1 to 9";
-const OLDEST: (u32, u32) = (5, 1);
+const SUPPORTED: &str = "4.4 to 9";
+const OLDEST: (u32, u32) = (4, 4);
 const NEWEST_MAJOR: u32 = 9;
+
+/// The first version that calls its rule of times `-fps_mode`; of the older name `-vsync` the newest know nothing.
+const NAMES_FPS_MODE: (u32, u32) = (5, 1);
 
 /// How long the program may take to start and say its version.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Refuses an `ffmpeg` that is not supported; `format` is for the error where there is none. Asked once in a process.
-pub fn check(format: &str) -> Result<(), VideoError> {
-    static IS_SUPPORTED: AtomicBool = AtomicBool::new(false);
-    if IS_SUPPORTED.load(Ordering::Relaxed) {
-        return Ok(());
+/// Major and minor number of a supported release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version((u32, u32));
+
+impl Version {
+    /// The option that takes `passthrough`: frames are neither left out nor shown twice to keep a rate.
+    pub fn rule_of_times(self) -> &'static str {
+        match self.0 >= NAMES_FPS_MODE {
+            true => "-fps_mode",
+            false => "-vsync",
+        }
+    }
+}
+
+/// The version of the `ffmpeg` that is there, unless it is not supported; `format` is for the error where there is none. Asked
+/// once in a process.
+pub fn check(format: &str) -> Result<Version, VideoError> {
+    static FOUND: OnceLock<Version> = OnceLock::new();
+    if let Some(version) = FOUND.get() {
+        return Ok(*version);
     }
     let found = ask().map_err(|error| match error {
         VideoError::NeedsFfmpeg { .. } => VideoError::NeedsFfmpeg {
@@ -29,12 +47,13 @@ pub fn check(format: &str) -> Result<(), VideoError> {
         },
         error => error,
     })?;
-    if !parse(&found).is_some_and(is_supported) {
-        let supported = SUPPORTED;
-        return Err(VideoError::FfmpegVersion { found, supported });
+    match parse(&found).filter(|found| is_supported(*found)) {
+        Some(version) => Ok(*FOUND.get_or_init(|| Version(version))),
+        None => Err(VideoError::FfmpegVersion {
+            found,
+            supported: SUPPORTED,
+        }),
     }
-    IS_SUPPORTED.store(true, Ordering::Relaxed);
-    Ok(())
 }
 
 /// What the program calls its version: the third word that it says.
@@ -91,6 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rule_of_times_is_called_as_the_version_calls_it() {
+        let name = |version| Version(version).rule_of_times();
+        assert_eq!([(4, 4), (5, 0)].map(name), ["-vsync"; 2]);
+        assert_eq!([(5, 1), (6, 0), (9, 0)].map(name), ["-fps_mode"; 3]);
+    }
+
+    #[test]
     fn releases_are_told_from_builds_between_them() {
         let cases = [
             ("5.1.9-0+deb12u1", true),
@@ -100,8 +126,9 @@ mod tests {
             ("8", true),
             ("n9.0.2-17-g2a571b6068-20260930", true),
             ("4.2.2-static", false),
-            ("4.4.2-0ubuntu0.22.04.1", false),
-            ("5.0.1", false),
+            ("4.3.9-0+deb11u1", false),
+            ("4.4.2-0ubuntu0.22.04.1", true),
+            ("5.0.1", true),
             ("10.0", false),
             ("N-118193-g5f38c82536", false),
             ("2026-01-05-git-2892815c45-full_build", false),
