@@ -129,7 +129,7 @@ impl Certificate {
                         pixels,
                         means,
                     } = facts;
-                    let means: String = means.iter().map(|mean| format!("{mean:02x}")).collect();
+                    let means = files::hex(means);
                     writeln!(
                         text,
                         "{id}\t{label}\t{file}\t{width}x{height}\t{frames}\t{pixels}\t{means}"
@@ -264,12 +264,7 @@ fn look(sample: &Sample) -> Result<Look, VideoError> {
         hasher.update(&image.rgb);
         means.extend(mean(image));
     }
-    let digest: String = hasher
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = files::hex(&hasher.finalize()[..8]);
     let size = images
         .first()
         .map_or((0, 0), |image| (image.width, image.height));

@@ -562,6 +562,22 @@ fn stats_and_contact_sheets() {
     assert_eq!(code, 2, "{text}");
 }
 
+/// Frame folders with their frame counts, and the list that trains on the first two of them.
+const WALK: [(&str, usize); 3] = [("a walk", 9), ("b", 3), ("c", 8)];
+const WALK_LIST: &str = "a walk 9 1\nb 3 0\n";
+
+/// A place with frame folders; `c` is what is validated.
+fn frame_folders(folders: &[(&str, usize)], train: &str) -> Place {
+    let place = Place::empty(FRAME_FOLDERS);
+    let root = place.path("data");
+    for (id, count) in folders {
+        write_frames(&root, id, *count);
+    }
+    fs::write(place.path("train.txt"), train).unwrap();
+    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
+    place
+}
+
 /// Frame folders of PNG images: `id` has `count` frames of one grey each.
 fn write_frames(root: &Path, id: &str, count: usize) {
     let folder = root.join(id);
@@ -579,13 +595,8 @@ fn write_frames(root: &Path, id: &str, count: usize) {
 
 #[test]
 fn frame_folders_are_read_pinned_and_loaded() {
-    let place = Place::empty(FRAME_FOLDERS);
+    let place = frame_folders(&WALK, WALK_LIST);
     let root = place.path("data");
-    for (id, count) in [("a walk", 9), ("b", 3), ("c", 8)] {
-        write_frames(&root, id, count);
-    }
-    fs::write(place.path("train.txt"), "a walk 9 1\nb 3 0\n").unwrap();
-    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
 
     let (code, text) = place.ffn(&["pin", "small.ron"]);
     assert_eq!(code, 0, "{text}");
@@ -828,13 +839,8 @@ fn the_json_of_data_that_are_whole_is_empty() {
 
 #[test]
 fn frame_folders_are_held_against_what_their_lists_say() {
-    let place = Place::empty(FRAME_FOLDERS);
+    let place = frame_folders(&[("a", 9), ("b", 8), ("c", 8)], "a 5 1\nb 8 0\n");
     let root = place.path("data");
-    for (id, count) in [("a", 9), ("b", 8), ("c", 8)] {
-        write_frames(&root, id, count);
-    }
-    fs::write(place.path("train.txt"), "a 5 1\nb 8 0\n").unwrap();
-    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
     let (code, text) = place.ffn(&["pin", "small.ron"]);
     assert_eq!(code, 0, "{text}");
     assert!(

@@ -44,13 +44,8 @@ fn packs_without_loss_give_the_bytes_of_the_videos() {
 /// Frame folders keep their files as they are.
 #[test]
 fn frame_folders_are_packed_as_they_are() {
-    let place = Place::empty(FRAME_FOLDERS);
+    let place = frame_folders(&WALK, WALK_LIST);
     let root = place.path("data");
-    for (id, count) in [("a walk", 9), ("b", 3), ("c", 8)] {
-        write_frames(&root, id, count);
-    }
-    fs::write(place.path("train.txt"), "a walk 9 1\nb 3 0\n").unwrap();
-    fs::write(root.join("validation.txt"), "c 8 1\n").unwrap();
     assert_eq!(place.ffn(&["pin", "small.ron"]).0, 0);
     pack(&place, &["--frames", "original"]);
     let experiment = place.experiment();

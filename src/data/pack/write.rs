@@ -362,11 +362,7 @@ impl<'a> Shards<'a> {
             line.lengths.push(length);
             hasher.update(image);
         }
-        line.sha256 = hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        line.sha256 = files::hex(&hasher.finalize());
         line.shard = self.number;
         if self
             .current

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::folder::{Refused, decode};
 use super::{Image, OneSize, VideoError, Visit, unreadable};
-use crate::base::limits;
+use crate::base::{files::hex, limits};
 
 /// Where a video's images are, and what they were when they were packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,7 @@ impl Packed {
         for frame in 0..self.images.len() {
             hasher.update(self.bytes(&mut file, frame)?);
         }
-        let digest = hasher.finalize();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hasher.finalize()))
     }
 
     /// The images of the ascending frames `wanted`, all of one size.

@@ -1,6 +1,7 @@
 //! The `preprocess` bundles: what the official loaders do to images and frame numbers before the network. Bytes and numbers are
 //! exact; interpolated values within a few roundings.
 
+mod rates;
 mod slowfast;
 mod tsm;
 mod uniformer;

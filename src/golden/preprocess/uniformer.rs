@@ -1,4 +1,4 @@
-//! `preprocess_uniformer`: frames, crops, RandAugment, erasing, mixing and learning rates, given the random numbers.
+//! `preprocess_uniformer`: frames, crops, RandAugment, erasing and mixing, given the random numbers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     CASES, MAX_SIDE, NORMALIZE, Pairs, Stored, TENSORS, flat, frames_and_length, numbers, planes,
-    scaled, seen, side, square, view_of,
+    rates, scaled, seen, side, square, view_of,
 };
 use crate::base::Result;
 use crate::data::augment::{Applied, Operation, erased_box, fill_box};
@@ -18,15 +18,9 @@ use crate::data::sampling::{segment_bounds, segment_inclusive_view};
 use crate::data::transform::Crop;
 use crate::data::video::Image;
 use crate::golden::tensors::{self, Tensor, damaged, read_json};
-use crate::spec::network::{self, Network, Training};
-use crate::spec::{
-    AdamW, Crops, Erasing, Experiment, Method, Model, Optimizer, Schedule, ScheduleShape,
-    ScheduleStep, Warmup,
-};
-use crate::train::schedule;
+use crate::spec::{Crops, Erasing};
 
 pub const INDICES: &str = "frame_indices.json";
-const SCHEDULE: &str = "schedule.json";
 
 /// The official box: parts of the image, width for a height of 1.
 const AREA: [f64; 2] = [0.08, 1.0];
@@ -180,30 +174,6 @@ struct Indices {
     _note: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rates {
-    solver: Solver,
-    /// (epoch, rate)
-    rates: Vec<(f64, f64)>,
-    #[serde(rename = "drop_path_0.2")]
-    drop_path: Vec<f64>,
-    #[serde(rename = "note")]
-    _note: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE")]
-struct Solver {
-    base_lr: f64,
-    cosine_end_lr: f64,
-    warmup_start_lr: f64,
-    warmup_epochs: f64,
-    max_epoch: usize,
-    cosine_after_warmup: bool,
-    lr_policy: String,
-}
-
 impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
         let mut pairs = Pairs::default();
@@ -220,8 +190,7 @@ impl Bundle {
         all.map_err(|what| damaged(&path, &what))?;
         let path = folder.join(INDICES);
         frames(&read_json(&path)?, &mut pairs).map_err(|what| damaged(&path, &what))?;
-        let path = folder.join(SCHEDULE);
-        rates(&read_json(&path)?, &mut pairs).map_err(|what| damaged(&path, &what))?;
+        rates::read(folder, &mut pairs)?;
         Ok(Self { pairs })
     }
 }
@@ -540,62 +509,4 @@ fn frames(indices: &Indices, pairs: &mut Pairs) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-/// The epochs of the bundle are thousandths.
-const STEPS_PER_EPOCH: u64 = 1000;
-
-fn rates(rates: &Rates, pairs: &mut Pairs) -> Result<(), String> {
-    let experiment = scheduled(&rates.solver)?;
-    for (epoch, expected) in &rates.rates {
-        let step = (epoch * STEPS_PER_EPOCH as f64).round() as u64;
-        let found = schedule::rate(&experiment, STEPS_PER_EPOCH, step);
-        let name = format!("learning rates/epoch {epoch}");
-        pairs.near(name, Tensor::scalar(*expected), Tensor::scalar(found));
-    }
-    let last = rates.drop_path.len().saturating_sub(1).max(1) as f64;
-    for (block, expected) in rates.drop_path.iter().enumerate() {
-        let found = block as f64 / last * 0.2;
-        let name = format!("drop path/block {block}");
-        pairs.near(name, Tensor::scalar(*expected), Tensor::scalar(found));
-    }
-    Ok(())
-}
-
-/// The solver as an experiment says it.
-fn scheduled(solver: &Solver) -> Result<Experiment, String> {
-    if !solver.cosine_after_warmup || solver.lr_policy != "cosine" || solver.base_lr <= 0.0 {
-        return Err("another solver than a cosine after a warm-up".into());
-    }
-    let optimizer = Optimizer::AdamW(AdamW {
-        lr: solver.base_lr,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-        weight_decay: 0.05,
-        decay_1d: false,
-        clip: None,
-    });
-    let mut experiment = network::experiment(&Network {
-        method: Method::Vanilla { frames: 8 },
-        model: Model::UniFormer(network::uniformer()),
-        classes: 2,
-        size: 32,
-        training: Some(Training {
-            batch: 1,
-            optimizer,
-        }),
-    });
-    experiment.train.epochs = solver.max_epoch;
-    experiment.schedule = Schedule {
-        shape: ScheduleShape::Cosine {
-            last: solver.cosine_end_lr / solver.base_lr,
-        },
-        warmup: Some(Warmup {
-            epochs: solver.warmup_epochs,
-            from: solver.warmup_start_lr / solver.base_lr,
-        }),
-        step: ScheduleStep::Iteration,
-    };
-    Ok(experiment)
 }
