@@ -121,7 +121,11 @@ impl Work {
     }
 
     fn pass(&mut self) {
-        let dropout = DropoutKey { seed: 0, step: 0 };
+        let dropout = DropoutKey {
+            seed: 0,
+            step: 0,
+            first_clip: 0,
+        };
         let input = Input::Values(&self.input);
         let forward = self.engine.forward(&mut self.stats, input, dropout);
         forward.expect("the slices are as long as the program wants them");

@@ -19,7 +19,11 @@ const SIZE: usize = 16;
 const CLIPS: usize = 2;
 const CLASSES: usize = 5;
 const LABELS: [usize; CLIPS] = [1, 3];
-const DROPOUT: DropoutKey = DropoutKey { seed: 0, step: 0 };
+const DROPOUT: DropoutKey = DropoutKey {
+    seed: 0,
+    step: 0,
+    first_clip: 0,
+};
 
 fn small(method: Method) -> Experiment {
     experiment(&Network {
@@ -76,6 +80,7 @@ fn step(model: &mut Model, pixels: &[f32]) -> StepOutput {
         pixels: Input::Values(pixels),
         targets: Targets::Labels(&LABELS),
         dropout: DROPOUT,
+        shards: 1,
     };
     model.train_step(&input).unwrap()
 }
@@ -286,6 +291,7 @@ fn a_batch_of_another_size_is_refused() {
         pixels: Input::Values(&pixels(11 * CLIPS, 0.0)),
         targets: Targets::Labels(&LABELS),
         dropout: DROPOUT,
+        shards: 1,
     };
     let error = model.train_step(&input).err().unwrap();
     assert_eq!(

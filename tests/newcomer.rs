@@ -10,7 +10,11 @@ use ffn::program::{Numerics, compile_train};
 use ffn::spec::{Alteration, Distillation, Ffn, FrozenNorms, Norms, ShiftSegments};
 
 const CLASSES: usize = 3;
-const KEY: DropoutKey = DropoutKey { seed: 1, step: 0 };
+const KEY: DropoutKey = DropoutKey {
+    seed: 1,
+    step: 0,
+    first_clip: 0,
+};
 
 /// relu(norm(conv x)), then y = relu(x + norm(conv(x along time))), then the usual classifier.
 fn toy(frames: usize, input: (usize, usize)) -> Result<Graph> {

@@ -100,7 +100,9 @@ impl Case {
             dropout: DropoutKey {
                 seed: self.seed,
                 step: 3,
+                first_clip: 0,
             },
+            shards: 1,
         };
         let output = model.train_step(&input).unwrap();
         Trained {

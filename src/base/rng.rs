@@ -58,6 +58,13 @@ impl Stream {
         Self(ChaCha8Rng::from_seed(hasher.finalize().into()))
     }
 
+    /// Leaves out the next `count` numbers, each of [`Stream::next_u64`] or [`Stream::uniform`].
+    pub fn skip(&mut self, count: u64) {
+        // ChaCha counts words of 32 bits.
+        let place = self.0.get_word_pos() + 2 * u128::from(count);
+        self.0.set_word_pos(place);
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }

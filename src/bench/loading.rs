@@ -43,7 +43,7 @@ impl Work for Loading {
         let dataset = Arc::clone(&self.dataset);
         let mut loader = TrainLoader::start(dataset, &self.experiment, self.workers, 0);
         self.clips = 0;
-        for _ in 0..self.batches {
+        for _ in 0..self.batches * self.experiment.train.shards {
             let Some(batch) = loader.next_batch().transpose()? else {
                 break;
             };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Work;
-use crate::base::Result;
 use crate::base::rng::{Purpose, Stream};
+use crate::base::{Error, Kind, Result};
 use crate::data::{Pixels, TrainBatch};
 use crate::exec::{Executor, Input};
 use crate::model::{Model, StepTime};
@@ -15,7 +15,7 @@ use crate::train::learner::{Learner, Place};
 pub struct Training {
     experiment: Experiment,
     learner: Learner,
-    batch: TrainBatch,
+    shards: Vec<TrainBatch>,
 }
 
 impl Training {
@@ -23,23 +23,38 @@ impl Training {
     pub fn new(experiment: &Experiment, clips: usize, executor: Executor) -> Result<Self> {
         let experiment = random(experiment);
         let mut model = Model::new(&experiment, std::path::Path::new(""), executor)?;
+        let count = experiment.train.shards;
+        if !clips.is_multiple_of(count) {
+            let message = format!("{clips} clips cannot be shared out in {count} shards");
+            return Err(Error::new(Kind::Usage, message).hint("--clips takes a multiple of them"));
+        }
+        let clips = clips / count;
         model.prepare_train(clips)?;
         let graph = model.graph();
         let frames = graph.branches.iter().sum::<usize>() * clips;
-        let count = frames * graph.input.0 * graph.input.1 * 3;
-        let batch = TrainBatch {
+        let values = frames * graph.input.0 * graph.input.1 * 3;
+        let pixels = Arc::new(Pixels::Bytes(images(values)));
+        let shard = |shard| TrainBatch {
             step: 0,
+            shard,
             ids: (0..clips).map(|clip| clip.to_string()).collect(),
             labels: (0..clips).map(|clip| clip % graph.classes).collect(),
             targets: None,
-            pixels: Arc::new(Pixels::Bytes(images(count))),
+            pixels: Arc::clone(&pixels),
             skipped: Vec::new(),
         };
+        let shards = (0..count).map(shard).collect();
         Ok(Self {
             learner: Learner::new(model, &experiment)?,
             experiment,
-            batch,
+            shards,
         })
+    }
+}
+
+impl Training {
+    fn clips(&self) -> usize {
+        self.shards.iter().map(|shard| shard.labels.len()).sum()
     }
 }
 
@@ -49,8 +64,8 @@ impl Work for Training {
             step: 0,
             steps_per_epoch: 1,
         };
-        let next = || Some(Arc::clone(&self.batch.pixels));
-        let record = (self.learner).step(&self.experiment, place, &self.batch, Some(&next));
+        let next = || self.shards.first().map(|shard| Arc::clone(&shard.pixels));
+        let record = (self.learner).step(&self.experiment, place, &self.shards, Some(&next));
         record.map(|_| ())
     }
 
@@ -67,13 +82,13 @@ impl Work for Training {
     }
 
     fn multiply_adds(&self) -> u64 {
-        let clips = self.batch.labels.len();
+        let clips = self.clips();
         self.learner.model.graph().step_multiply_adds(clips)
     }
 
     fn frames(&self) -> usize {
         let branches = &self.learner.model.graph().branches;
-        branches.iter().sum::<usize>() * self.batch.labels.len()
+        branches.iter().sum::<usize>() * self.clips()
     }
 }
 

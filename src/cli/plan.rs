@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::options::{DeviceOptions, SetOptions};
+use super::options::{DeviceOptions, SetOptions, thread_count};
 use super::print_json;
 use super::tables::plan as tables;
 use crate::base::{Result, terminal};
-use crate::exec::EngineKind;
+use crate::bench::Limits;
+use crate::exec::{EngineKind, Executor};
 use crate::plan::gpu::AskedGpu;
-use crate::plan::{self, Plan, Target};
-use crate::spec::Document;
+use crate::plan::{self, Plan, Target, shards};
+use crate::spec::{Document, Experiment};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,6 +30,11 @@ pub struct Args {
     #[arg(long)]
     groups: bool,
 
+    /// What a training step takes for each number of shards (`train.shards`): its memory, and the time that it takes at least on this
+    /// machine, which is measured for it.
+    #[arg(long)]
+    shards: bool,
+
     /// What would compute the model, instead of the engine that fits `precision` and this machine.
     #[arg(long, value_enum)]
     engine: Option<EngineKind>,
@@ -37,7 +43,7 @@ pub struct Args {
     device: DeviceOptions,
 
     /// As JSON, layers and groups included.
-    #[arg(long, conflicts_with_all = ["layers", "groups"])]
+    #[arg(long, conflicts_with_all = ["layers", "groups", "shards"])]
     json: bool,
 }
 
@@ -53,7 +59,10 @@ pub fn run(args: Args) -> Result<()> {
             let plan = Plan::of(&loaded.experiment, &target)?;
             match args.json {
                 true => print_json(&plan),
-                false => tell(&plan, &args),
+                false => {
+                    tell(&plan, &args)?;
+                    tell_shards(&loaded.experiment, &target, &args)
+                }
             }
         }
         Document::Suite(loaded) => {
@@ -65,6 +74,10 @@ pub fn run(args: Args) -> Result<()> {
             for (name, plan) in &plans {
                 terminal::line(format_args!("{name}:"))?;
                 tell(plan, &args)?;
+                let member = loaded.suite.members.iter().find(|m| m.name == *name);
+                if let Some(member) = member {
+                    tell_shards(&member.experiment, &target, &args)?;
+                }
                 terminal::line("")?;
             }
             Ok(())
@@ -87,4 +100,20 @@ fn tell(plan: &Plan, args: &Args) -> Result<()> {
         terminal::print(format_args!("\n{}", tables::groups(plan)))?;
     }
     Ok(())
+}
+
+fn tell_shards(experiment: &Experiment, target: &Target, args: &Args) -> Result<()> {
+    if !args.shards {
+        return Ok(());
+    }
+    let own = || EngineKind::of(experiment.train.precision, target.device);
+    let executor = Executor {
+        engine: target.engine.unwrap_or_else(own),
+        device: target.device,
+        ..Executor::compiled(thread_count(0))
+    };
+    let limits = Limits::measure(executor)?;
+    let floor = |cost| limits.floor(cost);
+    let choices = shards::choices(experiment, target, executor.threads, &floor)?;
+    terminal::print(format_args!("\n{}", tables::shards(&choices, executor)))
 }

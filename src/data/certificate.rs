@@ -21,7 +21,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Progress, Sample};
-use super::hashes::{self, Cache};
+use super::hashes;
 use super::video::{Image, Video, VideoError};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
@@ -71,11 +71,8 @@ pub struct Facts {
 impl Certificate {
     /// Hashes and decodes every video.
     pub fn of(dataset: &Dataset, about: Vec<String>, progress: &Progress<'_>) -> Result<Self> {
-        let samples: Vec<&Sample> = dataset.train.iter().chain(&dataset.validation).collect();
-        let mut cache = Cache::open(&dataset.root, false);
-        let report = |done, total| progress("hashing videos", done, total);
-        let hashes = hashes::of_samples(&samples, &mut cache, &report)?;
-        cache.save();
+        let samples: Vec<&Sample> = dataset.samples().collect();
+        let hashes = hashes::of_dataset(dataset, false, progress)?;
         let done = AtomicUsize::new(0);
         let trained = dataset.train.len();
         let entry = |(number, (sample, hash)): (usize, (&&Sample, String))| {

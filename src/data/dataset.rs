@@ -55,6 +55,11 @@ pub enum Pinned {
 pub type Progress<'a> = dyn Fn(&str, usize, usize) + Sync + 'a;
 
 impl Dataset {
+    /// Those of training, then those of validation.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.train.iter().chain(&self.validation)
+    }
+
     pub fn split(&self, split: Split) -> &[Sample] {
         match split {
             Split::Train => &self.train,

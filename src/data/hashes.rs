@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
-use super::dataset::Sample;
+use super::dataset::{Dataset, Progress, Sample};
 use super::listing::counted;
 use super::video::{Packed, Source, Template, VideoError, check_count};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
@@ -159,6 +159,16 @@ fn stamp(paths: &[PathBuf]) -> Result<(String, SystemTime)> {
         latest = latest.max(modified);
     }
     Ok((files::sha256(text.as_bytes()), latest))
+}
+
+/// SHA-256 of every video of a data set, in the order of [`Dataset::samples`]. `fresh`: whatever is remembered.
+pub fn of_dataset(dataset: &Dataset, fresh: bool, progress: &Progress<'_>) -> Result<Vec<String>> {
+    let samples: Vec<&Sample> = dataset.samples().collect();
+    let mut cache = Cache::open(&dataset.root, fresh);
+    let report = |done, total| progress("hashing videos", done, total);
+    let hashes = of_samples(&samples, &mut cache, &report)?;
+    cache.save();
+    Ok(hashes)
 }
 
 /// Hashes that were computed before, of one data set's root, in the user's cache folder.

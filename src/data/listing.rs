@@ -184,6 +184,20 @@ pub fn counted(what: &str, items: &[String]) -> Option<String> {
     Some(text)
 }
 
+/// The label of a class. `who` names it, in the message where there is none of the name.
+pub fn label_of(who: &str, name: &str, classes: &[String]) -> Result<usize> {
+    let position = classes.iter().position(|class| class == name);
+    position.ok_or_else(|| {
+        let message = format!("{who} `{}`, which is no class of the data", name.shown());
+        let error = Error::new(Kind::Experiment, message);
+        let near = |class: &&String| strsim::jaro(name, class);
+        match classes.iter().max_by(|a, b| near(a).total_cmp(&near(b))) {
+            Some(nearest) => error.hint(format!("did you mean `{}`?", nearest.shown())),
+            None => error,
+        }
+    })
+}
+
 /// How many of the samples have each label.
 pub fn clips_of_classes(samples: &[Sample]) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! Worker threads decode ahead into a bounded queue. What they deliver depends on (experiment, step) alone.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::augment::flipped_labels;
@@ -17,11 +18,13 @@ use crate::spec::{Eval, Experiment, Normalize, Train, Unreadable};
 /// Batches that may be ahead of the consumer.
 const AHEAD: usize = 2;
 
-/// The clips of one training step.
+/// The clips of one shard of a training step; none where no video of it can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainBatch {
     /// Global step, from 0.
     pub step: u64,
+    /// From 0; the only one where a step is one pass.
+    pub shard: usize,
     pub ids: Vec<String>,
     pub labels: Vec<usize>,
     /// Where a clip is of more than its class: `clips × classes`.
@@ -65,7 +68,11 @@ pub struct TrainLoader {
     plan: Arc<TrainPlan>,
     /// What is made of each video.
     videos: Prefetch<Vec<Prepared>>,
+    /// Those of a step that are delivered.
+    shards: Range<usize>,
+    /// The next batch's.
     step: u64,
+    shard: usize,
     /// The next batch, where it has been asked for before its turn.
     ahead: Option<Result<TrainBatch>>,
     failed: bool,
@@ -92,24 +99,42 @@ impl TrainLoader {
         workers: usize,
         first_step: u64,
     ) -> Self {
+        let all = 0..experiment.train.shards;
+        Self::of_shards(dataset, experiment, workers, (first_step, all))
+    }
+
+    /// As [`TrainLoader::start`], of each step these shards alone.
+    pub fn of_shards(
+        dataset: Arc<Dataset>,
+        experiment: &Experiment,
+        workers: usize,
+        (first_step, shards): (u64, Range<usize>),
+    ) -> Self {
         let plan = Arc::new(TrainPlan::new(dataset, experiment));
-        let (steps, videos) = (plan.steps, plan.videos);
+        let steps = plan.steps;
+        let videos = plan.videos * shards.len() as u64;
         let jobs = first_step.min(steps) * videos..steps * videos;
         let limits = Limits {
             workers,
             window: AHEAD * (videos as usize).max(workers),
         };
-        let shared = Arc::clone(&plan);
+        let (shared, first) = (Arc::clone(&plan), plan.videos * shards.start as u64);
+        let video = move |job: u64| {
+            let (step, place) = (job / videos, job % videos);
+            shared.video(step * shared.videos_of_step() + first + place)
+        };
         Self {
-            videos: Prefetch::start(jobs, limits, move |number| shared.video(number)),
+            videos: Prefetch::start(jobs, limits, video),
             plan,
             step: first_step,
+            shard: shards.start,
+            shards,
             ahead: None,
             failed: false,
         }
     }
 
-    /// The next step's batch; `None` after the last, and after an error.
+    /// The next shard's batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<TrainBatch>> {
         self.ahead.take().or_else(|| self.take())
     }
@@ -131,10 +156,14 @@ impl TrainLoader {
         let videos = 0..self.plan.videos;
         let outcomes: Option<Result<Vec<Vec<Prepared>>>> =
             videos.map(|_| self.videos.next()).collect();
-        let batch = outcomes?
-            .and_then(|outcomes| self.plan.gather(self.step, outcomes.into_iter().flatten()));
+        let place = (self.step, self.shard);
+        let batch =
+            outcomes?.map(|outcomes| self.plan.gather(place, outcomes.into_iter().flatten()));
         self.failed = batch.is_err();
-        self.step += 1;
+        self.shard += 1;
+        if self.shard == self.shards.end {
+            (self.step, self.shard) = (self.step + 1, self.shards.start);
+        }
         Some(batch)
     }
 
@@ -157,7 +186,7 @@ pub struct TrainPlan {
     train: Train,
     branches: Vec<usize>,
     seed: u64,
-    /// Videos of a step.
+    /// Videos of a shard.
     videos: u64,
     steps: u64,
     steps_per_epoch: u64,
@@ -179,7 +208,7 @@ impl TrainPlan {
                 .unwrap_or_else(|_| (0..dataset.classes.len()).collect()),
             steps: steps_per_epoch * train.epochs as u64,
             steps_per_epoch,
-            videos: (train.batch / train.clips.repeats.max(1)) as u64,
+            videos: (train.shard_clips() / train.clips.repeats.max(1)) as u64,
             dataset,
             train,
             branches: experiment.method.frames().to_vec(),
@@ -194,22 +223,30 @@ impl TrainPlan {
         &self.train.clips.normalize
     }
 
-    /// The clips of one step, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes them a batch.
-    pub fn step(&self, step: u64) -> Result<Vec<Prepared>> {
+    fn videos_of_step(&self) -> u64 {
+        self.videos * self.train.shards as u64
+    }
+
+    /// The clips of one step, shard by shard, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes those of a shard a
+    /// batch.
+    pub fn step(&self, step: u64) -> Result<Vec<Vec<Prepared>>> {
         if step >= self.steps {
             let message = format!("the training has {} steps, and no step {step}", self.steps);
             return Err(Error::new(Kind::Data, message));
         }
-        let first = step * self.videos;
-        let clips: Result<Vec<_>> = (first..first + self.videos)
-            .map(|number| self.video(number))
-            .collect();
-        Ok(clips?.into_iter().flatten().collect())
+        let shard = |shard: u64| -> Result<Vec<Prepared>> {
+            let first = step * self.videos_of_step() + shard * self.videos;
+            let clips: Result<Vec<_>> = (first..first + self.videos)
+                .map(|number| self.video(number))
+                .collect();
+            Ok(clips?.into_iter().flatten().collect())
+        };
+        (0..self.train.shards as u64).map(shard).collect()
     }
 
     /// The clips of video `number` of the training, counted through all batches from 0.
     fn video(&self, number: u64) -> Result<Vec<Prepared>> {
-        let of_epoch = self.steps_per_epoch * self.videos;
+        let of_epoch = self.steps_per_epoch * self.videos_of_step();
         let (epoch, place) = (number / of_epoch, number % of_epoch);
         let index = self.order(epoch)[place as usize];
         let sample = &self.dataset.train[index];
@@ -238,14 +275,15 @@ impl TrainPlan {
         }
     }
 
-    /// Clips → batch: branch by branch, in each the clips one after another, mixed as the experiment says.
+    /// The clips of a shard → batch: branch by branch, in each the clips one after another, mixed as the experiment says.
     pub fn gather(
         &self,
-        step: u64,
+        (step, shard): (u64, usize),
         outcomes: impl IntoIterator<Item = Prepared>,
-    ) -> Result<TrainBatch> {
+    ) -> TrainBatch {
         let mut batch = TrainBatch {
             step,
+            shard,
             ids: Vec::new(),
             labels: Vec::new(),
             targets: None,
@@ -263,9 +301,6 @@ impl TrainPlan {
                 }
             }
         }
-        if clips.is_empty() {
-            return Err(unreadable_step(step, &batch.skipped));
-        }
         let branches = 0..self.branches.len();
         let all = branches.flat_map(|branch| clips.iter().filter_map(move |clip| clip.get(branch)));
         let mut pixels = Pixels::concat(all);
@@ -273,9 +308,9 @@ impl TrainPlan {
             Pixels::Values(values) => Some(values.as_mut_slice()),
             Pixels::Bytes(_) => None,
         };
-        batch.targets = self.mixer.targets(step, &batch.labels, values);
+        batch.targets = self.mixer.targets((step, shard), &batch.labels, values);
         batch.pixels = Arc::new(pixels);
-        Ok(batch)
+        batch
     }
 
     /// The order of an epoch. Those of the last two are kept: the workers are at most so far apart.
@@ -293,7 +328,8 @@ impl TrainPlan {
     }
 }
 
-fn unreadable_step(step: u64, skipped: &[(String, String)]) -> Error {
+/// That every video of a step is left out.
+pub fn unreadable_step(step: u64, skipped: &[(String, String)]) -> Error {
     let ids: Vec<&str> = skipped.iter().map(|(id, _)| id.as_str()).collect();
     Error::new(
         Kind::Data,

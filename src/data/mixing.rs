@@ -16,10 +16,10 @@ use rayon::prelude::*;
 
 use super::crop::up_to;
 use super::dataset::Dataset;
-use super::listing::clips_of_classes;
+use super::listing::{clips_of_classes, label_of};
 use super::resize::Region;
 use crate::base::rng::{Purpose, Stream};
-use crate::base::{Error, Kind, Result, Shown};
+use crate::base::{Error, Kind, Result};
 use crate::spec::{ClassWeights, Experiment, Mixing};
 
 /// How a group of clips is mixed.
@@ -147,6 +147,8 @@ pub struct Mixer {
     size: usize,
     seed: u64,
     branches: Vec<usize>,
+    /// Clips of a shard.
+    shard_clips: usize,
 }
 
 /// The weight of each class of a data set in the loss; `None`: all the same.
@@ -169,28 +171,14 @@ pub fn class_weights(weights: &ClassWeights, dataset: &Dataset) -> Result<Option
         ClassWeights::Listed(listed) => {
             let mut weights = vec![1.0; count];
             for (name, weight) in listed {
-                let place = dataset.classes.iter().position(|class| class == name);
-                let place = place.and_then(|place| weights.get_mut(place));
-                *place.ok_or_else(|| no_class(name, &dataset.classes))? = *weight;
+                let label = label_of("`class_weights` names", name, &dataset.classes)?;
+                weights[label] = *weight;
             }
             match weights.iter().any(|weight| *weight > 0.0) {
                 true => Ok(Some(weights)),
                 false => Err(Error::new(Kind::Experiment, "no class weighs anything")),
             }
         }
-    }
-}
-
-fn no_class(name: &str, classes: &[String]) -> Error {
-    let message = format!(
-        "`class_weights` names `{}`, which is no class of the data",
-        name.shown()
-    );
-    let error = Error::new(Kind::Experiment, message);
-    let near = |class: &&String| strsim::jaro(name, class);
-    match classes.iter().max_by(|a, b| near(a).total_cmp(&near(b))) {
-        Some(nearest) => error.hint(format!("did you mean `{}`?", nearest.shown())),
-        None => error,
     }
 }
 
@@ -206,14 +194,15 @@ impl Mixer {
             size: train.clips.size,
             seed: experiment.seed,
             branches: experiment.method.frames().to_vec(),
+            shard_clips: train.shard_clips(),
         }
     }
 
-    /// Mixes the clips of a step, branch by branch one after another in `values`, and gives the target of each: `clips × classes`.
-    /// `None` where the labels say it all.
+    /// Mixes the clips of a step's shard, branch by branch one after another in `values`, and gives the target of each:
+    /// `clips × classes`. `None` where the labels say it all.
     pub fn targets(
         &self,
-        step: u64,
+        (step, shard): (u64, usize),
         labels: &[usize],
         values: Option<&mut [f32]>,
     ) -> Option<Vec<f32>> {
@@ -222,7 +211,8 @@ impl Mixer {
         }
         let group = self.mixing.and_then(|mixing| mixing.group);
         let group = group.unwrap_or(labels.len()).max(1);
-        let draws: Vec<Option<Mixed>> = (0..labels.len().div_ceil(group))
+        let first = shard * self.shard_clips / group;
+        let draws: Vec<Option<Mixed>> = (first..first + labels.len().div_ceil(group))
             .map(|number| {
                 let rule = self.mixing?;
                 let mut stream = Stream::new(self.seed, Purpose::Mix, &[step, number as u64]);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Progress, Sample, Split};
-use super::hashes::{self, Cache};
+use super::dataset::{Dataset, Progress, Split};
+use super::hashes;
 use super::listing::{counted, list_all};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
@@ -50,16 +50,9 @@ pub struct Computed {
 
 /// Hashes a data set. `full`: whatever the cache remembers.
 pub fn compute(dataset: &Dataset, full: bool, progress: &Progress<'_>) -> Result<Computed> {
-    let samples: Vec<&Sample> = dataset.train.iter().chain(&dataset.validation).collect();
-    let mut cache = Cache::open(&dataset.root, full);
-    let report = |done, total| progress("hashing videos", done, total);
-    let found = hashes::of_samples(&samples, &mut cache, &report)?;
-    cache.save();
-    let videos: Hashes = samples
-        .iter()
-        .map(|sample| sample.id.clone())
-        .zip(found)
-        .collect();
+    let found = hashes::of_dataset(dataset, full, progress)?;
+    let ids = dataset.samples().map(|sample| sample.id.clone());
+    let videos: Hashes = ids.zip(found).collect();
     let label = |(name, path): &(String, PathBuf)| Ok((name.clone(), files::sha256_of_file(path)?));
     let split = |split| {
         let samples = dataset.split(split);

@@ -96,7 +96,12 @@ fn train(
         let output = model.train_step(&StepInput {
             pixels: Input::Values(&pixels.concat()),
             targets: steps.targets(step, case.batch),
-            dropout: DropoutKey { seed: 0, step },
+            dropout: DropoutKey {
+                seed: 0,
+                step,
+                first_clip: 0,
+            },
+            shards: 1,
         })?;
         let rate = schedule::rate(&case.experiment, steps.count, step);
         let norm = optimizer.step(model, rate)?;

@@ -48,6 +48,8 @@ pub struct StepInput<'a> {
     /// Of the clips; the same for every branch.
     pub targets: Targets<'a>,
     pub dropout: DropoutKey,
+    /// Shards of the step, of which these clips are one; the losses are divided by it.
+    pub shards: usize,
 }
 
 /// What a forward and backward pass leaves, beside the gradients on the device. Nothing has been updated but the running

@@ -6,8 +6,9 @@
 //! L = CE(p_largest, label) + λ · Σ_{T < largest} KL(p_largest ‖ p_T)
 //! ```
 //!
-//! each term averaged over the clips; a label may be soft, a probability for each class ([`Targets`]); no gradient reaches the teacher through the divergences. A vanilla model has
-//! the first term only.
+//! each term averaged over the clips of the step; a label may be soft, a probability for each class ([`Targets`]); no gradient reaches
+//! the teacher through the divergences. A vanilla model has the first term only. A pass over one of n shards of a step gives its part of
+//! the mean: 1/n of that over its own clips.
 
 use dfdx::prelude::*;
 
@@ -88,30 +89,32 @@ impl Objective {
         }
     }
 
-    /// `branches`: frame counts ascending, all with a row for each label.
+    /// `branches`: frame counts ascending, all with a row for each label; the clips are those of one of `shards` shards.
     pub fn loss<E: Real>(
         &self,
         mut branches: Vec<BranchLogits<E>>,
         targets: Targets<'_>,
+        shards: usize,
     ) -> Result<Loss<E>> {
+        let over = (targets.clips() * shards) as f64;
         let largest = branches
             .pop()
             .ok_or_else(|| Error::new(Kind::Usage, "a training step needs at least one branch"))?;
         let targets = probabilities(&largest.logits, targets)?;
         let teacher = detach(&largest.logits).log_softmax::<Axis<1>>();
 
-        let mut total = cross_entropy(largest.logits, targets.clone());
+        let mut total = cross_entropy(largest.logits, targets.clone(), over);
         let mut terms = vec![("ce".to_owned(), value(&total))];
         for BranchLogits { frames, logits } in branches {
             let (name, term) = match self.distillation {
-                Distillation::Off => ("ce", cross_entropy(logits, targets.clone())),
+                Distillation::Off => ("ce", cross_entropy(logits, targets.clone(), over)),
                 Distillation::FromLargest => {
                     let student = logits.log_softmax::<Axis<1>>();
-                    ("kl", divergence(teacher.retaped(), student))
+                    ("kl", divergence(teacher.retaped(), student, over))
                 }
                 Distillation::Reversed => {
                     let student = logits.log_softmax::<Axis<1>>();
-                    ("kl", divergence(student, teacher.retaped()))
+                    ("kl", divergence(student, teacher.retaped(), over))
                 }
             };
             let term = term * E::nearest(self.lambda);
@@ -122,20 +125,26 @@ impl Objective {
     }
 }
 
-/// CE = −1/N · Σ_n Σ_c y_nc · log softmax(z_n)_c, where y is 1 for a clip's label, or its soft target.
-fn cross_entropy<E: Real>(logits: Logits<E, Recorded<E>>, targets: Logits<E>) -> Scalar<E> {
-    let clips = logits.shape().0 as f64;
+/// With N = `clips`: CE = −1/N · Σ_n Σ_c y_nc · log softmax(z_n)_c, where y is 1 for a clip's label, or its soft target.
+fn cross_entropy<E: Real>(
+    logits: Logits<E, Recorded<E>>,
+    targets: Logits<E>,
+    clips: f64,
+) -> Scalar<E> {
     (logits.log_softmax::<Axis<1>>() * targets).sum::<Rank0, _>() / E::nearest(-clips)
 }
 
-/// KL(p ‖ q) = 1/N · Σ_n Σ_c p·(log p − log q), from log p and log q.
+/// With N = `clips`: KL(p ‖ q) = 1/N · Σ_n Σ_c p·(log p − log q), from log p and log q.
 ///
 /// Summed as q − p·(1 + log q − log p), which is the same because Σ q = Σ p = 1. An error of the softmax's
 /// normaliser, common to a row, then cancels to first order, where Σ p·(log p − log q) would keep it whole: it is
 /// several times the size of a tolerance when the branches nearly agree. Equal rows give exactly 0; no result is below
 /// −1e-6, float32's rounding.
-fn divergence<E: Real>(log_p: Logits<E, Recorded<E>>, log_q: Logits<E, Recorded<E>>) -> Scalar<E> {
-    let clips = log_p.shape().0 as f64;
+fn divergence<E: Real>(
+    log_p: Logits<E, Recorded<E>>,
+    log_q: Logits<E, Recorded<E>>,
+    clips: f64,
+) -> Scalar<E> {
     let log_ratio = log_q.with_empty_tape() - log_p.with_empty_tape();
     (log_q.exp() - log_p.exp() * (log_ratio + E::ONE)).sum::<Rank0, _>() / E::nearest(clips)
 }
@@ -213,7 +222,7 @@ mod tests {
             logits: t.leaky_trace(),
         });
         let loss = objective
-            .loss(recorded.collect(), Targets::Labels(labels))
+            .loss(recorded.collect(), Targets::Labels(labels), 1)
             .unwrap();
         let total = value(&loss.total);
         let mut gradients = loss.total.backward();
@@ -356,7 +365,7 @@ mod tests {
         };
         let objective = objective(1.0, Distillation::FromLargest);
         let message =
-            |labels: &[usize]| match objective.loss(vec![branch()], Targets::Labels(labels)) {
+            |labels: &[usize]| match objective.loss(vec![branch()], Targets::Labels(labels), 1) {
                 Ok(_) => panic!("accepted {labels:?}"),
                 Err(error) => error.message,
             };

@@ -42,6 +42,8 @@ pub struct Dropout {
 pub struct DropoutKey {
     pub seed: u64,
     pub step: u64,
+    /// Clips of the step that come before those of this pass: masks are drawn for the whole step.
+    pub first_clip: usize,
 }
 
 impl Dropout {
@@ -82,6 +84,11 @@ pub fn draw(
         let parts = [key.step, branch as u64, index as u64];
         let parts = if index == 0 { &parts[..2] } else { &parts };
         let mut stream = Stream::new(key.seed, Purpose::Dropout, parts);
+        let of_clip = match dropout.drops {
+            Drops::Values => segment.clip * count,
+            Drops::Clips { .. } => 1,
+        };
+        stream.skip((key.first_clip * of_clip) as u64);
         let mut factor = || match stream.uniform() < f64::from(probability) {
             true => 0.0,
             false => kept,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::EvalShape;
+use super::shards::{in_shards, written};
 use crate::base::{Kind, Result};
 use crate::exec::cuda::{Gpu, Needs, WeightNeeds};
 use crate::exec::{DeviceId, EngineKind};
@@ -31,7 +32,7 @@ impl AskedGpu {
         Ok(Some(Self { ordinal, found }))
     }
 
-    fn needs(&self, program: &Program) -> Result<Needs> {
+    pub(super) fn needs(&self, program: &Program) -> Result<Needs> {
         match &self.found {
             Ok(gpu) => Needs::of(gpu, program),
             Err(_) => Needs::without_cudnn(program),
@@ -68,8 +69,10 @@ pub struct OnGpu {
     pub engines: Vec<EngineNeeds>,
     /// Of everything.
     pub bytes: usize,
-    /// The largest `train.batch` that fits, where the experiment's does not.
+    /// The largest `train.batch` of one pass that fits, where the experiment's does not.
     pub largest_batch: Option<usize>,
+    /// What to write for the fewest shards with which the experiment's batch fits.
+    pub fewest_shards: Option<String>,
 }
 
 /// The memory of a GPU.
@@ -97,17 +100,17 @@ impl OnGpu {
     pub fn of(planned: &Planned<'_>) -> Result<Self> {
         let Planned { gpu, .. } = planned;
         let weights = planned.weights()?;
-        let training = planned.training(planned.experiment.train.batch)?;
+        let training = planned.training(planned.experiment.train.shard_clips())?;
         let engines = planned.engines(training)?;
         let bytes = weights.total() + engines.iter().map(|of| of.needs.total()).sum::<usize>();
         let has = gpu.has(bytes)?;
-        let largest_batch = match &has {
-            Some(has) if !has.fits => {
-                let others = bytes - training.total();
-                planned.largest_batch(has.free_bytes.saturating_sub(others))
-            }
-            _ => None,
-        };
+        let (mut largest_batch, mut fewest_shards) = (None, None);
+        if let Some(has) = has.as_ref().filter(|has| !has.fits) {
+            let others = bytes - training.total();
+            let room = has.free_bytes.saturating_sub(others);
+            largest_batch = planned.largest_batch(room);
+            fewest_shards = planned.fewest_shards(room);
+        }
         Ok(Self {
             device: format!("cuda:{}", gpu.ordinal),
             has,
@@ -116,6 +119,7 @@ impl OnGpu {
             engines,
             bytes,
             largest_batch,
+            fewest_shards,
         })
     }
 }
@@ -138,7 +142,7 @@ impl Planned<'_> {
     /// That of training and those that evaluate, a smaller last batch included.
     fn engines(&self, training: Needs) -> Result<Vec<EngineNeeds>> {
         let mut engines = vec![EngineNeeds {
-            what: format!("training, {} clips", self.experiment.train.batch),
+            what: format!("training, {} clips", self.experiment.train.shard_clips()),
             needs: training,
         }];
         for &frames in &self.experiment.eval.frames {
@@ -170,9 +174,23 @@ impl Planned<'_> {
         self.gpu.needs(&program)
     }
 
+    /// The fewest shards in whose passes the experiment's batch fits into `room` bytes.
+    fn fewest_shards(&self, room: usize) -> Option<String> {
+        let train = &self.experiment.train;
+        let videos = train.batch / train.clips.repeats.max(1);
+        let shards = (train.shards + 1..=videos).filter(|shards| videos.is_multiple_of(*shards));
+        let fits = shards
+            .map(|shards| in_shards(self.experiment, shards))
+            .find(|experiment| {
+                let needs = self.training(experiment.train.shard_clips());
+                needs.is_ok_and(|needs| needs.total() <= room)
+            });
+        fits.map(|experiment| written(&experiment.train))
+    }
+
     /// The most clips whose training fits into `room` bytes, where those of the experiment do not.
     fn largest_batch(&self, room: usize) -> Option<usize> {
-        let (mut fits, mut too_many) = (0, self.experiment.train.batch);
+        let (mut fits, mut too_many) = (0, self.experiment.train.shard_clips());
         while fits + 1 < too_many {
             let middle = fits.midpoint(too_many);
             let needs = self.training(middle);

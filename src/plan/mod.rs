@@ -3,6 +3,7 @@
 //! Everything follows from the experiment and the programs that it compiles into; its data are not read.
 
 pub mod gpu;
+pub mod shards;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -20,7 +21,7 @@ use crate::ops::{Batch, Layer as _};
 use crate::program::batch::{Segment, every_branch, served};
 use crate::program::cost::Cost;
 use crate::program::{Numerics, Program, TrainOptions, compile_eval, compile_train};
-use crate::spec::{Data, Experiment, Suite};
+use crate::spec::{Data, Experiment, Suite, Train};
 use crate::train::{optimizer, rates};
 
 /// Of every member, by name; its seeds cost the same.
@@ -88,6 +89,8 @@ pub struct Forward {
 pub struct Training {
     /// Clips of one training step.
     pub batch: usize,
+    /// Passes of one training step.
+    pub shards: usize,
     /// Frames of one training step, all branches together.
     pub frames: usize,
     /// Forward and backward: three times the forward products.
@@ -100,7 +103,7 @@ pub struct Training {
     /// Parameters, gradients, momentum and averaged weights.
     pub state_bytes: usize,
     pub memory: Memory,
-    /// Of the program of one training step.
+    /// Of the program of one pass of a training step.
     pub steps: Vec<Fused>,
 }
 
@@ -204,7 +207,7 @@ impl Plan {
 /// Whether the programs of an experiment can be planned, found without planning them.
 pub fn fits(experiment: &Experiment) -> Result<()> {
     let training = Graph::build(experiment, square(experiment.train.clips.size))?;
-    let segments = every_branch(&training, experiment.train.batch);
+    let segments = every_branch(&training, experiment.train.shard_clips());
     Batch::check(&training, &segments)?;
     rates::multipliers(&experiment.train, &training)?;
     let evaluation = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;
@@ -255,8 +258,8 @@ fn training(
     graph: &Graph,
     (numerics, device): (Numerics, DeviceId),
 ) -> Result<Training> {
-    let batch = experiment.train.batch;
-    let segments = every_branch(graph, batch);
+    let Train { batch, shards, .. } = experiment.train;
+    let segments = every_branch(graph, experiment.train.shard_clips());
     let program = compile_train(
         graph,
         &segments,
@@ -264,11 +267,12 @@ fn training(
         &[],
         numerics,
     )?;
-    let frames = program.batch.frames;
+    let frames = program.batch.frames * shards;
     let plan = cpu::plan::plan(&program)?;
     let clips = experiment.data.train_count();
     Ok(Training {
         batch,
+        shards,
         frames,
         step_multiply_adds: graph.step_multiply_adds(batch),
         steps_per_epoch: clips.map(|all| {
@@ -277,14 +281,17 @@ fn training(
         }),
         is_about: experiment.train.subset < 1.0,
         epochs: experiment.train.epochs,
-        state_bytes: (2
-            + experiment.optimizer.moments()
-            + usize::from(experiment.train.ema.is_some()))
-            * graph.parameter_count()
-            * size_of::<f32>(),
+        state_bytes: state_bytes(experiment, graph),
         memory: memory(&plan),
         steps: steps(&program, &plan, device)?,
     })
+}
+
+/// Parameters, gradients, moments and averaged weights.
+fn state_bytes(experiment: &Experiment, graph: &Graph) -> usize {
+    let averaged = usize::from(experiment.train.ema.is_some());
+    let each = 2 + experiment.optimizer.moments() + averaged;
+    each * graph.parameter_count() * size_of::<f32>()
 }
 
 fn evaluate(

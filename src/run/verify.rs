@@ -165,9 +165,10 @@ fn check_checkpoints(
         Err(error) => report.note(Err(error)),
     }
     let checkpoints = checkpoint::list(&folder.checkpoints())?;
+    let last = checkpoints.last().map(|(step, _)| *step);
     for (step, path) in checkpoints {
         // Its state is the first to go: a process was killed while it removed an old checkpoint.
-        if !path.join(checkpoint::STATE).exists() {
+        if Some(step) != last && !path.join(checkpoint::STATE).exists() {
             continue;
         }
         let outcome = checkpoint::verify(&path).and_then(|state| {

@@ -180,8 +180,10 @@ fn train(network: &Network) -> Train {
     Train {
         epochs: 1,
         batch: network.training.as_ref().map_or(1, |t| t.batch),
+        shards: 1,
         precision: Precision::Float32,
         norm_clips: None,
+        running_statistics: RunningStatistics::FirstGroup,
         frozen_norms: FrozenNorms::Off,
         smoothing: 0.0,
         mixing: None,

@@ -1,16 +1,16 @@
 //! What learns, model and optimiser, and one step of it.
 
-use std::collections::BTreeMap;
-
 use super::average::Average;
+use super::sum::{Node, Sum, Tree};
 use super::{Optimizer, schedule};
 use crate::base::{Error, Kind, Result};
 use crate::data::TrainBatch;
+use crate::data::loader::unreadable_step;
 use crate::exec::{DropoutKey, Input, Next, Statistics};
 use crate::model::objective::Targets;
 use crate::model::{Model, StateDict, StepInput, StepOutput};
 use crate::run::metrics::Record;
-use crate::spec::Experiment;
+use crate::spec::{Experiment, RunningStatistics};
 
 pub struct Learner {
     pub model: Model,
@@ -67,48 +67,138 @@ impl Learner {
         done
     }
 
-    /// Forward, backward, update. `next`: the step that follows. Fails when a value is not finite; the model is of no use then.
+    /// Forward, backward, update from all shards of a step. `next`: the step that follows. Fails when a value is not finite; the
+    /// model is of no use then.
     pub fn step(
         &mut self,
         experiment: &Experiment,
         place: Place,
-        batch: &TrainBatch,
+        shards: &[TrainBatch],
         next: Next<'_>,
     ) -> Result<Record> {
+        let tree = self.passes(experiment, shards, next)?;
+        let sum = tree.finish().unwrap_or_default();
+        self.update(experiment, place, sum)
+    }
+
+    /// Forward and backward passes of some shards of a step, in their order.
+    pub fn passes(
+        &mut self,
+        experiment: &Experiment,
+        shards: &[TrainBatch],
+        next: Next<'_>,
+    ) -> Result<Tree<Sum>> {
+        let before = self.model.statistics().clone();
+        let mut after = None;
+        let mut tree = Tree::default();
+        for (number, batch) in shards.iter().enumerate() {
+            let following = shards.get(number + 1);
+            let own = following.map(|batch| move || Some(batch.pixels.clone()));
+            let next = match &own {
+                Some(own) => Some(own as &dyn Fn() -> _),
+                None => next,
+            };
+            let sum = self.pass(experiment, batch, next)?;
+            if experiment.train.shards > 1 {
+                if batch.shard == 0 {
+                    after = Some(self.model.statistics().clone());
+                }
+                self.model.replace_statistics(before.clone())?;
+            }
+            tree.push(Node {
+                first: batch.shard,
+                count: 1,
+                sum,
+            });
+        }
+        if let Some(statistics) = after {
+            self.model.replace_statistics(statistics)?;
+        }
+        Ok(tree)
+    }
+
+    /// What one shard comes to. Of a step's only one the gradients stay on the device.
+    fn pass(&mut self, experiment: &Experiment, batch: &TrainBatch, next: Next<'_>) -> Result<Sum> {
+        let mut sum = Sum {
+            ids: batch.ids.clone(),
+            skipped: batch.skipped.clone(),
+            ..Sum::default()
+        };
+        if batch.labels.is_empty() {
+            return Ok(sum);
+        }
+        let output = self.model.train_step(&input(experiment, batch, next))?;
+        sum.right = self.right(&output, &batch.labels);
+        sum.losses = vec![("total".to_owned(), output.total)];
+        sum.losses.extend(output.terms);
+        if experiment.train.shards > 1 {
+            sum.gradients = self.model.device().gradients()?;
+        }
+        if experiment.train.running_statistics == RunningStatistics::MeanOfShards {
+            sum.statistics = Some((self.model.statistics().clone(), 1));
+        }
+        Ok(sum)
+    }
+
+    /// The update from what all shards of a step come to.
+    pub fn update(&mut self, experiment: &Experiment, place: Place, sum: Sum) -> Result<Record> {
+        if sum.ids.is_empty() {
+            return Err(unreadable_step(place.step, &sum.skipped));
+        }
         let rate = schedule::rate(experiment, place.steps_per_epoch, place.step);
-        let input = input(experiment, batch, next);
-        let output = self.model.train_step(&input)?;
+        self.take(&sum)?;
+        let mut losses = sum.losses.into_iter();
+        let loss = losses.next().map_or(f64::NAN, |(_, total)| total);
         let mut grad_norm = f64::NAN;
-        if output.total.is_finite() {
+        if loss.is_finite() {
             grad_norm = self.optimizer.step(&mut self.model, rate)?;
         }
-        if let Some(what) = not_finite(output.total, grad_norm, self.model.statistics()) {
-            return Err(diverged(place.step, batch, rate, &what));
+        if let Some(what) = not_finite(loss, grad_norm, self.model.statistics()) {
+            return Err(diverged(place.step, &sum.ids, rate, &what));
         }
         self.follow()?;
-        let accuracy = self.accuracy(&output, &batch.labels);
+        let part = |right: u64| right as f64 / sum.ids.len().max(1) as f64;
+        let branches = self.model.graph().branches.iter().copied();
         Ok(Record {
             step: place.step,
             epoch: place.step / place.steps_per_epoch.max(1),
             lr: rate,
-            loss: output.total,
-            terms: output.terms.into_iter().collect(),
+            loss,
+            terms: losses.collect(),
             grad_norm,
-            accuracy,
-            skipped: batch.skipped.iter().map(|(id, _)| id.clone()).collect(),
+            accuracy: branches.zip(sum.right.into_iter().map(part)).collect(),
+            skipped: sum.skipped.into_iter().map(|(id, _)| id).collect(),
         })
     }
 
-    fn accuracy(&self, output: &StepOutput, labels: &[usize]) -> BTreeMap<usize, f64> {
-        let graph = self.model.graph();
-        let branches = graph.branches.iter().copied().zip(&output.logits);
-        branches
-            .map(|(frames, logits)| (frames, accuracy(logits, labels, graph.classes)))
-            .collect()
+    /// Puts gradients and running statistics of all shards where those of a pass are.
+    pub fn take(&mut self, sum: &Sum) -> Result<()> {
+        if !sum.gradients.is_empty() {
+            self.model.device().write_gradients(&sum.gradients)?;
+        }
+        let Some((statistics, count)) = &sum.statistics else {
+            return Ok(());
+        };
+        let mut statistics = statistics.clone();
+        for value in statistics
+            .mean
+            .iter_mut()
+            .chain(&mut statistics.var)
+            .flatten()
+        {
+            *value = (f64::from(*value) / *count as f64) as f32;
+        }
+        self.model.replace_statistics(statistics)
+    }
+
+    fn right(&self, output: &StepOutput, labels: &[usize]) -> Vec<u64> {
+        let classes = self.model.graph().classes;
+        let right = |logits: &Vec<f32>| right(logits, labels, classes) as u64;
+        output.logits.iter().map(right).collect()
     }
 }
 
-/// What a model reads in the step of a batch.
+/// What a model reads in the pass of a batch.
 pub fn input<'a>(
     experiment: &'a Experiment,
     batch: &'a TrainBatch,
@@ -126,7 +216,9 @@ pub fn input<'a>(
         dropout: DropoutKey {
             seed: experiment.seed,
             step: batch.step,
+            first_clip: batch.shard * experiment.train.shard_clips(),
         },
+        shards: experiment.train.shards,
     }
 }
 
@@ -144,37 +236,143 @@ fn not_finite(loss: f64, grad_norm: f64, statistics: &Statistics) -> Option<Stri
     }
 }
 
-fn diverged(step: u64, batch: &TrainBatch, rate: f64, what: &str) -> Error {
+fn diverged(step: u64, ids: &[String], rate: f64, what: &str) -> Error {
     Error::new(
         Kind::Diverged,
         format!(
             "training diverged at step {step}: {what}, learning rate {rate}\n  clips of the step: {}",
-            batch.ids.join(", ")
+            ids.join(", ")
         ),
     )
     .hint("the last checkpoint is intact; a lower learning rate, a warm-up or gradient clipping may help, each of which is another experiment")
 }
 
-/// Part of the clips whose largest logit (the first of equal ones) is the label's.
-fn accuracy(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
+/// Clips whose largest logit (the first of equal ones) is the label's.
+fn right(logits: &[f32], labels: &[usize], classes: usize) -> usize {
     let rows = logits.chunks(classes.max(1));
     let right = rows.zip(labels).filter(|(row, label)| {
         let own = row.get(**label).copied().unwrap_or(f32::NAN);
         let before = row.iter().take(**label).all(|&v| v < own);
         before && row.iter().skip(**label).all(|&v| v <= own)
     });
-    right.count() as f64 / labels.len().max(1) as f64
+    right.count()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::data::Pixels;
+    use crate::exec::Executor;
+    use crate::spec::network::{self, Network, Training};
+    use crate::spec::{Backbone, Block, Method, ResNet, Stem};
+
+    /// Two clips in two shards.
+    fn sharded(rule: RunningStatistics) -> (Experiment, Learner) {
+        let mut experiment = network::experiment(&Network {
+            method: Method::Vanilla { frames: 2 },
+            model: network::tsm(Backbone::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: vec![1],
+                width: 8,
+                stem: Stem::Small,
+            })),
+            classes: 2,
+            size: 16,
+            training: Some(Training::sgd(2, 0.1, 0.9, 0.0)),
+        });
+        experiment.train.shards = 2;
+        experiment.train.norm_clips = Some(1);
+        experiment.train.running_statistics = rule;
+        let model = Model::new(&experiment, Path::new(""), Executor::compiled(1)).unwrap();
+        let learner = Learner::new(model, &experiment).unwrap();
+        (experiment, learner)
+    }
+
+    fn shard(shard: usize, clips: usize) -> TrainBatch {
+        let bytes = (0..clips * 2 * 16 * 16 * 3).map(|i| (i * (7 + 4 * shard) % 251) as u8);
+        TrainBatch {
+            step: 0,
+            shard,
+            ids: vec![shard.to_string(); clips],
+            labels: vec![shard; clips],
+            targets: None,
+            pixels: Arc::new(Pixels::Bytes(bytes.collect())),
+            skipped: match clips {
+                0 => vec![(shard.to_string(), "damaged".to_owned())],
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// What a step of these shards leaves of the running statistics.
+    fn statistics(rule: RunningStatistics, shards: &[TrainBatch]) -> Statistics {
+        let (experiment, mut learner) = sharded(rule);
+        let place = Place {
+            step: 0,
+            steps_per_epoch: 1,
+        };
+        learner.step(&experiment, place, shards, None).unwrap();
+        learner.model.statistics().clone()
+    }
 
     #[test]
-    fn accuracy_counts_the_first_of_equal_logits() {
+    fn running_statistics_follow_the_first_shard_or_the_mean() {
+        let first = RunningStatistics::FirstGroup;
+        // A shard alone at the first place says what each does.
+        let alone = [0, 1].map(|number| {
+            let batch = TrainBatch {
+                shard: 0,
+                ..shard(number, 1)
+            };
+            statistics(first, &[batch, shard(1, 0)])
+        });
+        let both = [shard(0, 1), shard(1, 1)];
+        assert_eq!(statistics(first, &both), alone[0]);
+        let mean = statistics(RunningStatistics::MeanOfShards, &both);
+        assert_eq!(mean.batches, alone[0].batches);
+        for (of, [a, b]) in [
+            (&mean.mean, [&alone[0].mean, &alone[1].mean]),
+            (&mean.var, [&alone[0].var, &alone[1].var]),
+        ] {
+            let (of, a, b) = (of.concat(), a.concat(), b.concat());
+            for (of, (a, b)) in of.iter().zip(a.iter().zip(&b)) {
+                assert!((of - (a + b) / 2.0).abs() < 1e-6, "{of}, {a}, {b}");
+            }
+        }
+    }
+
+    /// A shard whose videos cannot be read weighs nothing; a step without any is an error.
+    #[test]
+    fn a_shard_may_be_empty_and_a_step_may_not() {
+        let (experiment, mut learner) = sharded(RunningStatistics::FirstGroup);
+        let place = Place {
+            step: 7,
+            steps_per_epoch: 10,
+        };
+        let shards = [shard(0, 0), shard(1, 1)];
+        let record = learner.step(&experiment, place, &shards, None).unwrap();
+        assert_eq!(record.skipped, ["0"]);
+        assert!(record.loss > 0.0 && record.loss < 1.0, "half of one clip's");
+        assert_eq!(
+            *learner.model.statistics(),
+            Statistics::initial(learner.model.graph())
+        );
+        let shards = [shard(0, 0), shard(1, 0)];
+        let error = learner.step(&experiment, place, &shards, None).unwrap_err();
+        assert!(
+            error.message.contains("no video of step 7 can be read"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_first_of_equal_logits_counts() {
         let logits = [1.0, 1.0, 0.0, 0.0, 2.0, 2.0];
-        assert_eq!(accuracy(&logits, &[0, 1], 3), 1.0);
-        assert_eq!(accuracy(&logits, &[1, 2], 3), 0.0);
-        assert_eq!(accuracy(&[f32::NAN; 3], &[0], 3), 0.0);
+        assert_eq!(right(&logits, &[0, 1], 3), 2);
+        assert_eq!(right(&logits, &[1, 2], 3), 0);
+        assert_eq!(right(&[f32::NAN; 3], &[0], 3), 0);
     }
 }

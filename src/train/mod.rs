@@ -15,6 +15,7 @@ pub mod schedule;
 pub mod selection;
 pub mod session;
 pub mod stop;
+pub mod sum;
 
 pub use optimizer::Optimizer;
 pub use session::{Job, Session};

@@ -9,37 +9,31 @@ use super::{Halt, Pair, Walk};
 use crate::base::Result;
 use crate::data::TrainBatch;
 use crate::graph::{Graph, NodeId};
-use crate::model::{Model, Observation, StepInput, StepOutput};
+use crate::model::{Model, Observation};
+use crate::spec::Experiment;
 use crate::train::learner;
 use crate::train::optimizer::Step;
 use crate::train::schedule;
+use crate::train::sum::Sum;
 
 /// Bytes of activations that are held of each side at a time: what does not fit is computed again.
 const OBSERVED_BYTES: usize = 1 << 30;
 
-/// Computes and compares the step of two batches.
+/// Computes and compares a step, whose shards these are.
 pub fn walk(
     both: &mut Pair<Replayed<'_>>,
-    batches: &Pair<TrainBatch>,
+    shards: &Pair<Vec<TrainBatch>>,
     tolerance: Tolerance,
     walk: &mut Walk,
 ) -> Result<(), Halt> {
-    let step = batches.a.step;
-    let inputs = both.as_ref().zip(batches.as_ref());
-    let inputs = inputs.map(|(side, batch)| learner::input(side.experiment, batch, None));
-    let outcome = activations(both, &inputs, tolerance.activations)?;
+    let step = shards.a.first().map_or(0, |batch| batch.step);
+    let outcome = activations(both, shards, tolerance.activations)?;
     walk.note_step(Some(step), Stage::Activations, outcome)?;
 
-    let outputs = both.as_mut().zip(inputs.as_ref());
-    let outputs = outputs.map(|(side, input)| side.learner.model.train_step(input));
-    let outputs = outputs.both()?;
-    walk.losses
-        .push(outputs.as_ref().map(|output| output.total));
-    walk.note_step(
-        Some(step),
-        Stage::Loss,
-        losses(&outputs, tolerance.gradients),
-    )?;
+    let sums = both.as_mut().zip(shards.as_ref());
+    let sums = sums.map(|(side, shards)| summed(side, shards)).both()?;
+    walk.losses.push(sums.as_ref().map(total));
+    walk.note_step(Some(step), Stage::Loss, losses(&sums, tolerance.gradients))?;
     let outcome = gradients(both, tolerance.gradients)?;
     walk.note_step(Some(step), Stage::Gradients, outcome)?;
 
@@ -67,6 +61,14 @@ pub fn walk(
         // Both have diverged, and alike: no later step is of any use.
         false => Err(Halt::Parted),
     }
+}
+
+/// All passes of a step; the gradients' sum is left on the device.
+fn summed(side: &mut Replayed<'_>, shards: &[TrainBatch]) -> Result<Sum> {
+    let tree = side.learner.passes(side.experiment, shards, None)?;
+    let sum = tree.finish().unwrap_or_default();
+    side.learner.take(&sum)?;
+    Ok(sum)
 }
 
 /// A node by name, with its number in each graph that has it.
@@ -105,17 +107,18 @@ fn common_nodes(a: &Graph, b: &Graph) -> Vec<Common> {
 
 fn activations(
     both: &mut Pair<Replayed<'_>>,
-    inputs: &Pair<StepInput<'_>>,
+    shards: &Pair<Vec<TrainBatch>>,
     measure: Measure,
 ) -> Result<Outcome> {
     let graphs = both.as_ref().map(|side| side.learner.model.graph().clone());
     let nodes = common_nodes(&graphs.a, &graphs.b);
     let mut values = 0;
-    for nodes in chunks(&nodes, &graphs.a, inputs.a.targets.clips()) {
-        let observed = both.as_mut().zip(inputs.as_ref());
-        let observed = observed
-            .zip(ids(nodes))
-            .map(|((side, input), ids)| observe(&mut side.learner.model, input, &ids));
+    let clips = shards.a.iter().map(|batch| batch.labels.len()).sum();
+    for nodes in chunks(&nodes, &graphs.a, clips) {
+        let observed = both.as_mut().zip(shards.as_ref()).zip(ids(nodes));
+        let observed = observed.map(|((side, shards), ids)| {
+            observe(&mut side.learner.model, (side.experiment, shards), &ids)
+        });
         let observed = observed.both()?;
         values += observed.a.iter().map(|o| o.values.len()).sum::<usize>();
         if let Some(difference) = first_node(nodes, &graphs, &observed, measure) {
@@ -158,15 +161,39 @@ fn chunks<'a>(nodes: &'a [Common], graph: &Graph, clips: usize) -> Vec<&'a [Comm
     parts
 }
 
-/// The outputs of some nodes in training. The model stays as it was.
-fn observe(model: &mut Model, input: &StepInput<'_>, nodes: &[NodeId]) -> Result<Vec<Observation>> {
+/// The outputs of some nodes in training, over all shards of a step. The model stays as it was.
+fn observe(
+    model: &mut Model,
+    (experiment, shards): (&Experiment, &[TrainBatch]),
+    nodes: &[NodeId],
+) -> Result<Vec<Observation>> {
     let before = model.state_dict()?;
     model.observe(nodes);
-    let passed = model.train_step(input).map(drop);
-    let observed = model.observations().to_vec();
+    let mut observed = Vec::new();
+    let mut pass = |batch: &TrainBatch| {
+        model.train_step(&learner::input(experiment, batch, None))?;
+        append(&mut observed, model.observations());
+        Ok(())
+    };
+    let clips = shards.iter().filter(|batch| !batch.labels.is_empty());
+    let passed: Result<()> = clips.into_iter().try_for_each(&mut pass);
     model.observe(&[]);
     model.load_state_dict(&before)?;
     passed.map(|()| observed)
+}
+
+/// Puts a shard's outputs behind those of the shards before it.
+fn append(observed: &mut Vec<Observation>, shard: &[Observation]) {
+    if observed.is_empty() {
+        observed.extend_from_slice(shard);
+        return;
+    }
+    for (all, more) in observed.iter_mut().zip(shard) {
+        all.values.extend_from_slice(&more.values);
+        if let (Some(all), Some(more)) = (all.shape.first_mut(), more.shape.first()) {
+            *all += more;
+        }
+    }
 }
 
 /// The first node, in the graph's order and the branches', that gives different values.
@@ -229,22 +256,30 @@ fn reads(node: &Common, graphs: &Pair<Graph>) -> Option<String> {
     (a != b).then(|| format!("it reads {a} in a, {b} in b"))
 }
 
-fn losses(outputs: &Pair<StepOutput>, measure: Measure) -> Outcome {
-    let names = |output: &StepOutput| -> Vec<String> {
-        let terms = output.terms.iter();
+fn total(sum: &Sum) -> f64 {
+    sum.losses.first().map_or(f64::NAN, |(_, total)| *total)
+}
+
+fn losses(sums: &Pair<Sum>, measure: Measure) -> Outcome {
+    let names = |sum: &Sum| -> Vec<String> {
+        let terms = sum.losses.iter().skip(1);
         terms.map(|(name, _)| name.clone()).collect()
     };
-    let names = outputs.as_ref().map(names);
+    let names = sums.as_ref().map(names);
     let difference = super::samples::first_apart(&names, "term").or_else(|| {
-        let total = |output: &StepOutput| ("total".to_owned(), output.total);
-        let terms = |output: &StepOutput| [output.terms.clone(), vec![total(output)]].concat();
-        let Pair { a, b } = outputs.as_ref().map(terms);
+        // The terms explain the total.
+        let last = |sum: &Sum| {
+            let mut losses = sum.losses.clone();
+            losses.rotate_left(1.min(sum.losses.len()));
+            losses
+        };
+        let Pair { a, b } = sums.as_ref().map(last);
         let mut pairs = a.into_iter().zip(b);
         let ((name, a), (_, b)) = pairs.find(|(a, b)| !measure.equal(a.1, b.1))?;
         Some(Difference::new(name, a, b))
     });
     Outcome::of(difference, || {
-        format!("{} = {}", names.a.join(" + "), outputs.a.total)
+        format!("{} = {}", names.a.join(" + "), total(&sums.a))
     })
 }
 

@@ -21,12 +21,12 @@ pub const STAGES: [Stage; 5] = [
 /// A clip that was prepared: (id, label, clip).
 type Clip<'a> = (&'a str, usize, &'a TrainClip);
 
-/// Prepares and compares a step's clips; both batches, or `None` where a video of one side cannot be read.
+/// Prepares and compares a step's clips; the shards of both, or `None` where a video of one side cannot be read.
 pub fn walk(
     plans: &Pair<TrainPlan>,
     step: u64,
     walk: &mut Walk,
-) -> Result<Option<Pair<TrainBatch>>, Halt> {
+) -> Result<Option<Pair<Vec<TrainBatch>>>, Halt> {
     let prepared = match plans.as_ref().map(|plan| plan.step(step)).both() {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -35,24 +35,29 @@ pub fn walk(
         }
     };
     walk.note_step(Some(step), Stage::SampleOrder, order(&prepared))?;
-    let clips = prepared.as_ref().map(|all| clips(all));
+    let clips = prepared.as_ref().map(|shards| clips(shards));
     walk.note_step(Some(step), Stage::FrameIndices, indices(&clips))?;
     walk.note_step(Some(step), Stage::Augmentation, augmentation(&clips))?;
     let normalize = || plans.as_ref().map(TrainPlan::normalize);
     walk.note_step(Some(step), Stage::Pixels, pixels(&clips, normalize()))?;
-    let batches = plans.as_ref().zip(prepared);
-    let batches = batches.map(|(plan, all)| plan.gather(step, all)).both()?;
+    let batches = plans.as_ref().zip(prepared).map(|(plan, shards)| {
+        let shards = shards.into_iter().enumerate();
+        let batch = |(shard, clips)| plan.gather((step, shard), clips);
+        shards.map(batch).collect::<Vec<_>>()
+    });
     walk.note_step(Some(step), Stage::Mixing, mixing(&batches, normalize()))?;
     Ok(Some(batches))
 }
 
 /// Clips that cannot be read take part in the order.
-fn order(prepared: &Pair<Vec<Prepared>>) -> Outcome {
+fn order(prepared: &Pair<Vec<Vec<Prepared>>>) -> Outcome {
     let id = |clip: &Prepared| match clip {
         Prepared::Clip { id, .. } => format!("`{id}`"),
         Prepared::Skipped { id, reason } => format!("`{id}`, left out: {reason}"),
     };
-    let ids = prepared.as_ref().map(|all| all.iter().map(id).collect());
+    let ids = prepared
+        .as_ref()
+        .map(|shards| shards.iter().flatten().map(id).collect());
     Outcome::of(first_apart(&ids, "clip"), || {
         let read = clips(&prepared.a).len();
         match ids.a.len() - read {
@@ -62,8 +67,8 @@ fn order(prepared: &Pair<Vec<Prepared>>) -> Outcome {
     })
 }
 
-fn clips(prepared: &[Prepared]) -> Vec<Clip<'_>> {
-    let read = prepared.iter().filter_map(|clip| match clip {
+fn clips(shards: &[Vec<Prepared>]) -> Vec<Clip<'_>> {
+    let read = shards.iter().flatten().filter_map(|clip| match clip {
         Prepared::Clip { id, label, clip } => Some((id.as_str(), *label, &**clip)),
         Prepared::Skipped { .. } => None,
     });
@@ -146,14 +151,13 @@ pub fn kind<'a>(mut pixels: impl Iterator<Item = &'a Pixels>) -> &'static str {
 }
 
 /// What the clips of the step are taken for once they are mixed with one another.
-fn mixing(batches: &Pair<TrainBatch>, normalize: Pair<&Normalize>) -> Outcome {
+fn mixing(shards: &Pair<Vec<TrainBatch>>, normalize: Pair<&Normalize>) -> Outcome {
     // A label is a target of its class alone, where the other side has targets.
-    let both = [&batches.a, &batches.b];
-    let classes = both.iter().find_map(|batch| {
+    let classes = shards.a.iter().chain(&shards.b).find_map(|batch| {
         let targets = batch.targets.as_ref()?;
         Some((targets.len() / batch.labels.len().max(1)).max(1))
     });
-    let shown = |batch: &TrainBatch| -> Vec<String> {
+    let of_shard = |batch: &TrainBatch| -> Vec<String> {
         match (&batch.targets, classes) {
             (Some(targets), Some(classes)) => {
                 let rows = targets.chunks(classes);
@@ -171,10 +175,17 @@ fn mixing(batches: &Pair<TrainBatch>, normalize: Pair<&Normalize>) -> Outcome {
                 .collect(),
         }
     };
-    let targets = batches.as_ref().map(shown);
-    let mixed = batches.as_ref().zip(normalize);
-    let mixed = mixed.map(|(batch, normalize)| batch.pixels.values(normalize));
+    let shown = |shards: &Vec<TrainBatch>| shards.iter().flat_map(of_shard).collect();
+    let targets = shards.as_ref().map(shown);
+    let of_shards = |(shards, normalize): (&Vec<TrainBatch>, &Normalize)| -> Vec<Vec<f32>> {
+        let values = shards.iter().map(|batch| batch.pixels.values(normalize));
+        values.collect()
+    };
+    // Passes of other sizes have their clips in another order.
+    let alike = shards.a.len() == shards.b.len();
+    let mixed = || shards.as_ref().zip(normalize).map(of_shards);
     let first = first_apart(&targets, "clip").or_else(|| {
+        let mixed = alike.then(mixed)?;
         let apart = mixed.a != mixed.b;
         apart.then(|| Difference::new("pixels after mixing", "those of a", "others"))
     });

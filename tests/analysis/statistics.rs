@@ -78,11 +78,16 @@ fn agrees_with_a_training_step(method: Method, clips: usize, seed: u64) {
     let frames: usize = graph.branches.iter().sum();
     let pixels = pixels(seed, frames * clips);
     let labels: Vec<usize> = (0..clips).map(|clip| clip % 5).collect();
-    let dropout = DropoutKey { seed: 0, step: 0 };
+    let dropout = DropoutKey {
+        seed: 0,
+        step: 0,
+        first_clip: 0,
+    };
     let input = StepInput {
         pixels: Input::Values(&pixels),
         targets: Targets::Labels(&labels),
         dropout,
+        shards: 1,
     };
     reference.train_step(&input).unwrap();
     let mut observed = reference.observations().iter();

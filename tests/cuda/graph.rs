@@ -14,7 +14,11 @@ use crate::engine::{distance, flexible, gpu, normal, options, segments, weights}
 fn step(engine: &mut dyn Engine, stats: &mut Statistics, step: u64) -> (Vec<f32>, Statistics) {
     let program = engine.program();
     let pixels = normal(step, program.buffers[program.input].len());
-    let key = DropoutKey { seed: 7, step };
+    let key = DropoutKey {
+        seed: 7,
+        step,
+        first_clip: 0,
+    };
     let logits = engine.forward(stats, Input::Values(&pixels), key);
     let logits = logits.unwrap().to_vec();
     (logits, stats.clone())
@@ -93,7 +97,14 @@ fn every_pass_has_its_own_input() {
 fn other_weights_are_captured_anew() {
     let Some(both) = both() else { return };
     let (_, stats) = weights(&both.graph);
-    let (gpu, key) = (&both.gpu, DropoutKey { seed: 7, step: 3 });
+    let (gpu, key) = (
+        &both.gpu,
+        DropoutKey {
+            seed: 7,
+            step: 3,
+            first_clip: 0,
+        },
+    );
     let pixels = normal(3, both.program.buffers[both.program.input].len());
     let mut engine = cuda::Engine::new(&both.graph, both.program.clone(), Rc::clone(gpu)).unwrap();
     let [usual, larger] = [1.0, 1.5].map(|scale| {

@@ -18,7 +18,11 @@ use ffn::program::{Numerics, Parameter, Program, Purpose};
 
 use crate::engine::{gpu, normal};
 
-const KEY: DropoutKey = DropoutKey { seed: 5, step: 2 };
+const KEY: DropoutKey = DropoutKey {
+    seed: 5,
+    step: 2,
+    first_clip: 0,
+};
 const EPS: f64 = 1e-3;
 
 /// How far values may be from the reference's in float64, relative to their own size plus their root mean square. Sums of a few

@@ -171,7 +171,12 @@ impl Learner {
         let input = StepInput {
             pixels: Input::Values(&pixels),
             targets: Targets::Labels(&[0, 2]),
-            dropout: DropoutKey { seed: 1, step },
+            dropout: DropoutKey {
+                seed: 1,
+                step,
+                first_clip: 0,
+            },
+            shards: 1,
         };
         self.model.train_step(&input).unwrap()
     }

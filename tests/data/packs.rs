@@ -248,6 +248,8 @@ fn certificates_say_where_two_copies_part() {
     };
     certify("a.gz");
     certify("again.gz");
+    let (code, text) = place.ffn(&["certify", "small.ron", "--out", "a.gz"]);
+    assert!(code == 2 && text.contains("--force replaces it"), "{text}");
     assert!(fs::read(place.path("a.gz")).unwrap() == fs::read(place.path("again.gz")).unwrap());
     assert_eq!(place.ffn(&["compare", "a.gz", "again.gz"]).0, 0);
 
@@ -330,4 +332,20 @@ fn lists_of_videos_are_pinned_loaded_and_packed() {
         code == 4 && text.contains("label files that differ (1):\n  lacking.txt"),
         "{text}"
     );
+    // A certificate is of videos, each of them once.
+    fs::create_dir(place.path("empty")).unwrap();
+    let empty = place.path("empty");
+    let certify = ["data", "certify", "small.ron", "--out", "none.gz"];
+    let refused = |flags: &[&str], what: &str| {
+        let output = place.output(&[&certify, flags].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(4) && text.contains(what),
+            "{text}"
+        );
+        assert!(!place.path("none.gz").exists());
+    };
+    refused(&["--data-root", empty.to_str().unwrap()], "videos is there");
+    list("val.txt", "1.webm jump\n4.webm run\n");
+    refused(&[], "ids listed more than once (1)");
 }

@@ -19,7 +19,11 @@ mod fusions;
 use networks::{CLASSES, flexible};
 
 const SIDE: usize = 16;
-const STEP: DropoutKey = DropoutKey { seed: 7, step: 3 };
+const STEP: DropoutKey = DropoutKey {
+    seed: 7,
+    step: 3,
+    first_clip: 0,
+};
 
 fn vanilla(block: Block, stem: Stem, place: ShiftPlace) -> Graph {
     let backbone = Backbone::ResNet(ResNet {
@@ -500,7 +504,11 @@ fn dropout_follows_its_key() {
     let weights = Weights::of(&graph);
     let mut engine = training(&graph, &segments, &options, Executor::compiled(2)).unwrap();
     let mut logits = |step: u64| {
-        let key = DropoutKey { seed: 7, step };
+        let key = DropoutKey {
+            seed: 7,
+            step,
+            first_clip: 0,
+        };
         let mut stats = weights.stats.clone();
         let logits = engine.forward(
             &weights.params(),

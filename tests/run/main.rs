@@ -12,5 +12,6 @@ mod cli;
 mod export;
 mod recipes;
 mod resume;
+mod shards;
 mod support;
 mod whole;

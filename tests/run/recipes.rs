@@ -139,7 +139,9 @@ fn every_recipe_trains_and_is_evaluated() {
 }
 
 /// All that training can do beside a recipe, at once.
-const EVERYTHING: [&str; 12] = [
+const EVERYTHING: [&str; 14] = [
+    "train.shards=2",
+    "train.running_statistics=MeanOfShards",
     "train.epochs=4",
     "train.clips.color_jitter=(brightness: 0.4)",
     "train.subset=0.5",

@@ -174,6 +174,25 @@ fn a_damaged_checkpoint_is_passed_over_and_said() {
     }
 }
 
+/// Only of an old checkpoint the state may be gone: a kill leaves it so.
+#[test]
+fn a_last_checkpoint_without_its_state_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let checkpoints = stopped_with_two_checkpoints(place.path());
+    let run = only_run(place.path());
+    let verify = || ffn(&["verify", run.to_str().unwrap()]);
+    let told = |output: &std::process::Output| {
+        [stdout(output), stderr(output)]
+            .concat()
+            .contains("state.json")
+    };
+    std::fs::remove_file(checkpoints[0].join("state.json")).unwrap();
+    assert!(!told(&verify()));
+    std::fs::remove_file(checkpoints.last().unwrap().join("state.json")).unwrap();
+    let output = verify();
+    assert!(told(&output), "{}{}", stdout(&output), stderr(&output));
+}
+
 #[test]
 fn where_every_checkpoint_is_damaged_it_stops_and_touches_nothing() {
     let place = tempfile::tempdir().unwrap();

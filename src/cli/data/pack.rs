@@ -53,12 +53,8 @@ enum Format {
 pub fn run(args: Args) -> Result<()> {
     let found = args.selection.find()?;
     let data = &found.loaded.experiment.data;
-    let folders = VideoLists::Folders {
-        train: String::new(),
-        validation: String::new(),
-    };
     if let Data::VideoList(list) = data
-        && std::mem::discriminant(&list.lists) == std::mem::discriminant(&folders)
+        && matches!(list.lists, VideoLists::Folders { .. })
     {
         let message = "a data set of folders has no lists, by which a pack is read";
         return Err(Error::new(Kind::Usage, message)

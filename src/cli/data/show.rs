@@ -201,11 +201,22 @@ fn sheet_of_clip(name: String, experiment: &Experiment, clip: TrainClip) -> Shee
 fn step(found: &Found, step: u64) -> Result<Vec<Sheet>> {
     let experiment = &found.loaded.experiment;
     let plan = TrainPlan::new(Arc::new(found.dataset.clone()), experiment);
-    let batch = plan.gather(step, plan.step(step)?)?;
+    let shards = plan.step(step)?.into_iter().enumerate();
+    let sheets = shards.flat_map(|(shard, clips)| {
+        let batch = plan.gather((step, shard), clips);
+        shard_sheets(found, batch)
+    });
+    Ok(sheets.collect())
+}
+
+/// Those of a shard.
+fn shard_sheets(found: &Found, batch: TrainBatch) -> Vec<Sheet> {
+    let experiment = &found.loaded.experiment;
+    let (step, first) = (batch.step, batch.shard * experiment.train.shard_clips());
     let size = experiment.train.clips.size;
     let mut sheets: Vec<Sheet> = (batch.ids.iter().enumerate())
         .map(|(number, id)| Sheet {
-            name: format!("step-{step}/{number:03}-{}", id.replace('/', "_")),
+            name: format!("step-{step}/{:03}-{}", first + number, id.replace('/', "_")),
             note: target(&found.dataset.classes, &batch, number),
             branches: Vec::new(),
             size,
@@ -228,7 +239,7 @@ fn step(found: &Found, step: u64) -> Result<Vec<Sheet>> {
             });
         }
     }
-    Ok(sheets)
+    sheets
 }
 
 /// The classes of which a clip is after mixing and smoothing, the most of it first.

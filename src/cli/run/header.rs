@@ -95,10 +95,11 @@ fn describe(session: &Session<'_>) -> String {
             branches.join(", ")
         ),
         format!(
-            "  data       {} training and {} validation clips of {} classes, {}",
+            "  data       {} training and {} validation clips of {} classes{}, {}",
             data.train,
             data.validation,
             data.classes,
+            session.experiment().train.part(),
             results::pins(manifest)
         ),
         format!(

@@ -13,11 +13,12 @@ use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
 use crate::data::loader::steps_per_epoch;
-use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
+use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
 use crate::graph::Graph;
+use crate::plan::{Target, shards};
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
-use crate::spec::{self, Document, Loaded, Suite};
+use crate::spec::{self, Document, Experiment, Loaded, Suite};
 use crate::train::progress::{Progress, Screen};
 use crate::train::stop::Stop;
 use crate::train::{Job, Session};
@@ -391,17 +392,38 @@ impl Context<'_> {
             run: folder,
             workers,
         };
+        let (experiment, executor) = (job.loaded.experiment.clone(), job.executor);
         let session = Session::open(job)?;
         let mut progress = Progress::on(self.screen, index, label);
         if !self.screen.is_of_several() {
             self.screen.print(&header::text(&session, &place));
         }
         let result = session.run(&mut progress);
+        let result = result.map_err(|error| advised(error, &experiment, executor));
         progress.clear();
         if let Ok(summaries) = &result {
             progress.finished(summaries);
         }
         result
+    }
+}
+
+/// An error of a training that this machine's memory does not hold, with what to write so that it does.
+fn advised(error: Error, experiment: &Experiment, executor: Executor) -> Error {
+    let is_of_memory = error.kind == Kind::Device && executor.device == DeviceId::Cpu;
+    let Some(available) = cpu::available().filter(|_| is_of_memory) else {
+        return error;
+    };
+    let target = Target {
+        engine: Some(executor.engine),
+        device: executor.device,
+        gpu: None,
+    };
+    match shards::advice(experiment, &target, executor.threads, available) {
+        Some(shards) => error.hint(format!(
+            "{shards} would fit: another experiment with as many clips in a step; `ffn plan FILE --shards` has all"
+        )),
+        None => error,
     }
 }
 

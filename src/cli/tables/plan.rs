@@ -1,7 +1,10 @@
 //! A plan as a person reads it.
 
+use crate::base::count;
 use crate::cli::table;
+use crate::exec::{DeviceId, Executor};
 use crate::plan::gpu::{EngineNeeds, OnGpu};
+use crate::plan::shards::Shards;
 use crate::plan::{Forward, Fused, GroupOf, Layer, Memory, Plan};
 use crate::report::numbers::thousands;
 
@@ -25,9 +28,13 @@ pub fn overview(plan: &Plan) -> String {
             None => memory_table(plan),
         },
         format!(
-            "training: {} epochs, {steps}; a step has {} clips, {} frames, {} G multiply-adds\n",
+            "training: {} epochs, {steps}; a step has {} clips{}, {} frames, {} G multiply-adds\n",
             plan.training.epochs,
             plan.training.batch,
+            match plan.training.shards {
+                1 => String::new(),
+                shards => format!(" in {shards} shards"),
+            },
             thousands(plan.training.frames as u64),
             giga(plan.training.step_multiply_adds),
         ),
@@ -74,7 +81,10 @@ fn memory_table(plan: &Plan) -> String {
     let state = "parameters, gradients, momentum".to_owned();
     let mut rows = vec![vec![state, mega(plan.training.state_bytes)]];
     let training = &plan.training;
-    let what = format!("training, {} clips", training.batch);
+    let what = format!(
+        "training, {} clips",
+        training.batch / training.shards.max(1)
+    );
     rows.push(row(what, &training.memory));
     rows.extend(
         plan.evaluation
@@ -83,6 +93,38 @@ fn memory_table(plan: &Plan) -> String {
     );
     let title = format!("memory, {}", plan.engine.name());
     table::render(&[&title, "MB", "+ MB a thread"], &rows)
+}
+
+/// A training step for each number of shards.
+pub fn shards(choices: &[Shards], executor: Executor) -> String {
+    let row = |of: &Shards| {
+        let group = of
+            .norm_clips
+            .map_or("all".to_owned(), |clips| clips.to_string());
+        vec![
+            of.shards.to_string(),
+            of.clips.to_string(),
+            group,
+            mega(of.bytes),
+            format!("{:.2}", of.seconds),
+        ]
+    };
+    let rows: Vec<_> = choices.iter().map(row).collect();
+    let on = match executor.device {
+        DeviceId::Cpu => count(executor.threads, "thread"),
+        DeviceId::Cuda(_) => executor.name(),
+    };
+    let memory = format!("MB, {on}");
+    table::render(
+        &[
+            "train.shards",
+            "clips of a shard",
+            "train.norm_clips",
+            &memory,
+            "s a step, at least",
+        ],
+        &rows,
+    )
 }
 
 /// Every layer, then every step of a training step and of the evaluation at the last frame count.
@@ -181,10 +223,11 @@ fn verdict(on_gpu: &OnGpu) -> String {
         mega(has.free_bytes),
         has.gpu
     );
-    match (has.fits, on_gpu.largest_batch) {
-        (true, _) => format!("fits: {free}"),
-        (false, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
-        (false, None) => format!(
+    match (has.fits, &on_gpu.fewest_shards, on_gpu.largest_batch) {
+        (true, ..) => format!("fits: {free}"),
+        (false, Some(shards), _) => format!("does not fit: {free}; {shards} would"),
+        (false, None, Some(batch)) => format!("does not fit: {free}; `train.batch: {batch}` would"),
+        (false, None, None) => format!(
             "does not fit: {free}; nor would any `train.batch`: a smaller `eval.batch` needs less"
         ),
     }

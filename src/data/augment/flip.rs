@@ -1,6 +1,7 @@
 //! What a flip makes of the classes.
 
 use crate::base::{Error, Kind, Result};
+use crate::data::listing::label_of;
 use crate::spec::{Crops, Flip};
 
 /// The label that each class has when its clip is flipped.
@@ -14,7 +15,8 @@ pub fn flipped_labels(flip: &Flip, classes: &[String]) -> Result<Vec<usize>> {
         Flip::Random => refuse_directions(classes)?,
         Flip::Mapped { classes: pairs } => {
             for (a, b) in pairs {
-                let (one, other) = (label_of(a, classes)?, label_of(b, classes)?);
+                let label = |name| label_of("the flip map names", name, classes);
+                let (one, other) = (label(a)?, label(b)?);
                 if labels[one] != one || labels[other] != other {
                     return Err(Error::new(
                         Kind::Experiment,
@@ -26,23 +28,6 @@ pub fn flipped_labels(flip: &Flip, classes: &[String]) -> Result<Vec<usize>> {
         }
     }
     Ok(labels)
-}
-
-fn label_of(name: &str, classes: &[String]) -> Result<usize> {
-    let position = classes.iter().position(|class| class == name);
-    position.ok_or_else(|| {
-        let nearest = classes
-            .iter()
-            .max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
-        let error = Error::new(
-            Kind::Experiment,
-            format!("the flip map names `{name}`, which is no class of the data"),
-        );
-        match nearest {
-            Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
-            None => error,
-        }
-    })
 }
 
 /// Refuses an evaluation that flips crops where classes tell left from right; a flip map without pairs says that none does.

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use super::{BLOCK, FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::data::dataset::{Dataset, Progress, Sample};
-use crate::data::hashes::{self, Cache};
+use crate::data::hashes;
 use crate::data::names::check_path;
 use crate::data::prefetch::{Limits, Prefetch};
 use crate::data::resize::{Region, resize};
 use crate::data::transform::scaled_size;
-use crate::data::video::{ClipMemory, Image, Source, Template, Video, VideoError};
+use crate::data::video::{ClipMemory, Image, Source, Template, Video, VideoError, read_file};
 use crate::spec::Resize;
 
 /// A file that is there until a pack is whole, and what is in it.
@@ -68,19 +68,9 @@ pub fn write(
         );
     }
     prepare(out)?;
-    let samples: Vec<Sample> = dataset
-        .train
-        .iter()
-        .chain(&dataset.validation)
-        .cloned()
-        .collect();
-    let mut cache = Cache::open(&dataset.root, false);
-    let references: Vec<&Sample> = samples.iter().collect();
-    let report = |done, total| progress("hashing videos", done, total);
-    let hashes = hashes::of_samples(&references, &mut cache, &report)?;
-    cache.save();
     let texts = copy_texts(dataset, out)?;
-    let samples = Arc::new(samples);
+    let hashes = hashes::of_dataset(dataset, false, progress)?;
+    let samples: Arc<Vec<Sample>> = Arc::new(dataset.samples().cloned().collect());
     // A video is held whole until it is its turn.
     let ahead = Limits {
         workers: packing.workers,
@@ -227,7 +217,9 @@ fn shortened(image: Image, short_side: Option<usize>) -> Result<Image, VideoErro
     match short_side {
         Some(side) if side != size.0.min(size.1) => {
             let to = scaled_size(size, side, Resize::Pillow);
-            VideoError::check(limits::FRAME, (to.0 as u64).saturating_mul(to.1 as u64))?;
+            // What a flag asks for is no damage of the video.
+            VideoError::check(limits::FRAME, (to.0 as u64).saturating_mul(to.1 as u64))
+                .map_err(|error| VideoError::Memory(format!("--short-side {side}: {error}")))?;
             let (from, whole) = (Region::whole(size.0, size.1), Region::whole(to.0, to.1));
             Ok(resize(&image, from, to, whole))
         }
@@ -281,11 +273,13 @@ fn originals(source: &Source) -> Result<Encoded, VideoError> {
     // Each is decoded once, so that nothing is packed that cannot be read.
     let all: Vec<usize> = (0..video.frame_count()).collect();
     video.visit(&all, &mut |_, _| Ok(()))?;
+    let mut held = ClipMemory::default();
     let image = |number| {
-        let file = path.join(names.name(number));
-        fs::read(&file).map_err(|error| VideoError::Unreadable(error.to_string()))
+        let bytes = read_file(&path.join(names.name(number)))?;
+        held.add(bytes.len())?;
+        Ok(bytes)
     };
-    let images: Result<Vec<_>, _> = (*first..first + count).map(image).collect();
+    let images: Result<Vec<_>, VideoError> = (*first..first + count).map(image).collect();
     let ending = match template.to_lowercase().ends_with(".png") {
         true => "png",
         false => "jpg",

@@ -230,7 +230,7 @@ fn read_start(path: &Path) -> Result<Vec<u8>, VideoError> {
 }
 
 /// Reads a file that is not above [`limits::VIDEO`].
-fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
+pub(in crate::data) fn read_file(path: &Path) -> Result<Vec<u8>, VideoError> {
     const BOUND: Bound = limits::VIDEO;
     let file = files::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();

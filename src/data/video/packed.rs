@@ -37,11 +37,7 @@ impl Packed {
         match ends.max() {
             None => Err(VideoError::NoFrames),
             Some(end) if end <= size => Ok(()),
-            Some(end) => Err(VideoError::Truncated {
-                at: self.images.first().map_or(0, |(at, _)| *at),
-                needed: end,
-                size,
-            }),
+            Some(end) => Err(cut_off(end, size)),
         }
     }
 
@@ -100,11 +96,17 @@ impl Packed {
         file.take(len).read_to_end(&mut bytes).map_err(unreadable)?;
         match bytes.len() as u64 == len {
             true => Ok(bytes),
-            false => Err(VideoError::Truncated {
-                at,
-                needed: at.saturating_add(len),
-                size: at.saturating_add(bytes.len() as u64),
-            }),
+            false => {
+                let size = at.saturating_add(bytes.len() as u64);
+                Err(cut_off(at.saturating_add(len), size))
+            }
         }
     }
+}
+
+/// A tar file that was not copied whole is no damage of the video, which another machine would have too.
+fn cut_off(needed: u64, size: u64) -> VideoError {
+    VideoError::Unreadable(format!(
+        "the pack's tar file is cut off: its images end at byte {needed}, the file is cut off at {size}"
+    ))
 }

@@ -5,7 +5,6 @@ mod folders;
 mod hmdb51;
 mod text;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -100,7 +99,7 @@ pub fn read(root: &Path, base: &Path, data: &VideoList) -> Result<Listing> {
         missing: Vec::new(),
         classes,
     };
-    let folders = Folders::default();
+    let folders = Folders::of(&listing)?;
     listing.note_missing(|sample| folders.missing(sample.source.path()));
     Ok(listing)
 }
@@ -202,8 +201,7 @@ fn samples(
 }
 
 /// What is in the folders of the videos: each is read once.
-#[derive(Default)]
-struct Folders(RefCell<BTreeMap<PathBuf, Names>>);
+struct Folders(BTreeMap<PathBuf, Names>);
 
 /// The names in a folder.
 #[derive(Default)]
@@ -214,13 +212,22 @@ struct Names {
 }
 
 impl Folders {
+    fn of(listing: &Listing) -> Result<Self> {
+        let samples = listing.train.iter().chain(&listing.validation);
+        let folders = samples.filter_map(|sample| sample.source.path().parent());
+        let folders: BTreeSet<&Path> = folders.collect();
+        let read = |folder: &Path| Ok((folder.to_owned(), Names::of(folder)?));
+        folders
+            .into_iter()
+            .map(read)
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
     /// What is said of a video that is not there.
     fn missing(&self, path: &Path) -> Option<String> {
         let (folder, name) = (path.parent()?, path.file_name()?);
-        let mut known = self.0.borrow_mut();
-        let names = known
-            .entry(folder.to_owned())
-            .or_insert_with(|| Names::of(folder));
+        let names = self.0.get(folder)?;
         if names.all.contains(name) {
             return None;
         }
@@ -233,18 +240,26 @@ impl Folders {
 }
 
 impl Names {
-    /// None of a folder that cannot be read.
-    fn of(folder: &Path) -> Self {
+    /// None of a folder that is not there. One that cannot be read is an error: its videos are not known to be missing.
+    fn of(folder: &Path) -> Result<Self> {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        let failed = |error| Error::io("read", folder, &error);
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
+                return Ok(Self::default());
+            }
+            entries => entries.map_err(failed)?,
+        };
         let mut names = Self::default();
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
             if let Some(stem) = stem(Path::new(&name)) {
                 let shown = name.to_string_lossy().into_owned();
                 names.by_stem.insert(stem, shown);
             }
             names.all.insert(name);
         }
-        names
+        Ok(names)
     }
 }
 

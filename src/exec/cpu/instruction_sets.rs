@@ -107,7 +107,11 @@ fn steps(graph: &Graph, numerics: Numerics, ceiling: Option<Arch>) -> Vec<Vec<u3
     let input = normal(99, 2 * (FRAMES[0] + FRAMES[1]) * SIDE * SIDE * 3, 1.0);
     let mut grads: Vec<_> = params.iter().map(|p| vec![0.0; p.len()]).collect();
     let mut stats = Statistics::initial(graph);
-    let step = DropoutKey { seed: 1, step: 2 };
+    let step = DropoutKey {
+        seed: 1,
+        step: 2,
+        first_clip: 0,
+    };
     let options = TrainOptions {
         dropout: 0.3,
         ..TrainOptions::BATCH_STATISTICS

@@ -142,7 +142,7 @@ fn allocate(len: usize) -> Result<Vec<f32>> {
     let refuse = |found: String| {
         let message = format!("the arena needs {:.1} GB, but {found}", bytes as f64 / 1e9);
         Error::new(Kind::Device, message).hint(
-            "a smaller `train.batch` or `eval.batch` needs less; `ffn plan` says how much before anything runs",
+            "more `train.shards`, or a smaller `train.batch` or `eval.batch`, need less; `ffn plan FILE --shards` says how much",
         )
     };
     if let Some(available) = available().filter(|&available| bytes > available) {
@@ -180,7 +180,7 @@ fn wish_for_large_pages(values: &mut Vec<f32>) {
 }
 
 /// Bytes that can be used without swapping, where the system tells.
-fn available() -> Option<usize> {
+pub fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()

@@ -43,6 +43,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use self::amx::{has_amx, multiply_tiles};
 pub use self::device::Cpu;
 use self::kernel::{Context, Kernel};
+pub use self::memory::available;
 use self::memory::{Arena, Scratch};
 use self::scalar::bf16;
 use super::lengths::Lengths;
@@ -186,7 +187,11 @@ impl Engine {
             grads,
             params,
             stats: &mut stats,
-            dropout: DropoutKey { seed: 0, step: 0 },
+            dropout: DropoutKey {
+                seed: 0,
+                step: 0,
+                first_clip: 0,
+            },
         };
         let times = &mut times[plan.forward.len()..];
         pool.install(|| run(&plan.backward, arena, &mut context, times));

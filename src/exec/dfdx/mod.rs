@@ -348,6 +348,7 @@ impl<E: Real, T: Tape<E, E::On>> Interpreter<'_, E, T> {
             branch: self.pass.graph.branches[self.pass.segment.branch],
             index,
             parts,
+            clips: self.pass.segment.clips,
         };
         ops::dropout(x, &drawn)
     }

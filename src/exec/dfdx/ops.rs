@@ -307,6 +307,7 @@ pub struct Drawn {
     pub index: usize,
     /// How many numbers are drawn: one for each value, or for each clip.
     pub parts: usize,
+    pub clips: usize,
 }
 
 /// Inverted dropout: a value is dropped with the probability, else divided by 1 − probability. The stream is that of the
@@ -322,6 +323,7 @@ pub fn dropout<E: Real, T: Tape<E, E::On>>(
         parts.push(drawn.index as u64);
     }
     let mut stream = Stream::new(drawn.key.seed, Purpose::Dropout, &parts);
+    stream.skip((drawn.key.first_clip * drawn.parts / drawn.clips) as u64);
     let mut factor = || match stream.uniform() < probability {
         true => E::default(),
         false => E::nearest(1.0 / (1.0 - probability)),

@@ -262,18 +262,23 @@ fn dropout_by_the_stream_of_step_branch_and_layer() {
         clips: 2,
     };
     let batch = Batch::eval(&graph, &[segment]).unwrap();
-    let key = DropoutKey { seed: 3, step: 5 };
     let extent = Extent {
         rate: Rate::FRAME,
         shape: Shape::vector(4),
     };
-    for index in [0, 1] {
+    for (index, first_clip) in [(0, 0), (1, 0), (1, 2)] {
+        let key = DropoutKey {
+            seed: 3,
+            step: 5,
+            first_clip,
+        };
         let drops = ops::Drawn {
             probability: 0.5,
             key,
             branch: FRAMES,
             index,
             parts: 2 * FRAMES * 4,
+            clips: 2,
         };
         let y = ops::dropout(rows([1.0; 2 * FRAMES * 4], 4), &drops).unwrap();
         let mut expected = vec![0.0; 2 * FRAMES * 4];
@@ -287,6 +292,41 @@ fn dropout_by_the_stream_of_step_branch_and_layer() {
         });
         assert_eq!(y.as_vec(), expected, "layer {index}");
         assert!(expected.contains(&0.0) && expected.contains(&2.0));
+    }
+}
+
+/// A pass over a part of a step has that part of the step's mask.
+#[test]
+fn masks_are_drawn_for_the_whole_step() {
+    let graph = between(|_, x| Ok(x));
+    let mask = |drops, first_clip, clips| {
+        let segment = Segment {
+            branch: 0,
+            frames: FRAMES,
+            clips,
+        };
+        let batch = Batch::eval(&graph, &[segment]).unwrap();
+        let key = DropoutKey {
+            seed: 3,
+            step: 5,
+            first_clip,
+        };
+        let extent = Extent {
+            rate: Rate::FRAME,
+            shape: Shape::vector(3),
+        };
+        let dropout = Dropout {
+            drops,
+            probability: 0.5,
+            index: 1,
+        };
+        let mut mask = vec![f32::NAN; clips * FRAMES * 3];
+        draw(dropout, key, &batch, extent, |at, kept| mask[at] = kept);
+        mask
+    };
+    for drops in [Drops::Values, Drops::Clips { share: 1.0 }] {
+        let parts = [mask(drops, 0, 3), mask(drops, 3, 1), mask(drops, 4, 2)];
+        assert_eq!(parts.concat(), mask(drops, 0, 6));
     }
 }
 

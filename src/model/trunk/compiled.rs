@@ -111,9 +111,12 @@ impl Trunk for Compiled {
         let training = self.training(input.targets.clips())?;
         let branches = training.forward(statistics, input)?;
         self.observations = training.observations(&self.plan.training);
-        let step = learn(objective, branches, input.targets, |total| {
-            training.differentiate(total)
-        })?;
+        let step = learn(
+            objective,
+            branches,
+            (input.targets, input.shards),
+            |total| training.differentiate(total),
+        )?;
         let mut program = training.program.borrow_mut();
         program.engine.copy_ahead(input.pixels)?;
         Ok(step)
@@ -128,7 +131,11 @@ impl Trunk for Compiled {
         let plan = Rc::clone(&self.plan);
         let engine = self.evaluation(batch)?;
         // Nothing is dropped in evaluation.
-        let dropout = DropoutKey { seed: 0, step: 0 };
+        let dropout = DropoutKey {
+            seed: 0,
+            step: 0,
+            first_clip: 0,
+        };
         let logits = engine.forward(statistics, pixels, dropout)?;
         let logits = logits.to_vec();
         let observed = engine.observed().into_iter();
@@ -145,7 +152,11 @@ impl Trunk for Compiled {
         batch: Segment,
         pixels: Input<'_>,
     ) -> Result<()> {
-        let dropout = DropoutKey { seed: 0, step: 0 };
+        let dropout = DropoutKey {
+            seed: 0,
+            step: 0,
+            first_clip: 0,
+        };
         let engine = self.statistics(batch)?;
         engine.forward(statistics, pixels, dropout)?;
         Ok(())

@@ -106,9 +106,12 @@ impl<E: Real> Trunk for Interpreted<E> {
         self.prepare_train(input.targets.clips())?;
         let leaves = leaves::<E>(&self.device.parameters()?)?;
         let branches = self.forward(&leaves, statistics, input)?;
-        learn(objective, branches, input.targets, |total| {
-            self.device.write_gradients(&differentiate(total, &leaves)?)
-        })
+        learn(
+            objective,
+            branches,
+            (input.targets, input.shards),
+            |total| self.device.write_gradients(&differentiate(total, &leaves)?),
+        )
     }
 
     fn evaluate(
@@ -149,7 +152,11 @@ impl<E: Real> Trunk for Interpreted<E> {
             segment: batch,
             training: Some(Training {
                 options: &TrainOptions::BATCH_STATISTICS,
-                dropout: DropoutKey { seed: 0, step: 0 },
+                dropout: DropoutKey {
+                    seed: 0,
+                    step: 0,
+                    first_clip: 0,
+                },
             }),
             observed: &[],
         };

@@ -99,14 +99,14 @@ pub fn build(device: &Rc<dyn Device>, plan: Rc<Plan>, observed: &[NodeId]) -> Bo
 fn learn<E: Real>(
     objective: &Objective,
     branches: Vec<BranchLogits<E>>,
-    targets: Targets<'_>,
+    (targets, shards): (Targets<'_>, usize),
     differentiate: impl FnOnce(Scalar<E>) -> Result<()>,
 ) -> Result<StepOutput> {
     let logits = branches
         .iter()
         .map(|branch| rounded(branch.logits.as_vec()));
     let logits = logits.collect();
-    let loss = objective.loss(branches, targets)?;
+    let loss = objective.loss(branches, targets, shards)?;
     let output = StepOutput {
         total: loss.value(),
         terms: loss.terms,

@@ -80,10 +80,11 @@ fn identity(run: &Run) -> Vec<Vec<String>> {
         vec![
             "data".to_owned(),
             format!(
-                "{} training and {} validation clips of {} classes",
+                "{} training and {} validation clips of {} classes{}",
                 thousands(data.train as u64),
                 thousands(data.validation as u64),
-                data.classes
+                data.classes,
+                run.experiment.train.part()
             ),
         ],
     ];

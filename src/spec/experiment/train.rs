@@ -36,10 +36,16 @@ language! {
         epochs: usize = default(50).whole(1..=100_000).acts_on(Stage::Schedule),
         /// Clips of one step.
         batch: usize = default(32).whole(BATCH).differs("schedule and batch", Stage::SampleOrder),
+        /// Passes of a step, each over `batch / shards` clips: as many need so much less memory. The gradients of the passes are added
+        /// in a binary tree, so that the same bits come of it whatever computes which pass.
+        #[serde(skip_serializing_if = "once")]
+        shards: usize = default(1).whole(BATCH).acts_on(Stage::Activations),
         precision: Precision = default(Precision::Mixed).acts_on(Stage::Activations),
         /// Clips that share their batch statistics; `None`: the whole batch (the official code on two GPUs: 16 of 32,
         /// with the running statistics of the first group).
         norm_clips: Option<usize> = default(None).whole(BATCH).differs("schedule and batch", Stage::Activations),
+        #[serde(skip_serializing_if = "usual")]
+        running_statistics: RunningStatistics = default(RunningStatistics::FirstGroup).acts_on(Stage::Activations),
         frozen_norms: FrozenNorms = default(FrozenNorms::Off).acts_on(Stage::Activations),
         /// Label smoothing: so much of a clip's target is shared out among all classes.
         #[serde(skip_serializing_if = "usual")]
@@ -69,8 +75,8 @@ language! {
         clips: TrainClips = of_its_type(),
     }
 
-    /// How much the clips of a class weigh in the loss: each target times its class's weight, divided by what the clips of a step weigh on
-    /// the mean. With labels that is PyTorch's weighted cross entropy; with soft targets PyTorch divides by the clips alone.
+    /// How much the clips of a class weigh in the loss: each target times its class's weight, divided by what the clips of a shard weigh
+    /// on the mean. With labels that is PyTorch's weighted cross entropy; with soft targets PyTorch divides by the clips alone.
     #[derive(Debug, Clone, Default, PartialEq, Serialize)]
     pub enum ClassWeights: "weights of the classes" {
         /// All the same.
@@ -136,6 +142,16 @@ language! {
         /// 16-bit products with float32 master weights and statistics where the device multiplies faster so: bf16 on
         /// processors with AMX or a fast AVX512-BF16 and on GPUs, float32 elsewhere.
         Mixed,
+    }
+
+    /// Which clips of a step the running statistics of batch norms follow.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+    pub enum RunningStatistics: "a rule of running statistics" {
+        /// Those of the first norm group (the official code: of the first GPU).
+        #[default]
+        FirstGroup,
+        /// All: the mean over the shards, each of which is one norm group.
+        MeanOfShards,
     }
 
     /// Norms that keep their running statistics and weights while training.
@@ -342,9 +358,22 @@ fn once(count: &usize) -> bool {
 }
 
 impl Train {
+    /// Clips of a shard.
+    pub fn shard_clips(&self) -> usize {
+        self.batch / self.shards.max(1)
+    }
+
     /// Whether what is trained, or what comes of it, depends on evaluations.
     pub fn depends_on_evaluation(&self) -> bool {
         self.stop.is_some() || self.keep != Keep::Last
+    }
+
+    /// Where training sees a part of the data, that it does, for a person: it follows a number of clips.
+    pub fn part(&self) -> String {
+        match self.subset < 1.0 {
+            true => format!(", {} % of each class trained on", 100.0 * self.subset),
+            false => String::new(),
+        }
     }
 
     /// Videos of an epoch, of `all` of so many classes: about, because each class is rounded by itself.

@@ -35,7 +35,13 @@ fn enough_clips(experiment: &Experiment, findings: &mut Findings) {
     };
     let (batch, clips) = (experiment.train.batch, &experiment.train.clips);
     let videos = experiment.data.train_count();
-    let videos = videos.map(|all| experiment.train.videos(all, experiment.data.class_count()));
+    let classes = experiment.data.class_count();
+    let rounded = match experiment.train.subset < 1.0 {
+        // Each class is rounded by itself: at most so many more. The run counts.
+        true => classes,
+        false => 0,
+    };
+    let videos = videos.map(|all| all.min(experiment.train.videos(all, classes) + rounded));
     let clips = videos.map(|videos| clips.clips(videos));
     if let Some(clips) = clips.filter(|&clips| clips < batch) {
         findings

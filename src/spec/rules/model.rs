@@ -20,7 +20,7 @@ pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     }
     init(experiment, findings);
     if let Method::Ffn(ffn) = &experiment.method {
-        flexible(ffn, experiment.train.batch, findings);
+        flexible(ffn, experiment.train.shard_clips(), findings);
         shortened_steps(ffn, experiment.data.unreadable(), findings);
     }
 }

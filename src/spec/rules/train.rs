@@ -5,6 +5,7 @@ use crate::spec::experiment::*;
 
 pub fn verify(experiment: &Experiment, findings: &mut Findings) {
     let train = &experiment.train;
+    shards(train, findings);
     groups(train, findings);
     repeats(train, findings);
     evaluations(experiment, findings);
@@ -39,9 +40,54 @@ fn rate_of_batch(lr: f64, batch: usize, findings: &mut Findings) {
         ));
 }
 
-/// Norms and mixing share the batch out in groups.
+/// A step's videos are shared out among its shards; batch statistics and mixed clips stay within one.
+fn shards(train: &Train, findings: &mut Findings) {
+    let Train { batch, shards, .. } = *train;
+    let videos = batch / train.clips.repeats.max(1);
+    if shards > 0 && !videos.is_multiple_of(shards) {
+        findings
+            .mistake(format!(
+                "{videos} videos cannot be shared out in {shards} shards"
+            ))
+            .at("train.shards", format!("does not divide {videos}"))
+            .at("train.batch", format!("{batch} clips in a step"));
+        return;
+    }
+    let clips = train.shard_clips();
+    if shards > 1 && train.norm_clips.is_none() && train.frozen_norms != FrozenNorms::All {
+        findings
+            .mistake("batch statistics of the whole batch need it in one pass")
+            .at("train.norm_clips", "all clips of the step")
+            .at("train.shards", format!("{shards} passes of {clips} clips"))
+            .hint(format!("`norm_clips: {clips}` takes those of a shard"));
+    }
+    if shards > 1 && train.mixing.is_some_and(|mixing| mixing.group.is_none()) {
+        findings
+            .mistake("clips of the whole batch are mixed with one another")
+            .at("train.mixing.group", "all clips of the step")
+            .at("train.shards", format!("{shards} passes of {clips} clips"))
+            .hint(format!("`group: {clips}` mixes those of a shard"));
+    }
+    let several = train.norm_clips.filter(|&group| group < clips);
+    if let (RunningStatistics::MeanOfShards, Some(group)) = (train.running_statistics, several) {
+        findings
+            .mistake("a shard has several norm groups")
+            .at("train.running_statistics", "takes one of each shard")
+            .at("train.norm_clips", format!("{group} clips in a group"))
+            .at("train.shards", format!("{clips} clips in a shard"))
+            .hint(format!(
+                "`shards: {}` has one in each",
+                batch / group.max(1)
+            ));
+    }
+}
+
+/// Norms and mixing share the clips of a pass out in groups.
 fn groups(train: &Train, findings: &mut Findings) {
-    let batch = train.batch;
+    let (batch, whole, pass) = match train.shards {
+        1 => (train.batch, "train.batch", "step"),
+        _ => (train.shard_clips(), "train.shards", "shard"),
+    };
     let mixed = train.mixing.and_then(|mixing| mixing.group);
     for (path, group) in [
         ("train.norm_clips", train.norm_clips),
@@ -54,7 +100,7 @@ fn groups(train: &Train, findings: &mut Findings) {
                     "{batch} clips cannot be shared out in groups of {clips}"
                 ))
                 .at(path, format!("does not divide {batch}"))
-                .at("train.batch", format!("{batch} clips in a step"));
+                .at(whole, format!("{batch} clips in a {pass}"));
         }
     }
     if mixed == Some(1) || (train.mixing.is_some() && batch == 1) {

@@ -29,7 +29,7 @@ use crate::run::metrics::{Mark, Metrics, Record};
 use crate::run::provenance::{Build, Machine};
 use crate::run::results::Summary;
 use crate::run::{Folder, Working, finish, folder, tensors, verify};
-use crate::spec::{Difference, Loaded};
+use crate::spec::{Difference, Experiment, Loaded};
 
 pub use results::describe;
 
@@ -111,6 +111,10 @@ impl<'a> Session<'a> {
         &self.manifest
     }
 
+    pub fn experiment(&self) -> &Experiment {
+        &self.job.loaded.experiment
+    }
+
     pub fn model(&self) -> &Model {
         &self.learner.model
     }
@@ -170,13 +174,13 @@ impl<'a> Session<'a> {
     fn next_step(&mut self, loader: &RefCell<TrainLoader>, progress: &mut Progress) -> Result<()> {
         let begun = Instant::now();
         let waited = loader.borrow().report().waited;
-        let batch = loader.borrow_mut().next_batch().ok_or_else(|| {
-            let message = format!("the loader ended before step {}", self.step);
-            Error::new(Kind::Data, message)
-        })??;
+        let shards = 0..self.job.loaded.experiment.train.shards;
+        let shards: Result<Vec<_>> = shards.map(|_| self.next_shard(loader)).collect();
+        let shards = shards?;
         let next = || loader.borrow_mut().next_pixels();
-        let record = self.advance(&batch, Some(&next))?;
-        let left_out = self.left_out.note(&batch.skipped);
+        let record = self.advance(&shards, Some(&next))?;
+        let skipped: Vec<_> = shards.into_iter().flat_map(|batch| batch.skipped).collect();
+        let left_out = self.left_out.note(&skipped);
         left_out.iter().for_each(|line| progress.say(line));
         let report = loader.borrow().report();
         progress.step(&record, report.depth);
@@ -194,16 +198,23 @@ impl<'a> Session<'a> {
         self.timing.record(&timing)
     }
 
+    fn next_shard(&self, loader: &RefCell<TrainLoader>) -> Result<TrainBatch> {
+        loader.borrow_mut().next_batch().ok_or_else(|| {
+            let message = format!("the loader ended before step {}", self.step);
+            Error::new(Kind::Data, message)
+        })?
+    }
+
     /// One training step and its line of metrics.
-    fn advance(&mut self, batch: &TrainBatch, next: Next<'_>) -> Result<Record> {
+    fn advance(&mut self, shards: &[TrainBatch], next: Next<'_>) -> Result<Record> {
         let place = Place {
             step: self.step,
             steps_per_epoch: self.manifest.steps_per_epoch,
         };
         let experiment = &self.job.loaded.experiment;
-        let record = self.learner.step(experiment, place, batch, next)?;
+        let record = self.learner.step(experiment, place, shards, next)?;
         self.metrics.append(&record)?;
-        for (id, reason) in &batch.skipped {
+        for (id, reason) in shards.iter().flat_map(|batch| &batch.skipped) {
             let line = format!("step {}: left out `{}`: {reason}", self.step, id.shown());
             self.log.say(&line)?;
         }
@@ -275,7 +286,7 @@ impl<'a> Session<'a> {
     fn rehearse(&mut self) -> Result<()> {
         self.learner
             .model
-            .prepare_train(self.job.loaded.experiment.train.batch)?;
+            .prepare_train(self.job.loaded.experiment.train.shard_clips())?;
         evaluation(&self.job, self.step).rehearse(&mut self.learner.model)?;
         self.first_step.iter_mut().for_each(FirstStep::built);
         Ok(())

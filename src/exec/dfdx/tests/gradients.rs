@@ -88,7 +88,11 @@ impl Trial {
             },
             training: Some(Training {
                 options: &self.options,
-                dropout: DropoutKey { seed: 1, step: 2 },
+                dropout: DropoutKey {
+                    seed: 1,
+                    step: 2,
+                    first_clip: 0,
+                },
             }),
             observed: &[],
         };
@@ -112,7 +116,11 @@ impl Trial {
         let mut reference = Reference::new(&program);
         let input: Vec<f64> = self.pixels.iter().map(|&v| f64::from(v)).collect();
         let mut statistics = Statistics::initial(&self.graph);
-        let key = DropoutKey { seed: 1, step: 2 };
+        let key = DropoutKey {
+            seed: 1,
+            step: 2,
+            first_clip: 0,
+        };
         let logits = reference
             .forward(values, &mut statistics, &input, key)
             .unwrap();
