@@ -36,6 +36,7 @@
 //! | [`analysis`] | a finished run | where its accuracy goes when the frame count changes, and why: documents in its folder |
 //! | [`suite`] | members, their runs, claims | verdicts with confidence intervals |
 //! | [`report`] | runs, analyses and suites | plots, tables, the book, metrics in the formats of other programs |
+//! | [`cluster`] | runs that are open | batch scripts for Slurm, and what its queue says of them |
 //! | [`mod@bench`] | an experiment | how long this machine takes for its work, beside what it could do at most |
 //! | [`cli`] | the command line | one file for each subcommand: its flags and what it prints; exit codes in [`cli::exit_codes`] |
 //!
@@ -70,5 +71,6 @@ pub mod why;
 pub mod analysis;
 pub mod suite;
 pub mod report;
+pub mod cluster;
 pub mod bench;
 pub mod cli;

@@ -1,4 +1,5 @@
-//! Requests to end: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends.
+//! Requests to end: Ctrl-C, SIGTERM, SIGHUP, which a closed terminal sends, and SIGUSR1 and SIGUSR2, by which some clusters
+//! warn of a time limit.
 //!
 //! A command ends at once, after it removed what it had under work. One that saves what it has says so with
 //! [`on_request`].
@@ -30,8 +31,8 @@ pub fn hear() {
 
 #[cfg(unix)]
 fn listen() {
-    use signal_hook::consts::SIGHUP;
-    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
+    let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2].into_iter();
     let heard = heard.filter(|signal| !is_ignored(*signal));
     if let Ok(mut signals) = signal_hook::iterator::Signals::new(heard) {
         std::thread::spawn(move || signals.forever().for_each(act));

@@ -7,7 +7,7 @@ Exit codes:
     2  wrong flags or arguments
     3  an experiment or suite file has mistakes
     4  data are missing, damaged or not the pinned ones
-    5  a run folder is damaged, of another experiment, or in use
+    5  a run folder is damaged, of another experiment, in use, or not finished where it must be
     6  training diverged: a value was not finite
     7  the device or its memory
     8  the operating system refused a read or a write

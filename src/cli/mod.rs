@@ -12,6 +12,7 @@ mod devices;
 mod data;
 mod golden;
 mod run;
+mod submit;
 mod eval;
 
 mod predict;
@@ -64,6 +65,8 @@ enum Command {
     Data(data::Args),
     /// Train and evaluate experiments and suites, and judge the suites' claims.
     Run(run::Args),
+    /// Have a cluster (Slurm) compute what is missing of experiments and suites.
+    Submit(submit::Args),
     /// Evaluate a run, or weights of another program, at any frame counts.
     Eval(eval::Args),
     /// Classify videos with a run.
@@ -157,6 +160,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Devices(args) => devices::run(args),
         Command::Data(args) => data::run(args),
         Command::Run(args) => run::run(args),
+        Command::Submit(args) => submit::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Kind, Result, Shown, files, limits, terminal};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
 use crate::spec::{self, Document, Loaded, Settings};
@@ -78,6 +78,39 @@ impl SetOptions {
 
     pub fn load_document(&self, path: &Path) -> Result<Document> {
         spec::load_document_with(path, &Settings::parse(&self.set)?)
+    }
+
+    /// The documents of several files, whose warnings are told; every mistake of every file at once.
+    pub fn load_documents(&self, paths: &[PathBuf]) -> Result<Vec<Document>> {
+        let (mut documents, mut reports) = (Vec::new(), Vec::new());
+        for path in paths {
+            match self.load_document(path) {
+                Ok(document) => documents.push(document),
+                Err(error) if error.kind == Kind::Experiment => reports.push(error.message),
+                Err(error) => return Err(error),
+            }
+        }
+        for document in &documents {
+            let warnings = match document {
+                Document::Experiment(loaded) => &loaded.warnings,
+                Document::Suite(loaded) => &loaded.warnings,
+            };
+            warnings
+                .iter()
+                .for_each(|warning| terminal::say_exactly(warning));
+        }
+        match reports.is_empty() {
+            true => Ok(documents),
+            false => Err(Error::new(Kind::Experiment, reports.join("\n"))),
+        }
+    }
+
+    /// As it was written, for another command line.
+    pub fn arguments(&self) -> Vec<String> {
+        let pairs = self.set.iter();
+        pairs
+            .flat_map(|set| ["--set".to_owned(), set.clone()])
+            .collect()
     }
 }
 

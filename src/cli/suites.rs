@@ -20,6 +20,22 @@ pub fn lock_all(suites: &[&Suite], runs: &Path) -> Result<Vec<Working>> {
     suites.iter().map(lock).collect()
 }
 
+/// Writes what all suites consist of and lets their locks go, for runs that work on single members. Who holds a lock has
+/// written the same.
+pub fn note_all(suites: &[&Suite], runs: &Path) -> Result<()> {
+    for suite in suites {
+        let folder = folder::of(runs, suite);
+        let record = folder::record(suite, runs);
+        if folder::read_record(&folder).is_ok_and(|found| found == record) {
+            continue;
+        }
+        if let Some(folder) = folder.try_lock()? {
+            folder::begin(&folder, suite, runs)?;
+        }
+    }
+    Ok(())
+}
+
 /// Judges a suite's claims, writes and prints the verdicts. The inner result is that of the process: an error where a claim is
 /// refuted, or, if `strict`, open.
 pub fn conclude(suite: &Suite, folder: &Working, runs: &Path, strict: bool) -> Result<Result<()>> {

@@ -11,6 +11,7 @@ pub mod crop;
 pub mod pixels;
 pub mod transform;
 pub mod roots;
+pub mod staging;
 pub mod texts;
 pub mod listing;
 pub mod something_v2;

@@ -67,7 +67,8 @@ fn variable(name: &str) -> String {
     )
 }
 
-fn config_path() -> Option<PathBuf> {
+/// The user's configuration file, there or not; other files of the user's are beside it.
+pub fn config_path() -> Option<PathBuf> {
     match env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()) {
         Some(path) => Some(path.into()),
         None => {

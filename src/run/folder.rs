@@ -88,29 +88,36 @@ impl Folder {
     /// Makes the folder where it is missing, locks it and holds it open; removes what a killed process left half written. Links in it are refused: what is written or
     /// removed is the run's own.
     pub fn lock(&self) -> Result<Working> {
+        self.try_lock()?.ok_or_else(|| self.in_use())
+    }
+
+    /// As [`lock`](Self::lock); `None` where another process holds the lock.
+    pub fn try_lock(&self) -> Result<Option<Working>> {
         let dir = Held::open(&self.path)?;
         refuse_foreign(&dir)?;
         let path = self.join(LOCK);
         let mut file = dir.file(LOCK, OpenOptions::new().create(true).write(true))?;
         let is_locked = match file.try_lock() {
             Ok(()) => {
-                let holder = format!("process {} since {}", std::process::id(), history::now());
+                let host = host().map_or(String::new(), |host| format!("{ON}{host}"));
+                let (process, now) = (std::process::id(), history::now());
+                let holder = format!("process {process} since {now}{host}");
                 file.set_len(0)
                     .and_then(|()| file.write_all(holder.as_bytes()))
                     .map_err(|e| Error::io("write", &path, &e))?;
                 true
             }
-            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => false,
-            Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, &e)),
+            Err(TryLockError::Error(e)) => return Err(not_locked(&path, &e)),
         };
         remove_unfinished(&dir)?;
-        Ok(Working {
+        Ok(Some(Working {
             folder: self.clone(),
             dir,
             _file: file,
             is_locked,
-        })
+        }))
     }
 
     fn in_use(&self) -> Error {
@@ -129,6 +136,12 @@ impl Folder {
     pub fn is_locked(&self) -> bool {
         let file = files::open(&self.join(LOCK));
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// The machine of the process that last had the lock, as far as its file says.
+    pub fn host(&self) -> Option<String> {
+        let text = files::read_text(&self.join(LOCK), limits::SETTINGS).ok()?;
+        Some(text.split_once(ON)?.1.trim().to_owned())
     }
 
     pub fn manifest(&self) -> Result<Manifest> {
@@ -286,6 +299,31 @@ fn holder(lock: &Path) -> String {
         Ok(text) if !text.is_empty() => text.shown(),
         _ => "one that did not say which".to_owned(),
     }
+}
+
+/// Between what holds a lock and its machine.
+const ON: &str = " on ";
+
+/// This machine's name, on a cluster the node's.
+fn host() -> Option<String> {
+    let node = std::env::var("SLURMD_NODENAME").ok();
+    let name = node.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Why a lock was refused. A network file system whose lock service is missing says that there are no locks left.
+fn not_locked(path: &Path, source: &std::io::Error) -> Error {
+    let error = Error::io("lock", path, source);
+    #[cfg(unix)]
+    if source.raw_os_error() == Some(libc::ENOLCK) {
+        return error.hint(
+            "the file system has locks, and its server gives none: mostly NFS whose lock service (`rpc.statd`, `lockd`) does not run \
+             on the server or on this node. Ask who runs the cluster for it, or for NFS 4, which needs none; or give `--out` a \
+             folder on a file system with locks, which `flock FILE true` tries. Without them two processes could write one run",
+        );
+    }
+    error
 }
 
 fn collect(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<()> {

@@ -30,7 +30,7 @@ impl Drop for Saving {
 }
 
 impl Stop {
-    /// Catches signals from now on: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends. Where nothing is there to
+    /// Catches the signals of [`signals`] from now on. Where nothing is there to
     /// be saved, while data are verified or a model is built, the process ends at once; else it is asked to stop, and a
     /// second Ctrl-C ends it at once.
     pub fn install(started: Instant, max_minutes: Option<f64>) -> Result<Self> {

@@ -27,7 +27,7 @@ fn a_signal_is_heard_while_a_model_is_built() {
             .replace("[1, 1]", "[3, 4, 6, 3]")
             .replace("Basic", "Bottleneck")
     });
-    for signal in ["-TERM", "-INT", "-HUP"] {
+    for signal in ["-TERM", "-INT", "-HUP", "-USR1", "-USR2"] {
         let child = limited(&["run", &wide, "--out", &place.text("r")])
             .spawn()
             .unwrap();
@@ -141,6 +141,36 @@ int clock_gettime(clockid_t id, struct timespec *t) {
     return code;
 }
 ";
+
+/// A library whose file system has locks, and none left.
+const NO_LOCKS: &str = "
+#include <errno.h>
+int flock(int file, int what) { errno = ENOLCK; return -1; }
+";
+
+#[test]
+fn locks_that_a_server_refuses_are_explained() {
+    let place = Place::new();
+    let (source, library) = (place.write("locks.c", NO_LOCKS), place.text("locks.so"));
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", &library, &source])
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return skipped("there is no C compiler for a file system without locks");
+    }
+    let mut command = limited(&["run", TINY, "--out", &place.text("r")]);
+    command.env("LD_PRELOAD", &library);
+    let output = within(Duration::from_secs(60), command);
+    expect(&output, 8);
+    for text in [
+        "cannot lock `",
+        "No locks available",
+        "rpc.statd",
+        "`--out`",
+    ] {
+        says(&output, text);
+    }
+}
 
 #[test]
 fn any_clock_will_do() {

@@ -18,7 +18,7 @@ fn record(out: &Path) -> Record {
 }
 
 /// Every result below `out`, by path: what must not depend on how it was made.
-fn results(out: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn results(out: &Path) -> BTreeMap<String, Vec<u8>> {
     const RECORDS: [&str; 4] = ["history.json", "timing.jsonl", "log.txt", "lock"];
     let mut files = BTreeMap::new();
     let mut folders = vec![out.to_path_buf()];

@@ -1,6 +1,9 @@
 //! `ffn run`
 
 mod header;
+mod judge;
+mod member;
+mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::options::{self, DataOptions, MachineOptions, SetOptions};
 use super::{jobs, results, suites};
 use crate::base::{Error, Kind, Result, Shown, terminal};
+use crate::cluster::starts;
 use crate::data::Dataset;
 use crate::data::loader::steps_per_epoch;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
@@ -33,7 +37,13 @@ pub struct Args {
     set: SetOptions,
 
     #[command(flatten)]
+    member: member::MemberOptions,
+
+    #[command(flatten)]
     data: DataOptions,
+
+    #[command(flatten)]
+    stage: stage::StageOptions,
 
     #[command(flatten)]
     machine: MachineOptions,
@@ -53,6 +63,10 @@ pub struct Args {
     /// Stop cleanly after so many minutes, with a checkpoint.
     #[arg(long, value_name = "M")]
     max_minutes: Option<f64>,
+
+    /// Train nothing: judge the claims of suites from the runs that are there.
+    #[arg(long, conflicts_with_all = ["resume", "member"])]
+    judge: bool,
 
     /// Exit with 10 where the runs leave a claim open, not only with 9 where one is refuted.
     #[arg(long)]
@@ -83,8 +97,16 @@ pub fn run(args: Args) -> Result<()> {
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
     let documents = load_all(&args)?;
     let suites: Vec<&Suite> = documents.iter().filter_map(suite_of).collect();
-    let tasks = tasks(&args, &documents);
-    let folders = suites::lock_all(&suites, &args.out)?;
+    let chosen = args.member.choose(&documents)?;
+    let tasks = tasks(&args, chosen.as_ref().unwrap_or(&documents));
+    if args.judge {
+        return judge::run(&args, &tasks, &suites);
+    }
+    let folders = match chosen {
+        // The others run elsewhere: nothing but the record is the suite's own.
+        Some(_) => suites::note_all(&suites, &args.out).map(|()| Vec::new())?,
+        None => suites::lock_all(&suites, &args.out)?,
+    };
     let mut prepared = Vec::new();
     for task in &tasks {
         prepared.push(prepare(&args, task)?);
@@ -123,26 +145,7 @@ fn load_all(args: &Args) -> Result<Vec<Document>> {
     if args.resume.is_some() && args.files.len() > 1 {
         return Err(several);
     }
-    let (mut documents, mut reports) = (Vec::new(), Vec::new());
-    for path in &args.files {
-        match args.set.load_document(path) {
-            Ok(document) => documents.push(document),
-            Err(error) if error.kind == Kind::Experiment => reports.push(error.message),
-            Err(error) => return Err(error),
-        }
-    }
-    for document in &documents {
-        let warnings = match document {
-            Document::Experiment(loaded) => &loaded.warnings,
-            Document::Suite(loaded) => &loaded.warnings,
-        };
-        warnings
-            .iter()
-            .for_each(|warning| terminal::say_exactly(warning));
-    }
-    if !reports.is_empty() {
-        return Err(Error::new(Kind::Experiment, reports.join("\n")));
-    }
+    let documents = args.set.load_documents(&args.files)?;
     match (&args.resume, documents.as_slice()) {
         (None, _) | (Some(_), [Document::Experiment(_)]) => Ok(documents),
         (Some(_), _) => Err(several),
@@ -153,6 +156,30 @@ fn suite_of(document: &Document) -> Option<&Suite> {
     match document {
         Document::Suite(loaded) => Some(&loaded.suite),
         Document::Experiment(_) => None,
+    }
+}
+
+impl Args {
+    /// Refuses flags that make no sense for a run that `ffn submit` starts on another machine.
+    pub(super) fn check_elsewhere(&self) -> Result<()> {
+        let own = [
+            (self.files.len() > 1, "another FILE"),
+            (self.member.is_given(), "--member"),
+            (self.jobs > 1, "--jobs"),
+            (self.judge, "--judge"),
+        ];
+        match own.iter().find(|(given, _)| *given) {
+            None => Ok(()),
+            Some((_, what)) => Err(Error::new(
+                Kind::Usage,
+                format!("{what} is no flag for one run of `ffn submit`"),
+            )
+            .hint("what follows `--` goes to the `ffn run` of every run")),
+        }
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.strict
     }
 }
 
@@ -206,10 +233,11 @@ fn prepare<'a>(args: &Args, task: &'a Task) -> Result<Prepared<'a>> {
         }
         drop(folder.lock()?);
     }
-    let dataset = args
-        .data
-        .location()
-        .open(&loaded.experiment, &loaded.base)?;
+    if let Some(restarts) = starts::restarts() {
+        starts::check(folder, restarts)?;
+    }
+    let location = args.stage.location(&args.data, &loaded.experiment)?;
+    let dataset = location.open(&loaded.experiment, &loaded.base)?;
     Ok(Prepared::Ready(task, dataset, begun.elapsed()))
 }
 

@@ -1,9 +1,12 @@
 //! `ffn runs`
 
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::table;
+use super::{options, table};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::run::manifest::Manifest;
 use crate::run::overview::{self, Overview, State};
@@ -18,6 +21,15 @@ pub struct Args {
     /// Folder that holds the runs.
     #[arg(default_value = DEFAULT, value_name = "DIR")]
     runs: PathBuf,
+
+    /// Show what runs where, again and again, until all are finished: step, speed, time left and last loss from the folders,
+    /// and what waits or runs from Slurm's queue where there is one.
+    #[arg(long)]
+    watch: bool,
+
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", requires = "watch", value_parser = options::count::<u32>)]
+    every: u32,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -25,6 +37,9 @@ pub fn run(args: Args) -> Result<()> {
         let message = format!("there is no folder `{}`", args.runs.shown());
         let hint = "runs are in the folder that `ffn run --out` names, `runs` without it";
         return Err(Error::new(Kind::Usage, message).hint(hint));
+    }
+    if args.watch {
+        return watch::watch(&args.runs, Duration::from_secs(args.every.into()));
     }
     let (overviews, errors) = overview::list(&args.runs)?;
     if overviews.is_empty() && errors.is_empty() {
@@ -75,14 +90,13 @@ fn row(overview: &Overview, members: &BTreeMap<String, BTreeSet<String>>) -> Vec
     let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
     let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
     let name = overview.folder.name();
-    let loss = overview.latest.map(|latest| format!("{:.3}", latest.loss));
     let (speed, left) = pace(overview);
     vec![
         name.clone(),
         what(overview, members.get(&name)),
         overview.state.name().to_owned(),
         format!("{:.1}/{epochs}", overview.epoch()),
-        loss.unwrap_or_default(),
+        loss(overview),
         speed,
         left,
         data(manifest),
@@ -113,6 +127,12 @@ fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
         parts.push(format!("and {more} more"));
     }
     parts.join(", ")
+}
+
+/// Mean over the last steps; empty before the first.
+fn loss(overview: &Overview) -> String {
+    let loss = overview.latest.map(|latest| format!("{:.3}", latest.loss));
+    loss.unwrap_or_default()
 }
 
 /// Clips a second of a run under work, and how long its training still takes.
