@@ -29,6 +29,7 @@
 //! | [`exchange`] | checkpoints of other programs, our weights | named tensors; safetensors, PyTorch checkpoints, ONNX models |
 //! | [`model`] | all of these | the dfdx module: the trunk on dfdx's tape, whatever engine computes it; the objective is dfdx |
 //! | [`run`] | | the run folder: manifest, metrics, checkpoints, results, and their verification |
+//! | [`ranks`] | what a launcher tells its processes | messages between them, by MPI or TCP |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`plan`] | an experiment | what it will cost: parameters, multiply-adds, memory, steps |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
@@ -64,6 +65,7 @@ pub mod exec;
 pub mod exchange;
 pub mod model;
 pub mod run;
+pub mod ranks;
 pub mod train;
 pub mod plan;
 pub mod golden;

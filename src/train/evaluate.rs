@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Error, Kind, Result, files};
+use crate::data::clip::evaluation_views;
 use crate::data::dataset::Pinned;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
 use crate::exec::{Input, Next, Segment};
@@ -56,10 +57,11 @@ pub struct Evaluated {
 }
 
 /// One pass while the clips go by.
-struct Tally {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
     pass: Pass,
-    predictions: Vec<Prediction>,
-    loss: f64,
+    /// With each clip's loss.
+    pub predictions: Vec<(Prediction, f64)>,
 }
 
 impl Evaluation<'_> {
@@ -71,22 +73,33 @@ impl Evaluation<'_> {
         model: &mut Model,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Evaluated>> {
+        let tallies = self.tally(model, observe)?;
+        self.summarise_all(model, tallies)
+    }
+
+    /// As [`Evaluation::run`], clip by clip.
+    pub fn tally(
+        &self,
+        model: &mut Model,
+        observe: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Tally>> {
         let passes = self.passes(model.graph());
         let mut tallies: Vec<Tally> = passes.into_iter().map(Tally::new).collect();
-        let mut views = 1;
         let mut done = 0;
         self.each_batch(model, &mut |batch, logits| {
-            views = batch.views;
             done += batch.ids.len();
             for (tally, logits) in tallies.iter_mut().zip(logits) {
                 tally.add(batch, &logits)?;
             }
             observe(done)
         })?;
+        Ok(tallies)
+    }
+
+    /// The results of the clips of a whole split.
+    pub fn summarise_all(&self, model: &Model, tallies: Vec<Tally>) -> Result<Vec<Evaluated>> {
         let tallies = tallies.into_iter();
-        tallies
-            .map(|tally| self.summarise(model, tally, views))
-            .collect()
+        tallies.map(|tally| self.summarise(model, tally)).collect()
     }
 
     /// Each frame count by each branch that looks at it, ascending.
@@ -201,32 +214,32 @@ impl Evaluation<'_> {
         Ok(clips.map(|views| average(views, classes)).collect())
     }
 
-    fn summarise(&self, model: &Model, tally: Tally, views: usize) -> Result<Evaluated> {
+    fn summarise(&self, model: &Model, tally: Tally) -> Result<Evaluated> {
         let graph = model.graph();
         let Pass { frames, branch, .. } = tally.pass;
-        let clips = tally.predictions.len();
-        let within = |places: usize| {
-            let right = tally.predictions.iter().filter(|p| p.rank <= places);
-            right.count()
-        };
+        let loss: f64 = tally.predictions.iter().map(|(_, loss)| loss).sum();
+        let predictions = tally.predictions.into_iter();
+        let predictions: Vec<Prediction> = predictions.map(|(prediction, _)| prediction).collect();
+        let clips = predictions.len();
+        let within = |places: usize| predictions.iter().filter(|p| p.rank <= places).count();
         let summary = Summary {
             frames,
             branch: graph.branches.get(branch).copied().unwrap_or(frames),
             step: self.step,
             clips,
-            views,
+            views: evaluation_views(&self.experiment.eval),
             top1: within(1),
             top5: within(TOP),
-            loss: tally.loss / clips.max(1) as f64,
-            classes: self.by_class(&tally.predictions),
+            loss: loss / clips.max(1) as f64,
+            classes: self.by_class(&predictions),
             pinned: self.dataset.pinned != Pinned::Unpinned,
             // Of the training, which the caller knows.
             left_out: 0,
-            predictions_sha256: files::sha256(results::lines(&tally.predictions)?.as_bytes()),
+            predictions_sha256: files::sha256(results::lines(&predictions)?.as_bytes()),
         };
         Ok(Evaluated {
             summary,
-            predictions: tally.predictions,
+            predictions,
         })
     }
 
@@ -248,14 +261,14 @@ impl Tally {
         Self {
             pass,
             predictions: Vec::new(),
-            loss: 0.0,
         }
     }
 
     fn add(&mut self, batch: &EvalBatch, logits: &Logits) -> Result<()> {
         for ((id, &label), logits) in batch.ids.iter().zip(&batch.labels).zip(logits) {
-            self.predictions.push(Prediction::new(id, label, logits)?);
-            self.loss += results::cross_entropy(logits, label);
+            let loss = results::cross_entropy(logits, label);
+            let prediction = Prediction::new(id, label, logits)?;
+            self.predictions.push((prediction, loss));
         }
         Ok(())
     }

@@ -78,6 +78,7 @@ impl Learner {
     ) -> Result<Record> {
         let tree = self.passes(experiment, shards, next)?;
         let sum = tree.finish().unwrap_or_default();
+        self.take(&sum)?;
         self.update(experiment, place, sum)
     }
 
@@ -140,13 +141,12 @@ impl Learner {
         Ok(sum)
     }
 
-    /// The update from what all shards of a step come to.
+    /// The update from what all shards of a step come to, once [`Learner::take`] has put it on the device.
     pub fn update(&mut self, experiment: &Experiment, place: Place, sum: Sum) -> Result<Record> {
         if sum.ids.is_empty() {
             return Err(unreadable_step(place.step, &sum.skipped));
         }
         let rate = schedule::rate(experiment, place.steps_per_epoch, place.step);
-        self.take(&sum)?;
         let mut losses = sum.losses.into_iter();
         let loss = losses.next().map_or(f64::NAN, |(_, total)| total);
         let mut grad_norm = f64::NAN;

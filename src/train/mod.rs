@@ -5,6 +5,7 @@ pub mod average;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod first_step;
+pub mod follower;
 pub mod learner;
 pub mod machine;
 pub mod opening;
@@ -16,6 +17,8 @@ pub mod selection;
 pub mod session;
 pub mod stop;
 pub mod sum;
+pub mod team;
+pub mod wire;
 
 pub use optimizer::Optimizer;
 pub use session::{Job, Session};

@@ -63,6 +63,11 @@ impl Stop {
         }
     }
 
+    /// Asks as a signal does: another rank was signalled.
+    pub fn ask(&self) {
+        self.signalled.store(true, Ordering::SeqCst);
+    }
+
     /// While what is returned lives, the work asks for [`requested`](Self::requested) often, and saves when it stops.
     pub fn saving(&self) -> Saving {
         self.saving.fetch_add(1, Ordering::SeqCst);

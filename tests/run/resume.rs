@@ -5,7 +5,7 @@ use std::process::Child;
 
 use crate::support::*;
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let status = std::process::Command::new("kill")
         .args([name, &id])

@@ -109,6 +109,11 @@ fn describe(session: &Session<'_>) -> String {
             session.step()
         ),
     ];
+    lines.extend(
+        session
+            .ranks()
+            .map(|(size, transport)| format!("  ranks      {size}, {transport}")),
+    );
     lines.extend(engine(session).map(|engine| format!("  engine     {engine}")));
     lines.extend(manifest.precision.note().map(|note| format!("  {note}")));
     lines.join("\n") + "\n"

@@ -3,12 +3,13 @@
 mod header;
 mod judge;
 mod member;
+mod ranks;
 mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::options::{self, DataOptions, MachineOptions, SetOptions};
@@ -20,11 +21,14 @@ use crate::data::loader::steps_per_epoch;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
 use crate::graph::Graph;
 use crate::plan::{Target, shards};
+use crate::ranks::World;
+use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
 use crate::spec::{self, Document, Experiment, Loaded, Suite};
 use crate::train::progress::{Progress, Screen};
 use crate::train::stop::Stop;
+use crate::train::team::Team;
 use crate::train::{Job, Session};
 
 #[derive(Debug, clap::Args)]
@@ -92,7 +96,7 @@ enum Prepared<'a> {
 }
 
 /// Checks all files and opens all data, then trains and evaluates what is missing, and judges the claims of suites.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(mut args: Args) -> Result<()> {
     let started = Instant::now();
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
     let documents = load_all(&args)?;
@@ -101,6 +105,16 @@ pub fn run(args: Args) -> Result<()> {
     let tasks = tasks(&args, chosen.as_ref().unwrap_or(&documents));
     if args.judge {
         return judge::run(&args, &tasks, &suites);
+    }
+    let mut team = None;
+    if let Some(world) = World::here()? {
+        ranks::check(&world, &tasks, &mut args)?;
+        team = Some(ranks::meet(&world)?);
+    }
+    if let (Some(false), [task]) = (team.as_ref().map(Team::is_first), tasks.as_slice())
+        && let Some(team) = team
+    {
+        return ranks::follow(&args, task, team, started);
     }
     let folders = match chosen {
         // The others run elsewhere: nothing but the record is the suite's own.
@@ -114,7 +128,11 @@ pub fn run(args: Args) -> Result<()> {
     let jobs = usize::from(args.jobs).min(tasks.len()).max(1);
     let works: Result<Vec<_>> = prepared.iter().map(multiply_adds).collect();
     let works = works?;
+    if let ([Prepared::Finished(_)], Some(team)) = (prepared.as_slice(), &mut team) {
+        ranks::dismiss(team)?;
+    }
     let context = Context {
+        team: Mutex::new(team),
         jobs,
         begun: AtomicUsize::new(0),
         args: &args,
@@ -311,6 +329,8 @@ fn check_experiment(folder: &Folder, loaded: &Loaded) -> Result<()> {
 
 /// What all runs of this process share.
 struct Context<'a> {
+    /// The other processes of the one run that there is then.
+    team: Mutex<Option<Team>>,
     /// Runs at a time.
     jobs: usize,
     /// Runs that had their turn.
@@ -388,6 +408,14 @@ impl Context<'_> {
         let share = |threads: usize| (threads / self.jobs).max(1);
         let machine = &self.args.machine;
         let executor = machine.executor(own_computation(task, machine.device.place())?)?;
+        let mut team = self
+            .team
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(team) = &mut team {
+            ranks::begin(team, task, executor, DataIdentity::of(dataset))?;
+        }
         self.execute(
             index,
             &task.label,
@@ -403,6 +431,7 @@ impl Context<'_> {
                 checkpoint_every: self.checkpoint_every,
                 stop: self.stop,
                 opened,
+                team,
             },
         )
     }

@@ -6,6 +6,7 @@
 mod results;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::first_step::FirstStep;
 use super::learner::{Learner, Place};
 use super::progress::{Extent, Progress};
 use super::stop::Stop;
+use super::team::{Ending, Order, Start, Team};
 use super::{adopt, checkpoint};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::loader::steps_per_epoch;
@@ -45,6 +47,8 @@ pub struct Job<'a> {
     pub stop: &'a Stop,
     /// What it took to open the files and the data.
     pub opened: Duration,
+    /// The other processes that compute the run, of which this one is the first.
+    pub team: Option<Team>,
 }
 
 /// A run that is open for work.
@@ -64,11 +68,13 @@ pub struct Session<'a> {
     saved: (Option<u64>, Instant),
     /// Until the first step of this process.
     first_step: Option<FirstStep>,
+    team: Option<Team>,
 }
 
 impl<'a> Session<'a> {
     /// Builds the model, and begins the run or loads its last checkpoint.
-    pub fn open(job: Job<'a>) -> Result<Self> {
+    pub fn open(mut job: Job<'a>) -> Result<Self> {
+        let mut team = job.team.take();
         let first_step = Some(FirstStep::after(job.opened));
         let experiment = &job.loaded.experiment;
         let identity = experiment.identity();
@@ -86,7 +92,18 @@ impl<'a> Session<'a> {
             Some(found) => (found.state.step, found.state.metrics.clone()),
             None => (0, Mark::start()),
         };
+        if let Some(team) = &mut team {
+            let steps_per_epoch = manifest.steps_per_epoch;
+            team.share_state(
+                &mut learner,
+                Start {
+                    step,
+                    steps_per_epoch,
+                },
+            )?;
+        }
         let mut session = Self {
+            team,
             identity,
             learner,
             manifest,
@@ -109,6 +126,12 @@ impl<'a> Session<'a> {
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// How many processes compute the run, and how they speak to one another.
+    pub fn ranks(&self) -> Option<(usize, String)> {
+        let ranks = &self.team.as_ref()?.ranks;
+        Some((ranks.size(), ranks.transport()))
     }
 
     pub fn experiment(&self) -> &Experiment {
@@ -137,6 +160,7 @@ impl<'a> Session<'a> {
             self.train(progress)?;
             self.final_results(progress)
         });
+        self.dismiss(&result);
         let closed = self.close(&result);
         let summaries = result?;
         closed?;
@@ -154,11 +178,11 @@ impl<'a> Session<'a> {
         self.interim_results(progress)?;
         self.stop_if_asked()?;
         let experiment = &self.job.loaded.experiment;
-        let loader = RefCell::new(TrainLoader::start(
+        let loader = RefCell::new(TrainLoader::of_shards(
             self.job.dataset.clone(),
             experiment,
             self.job.workers,
-            self.step,
+            (self.step, self.own_shards()),
         ));
         while self.step < steps && self.stops_early()?.is_none() {
             self.next_step(&loader, progress)?;
@@ -174,12 +198,11 @@ impl<'a> Session<'a> {
     fn next_step(&mut self, loader: &RefCell<TrainLoader>, progress: &mut Progress) -> Result<()> {
         let begun = Instant::now();
         let waited = loader.borrow().report().waited;
-        let shards = 0..self.job.loaded.experiment.train.shards;
+        self.order(&Order::Step)?;
+        let shards = self.own_shards();
         let shards: Result<Vec<_>> = shards.map(|_| self.next_shard(loader)).collect();
-        let shards = shards?;
         let next = || loader.borrow_mut().next_pixels();
-        let record = self.advance(&shards, Some(&next))?;
-        let skipped: Vec<_> = shards.into_iter().flat_map(|batch| batch.skipped).collect();
+        let (record, skipped) = self.advance(&shards?, Some(&next))?;
         let left_out = self.left_out.note(&skipped);
         left_out.iter().for_each(|line| progress.say(line));
         let report = loader.borrow().report();
@@ -205,21 +228,70 @@ impl<'a> Session<'a> {
         })?
     }
 
-    /// One training step and its line of metrics.
-    fn advance(&mut self, shards: &[TrainBatch], next: Next<'_>) -> Result<Record> {
+    /// The shards of a step that this process computes: all, where it is alone.
+    fn own_shards(&self) -> Range<usize> {
+        let shards = self.job.loaded.experiment.train.shards;
+        self.team
+            .as_ref()
+            .map_or(0..shards, |team| team.shards(shards))
+    }
+
+    /// Tells the other ranks what to do.
+    fn order(&mut self, order: &Order) -> Result<()> {
+        match &mut self.team {
+            Some(team) => team.order(order).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the other ranks that the run ended.
+    fn dismiss(&mut self, result: &Result<Vec<Summary>>) {
+        let ending = result.as_ref().err().map(|error| Ending {
+            stopped: error.kind == Kind::Stopped,
+            message: error.message.clone(),
+        });
+        // Where one is gone the others notice that by themselves.
+        let said = self.order(&Order::End(ending));
+        if let (Ok(()), Some(team)) = (said, &mut self.team) {
+            let _ = team.ranks.finish();
+        }
+    }
+
+    /// One training step and its line of metrics; the videos left out, with the reason.
+    fn advance(
+        &mut self,
+        shards: &[TrainBatch],
+        next: Next<'_>,
+    ) -> Result<(Record, Vec<(String, String)>)> {
         let place = Place {
             step: self.step,
             steps_per_epoch: self.manifest.steps_per_epoch,
         };
         let experiment = &self.job.loaded.experiment;
-        let record = self.learner.step(experiment, place, shards, next)?;
+        let tree = self.learner.passes(experiment, shards, next)?;
+        let sum = match &mut self.team {
+            None => {
+                let sum = tree.finish().unwrap_or_default();
+                self.learner.take(&sum)?;
+                sum
+            }
+            Some(team) => {
+                let (sum, stop) = team.sum(&mut self.learner, tree, false)?;
+                if stop {
+                    self.job.stop.ask();
+                }
+                sum
+            }
+        };
+        let skipped = sum.skipped.clone();
+        let record = self.learner.update(experiment, place, sum)?;
         self.metrics.append(&record)?;
-        for (id, reason) in shards.iter().flat_map(|batch| &batch.skipped) {
+        for (id, reason) in &skipped {
             let line = format!("step {}: left out `{}`: {reason}", self.step, id.shown());
             self.log.say(&line)?;
         }
         self.step += 1;
-        Ok(record)
+        Ok((record, skipped))
     }
 
     /// Epochs that are done.
@@ -240,6 +312,10 @@ impl<'a> Session<'a> {
     }
 
     fn write_checkpoint(&mut self) -> Result<()> {
+        self.order(&Order::Compare)?;
+        if let Some(team) = &mut self.team {
+            team.compare(&self.learner, self.step)?;
+        }
         let moment = Moment {
             identity: self.identity.clone(),
             step: self.step,

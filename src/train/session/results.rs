@@ -8,8 +8,10 @@ use crate::run::manifest::StoppedEarly;
 use crate::run::results::{self, Summary};
 use crate::run::{checkpoint, finish, folder, tensors};
 use crate::spec::Keep;
+use crate::train::evaluate::Evaluation;
 use crate::train::progress::Progress;
 use crate::train::selection;
+use crate::train::team::Order;
 
 /// Which weights are evaluated.
 #[derive(Clone, Copy)]
@@ -160,9 +162,24 @@ impl Session<'_> {
         let stop = self.job.stop;
         let evaluation = evaluation(&self.job, self.step);
         progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
+        let unaveraged = matches!(weights, Weights::Unaveraged);
+        let part = self.team.as_mut().map(|team| {
+            team.order(&Order::Evaluate { unaveraged })?;
+            Ok(team.part(&self.job.dataset, &self.job.loaded.experiment))
+        });
+        let part = part.transpose()?;
+        let evaluation = Evaluation {
+            dataset: part.as_ref().unwrap_or(&self.job.dataset),
+            ..evaluation
+        };
+        // Other ranks are in the midst of it: one that is asked to stop waits for them.
+        let is_shared = part.is_some();
         let mut run = |model: &mut Model| {
-            evaluation.run(model, &mut |done| {
+            evaluation.tally(model, &mut |done| {
                 progress.evaluated(done);
+                if is_shared {
+                    return Ok(());
+                }
                 match stop.requested() {
                     None => Ok(()),
                     Some(reason) => Err(Error::new(
@@ -173,10 +190,16 @@ impl Session<'_> {
                 }
             })
         };
-        let evaluated = match weights {
+        let tallies = match weights {
             Weights::Result | Weights::Last => self.learner.with_result(run),
             Weights::Unaveraged => run(&mut self.learner.model),
         }?;
+        let tallies = match &mut self.team {
+            Some(team) => team.gather(tallies)?,
+            None => tallies,
+        };
+        let whole = super::evaluation(&self.job, self.step);
+        let evaluated = whole.summarise_all(&self.learner.model, tallies)?;
         progress.end_evaluation();
         let mut summaries = Vec::new();
         for mut result in evaluated {

@@ -1,0 +1,92 @@
+//! One run on several processes, as `mpirun`, `srun` or `torchrun` starts them.
+
+use std::time::Instant;
+
+use super::{Args, Task};
+use crate::base::{Error, Kind, Result};
+use crate::cli::options::thread_count;
+use crate::exec::Executor;
+use crate::ranks::{Ranks, World};
+use crate::run::manifest::DataIdentity;
+use crate::train::follower::Follower;
+use crate::train::stop::Stop;
+use crate::train::team::{Circumstances, Computation, Team};
+
+/// Refuses what cannot be shared out, and divides the machine among its ranks.
+pub fn check(world: &World, tasks: &[Task], args: &mut Args) -> Result<()> {
+    let [task] = tasks else {
+        let message = format!(
+            "{} ranks compute one run, and the files have {}",
+            world.size,
+            tasks.len()
+        );
+        return Err(Error::new(Kind::Usage, message)
+            .hint("--member and --seed choose one of a suite; `ffn submit` gives each run a job of its own"));
+    };
+    let shards = task.loaded.experiment.train.shards;
+    if shards < world.size {
+        let message = format!(
+            "a step of {shards} cannot be shared out among {} ranks: `train.shards` says in how many parts",
+            world.size
+        );
+        return Err(Error::new(Kind::Usage, message).hint(format!(
+            "`--set train.shards={}` is another experiment, of as many clips a step; `ffn plan FILE --shards` has all",
+            world.size
+        )));
+    }
+    let share = |flag: usize| match flag {
+        0 => (thread_count(0) / world.local_size).max(1),
+        given => given,
+    };
+    args.machine.threads = share(args.machine.threads);
+    args.machine.workers = share(args.machine.workers);
+    Ok(())
+}
+
+/// The part of a rank that is not the first, from its beginning to its end.
+pub fn follow(args: &Args, task: &Task, mut team: Team, started: Instant) -> Result<()> {
+    let Some(computation) = team.agree(None)? else {
+        return team.ranks.finish();
+    };
+    let experiment = &task.loaded.experiment;
+    let own = (computation.engine, computation.fusions);
+    let executor = args.machine.executor(own)?;
+    let location = args.stage.location(&args.data, experiment)?;
+    let dataset = location.open(experiment, &task.loaded.base)?;
+    let data = DataIdentity::of(&dataset);
+    team.introduce(&Circumstances::of(experiment.identity(), data, executor))?;
+    let follower = Follower {
+        experiment,
+        base: &task.loaded.base,
+        dataset,
+        executor,
+        workers: args.machine.workers,
+        stop: &Stop::install(started, None)?,
+        team,
+    };
+    follower.run()
+}
+
+/// Connects the ranks.
+pub fn meet(world: &World) -> Result<Team> {
+    Ok(Team {
+        ranks: Ranks::meet(world)?,
+    })
+}
+
+/// What rank 0 says before anything is computed: with what, and that all have the same before them.
+pub fn begin(team: &mut Team, task: &Task, executor: Executor, data: DataIdentity) -> Result<()> {
+    let computation = Computation {
+        engine: executor.engine,
+        fusions: executor.fusions,
+    };
+    team.agree(Some(computation))?;
+    let identity = task.loaded.experiment.identity();
+    team.introduce(&Circumstances::of(identity, data, executor))
+}
+
+/// That nothing is to be done: the run is finished.
+pub fn dismiss(team: &mut Team) -> Result<()> {
+    team.agree(None)?;
+    team.ranks.finish()
+}

@@ -1,0 +1,190 @@
+//! Which rank this process is, as its launcher tells it.
+//!
+//! | launcher | variables | they meet |
+//! |---|---|---|
+//! | Open MPI's `mpirun` | `OMPI_COMM_WORLD_RANK`, `OMPI_COMM_WORLD_SIZE` | in MPI |
+//! | MPICH's `mpiexec`, `srun --mpi=pmi2` | `PMI_RANK`, `PMI_SIZE` | in MPI |
+//! | `torchrun --no-python` | `RANK`, `WORLD_SIZE`, `MASTER_ADDR`, `MASTER_PORT` | at that address |
+//! | `srun` | `SLURM_PROCID`, `SLURM_STEP_NUM_TASKS`, `SLURM_STEP_NODELIST` | on the step's first node, at a port that follows from job and step |
+
+use crate::base::{Error, Kind, Result};
+
+/// A process's place among those of its launcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct World {
+    /// From 0.
+    pub rank: usize,
+    pub size: usize,
+    /// Ranks on this machine, as far as the launcher tells.
+    pub local_size: usize,
+    pub(super) meeting: Meeting,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meeting {
+    OpenMpi,
+    Pmi,
+    Address {
+        host: String,
+        port: u16,
+        /// Who says another is of another job.
+        token: String,
+    },
+}
+
+/// Ports that `srun`'s steps take: none of them has a name, and Linux gives none of them away by itself.
+const PORTS: (u16, u32) = (20_000, 10_000);
+
+impl World {
+    /// The process's own; `None`: it is alone.
+    pub fn here() -> Result<Option<Self>> {
+        Self::find(&|name| std::env::var(name).ok())
+    }
+
+    /// As [`World::here`], from other variables.
+    fn find(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>> {
+        let number = |name: &str| variable(name)?.trim().parse::<usize>().ok();
+        let pair = |rank: &str, size: &str| number(rank).zip(number(size));
+        let (place, meeting) =
+            if let Some(place) = pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE") {
+                (place, Meeting::OpenMpi)
+            } else if let Some(place) = pair("PMI_RANK", "PMI_SIZE") {
+                (place, Meeting::Pmi)
+            } else if let Some(place) = pair("RANK", "WORLD_SIZE") {
+                if place.1 < 2 {
+                    return Ok(None);
+                }
+                (place, of_torchrun(variable)?)
+            } else if let Some(place) = pair("SLURM_PROCID", "SLURM_STEP_NUM_TASKS") {
+                if place.1 < 2 {
+                    return Ok(None);
+                }
+                (place, of_srun(variable)?)
+            } else {
+                return Ok(None);
+            };
+        let (rank, size) = place;
+        if size < 2 {
+            return Ok(None);
+        }
+        if rank >= size {
+            let message = format!("the launcher says rank {rank} of {size}");
+            return Err(Error::new(Kind::Usage, message));
+        }
+        let local = [
+            "OMPI_COMM_WORLD_LOCAL_SIZE",
+            "MPI_LOCALNRANKS",
+            "LOCAL_WORLD_SIZE",
+        ];
+        Ok(Some(Self {
+            rank,
+            size,
+            local_size: local.into_iter().find_map(number).unwrap_or(1).max(1),
+            meeting,
+        }))
+    }
+}
+
+fn of_torchrun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
+    let port = variable("MASTER_PORT").and_then(|port| port.trim().parse().ok());
+    match (variable("MASTER_ADDR"), port) {
+        (Some(host), Some(port)) => Ok(Meeting::Address {
+            host,
+            port,
+            token: variable("TORCHELASTIC_RUN_ID").unwrap_or_default(),
+        }),
+        _ => Err(Error::new(
+            Kind::Usage,
+            "RANK and WORLD_SIZE say that there are several processes, but not where they meet",
+        )
+        .hint("MASTER_ADDR and MASTER_PORT say it, as torchrun sets them; for one process unset WORLD_SIZE")),
+    }
+}
+
+fn of_srun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
+    let nodes = variable("SLURM_STEP_NODELIST").unwrap_or_default();
+    let number = |name: &str| -> u32 {
+        let text = variable(name).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    };
+    let (job, step) = (number("SLURM_JOB_ID"), number("SLURM_STEP_ID"));
+    let offset = job.wrapping_mul(31).wrapping_add(step) % PORTS.1;
+    match first_node(&nodes) {
+        Some(host) => Ok(Meeting::Address {
+            host,
+            port: PORTS.0 + offset as u16,
+            token: format!("{job}.{step}"),
+        }),
+        None => Err(Error::new(
+            Kind::Usage,
+            "srun started several processes, and SLURM_STEP_NODELIST does not say on which nodes",
+        )),
+    }
+}
+
+/// Of Slurm's short form: `gpu[03-05,9],login` is gpu03 and others.
+fn first_node(nodes: &str) -> Option<String> {
+    let end = nodes.find([',', '[']).unwrap_or(nodes.len());
+    let (name, rest) = nodes.split_at(end);
+    let first = match rest.strip_prefix('[') {
+        None => name.to_owned(),
+        Some(numbers) => {
+            let end = numbers.find(['-', ',', ']'])?;
+            let behind = numbers.split_once(']')?.1;
+            let behind = behind.split(',').next().unwrap_or_default();
+            format!("{name}{}{behind}", &numbers[..end])
+        }
+    };
+    (!first.is_empty()).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(variables: &[(&str, &str)]) -> Result<Option<World>> {
+        World::find(&|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn each_launcher_is_known() {
+        let place = |variables| {
+            find(variables)
+                .unwrap()
+                .map(|world| (world.rank, world.size))
+        };
+        assert_eq!(place(&[]), None);
+        let open = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "4")];
+        assert_eq!(place(&open), Some((1, 4)));
+        assert_eq!(place(&[("PMI_RANK", "0"), ("PMI_SIZE", "1")]), None);
+        // A batch script has a task's number before it has any tasks.
+        assert_eq!(place(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")]), None);
+        let torchrun = [
+            ("RANK", "2"),
+            ("WORLD_SIZE", "3"),
+            ("MASTER_ADDR", "node1"),
+            ("MASTER_PORT", "29500"),
+        ];
+        assert_eq!(place(&torchrun), Some((2, 3)));
+        assert_eq!(find(&torchrun[..2]).unwrap_err().kind, Kind::Usage);
+        assert!(find(&[("PMI_RANK", "4"), ("PMI_SIZE", "4")]).is_err());
+    }
+
+    #[test]
+    fn the_first_node_of_a_list() {
+        for (nodes, first) in [
+            ("n1", Some("n1")),
+            ("n[1-2]", Some("n1")),
+            ("gpu[03-05,9],login", Some("gpu03")),
+            ("a,b", Some("a")),
+            ("rack[2,4]-node,c", Some("rack2-node")),
+            ("", None),
+            ("n[", None),
+        ] {
+            assert_eq!(first_node(nodes).as_deref(), first, "{nodes}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One run on several processes: the bytes do not depend on how many.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use crate::resume::signal;
+use crate::support::*;
+
+const SHARDED: [&str; 2] = ["train.shards=4", "train.norm_clips=2"];
+
+/// The flags of a sharded run below `out`.
+fn arguments<'a>(out: &'a Path, flags: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["run", TINY, "--out", out.to_str().unwrap()];
+    for setting in SHARDED {
+        arguments.extend(["--set", setting]);
+    }
+    arguments.extend(flags);
+    arguments
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// As torchrun starts them; the first comes first. `flags`: for each rank.
+fn start(out: &Path, flags: &[&[&str]]) -> Vec<Child> {
+    let (port, size) = (free_port(), flags.len().to_string());
+    let start = |(rank, flags): (usize, &&[&str])| {
+        let mut command = command(&arguments(out, flags));
+        command
+            .env("RANK", rank.to_string())
+            .env("WORLD_SIZE", &size)
+            .env("MASTER_ADDR", "127.0.0.1")
+            .env("MASTER_PORT", &port);
+        command.spawn().unwrap()
+    };
+    flags.iter().enumerate().map(start).collect()
+}
+
+fn ended(ranks: Vec<Child>) -> Vec<Output> {
+    ranks.into_iter().map(|rank| rank.in_time()).collect()
+}
+
+/// The run of one process.
+fn alone() -> &'static Path {
+    static RUN: OnceLock<PathBuf> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone");
+        let _ = std::fs::remove_dir_all(&out);
+        expect(&ffn(&arguments(&out, &["--threads", "1"])), 0);
+        only_run(&out)
+    })
+}
+
+/// The same run, however it was computed. Open MPI binds a rank to a core, and the manifest tells how many cores there were.
+#[track_caller]
+fn assert_as_alone(out: &Path) {
+    let [mut a, mut b] = [alone().to_owned(), only_run(out)].map(|run| results(&run));
+    for results in [&mut a, &mut b] {
+        let manifest = results.remove("manifest.json").unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let manifest = manifest.as_object_mut().unwrap();
+        manifest.remove("machines");
+        manifest.remove("seal");
+        results.insert("manifest".into(), format!("{manifest:?}").into());
+    }
+    assert_same(&a, &b);
+}
+
+#[test]
+fn any_number_of_ranks_ends_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    for size in [2, 3, 4] {
+        let out = place.path().join(size.to_string());
+        for output in ended(start(&out, &vec![&["--threads", "1"][..]; size])) {
+            expect(&output, 0);
+        }
+        assert_as_alone(&out);
+    }
+}
+
+/// Killed, stopped through a rank that is not the first, and gone on with by other numbers of ranks.
+#[test]
+fn however_it_was_disturbed_it_ends_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path();
+    let flags = &["--checkpoint-minutes", "0", "--threads", "1"][..];
+    let mut ranks = start(out, &[flags, flags, flags]);
+    assert!(wait_for_steps(&mut ranks[0], out, 2));
+    ranks[1].kill().unwrap();
+    for (rank, output) in ended(ranks)
+        .iter()
+        .enumerate()
+        .filter(|(rank, _)| *rank != 1)
+    {
+        expect(output, 7);
+        assert!(
+            stderr(output).contains("is gone"),
+            "rank {rank}: {}",
+            stderr(output)
+        );
+    }
+    let mut ranks = start(out, &[flags, flags]);
+    assert!(wait_for_steps(&mut ranks[0], out, 5));
+    signal(&ranks[1], "-TERM");
+    for output in ended(ranks) {
+        expect(&output, 75);
+        assert!(
+            stderr(&output).contains("everything is saved in"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    expect(&ffn(&arguments(out, &[])), 0);
+    assert_as_alone(out);
+    // What is finished is finished for all.
+    for output in ended(start(out, &[flags, flags])) {
+        expect(&output, 0);
+    }
+}
+
+#[test]
+fn ranks_that_would_compute_something_else_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let other = &["--set", "optimizer.lr=0.03"][..];
+    for output in ended(start(place.path(), &[&[][..], other])) {
+        expect(&output, 2);
+        let expected = "rank 1 cannot take part: its experiment is";
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    for output in ended(start(place.path(), &[&[][..]; 5])) {
+        expect(&output, 2);
+        let expected = "a step of 4 cannot be shared out among 5 ranks";
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    assert!(!place.path().read_dir().unwrap().any(|entry| {
+        let entry = entry.unwrap();
+        entry.path().join("metrics.jsonl").exists()
+    }));
+}
+
+/// The launchers of MPI that `FFN_MPI` names.
+#[test]
+fn mpi_ends_the_same() {
+    let Some(launchers) = std::env::var_os("FFN_MPI") else {
+        return crate::skipped::skipped("FFN_MPI names no launcher of MPI (.ci/mpi)");
+    };
+    for launcher in std::env::split_paths(&launchers) {
+        let place = tempfile::tempdir().unwrap();
+        for size in ["2", "3"] {
+            let out = place.path().join(size);
+            let mut mpi = Command::new(&launcher);
+            mpi.args(["-n", size]).arg(env!("CARGO_BIN_EXE_ffn"));
+            mpi.args(arguments(&out, &["--threads", "1"]))
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .env("FFN_DATA_MINIATURE", data())
+                .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+                .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+                .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let output = mpi.in_time();
+            expect(&output, 0);
+            assert!(stderr(&output).contains("MPI, "), "{}", stderr(&output));
+            assert_as_alone(&out);
+        }
+    }
+}
