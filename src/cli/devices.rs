@@ -11,6 +11,7 @@ use crate::exec::EngineKind;
 use crate::exec::choice::{Measured, Rate};
 use crate::exec::cuda::libraries::Outcome;
 use crate::exec::cuda::probe::{Finding, GpuInfo, Probe};
+use crate::ranks::mpi_libraries;
 use crate::run::provenance::Machine;
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +30,8 @@ struct Devices {
     multiply_adds: &'static [Rate],
     mixed: EngineKind,
     cuda: Probe,
+    /// Libraries by which ranks of one run may speak to one another.
+    mpi: Vec<String>,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -37,6 +40,7 @@ pub fn run(args: Args) -> Result<()> {
         multiply_adds: Measured::here().rates(),
         mixed: Measured::here().mixed(),
         cuda: Probe::new(&args.cuda.search()),
+        mpi: mpi_libraries(),
     };
     if args.json {
         return print_json(&devices);
@@ -44,7 +48,7 @@ pub fn run(args: Args) -> Result<()> {
     terminal::print(text(&devices))
 }
 
-fn text(Devices { cpu, cuda, .. }: &Devices) -> String {
+fn text(Devices { cpu, cuda, mpi, .. }: &Devices) -> String {
     let mut text = format!(
         "cpu      {}, {} cores, device class `{}`\n         {}\n",
         cpu.cpu,
@@ -60,6 +64,11 @@ fn text(Devices { cpu, cuda, .. }: &Devices) -> String {
     }
     text += "\n`--device auto` takes the cpu, `--device cuda:N` a GPU: no GPU has run the engine yet. CUDA needs\n";
     cuda.libraries.iter().for_each(|f| text += &finding(f));
+    text += &match mpi.is_empty() {
+        true => "mpi      none found; `srun` and `torchrun` start ranks of one run without it\n"
+            .to_owned(),
+        false => format!("mpi      {}\n", mpi.join(", ")),
+    };
     text
 }
 

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::exec::DeviceId;
     use crate::spec::network::{self, Network, Training};
-    use crate::spec::{Backbone, Method};
+    use crate::spec::{Backbone, Block, Method, ResNet, Stem};
 
     const TARGET: Target = Target {
         engine: Some(EngineKind::Compiled),
@@ -131,10 +131,16 @@ mod tests {
         gpu: None,
     };
 
+    /// Of few parameters: clips outweigh the sums of the gradients.
     fn experiment(batch: usize) -> Experiment {
         network::experiment(&Network {
             method: Method::Vanilla { frames: 4 },
-            model: network::tsm(Backbone::ResNet18),
+            model: network::tsm(Backbone::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: vec![1, 1],
+                width: 8,
+                stem: Stem::Small,
+            })),
             classes: 10,
             size: 64,
             training: Some(Training::sgd(batch, 0.1, 0.9, 0.0)),
@@ -155,7 +161,6 @@ mod tests {
         assert!(all[0].bytes > all[1].bytes && all[1].bytes > all[3].bytes);
     }
 
-    /// Clips outweigh the sums of the gradients here.
     #[test]
     fn the_fewest_shards_that_fit_are_named() {
         let experiment = experiment(32);

@@ -10,6 +10,7 @@ mod tcp;
 mod world;
 
 pub use local::in_process;
+pub use mpi::found as mpi_libraries;
 pub use world::World;
 
 use crate::base::{Error, Kind, Result};

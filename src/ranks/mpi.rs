@@ -52,6 +52,16 @@ pub const OTHERS: [Candidate; 3] = [
     },
 ];
 
+impl Interface {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenMpi => "Open MPI's interface",
+            Self::Standard => "the standard interface",
+            Self::Mpich => "MPICH's interface",
+        }
+    }
+}
+
 const SUCCESS: c_int = 0;
 const TAG: c_int = 0;
 /// MPI counts in `int`.
@@ -72,6 +82,20 @@ struct Calls<H> {
 enum Handles {
     Wide(Calls<usize>),
     Narrow(Calls<c_int>),
+}
+
+/// The MPI libraries that can be opened here; none of them is started.
+pub fn found() -> Vec<String> {
+    let all = OPEN_MPI.iter().chain(&OTHERS);
+    let opens = |candidate: &&Candidate| {
+        paths(candidate.file).iter().any(|path| {
+            // SAFETY: opening a library runs its initialisers; those of MPI libraries wait for MPI_Init.
+            unsafe { Library::new(path) }.is_ok()
+        })
+    };
+    let name =
+        |candidate: &Candidate| format!("{} ({})", candidate.file, candidate.interface.name());
+    all.filter(opens).map(name).collect()
 }
 
 pub struct Mpi {

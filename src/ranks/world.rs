@@ -5,7 +5,9 @@
 //! | Open MPI's `mpirun` | `OMPI_COMM_WORLD_RANK`, `OMPI_COMM_WORLD_SIZE` | in MPI |
 //! | MPICH's `mpiexec`, `srun --mpi=pmi2` | `PMI_RANK`, `PMI_SIZE` | in MPI |
 //! | `torchrun --no-python` | `RANK`, `WORLD_SIZE`, `MASTER_ADDR`, `MASTER_PORT` | at that address |
-//! | `srun` | `SLURM_PROCID`, `SLURM_STEP_NUM_TASKS`, `SLURM_STEP_NODELIST` | on the step's first node, at a port that follows from job and step |
+//! | `srun` | `SLURM_PROCID`, `SLURM_STEP_NUM_TASKS`, `SLURM_STEP_NODELIST` | on the step's first node, at a port that follows from job and step; or at `MASTER_ADDR`, `MASTER_PORT` |
+//!
+//! Where `srun` brings PMI and there is no library for MPI, they meet as without.
 
 use crate::base::{Error, Kind, Result};
 
@@ -38,17 +40,23 @@ const PORTS: (u16, u32) = (20_000, 10_000);
 impl World {
     /// The process's own; `None`: it is alone.
     pub fn here() -> Result<Option<Self>> {
-        Self::find(&|name| std::env::var(name).ok())
+        let has_mpi = || !super::mpi_libraries().is_empty();
+        Self::find(&|name| std::env::var(name).ok(), &has_mpi)
     }
 
     /// As [`World::here`], from other variables.
-    fn find(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>> {
+    fn find(
+        variable: &dyn Fn(&str) -> Option<String>,
+        has_mpi: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
         let number = |name: &str| variable(name)?.trim().parse::<usize>().ok();
         let pair = |rank: &str, size: &str| number(rank).zip(number(size));
+        let is_srun = number("SLURM_STEP_NUM_TASKS").is_some();
+        let pmi = pair("PMI_RANK", "PMI_SIZE").filter(|_| !is_srun || has_mpi());
         let (place, meeting) =
             if let Some(place) = pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE") {
                 (place, Meeting::OpenMpi)
-            } else if let Some(place) = pair("PMI_RANK", "PMI_SIZE") {
+            } else if let Some(place) = pmi {
                 (place, Meeting::Pmi)
             } else if let Some(place) = pair("RANK", "WORLD_SIZE") {
                 if place.1 < 2 {
@@ -109,10 +117,11 @@ fn of_srun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
     };
     let (job, step) = (number("SLURM_JOB_ID"), number("SLURM_STEP_ID"));
     let offset = job.wrapping_mul(31).wrapping_add(step) % PORTS.1;
-    match first_node(&nodes) {
+    let port = variable("MASTER_PORT").and_then(|port| port.trim().parse().ok());
+    match variable("MASTER_ADDR").or_else(|| first_node(&nodes)) {
         Some(host) => Ok(Meeting::Address {
             host,
-            port: PORTS.0 + offset as u16,
+            port: port.unwrap_or(PORTS.0 + offset as u16),
             token: format!("{job}.{step}"),
         }),
         None => Err(Error::new(
@@ -143,10 +152,11 @@ mod tests {
     use super::*;
 
     fn find(variables: &[(&str, &str)]) -> Result<Option<World>> {
-        World::find(&|name| {
+        let variable = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
-        })
+        };
+        World::find(&variable, &|| false)
     }
 
     #[test]
@@ -162,6 +172,22 @@ mod tests {
         assert_eq!(place(&[("PMI_RANK", "0"), ("PMI_SIZE", "1")]), None);
         // A batch script has a task's number before it has any tasks.
         assert_eq!(place(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")]), None);
+        // PMI without a library for it.
+        let srun = [
+            ("PMI_RANK", "1"),
+            ("PMI_SIZE", "2"),
+            ("SLURM_PROCID", "1"),
+            ("SLURM_STEP_NUM_TASKS", "2"),
+            ("SLURM_STEP_NODELIST", "n[1-2]"),
+            ("SLURM_JOB_ID", "7"),
+        ];
+        let meeting = find(&srun).unwrap().unwrap().meeting;
+        let expected = Meeting::Address {
+            host: "n1".to_owned(),
+            port: 20_217,
+            token: "7.0".to_owned(),
+        };
+        assert_eq!(meeting, expected);
         let torchrun = [
             ("RANK", "2"),
             ("WORLD_SIZE", "3"),

@@ -35,6 +35,9 @@ fn devices(folder: &Path, change: impl FnOnce(&mut Command) -> &mut Command) -> 
         cpu.starts_with("cpu      ") && cpu.contains(" cores"),
         "{cpu}"
     );
+    // Which MPI there is, is the machine's.
+    let (rest, mpi) = rest.split_once("mpi      ").unwrap();
+    assert_eq!(mpi.lines().count(), 1, "{mpi}");
     rest.replace(&*folder.to_string_lossy(), "[folder]")
 }
 

@@ -23,7 +23,7 @@ fn kill(child: &std::process::Child, signal: &str) {
 fn a_signal_is_heard_while_a_model_is_built() {
     let place = Place::new();
     let wide = place.experiment("wide.ron", |text| {
-        text.replace("width: 8", "width: 96")
+        text.replace("width: 8", "width: 144")
             .replace("[1, 1]", "[3, 4, 6, 3]")
             .replace("Basic", "Bottleneck")
     });
@@ -32,7 +32,7 @@ fn a_signal_is_heard_while_a_model_is_built() {
             .spawn()
             .unwrap();
         // Soon: a fast machine has built it within a second, and then finishes its step first.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(250));
         let begun = Instant::now();
         kill(&child, signal);
         let status = child.in_time().status;

@@ -166,7 +166,8 @@ fn mpi_ends_the_same() {
                 .stderr(Stdio::piped());
             let output = mpi.in_time();
             expect(&output, 0);
-            assert!(stderr(&output).contains("MPI, "), "{}", stderr(&output));
+            let said = [stdout(&output), stderr(&output)].concat();
+            assert!(said.contains("MPI, "), "{said}");
             assert_as_alone(&out);
         }
     }

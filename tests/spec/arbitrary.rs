@@ -363,8 +363,6 @@ fn train(epochs: usize, batch: usize) -> impl Strategy<Value = Train> {
                 precision,
                 shards: 1,
                 running_statistics: RunningStatistics::FirstGroup,
-                shards: 1,
-                running_statistics: RunningStatistics::FirstGroup,
                 norm_clips,
                 frozen_norms,
                 smoothing,

@@ -145,7 +145,10 @@ fn begun(out: &Path) -> usize {
 fn a_signal_stops_all_runs_and_the_same_command_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path();
+    // With a checkpoint after each step the runs take long enough to be stopped.
+    let every = ["--checkpoint-minutes", "0"];
     let arguments = ["run", TINY, "--jobs", "2", "--out", out.to_str().unwrap()];
+    let arguments = [&arguments[..], &every].concat();
     let mut child = command(&arguments).spawn().unwrap();
     limit::wait_until("two runs", || {
         begun(out) >= 2 || child.try_wait().unwrap().is_some()

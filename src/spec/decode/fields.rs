@@ -252,20 +252,16 @@ fn elsewhere(name: &str, place: &str) -> Option<String> {
 }
 
 /// What people of this field look for, and the language does not have.
-const ABSENT: [&str; 9] = [
-    "autoaugment",
-    "swa",
-    "accumulation",
-    "gradaccum",
-    "gradientaccumulation",
-    "accumulate",
-    "accumiter",
-    "accumsteps",
-    "hue",
-];
+const ABSENT: [&str; 3] = ["autoaugment", "swa", "hue"];
 
 /// What other programs call a field of the language.
-const ALIASES: [(&str, &str); 19] = [
+const ALIASES: [(&str, &str); 25] = [
+    ("accumulation", "train.shards"),
+    ("gradaccum", "train.shards"),
+    ("gradientaccumulation", "train.shards"),
+    ("accumulate", "train.shards"),
+    ("accumiter", "train.shards"),
+    ("accumsteps", "train.shards"),
     ("mixup", "train.mixing"),
     ("cutmix", "train.mixing"),
     ("randaugment", "train.clips.rand_augment"),
