@@ -84,15 +84,19 @@ enum Handles {
     Narrow(Calls<c_int>),
 }
 
+/// Whether one of them is here; none is started.
+pub fn opens(candidates: &[Candidate]) -> bool {
+    let mut all = candidates
+        .iter()
+        .flat_map(|candidate| paths(candidate.file));
+    // SAFETY: opening a library runs its initialisers; those of MPI libraries wait for MPI_Init.
+    all.any(|path| unsafe { Library::new(path) }.is_ok())
+}
+
 /// The MPI libraries that can be opened here; none of them is started.
 pub fn found() -> Vec<String> {
     let all = OPEN_MPI.iter().chain(&OTHERS);
-    let opens = |candidate: &&Candidate| {
-        paths(candidate.file).iter().any(|path| {
-            // SAFETY: opening a library runs its initialisers; those of MPI libraries wait for MPI_Init.
-            unsafe { Library::new(path) }.is_ok()
-        })
-    };
+    let opens = |candidate: &&Candidate| opens(std::slice::from_ref(candidate));
     let name =
         |candidate: &Candidate| format!("{} ({})", candidate.file, candidate.interface.name());
     all.filter(opens).map(name).collect()
@@ -152,7 +156,7 @@ impl Mpi {
             Interface::OpenMpi | Interface::Mpich => 1,
         };
         let mut provided = 0;
-        // SAFETY: MPI_Init_thread may be called once, which `find` sees to; null is what it takes for no arguments, and
+        // SAFETY: MPI_Init_thread may be called once, which `Ranks::meet` asks of its caller; null is what it takes for no arguments, and
         // `provided` outlives the call.
         let outcome = unsafe {
             init(

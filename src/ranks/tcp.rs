@@ -38,6 +38,7 @@ impl Tcp {
         for peer in peers.iter().flatten() {
             // Orders are short and wait for nothing.
             let _ = peer.set_nodelay(true);
+            keep_alive(peer);
         }
         Ok(Self { address, peers })
     }
@@ -63,6 +64,32 @@ impl Transport for Tcp {
         read(peer, MOST_OF_MESSAGE).map_err(|error| gone(from, error))
     }
 }
+
+/// Has the system ask now and then whether the other machine is still there: one that vanished says nothing by itself.
+#[cfg(target_os = "linux")]
+fn keep_alive(peer: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    let set = |level, name, value: libc::c_int| {
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the socket is open, and the value is an int of the size that is told, which outlives the call.
+        unsafe {
+            libc::setsockopt(
+                peer.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size,
+            );
+        }
+    };
+    set(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
+    set(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 30);
+    set(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 10);
+    set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 6);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_alive(_: &TcpStream) {}
 
 fn write(to: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     to.write_all(&(bytes.len() as u64).to_le_bytes())?;
@@ -206,9 +233,13 @@ fn other(world: &World, address: &str, token: &str) -> Result<Vec<Option<TcpStre
     let table = String::from_utf8_lossy(&table).into_owned();
     let mut peers = none(world.size);
     for (rank, place) in (1..world.rank).zip(table.lines()) {
-        let place = place
+        let mut place: SocketAddr = place
             .parse()
             .map_err(|_| gone(0, "it does not say where the others are"))?;
+        // One beside rank 0, which knows it by an address that means another machine here.
+        if place.ip().is_loopback() {
+            place.set_ip(root.peer_addr().map_err(|error| gone(0, error))?.ip());
+        }
         let mut peer = connect(&[place], &format!("rank {rank} at {place}"))?;
         write(&mut peer, &greeting).map_err(|error| gone(rank, error))?;
         peers[rank] = Some(peer);

@@ -40,7 +40,7 @@ const PORTS: (u16, u32) = (20_000, 10_000);
 impl World {
     /// The process's own; `None`: it is alone.
     pub fn here() -> Result<Option<Self>> {
-        let has_mpi = || !super::mpi_libraries().is_empty();
+        let has_mpi = || super::mpi::opens(&super::mpi::OTHERS);
         Self::find(&|name| std::env::var(name).ok(), &has_mpi)
     }
 
@@ -84,17 +84,32 @@ impl World {
             "MPI_LOCALNRANKS",
             "LOCAL_WORLD_SIZE",
         ];
+        // Slurm's short form begins with the first node's: `2(x3),1`.
+        let of_slurm = || {
+            let text = variable("SLURM_STEP_TASKS_PER_NODE")?;
+            text.split(|c: char| !c.is_ascii_digit())
+                .next()?
+                .parse()
+                .ok()
+        };
+        let local_size = local.into_iter().find_map(number).or_else(of_slurm);
         Ok(Some(Self {
             rank,
             size,
-            local_size: local.into_iter().find_map(number).unwrap_or(1).max(1),
+            local_size: local_size.unwrap_or(1).max(1),
             meeting,
         }))
     }
 }
 
 fn of_torchrun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
-    let port = variable("MASTER_PORT").and_then(|port| port.trim().parse().ok());
+    let port = variable("MASTER_PORT").and_then(|port| port.trim().parse::<u16>().ok());
+    // Where torchrun's own process listens there, another that follows from it.
+    let taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|used| used == "True");
+    let port = port.map(|port| match taken {
+        true => PORTS.0 + (u32::from(port).wrapping_add(1) % PORTS.1) as u16,
+        false => port,
+    });
     match (variable("MASTER_ADDR"), port) {
         (Some(host), Some(port)) => Ok(Meeting::Address {
             host,
@@ -196,6 +211,12 @@ mod tests {
         ];
         assert_eq!(place(&torchrun), Some((2, 3)));
         assert_eq!(find(&torchrun[..2]).unwrap_err().kind, Kind::Usage);
+        let with_agent = [&torchrun[..], &[("TORCHELASTIC_USE_AGENT_STORE", "True")]].concat();
+        let port = |variables: &[(&str, &str)]| match find(variables).unwrap().unwrap().meeting {
+            Meeting::Address { port, .. } => port,
+            _ => 0,
+        };
+        assert_eq!((port(&torchrun), port(&with_agent)), (29_500, 29_501));
         assert!(find(&[("PMI_RANK", "4"), ("PMI_SIZE", "4")]).is_err());
     }
 

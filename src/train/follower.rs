@@ -89,7 +89,12 @@ impl Follower<'_> {
         let tree = learner.passes(self.experiment, &shards, Some(&next))?;
         let stop = self.stop.requested().is_some();
         let (sum, _) = self.team.sum(learner, tree, stop)?;
-        learner.update(self.experiment, place, sum).map(drop)
+        let updated = learner.update(self.experiment, place, sum).map(drop);
+        // Every rank fails alike: rank 0 says so, and waits for all to have heard it.
+        if updated.is_err() && matches!(self.team.order(&Order::Step)?, Order::End(_)) {
+            self.team.ranks.finish()?;
+        }
+        updated
     }
 
     /// Its part of the validation clips; none where there are fewer batches than ranks.

@@ -64,3 +64,16 @@ pub fn thread_count(requested: usize) -> usize {
         n => n,
     }
 }
+
+/// Cores of the machine, whichever of them this process may use.
+pub fn online_cores() -> usize {
+    #[cfg(unix)]
+    {
+        // SAFETY: it reads a number of the system, and has no other effect.
+        let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+        if let Ok(online) = usize::try_from(online) {
+            return online.max(1);
+        }
+    }
+    thread_count(0)
+}

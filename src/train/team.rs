@@ -105,9 +105,18 @@ pub fn own_shards(shards: usize, rank: usize, size: usize) -> Range<usize> {
 /// The ranks of a run.
 pub struct Team {
     pub ranks: Ranks,
+    /// Whether all are to hear one another now: something was ordered, and has not ended.
+    pub is_waited_for: bool,
 }
 
 impl Team {
+    pub fn new(ranks: Ranks) -> Self {
+        Self {
+            ranks,
+            is_waited_for: false,
+        }
+    }
+
     pub fn is_first(&self) -> bool {
         self.ranks.rank() == 0
     }
@@ -121,6 +130,7 @@ impl Team {
         let mut said = Writer::default();
         said.json(order)?;
         let heard = self.ranks.broadcast(said.0)?;
+        self.is_waited_for = !matches!(order, Order::End(_));
         Reader(&heard).json()
     }
 
@@ -207,6 +217,7 @@ impl Team {
             said.count(usize::from(stop));
         }
         let heard = self.ranks.broadcast(said.0)?;
+        self.is_waited_for = false;
         if self.is_first() {
             return Ok((whole, stop));
         }
@@ -265,6 +276,7 @@ impl Team {
             wire::write_predictions(to, &tally.predictions)
         });
         let all = self.ranks.gather(said.0)?;
+        self.is_waited_for = false;
         let mut whole = own;
         for said in all.iter().skip(1) {
             let tallies = Reader(said).each(wire::read_predictions)?;
@@ -284,6 +296,7 @@ impl Team {
         });
         let own = said.0.clone();
         let all = self.ranks.gather(said.0)?;
+        self.is_waited_for = false;
         let other = all.iter().enumerate().find(|(_, other)| **other != own);
         let Some((rank, other)) = other else {
             return Ok(());
@@ -379,7 +392,7 @@ mod tests {
                 let sums = std::thread::scope(|scope| {
                     let threads = ranks.into_iter().map(|ranks| {
                         scope.spawn(|| {
-                            let mut team = Team { ranks };
+                            let mut team = Team::new(ranks);
                             let own = tree(team.shards(shards));
                             let last = team.ranks.rank() + 1 == size;
                             team.reduce(own, last).unwrap()

@@ -27,21 +27,25 @@ fn a_signal_is_heard_while_a_model_is_built() {
             .replace("[1, 1]", "[3, 4, 6, 3]")
             .replace("Basic", "Bottleneck")
     });
-    for signal in ["-TERM", "-INT", "-HUP", "-USR1", "-USR2"] {
-        let child = limited(&["run", &wide, "--out", &place.text("r")])
+    // How soon that is depends on the machine and on what else it does: a try that comes too late finishes its step first.
+    let heard = |signal: &str, out: &str, wait: u64| {
+        let child = limited(&["run", &wide, "--out", &place.text(out)])
             .spawn()
             .unwrap();
-        // Soon: a fast machine has built it within a second, and then finishes its step first.
-        std::thread::sleep(Duration::from_millis(250));
+        std::thread::sleep(Duration::from_millis(wait));
         let begun = Instant::now();
         kill(&child, signal);
-        let status = child.in_time().status;
+        let output = child.in_time();
+        let at_once = begun.elapsed() < Duration::from_secs(2);
+        let early = stderr(&output).contains("stopped before anything was to be saved");
+        early && at_once && output.status.code() == Some(75)
+    };
+    for signal in ["-TERM", "-INT", "-HUP", "-USR1", "-USR2"] {
+        let mut tries = [250, 120, 60, 400, 800].into_iter();
         assert!(
-            begun.elapsed() < Duration::from_secs(2),
-            "{signal}: {:?}",
-            begun.elapsed()
+            tries.any(|wait| heard(signal, &format!("r{signal}{wait}"), wait)),
+            "{signal}"
         );
-        assert_eq!(status.code(), Some(75), "{signal}");
     }
 }
 

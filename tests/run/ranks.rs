@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use ffn::run::history;
+
 use crate::resume::signal;
 use crate::support::*;
 
@@ -143,7 +145,28 @@ fn ranks_that_would_compute_something_else_are_refused() {
     }));
 }
 
-/// The launchers of MPI that `FFN_MPI` names.
+/// A launcher of MPI with so many ranks of a run below `out`.
+fn mpi(launcher: &Path, size: &str, out: &Path, flags: &[&str]) -> Output {
+    let mut mpi = Command::new(launcher);
+    mpi.args(["-n", size]).arg(env!("CARGO_BIN_EXE_ffn"));
+    mpi.args(arguments(out, flags))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("FFN_DATA_MINIATURE", data())
+        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    mpi.in_time()
+}
+
+fn outcome(out: &Path) -> history::Outcome {
+    let history = ffn::run::Folder::at(only_run(out)).history().unwrap();
+    history.processes.last().unwrap().outcome
+}
+
+/// The launchers of MPI that `FFN_MPI` names. However a run ends, rank 0 writes down how.
 #[test]
 fn mpi_ends_the_same() {
     let Some(launchers) = std::env::var_os("FFN_MPI") else {
@@ -151,20 +174,16 @@ fn mpi_ends_the_same() {
     };
     for launcher in std::env::split_paths(&launchers) {
         let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("stopped");
+        mpi(&launcher, "2", &out, &["--max-minutes", "0"]);
+        assert_eq!(outcome(&out), history::Outcome::Stopped);
+        let out = place.path().join("diverged");
+        let wild = "optimizer=Sgd(lr: 100.0, weight_decay: 1.0, clip: None)";
+        mpi(&launcher, "2", &out, &["--set", wild]);
+        assert_eq!(outcome(&out), history::Outcome::Diverged);
         for size in ["2", "3"] {
             let out = place.path().join(size);
-            let mut mpi = Command::new(&launcher);
-            mpi.args(["-n", size]).arg(env!("CARGO_BIN_EXE_ffn"));
-            mpi.args(arguments(&out, &["--threads", "1"]))
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .env("FFN_DATA_MINIATURE", data())
-                .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-                .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-                .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            let output = mpi.in_time();
+            let output = mpi(&launcher, size, &out, &["--threads", "1"]);
             expect(&output, 0);
             let said = [stdout(&output), stderr(&output)].concat();
             assert!(said.contains("MPI, "), "{said}");

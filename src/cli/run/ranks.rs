@@ -9,6 +9,7 @@ use crate::exec::Executor;
 use crate::ranks::{Ranks, World};
 use crate::run::manifest::DataIdentity;
 use crate::train::follower::Follower;
+use crate::train::machine::online_cores;
 use crate::train::stop::Stop;
 use crate::train::team::{Circumstances, Computation, Team};
 
@@ -34,8 +35,10 @@ pub fn check(world: &World, tasks: &[Task], args: &mut Args) -> Result<()> {
             world.size
         )));
     }
+    // A launcher may have given each rank cores of its own.
+    let own = thread_count(0).min((online_cores() / world.local_size).max(1));
     let share = |flag: usize| match flag {
-        0 => (thread_count(0) / world.local_size).max(1),
+        0 => own,
         given => given,
     };
     args.machine.threads = share(args.machine.threads);
@@ -69,9 +72,7 @@ pub fn follow(args: &Args, task: &Task, mut team: Team, started: Instant) -> Res
 
 /// Connects the ranks.
 pub fn meet(world: &World) -> Result<Team> {
-    Ok(Team {
-        ranks: Ranks::meet(world)?,
-    })
+    Ranks::meet(world).map(Team::new)
 }
 
 /// What rank 0 says before anything is computed: with what, and that all have the same before them.

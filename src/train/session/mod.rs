@@ -160,8 +160,9 @@ impl<'a> Session<'a> {
             self.train(progress)?;
             self.final_results(progress)
         });
-        self.dismiss(&result);
         let closed = self.close(&result);
+        // Last: a launcher may end this process as soon as another has ended.
+        self.dismiss(&result);
         let summaries = result?;
         closed?;
         Ok(summaries)
@@ -244,8 +245,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Tells the other ranks that the run ended.
+    /// Tells the other ranks that the run ended. Those that were told to do something and are not heard yet would hear something
+    /// else: they notice that this rank is gone.
     fn dismiss(&mut self, result: &Result<Vec<Summary>>) {
+        if self.team.as_ref().is_some_and(|team| team.is_waited_for) {
+            self.team = None;
+            return;
+        }
         let ending = result.as_ref().err().map(|error| Ending {
             stopped: error.kind == Kind::Stopped,
             message: error.message.clone(),
