@@ -50,9 +50,7 @@ impl Training {
             shards,
         })
     }
-}
 
-impl Training {
     fn clips(&self) -> usize {
         self.shards.iter().map(|shard| shard.labels.len()).sum()
     }

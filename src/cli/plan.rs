@@ -106,9 +106,8 @@ fn tell_shards(experiment: &Experiment, target: &Target, args: &Args) -> Result<
     if !args.shards {
         return Ok(());
     }
-    let own = || EngineKind::of(experiment.train.precision, target.device);
     let executor = Executor {
-        engine: target.engine.unwrap_or_else(own),
+        engine: target.engine_for(experiment),
         device: target.device,
         ..Executor::compiled(thread_count(0))
     };

@@ -139,6 +139,14 @@ impl TrainLoader {
         self.ahead.take().or_else(|| self.take())
     }
 
+    /// The batches of the next step's shards. An error behind the last step, too.
+    pub fn next_step(&mut self) -> Result<Vec<TrainBatch>> {
+        let (step, shards) = (self.step, self.shards.clone());
+        let ended = || Error::new(Kind::Data, format!("the loader ended before step {step}"));
+        let next = |_| self.next_batch().ok_or_else(ended)?;
+        shards.map(next).collect()
+    }
+
     /// The pixels of the batch that [`TrainLoader::next_batch`] will give, if its clips are ready. A mistake waits for its
     /// turn.
     pub fn next_pixels(&mut self) -> Option<Arc<Pixels>> {

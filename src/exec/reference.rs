@@ -46,11 +46,7 @@ impl<'a, R: Real> Reference<'a, R> {
             self.write(id, d_logits)?;
         }
         let mut grads: Vec<Vec<R>> = params.iter().map(|p| vec![R::zero(); p.len()]).collect();
-        let dropout = DropoutKey {
-            seed: 0,
-            step: 0,
-            first_clip: 0,
-        };
+        let dropout = DropoutKey::default();
         for step in &program.backward {
             let mut stats = Statistics::default();
             self.step(step, params, &mut grads, (&mut stats, dropout));

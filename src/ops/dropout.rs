@@ -38,7 +38,7 @@ pub struct Dropout {
 }
 
 /// Key of a step's dropout masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DropoutKey {
     pub seed: u64,
     pub step: u64,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::EvalShape;
-use super::shards::{in_shards, written};
+use super::shards::{in_shards, possible, written};
 use crate::base::{Kind, Result};
 use crate::exec::cuda::{Gpu, Needs, WeightNeeds};
 use crate::exec::{DeviceId, EngineKind};
@@ -177,8 +177,7 @@ impl Planned<'_> {
     /// The fewest shards in whose passes the experiment's batch fits into `room` bytes.
     fn fewest_shards(&self, room: usize) -> Option<String> {
         let train = &self.experiment.train;
-        let videos = train.batch / train.clips.repeats.max(1);
-        let shards = (train.shards + 1..=videos).filter(|shards| videos.is_multiple_of(*shards));
+        let shards = possible(train).filter(|shards| *shards > train.shards);
         let fits = shards
             .map(|shards| in_shards(self.experiment, shards))
             .find(|experiment| {

@@ -40,6 +40,14 @@ pub struct Target {
     pub gpu: Option<AskedGpu>,
 }
 
+impl Target {
+    /// What would compute a model of this experiment.
+    pub fn engine_for(&self, experiment: &Experiment) -> EngineKind {
+        let own = || EngineKind::of(experiment.train.precision, self.device);
+        self.engine.unwrap_or_else(own)
+    }
+}
+
 /// Everything that can be said of an experiment without its data.
 #[derive(Debug, Serialize)]
 pub struct Plan {
@@ -170,8 +178,7 @@ pub struct GroupOf {
 
 impl Plan {
     pub fn of(experiment: &Experiment, target: &Target) -> Result<Self> {
-        let own = || EngineKind::of(experiment.train.precision, target.device);
-        let engine = target.engine.unwrap_or_else(own);
+        let engine = target.engine_for(experiment);
         let style = (engine.numerics(), target.device);
         let graph = Graph::build(experiment, square(experiment.train.clips.size))?;
         let evaluation_graph = Graph::build(experiment, square(evaluation_size(&experiment.eval)))?;

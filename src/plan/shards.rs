@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Target, square};
 use crate::base::Result;
-use crate::exec::{EngineKind, cpu};
+use crate::exec::cpu;
 use crate::graph::Graph;
 use crate::program::batch::every_branch;
 use crate::program::cost::Cost;
@@ -33,6 +33,12 @@ fn sums(shards: usize) -> usize {
     }
 }
 
+/// The numbers of shards in which the videos of a step can be shared out.
+pub fn possible(train: &Train) -> impl Iterator<Item = usize> + use<> {
+    let videos = train.batch / train.clips.repeats.max(1);
+    (1..=videos).filter(move |shards| videos.is_multiple_of(*shards))
+}
+
 /// For every number of shards. `floor`: the least time of a step with a cost on this machine; `threads`: those of the engine where
 /// it computes on the CPU.
 pub fn choices(
@@ -41,10 +47,7 @@ pub fn choices(
     threads: usize,
     floor: &dyn Fn(Cost) -> f64,
 ) -> Result<Vec<Shards>> {
-    let own = || EngineKind::of(experiment.train.precision, target.device);
-    let engine = target.engine.unwrap_or_else(own);
-    let videos = experiment.train.batch / experiment.train.clips.repeats.max(1);
-    let divisors = (1..=videos).filter(|shards| videos.is_multiple_of(*shards));
+    let engine = target.engine_for(experiment);
     let graph = Graph::build(experiment, square(experiment.train.clips.size))?;
     let of = |shards: usize| {
         let experiment = in_shards(experiment, shards);
@@ -69,7 +72,7 @@ pub fn choices(
             seconds: pass * shards as f64,
         })
     };
-    divisors.map(of).collect()
+    possible(&experiment.train).map(of).collect()
 }
 
 /// The experiment with so many shards, and norm groups that fit into them.
@@ -121,7 +124,7 @@ pub fn written(train: &Train) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::DeviceId;
+    use crate::exec::{DeviceId, EngineKind};
     use crate::spec::network::{self, Network, Training};
     use crate::spec::{Backbone, Block, Method, ResNet, Stem};
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use libloading::{Library, Symbol};
 
 use super::{Transport, gone};
-use crate::base::{Error, Kind, Result, Shown};
+use crate::base::{Error, Kind, Result, Shown, limits};
 
 /// A library's name, and how it is spoken to.
 pub struct Candidate {
@@ -321,13 +321,7 @@ impl Transport for Mpi {
         let mut length = [0; 8];
         receive(&mut length)?;
         let length = u64::from_le_bytes(length) as usize;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| {
-            Error::new(
-                Kind::Device,
-                format!("no memory for a message of {length} bytes"),
-            )
-        })?;
+        let mut bytes = limits::reserved(length, "a message of another rank")?;
         bytes.resize(length, 0);
         receive(&mut bytes)?;
         Ok(bytes)

@@ -34,8 +34,10 @@ pub(super) enum Meeting {
     },
 }
 
-/// Ports that `srun`'s steps take: none of them has a name, and Linux gives none of them away by itself.
-const PORTS: (u16, u32) = (20_000, 10_000);
+/// A port that follows from a number, of those that Linux gives none away of by itself.
+fn port_of(number: u32) -> u16 {
+    20_000 + (number % 10_000) as u16
+}
 
 impl World {
     /// The process's own; `None`: it is alone.
@@ -53,28 +55,24 @@ impl World {
         let pair = |rank: &str, size: &str| number(rank).zip(number(size));
         let is_srun = number("SLURM_STEP_NUM_TASKS").is_some();
         let pmi = pair("PMI_RANK", "PMI_SIZE").filter(|_| !is_srun || has_mpi());
-        let (place, meeting) =
-            if let Some(place) = pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE") {
-                (place, Meeting::OpenMpi)
-            } else if let Some(place) = pmi {
-                (place, Meeting::Pmi)
-            } else if let Some(place) = pair("RANK", "WORLD_SIZE") {
-                if place.1 < 2 {
-                    return Ok(None);
-                }
-                (place, of_torchrun(variable)?)
-            } else if let Some(place) = pair("SLURM_PROCID", "SLURM_STEP_NUM_TASKS") {
-                if place.1 < 2 {
-                    return Ok(None);
-                }
-                (place, of_srun(variable)?)
-            } else {
-                return Ok(None);
-            };
-        let (rank, size) = place;
-        if size < 2 {
+        type Meet<'v> = &'v dyn Fn() -> Result<Meeting>;
+        let launchers: [(_, Meet<'_>); 4] = [
+            (
+                pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+                &|| Ok(Meeting::OpenMpi),
+            ),
+            (pmi, &|| Ok(Meeting::Pmi)),
+            (pair("RANK", "WORLD_SIZE"), &|| of_torchrun(variable)),
+            (pair("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"), &|| {
+                of_srun(variable)
+            }),
+        ];
+        let found = launchers
+            .into_iter()
+            .find_map(|(place, meet)| Some((place?, meet)));
+        let Some(((rank, size), meet)) = found.filter(|((_, size), _)| *size > 1) else {
             return Ok(None);
-        }
+        };
         if rank >= size {
             let message = format!("the launcher says rank {rank} of {size}");
             return Err(Error::new(Kind::Usage, message));
@@ -97,7 +95,7 @@ impl World {
             rank,
             size,
             local_size: local_size.unwrap_or(1).max(1),
-            meeting,
+            meeting: meet()?,
         }))
     }
 }
@@ -107,7 +105,7 @@ fn of_torchrun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
     // Where torchrun's own process listens there, another that follows from it.
     let taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|used| used == "True");
     let port = port.map(|port| match taken {
-        true => PORTS.0 + (u32::from(port).wrapping_add(1) % PORTS.1) as u16,
+        true => port_of(u32::from(port) + 1),
         false => port,
     });
     match (variable("MASTER_ADDR"), port) {
@@ -131,12 +129,12 @@ fn of_srun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
         text.trim().parse().unwrap_or(0)
     };
     let (job, step) = (number("SLURM_JOB_ID"), number("SLURM_STEP_ID"));
-    let offset = job.wrapping_mul(31).wrapping_add(step) % PORTS.1;
+    let own = port_of(job.wrapping_mul(31).wrapping_add(step));
     let port = variable("MASTER_PORT").and_then(|port| port.trim().parse().ok());
     match variable("MASTER_ADDR").or_else(|| first_node(&nodes)) {
         Some(host) => Ok(Meeting::Address {
             host,
-            port: port.unwrap_or(PORTS.0 + offset as u16),
+            port: port.unwrap_or(own),
             token: format!("{job}.{step}"),
         }),
         None => Err(Error::new(

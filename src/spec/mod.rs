@@ -58,6 +58,15 @@ pub enum Document {
     Suite(LoadedSuite),
 }
 
+impl Document {
+    pub fn suite(&self) -> Option<&Suite> {
+        match self {
+            Self::Suite(loaded) => Some(&loaded.suite),
+            Self::Experiment(_) => None,
+        }
+    }
+}
+
 /// Reads and checks an experiment file. The error's message is the whole rendered report: every mistake of the file.
 pub fn load(path: &Path) -> Result<Loaded> {
     load_with(path, &Settings::default())

@@ -101,6 +101,17 @@ pub fn slowfast() -> SlowFast {
     }
 }
 
+/// One block on eight channels, for tests that look at single numbers.
+#[cfg(test)]
+pub fn smallest() -> Backbone {
+    Backbone::ResNet(ResNet {
+        block: Block::Basic,
+        blocks: vec![1],
+        width: 8,
+        stem: Stem::Small,
+    })
+}
+
 /// UniFormer-S, without drop path.
 pub fn uniformer() -> UniFormer {
     UniFormer {

@@ -74,17 +74,7 @@ impl Follower<'_> {
         place: Place,
         loader: &RefCell<TrainLoader>,
     ) -> Result<()> {
-        let shards = self.team.shards(self.experiment.train.shards).map(|_| {
-            let batch = loader.borrow_mut().next_batch();
-            let over = || {
-                Error::new(
-                    Kind::Data,
-                    format!("the loader ended before step {}", place.step),
-                )
-            };
-            batch.ok_or_else(over)?
-        });
-        let shards: Vec<_> = shards.collect::<Result<_>>()?;
+        let shards = loader.borrow_mut().next_step()?;
         let next = || loader.borrow_mut().next_pixels();
         let tree = learner.passes(self.experiment, &shards, Some(&next))?;
         let stop = self.stop.requested().is_some();

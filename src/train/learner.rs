@@ -77,9 +77,15 @@ impl Learner {
         next: Next<'_>,
     ) -> Result<Record> {
         let tree = self.passes(experiment, shards, next)?;
+        let sum = self.whole(tree)?;
+        self.update(experiment, place, sum)
+    }
+
+    /// What all shards of a step come to, taken over for the update.
+    pub fn whole(&mut self, tree: Tree<Sum>) -> Result<Sum> {
         let sum = tree.finish().unwrap_or_default();
         self.take(&sum)?;
-        self.update(experiment, place, sum)
+        Ok(sum)
     }
 
     /// Forward and backward passes of some shards of a step, in their order.
@@ -266,19 +272,14 @@ mod tests {
     use super::*;
     use crate::data::Pixels;
     use crate::exec::Executor;
+    use crate::spec::Method;
     use crate::spec::network::{self, Network, Training};
-    use crate::spec::{Backbone, Block, Method, ResNet, Stem};
 
     /// Two clips in two shards.
     fn sharded(rule: RunningStatistics) -> (Experiment, Learner) {
         let mut experiment = network::experiment(&Network {
             method: Method::Vanilla { frames: 2 },
-            model: network::tsm(Backbone::ResNet(ResNet {
-                block: Block::Basic,
-                blocks: vec![1],
-                width: 8,
-                stem: Stem::Small,
-            })),
+            model: network::tsm(network::smallest()),
             classes: 2,
             size: 16,
             training: Some(Training::sgd(2, 0.1, 0.9, 0.0)),

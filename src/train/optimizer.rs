@@ -247,17 +247,12 @@ mod tests {
     use super::*;
     use crate::exec::Executor;
     use crate::spec::network::{self, Network, Training, experiment};
-    use crate::spec::{Backbone, Block, FrozenNorms, Method, ResNet, Stem};
+    use crate::spec::{FrozenNorms, Method};
 
     fn small() -> Experiment {
         experiment(&Network {
             method: Method::Vanilla { frames: 4 },
-            model: network::tsm(Backbone::ResNet(ResNet {
-                block: Block::Basic,
-                blocks: vec![1],
-                width: 8,
-                stem: Stem::Small,
-            })),
+            model: network::tsm(network::smallest()),
             classes: 2,
             size: 8,
             training: Some(Training::sgd(1, 0.1, 0.9, 0.01)),

@@ -7,17 +7,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Tally;
 use super::learner::Learner;
 use super::sum::{Node, Sum, Tree};
 use super::wire::{self, Reader, Writer};
+use crate::base::rng::fnv1a;
 use crate::base::{Error, Kind, Result, Shown};
 use crate::data::Dataset;
 use crate::data::clip::evaluation_batch;
 use crate::exec::{EngineKind, Executor, Fusions};
 use crate::model::StateDict;
+use crate::model::state::Named;
 use crate::ranks::Ranks;
 use crate::run::manifest::DataIdentity;
 use crate::run::optimizer_state::OptimizerState;
@@ -127,19 +130,22 @@ impl Team {
 
     /// Tells all what to do; on the other ranks, what they are told.
     pub fn order(&mut self, order: &Order) -> Result<Order> {
-        let mut said = Writer::default();
-        said.json(order)?;
-        let heard = self.ranks.broadcast(said.0)?;
+        let heard = self.tell(order)?;
         self.is_waited_for = !matches!(order, Order::End(_));
+        Ok(heard)
+    }
+
+    /// What rank 0 says, on every rank.
+    fn tell<T: Serialize + DeserializeOwned>(&mut self, own: &T) -> Result<T> {
+        let mut said = Writer::default();
+        said.json(own)?;
+        let heard = self.ranks.broadcast(said.0)?;
         Reader(&heard).json()
     }
 
     /// Says with what is computed, or that nothing is to be; on the other ranks, what is said.
     pub fn agree(&mut self, computation: Option<Computation>) -> Result<Option<Computation>> {
-        let mut said = Writer::default();
-        said.json(&computation)?;
-        let heard = self.ranks.broadcast(said.0)?;
-        Reader(&heard).json()
+        self.tell(&computation)
     }
 
     /// Refuses ranks that would compute something else, on all of them.
@@ -154,10 +160,7 @@ impl Team {
                 .apart(&other)
                 .map(|what| format!("rank {rank} cannot take part: {what}")));
         }
-        let mut said = Writer::default();
-        said.json(&refusal)?;
-        let heard = self.ranks.broadcast(said.0)?;
-        match Reader(&heard).json::<Option<String>>()? {
+        match self.tell(&refusal)? {
             None => Ok(()),
             Some(refusal) => Err(Error::new(Kind::Usage, refusal).hint(
                 "all ranks need the same program, experiment and data, on processors of one class",
@@ -209,8 +212,7 @@ impl Team {
         let mut said = Writer::default();
         let mut whole = Sum::default();
         if self.is_first() {
-            whole = tree.finish().unwrap_or_default();
-            learner.take(&whole)?;
+            whole = learner.whole(tree)?;
             whole.statistics = None;
             wire::write_sum(&mut said, &whole);
             wire::write_statistics(&mut said, learner.model.statistics());
@@ -315,14 +317,12 @@ impl Team {
     }
 }
 
-/// FNV over the bits.
+/// Of the values' bits.
 fn digest(values: &[f32]) -> u64 {
-    values.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
-        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut bits = Writer::default();
+    bits.floats(values);
+    fnv1a(&bits.0)
 }
-
-type Named = (String, Vec<usize>, Vec<f32>);
 
 fn write_named(to: &mut Writer, tensors: &[Named]) {
     to.each(tensors, |to, (name, shape, values)| {

@@ -66,9 +66,7 @@ pub fn walk(
 /// All passes of a step; the gradients' sum is left on the device.
 fn summed(side: &mut Replayed<'_>, shards: &[TrainBatch]) -> Result<Sum> {
     let tree = side.learner.passes(side.experiment, shards, None)?;
-    let sum = tree.finish().unwrap_or_default();
-    side.learner.take(&sum)?;
-    Ok(sum)
+    side.learner.whole(tree)
 }
 
 /// A node by name, with its number in each graph that has it.

@@ -21,7 +21,7 @@ use crate::data::loader::steps_per_epoch;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
 use crate::graph::Graph;
 use crate::plan::{Target, shards};
-use crate::ranks::World;
+use crate::ranks::{Ranks, World};
 use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
@@ -100,7 +100,7 @@ pub fn run(mut args: Args) -> Result<()> {
     let started = Instant::now();
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
     let documents = load_all(&args)?;
-    let suites: Vec<&Suite> = documents.iter().filter_map(suite_of).collect();
+    let suites: Vec<&Suite> = documents.iter().filter_map(Document::suite).collect();
     let chosen = args.member.choose(&documents)?;
     let tasks = tasks(&args, chosen.as_ref().unwrap_or(&documents));
     if args.judge {
@@ -108,13 +108,12 @@ pub fn run(mut args: Args) -> Result<()> {
     }
     let mut team = None;
     if let Some(world) = World::here()? {
-        ranks::check(&world, &tasks, &mut args)?;
-        team = Some(ranks::meet(&world)?);
-    }
-    if let (Some(false), [task]) = (team.as_ref().map(Team::is_first), tasks.as_slice())
-        && let Some(team) = team
-    {
-        return ranks::follow(&args, task, team, started);
+        let task = ranks::check(&world, &tasks, &mut args)?;
+        let joined = Team::new(Ranks::meet(&world)?);
+        if !joined.is_first() {
+            return ranks::follow(&args, task, joined, started);
+        }
+        team = Some(joined);
     }
     let folders = match chosen {
         // The others run elsewhere: nothing but the record is the suite's own.
@@ -167,13 +166,6 @@ fn load_all(args: &Args) -> Result<Vec<Document>> {
     match (&args.resume, documents.as_slice()) {
         (None, _) | (Some(_), [Document::Experiment(_)]) => Ok(documents),
         (Some(_), _) => Err(several),
-    }
-}
-
-fn suite_of(document: &Document) -> Option<&Suite> {
-    match document {
-        Document::Suite(loaded) => Some(&loaded.suite),
-        Document::Experiment(_) => None,
     }
 }
 
@@ -449,14 +441,14 @@ impl Context<'_> {
             run: folder,
             workers,
         };
-        let (experiment, executor) = (job.loaded.experiment.clone(), job.executor);
+        let (loaded, executor) = (job.loaded, job.executor);
         let session = Session::open(job)?;
         let mut progress = Progress::on(self.screen, index, label);
         if !self.screen.is_of_several() {
             self.screen.print(&header::text(&session, &place));
         }
         let result = session.run(&mut progress);
-        let result = result.map_err(|error| advised(error, &experiment, executor));
+        let result = result.map_err(|error| advised(error, &loaded.experiment, executor));
         progress.clear();
         if let Ok(summaries) = &result {
             progress.finished(summaries);

@@ -6,15 +6,15 @@ use super::{Args, Task};
 use crate::base::{Error, Kind, Result};
 use crate::cli::options::thread_count;
 use crate::exec::Executor;
-use crate::ranks::{Ranks, World};
+use crate::ranks::World;
 use crate::run::manifest::DataIdentity;
 use crate::train::follower::Follower;
 use crate::train::machine::online_cores;
 use crate::train::stop::Stop;
 use crate::train::team::{Circumstances, Computation, Team};
 
-/// Refuses what cannot be shared out, and divides the machine among its ranks.
-pub fn check(world: &World, tasks: &[Task], args: &mut Args) -> Result<()> {
+/// The one run that ranks compute, or why it cannot be shared out; divides the machine among its ranks.
+pub fn check<'t>(world: &World, tasks: &'t [Task], args: &mut Args) -> Result<&'t Task> {
     let [task] = tasks else {
         let message = format!(
             "{} ranks compute one run, and the files have {}",
@@ -43,7 +43,7 @@ pub fn check(world: &World, tasks: &[Task], args: &mut Args) -> Result<()> {
     };
     args.machine.threads = share(args.machine.threads);
     args.machine.workers = share(args.machine.workers);
-    Ok(())
+    Ok(task)
 }
 
 /// The part of a rank that is not the first, from its beginning to its end.
@@ -68,11 +68,6 @@ pub fn follow(args: &Args, task: &Task, mut team: Team, started: Instant) -> Res
         team,
     };
     follower.run()
-}
-
-/// Connects the ranks.
-pub fn meet(world: &World) -> Result<Team> {
-    Ranks::meet(world).map(Team::new)
 }
 
 /// What rank 0 says before anything is computed: with what, and that all have the same before them.

@@ -104,7 +104,7 @@ struct SlurmOptions {
 /// Submits what is missing, and the job that judges it, and returns.
 pub fn run(args: Args) -> Result<()> {
     let documents = args.set.load_documents(&args.files)?;
-    let suites: Vec<&Suite> = documents.iter().filter_map(suite_of).collect();
+    let suites: Vec<&Suite> = documents.iter().filter_map(Document::suite).collect();
     let place = absolute(&args.out)?;
     let queue = match args.print {
         true => None,
@@ -126,13 +126,6 @@ pub fn run(args: Args) -> Result<()> {
     let logs = args.out.join(LOGS);
     std::fs::create_dir_all(&logs).map_err(|e| Error::io("make", &logs, &e))?;
     submit(&submission, &open)
-}
-
-fn suite_of(document: &Document) -> Option<&Suite> {
-    match document {
-        Document::Suite(loaded) => Some(&loaded.suite),
-        Document::Experiment(_) => None,
-    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

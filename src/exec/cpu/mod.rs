@@ -187,11 +187,7 @@ impl Engine {
             grads,
             params,
             stats: &mut stats,
-            dropout: DropoutKey {
-                seed: 0,
-                step: 0,
-                first_clip: 0,
-            },
+            dropout: DropoutKey::default(),
         };
         let times = &mut times[plan.forward.len()..];
         pool.install(|| run(&plan.backward, arena, &mut context, times));

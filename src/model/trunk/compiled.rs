@@ -131,11 +131,7 @@ impl Trunk for Compiled {
         let plan = Rc::clone(&self.plan);
         let engine = self.evaluation(batch)?;
         // Nothing is dropped in evaluation.
-        let dropout = DropoutKey {
-            seed: 0,
-            step: 0,
-            first_clip: 0,
-        };
+        let dropout = DropoutKey::default();
         let logits = engine.forward(statistics, pixels, dropout)?;
         let logits = logits.to_vec();
         let observed = engine.observed().into_iter();
@@ -152,11 +148,7 @@ impl Trunk for Compiled {
         batch: Segment,
         pixels: Input<'_>,
     ) -> Result<()> {
-        let dropout = DropoutKey {
-            seed: 0,
-            step: 0,
-            first_clip: 0,
-        };
+        let dropout = DropoutKey::default();
         let engine = self.statistics(batch)?;
         engine.forward(statistics, pixels, dropout)?;
         Ok(())

@@ -152,11 +152,7 @@ impl<E: Real> Trunk for Interpreted<E> {
             segment: batch,
             training: Some(Training {
                 options: &TrainOptions::BATCH_STATISTICS,
-                dropout: DropoutKey {
-                    seed: 0,
-                    step: 0,
-                    first_clip: 0,
-                },
+                dropout: DropoutKey::default(),
             }),
             observed: &[],
         };

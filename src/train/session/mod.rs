@@ -200,10 +200,9 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let waited = loader.borrow().report().waited;
         self.order(&Order::Step)?;
-        let shards = self.own_shards();
-        let shards: Result<Vec<_>> = shards.map(|_| self.next_shard(loader)).collect();
+        let shards = loader.borrow_mut().next_step()?;
         let next = || loader.borrow_mut().next_pixels();
-        let (record, skipped) = self.advance(&shards?, Some(&next))?;
+        let (record, skipped) = self.advance(&shards, Some(&next))?;
         let left_out = self.left_out.note(&skipped);
         left_out.iter().for_each(|line| progress.say(line));
         let report = loader.borrow().report();
@@ -220,13 +219,6 @@ impl<'a> Session<'a> {
             progress.detail(&line);
         }
         self.timing.record(&timing)
-    }
-
-    fn next_shard(&self, loader: &RefCell<TrainLoader>) -> Result<TrainBatch> {
-        loader.borrow_mut().next_batch().ok_or_else(|| {
-            let message = format!("the loader ended before step {}", self.step);
-            Error::new(Kind::Data, message)
-        })?
     }
 
     /// The shards of a step that this process computes: all, where it is alone.
@@ -276,11 +268,7 @@ impl<'a> Session<'a> {
         let experiment = &self.job.loaded.experiment;
         let tree = self.learner.passes(experiment, shards, next)?;
         let sum = match &mut self.team {
-            None => {
-                let sum = tree.finish().unwrap_or_default();
-                self.learner.take(&sum)?;
-                sum
-            }
+            None => self.learner.whole(tree)?,
             Some(team) => {
                 let (sum, stop) = team.sum(&mut self.learner, tree, false)?;
                 if stop {

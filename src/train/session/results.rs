@@ -160,8 +160,8 @@ impl Session<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Summary>> {
         let stop = self.job.stop;
-        let evaluation = evaluation(&self.job, self.step);
-        progress.evaluate(self.job.dataset.validation.len(), evaluation.frames);
+        let whole = evaluation(&self.job, self.step);
+        progress.evaluate(self.job.dataset.validation.len(), whole.frames);
         let unaveraged = matches!(weights, Weights::Unaveraged);
         let part = self.team.as_mut().map(|team| {
             team.order(&Order::Evaluate { unaveraged })?;
@@ -170,7 +170,7 @@ impl Session<'_> {
         let part = part.transpose()?;
         let evaluation = Evaluation {
             dataset: part.as_ref().unwrap_or(&self.job.dataset),
-            ..evaluation
+            ..whole
         };
         // Other ranks are in the midst of it: one that is asked to stop waits for them.
         let is_shared = part.is_some();
@@ -198,7 +198,6 @@ impl Session<'_> {
             Some(team) => team.gather(tallies)?,
             None => tallies,
         };
-        let whole = super::evaluation(&self.job, self.step);
         let evaluated = whole.summarise_all(&self.learner.model, tallies)?;
         progress.end_evaluation();
         let mut summaries = Vec::new();
