@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
@@ -13,7 +14,10 @@ pub use super::temporary::{TEMPORARY, is_temporary};
 use super::temporary::{Temporary, folder_of};
 use super::{Error, Kind, Result, Shown};
 
-/// The folder for what can be made again: hashes of videos, the miniature, what was measured.
+/// A file that changed less than this ago might change again with the same size and time: nothing is remembered of it.
+pub const SETTLED: Duration = Duration::from_secs(2);
+
+/// The folder for what can be made again: hashes and lengths of videos, the miniature, what was measured.
 pub fn cache_folder() -> Result<PathBuf> {
     let folders = etcetera::choose_base_strategy().map_err(|error| {
         Error::new(

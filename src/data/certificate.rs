@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Progress, Sample};
 use super::hashes;
-use super::video::{Image, Video, VideoError};
+use super::video::{self, Image, Place, Source, Video, VideoError};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 
 const FIRST_LINE: &str = "ffn certificate 1";
@@ -75,11 +75,12 @@ impl Certificate {
         let hashes = hashes::of_dataset(dataset, false, progress)?;
         let done = AtomicUsize::new(0);
         let trained = dataset.train.len();
-        let entry = |(number, (sample, hash)): (usize, (&&Sample, String))| {
+        let entry = |number: usize, source: Place<'_>| {
+            let (sample, hash) = (samples[number], &hashes[number]);
             let split = if number < trained { 't' } else { 'v' };
             let label = format!("{split}{}", sample.label);
-            let file = hash.get(..32).unwrap_or(&hash).to_owned();
-            let entry = match look(sample) {
+            let file = hash.get(..32).unwrap_or(hash).to_owned();
+            let entry = match look(source) {
                 Ok((size, frames, pixels, means)) => Entry::Video(Facts {
                     file,
                     size,
@@ -100,8 +101,13 @@ impl Certificate {
             );
             Ok((sample.id.clone(), Listed { label, entry }))
         };
-        let pairs: Vec<_> = samples.iter().zip(hashes).enumerate().collect();
-        let videos: Result<BTreeMap<_, _>> = pairs.into_par_iter().map(entry).collect();
+        let sources: Vec<&Source> = samples.iter().map(|sample| &sample.source).collect();
+        let most = dataset.together();
+        let groups = sources.par_chunks(most).enumerate();
+        let entries = groups.flat_map_iter(|(group, sources)| {
+            video::together(sources, |place, source| entry(group * most + place, source))
+        });
+        let videos: Result<BTreeMap<_, _>> = entries.collect();
         Ok(Self {
             about,
             videos: videos?,
@@ -242,8 +248,8 @@ fn parse_entry(fields: &[&str]) -> Option<Entry> {
 /// Size, frames, digest and means.
 type Look = ((usize, usize), usize, String, Vec<u8>);
 
-fn look(sample: &Sample) -> Result<Look, VideoError> {
-    let video = Video::open(&sample.source)?;
+fn look(source: Place<'_>) -> Result<Look, VideoError> {
+    let video = Video::open(source)?;
     let count = video.frame_count();
     if count == 0 {
         return Err(VideoError::NoFrames);

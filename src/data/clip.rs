@@ -7,7 +7,7 @@ use super::crop;
 use super::pixels::Pixels;
 use super::sampling::{self, Draw};
 use super::transform::{self, Crop, Look};
-use super::video::{ClipMemory, Image, Source, Video, VideoError};
+use super::video::{ClipMemory, Image, Place, Source, Video, VideoError};
 use crate::base::limits;
 use crate::spec::{Crops, Eval, Train};
 
@@ -24,14 +24,14 @@ pub struct TrainClip {
 
 /// Draws the frames of a video for each of the ascending frame counts `branches`, and makes of them as many clips as the
 /// experiment says, each with a crop, a flip and more of its own.
-pub fn train(
-    source: &Source,
+pub fn train<'a>(
+    place: impl Into<Place<'a>>,
     train: &Train,
     branches: &[usize],
     draw: Draw,
 ) -> Result<Vec<TrainClip>, VideoError> {
     let clips = &train.clips;
-    let (video, count) = open(source)?;
+    let (video, count) = open(place)?;
     let indices = sampling::training(count, branches, clips, draw);
     let values = clips.erasing.is_some() || train.mixing.is_some();
     let look = Look::new(clips.resize, clips.channels, &clips.normalize, values);
@@ -92,8 +92,12 @@ pub fn evaluation_size(eval: &Eval) -> usize {
 }
 
 /// For each frame count T of `frames`: `views × T × size × size × 3`; the crops of a temporal clip follow one another.
-pub fn evaluate(source: &Source, eval: &Eval, frames: &[usize]) -> Result<Vec<Pixels>, VideoError> {
-    let (video, count) = open(source)?;
+pub fn evaluate<'a>(
+    place: impl Into<Place<'a>>,
+    eval: &Eval,
+    frames: &[usize],
+) -> Result<Vec<Pixels>, VideoError> {
+    let (video, count) = open(place)?;
     let clips = indices_of(count, eval, frames);
     let size = evaluation_size(eval);
     let look = Look::new(eval.resize(), eval.channels(), &eval.normalize, false);
@@ -125,8 +129,8 @@ fn indices_of(frame_count: usize, eval: &Eval, frames: &[usize]) -> Vec<Vec<Vec<
     frames.iter().map(clips).collect()
 }
 
-fn open(source: &Source) -> Result<(Video, usize), VideoError> {
-    let video = Video::open(source)?;
+fn open<'a>(place: impl Into<Place<'a>>) -> Result<(Video, usize), VideoError> {
+    let video = Video::open(place)?;
     match video.frame_count() {
         0 => Err(VideoError::NoFrames),
         count => Ok((video, count)),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::video::Source;
+use super::video::{self, Source};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +58,13 @@ impl Dataset {
     /// Those of training, then those of validation.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.train.iter().chain(&self.validation)
+    }
+
+    /// How many videos one thread decodes together. A data set has one kind of videos, or few.
+    pub fn together(&self) -> usize {
+        const LOOKED_AT: usize = 16;
+        let first = self.samples().take(LOOKED_AT);
+        video::together_at_most(first.map(|sample| &sample.source))
     }
 
     pub fn split(&self, split: Split) -> &[Sample] {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
@@ -14,9 +14,6 @@ use super::dataset::{Dataset, Progress, Sample};
 use super::listing::counted;
 use super::video::{Packed, Source, Template, VideoError, check_count};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
-
-/// A file changed less than this before it was hashed might change again with the same size and time: not cached.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// The hashes of `samples`, in their order. `progress(done, total)`.
 ///
@@ -81,7 +78,7 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
         Source::Folder { .. } => files::sha256(list(&files)?.as_bytes()),
         Source::Packed(packed) => of_packed(packed)?,
     };
-    let is_settled = now.duration_since(modified).is_ok_and(|age| age > SETTLED);
+    let is_settled = now.duration_since(modified).is_ok_and(|age| age > files::SETTLED);
     Ok(Hashed {
         hash,
         stamp: is_settled.then_some(stamp),
@@ -248,6 +245,7 @@ fn read_entries(path: &Path) -> Option<BTreeMap<String, (String, String)>> {
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::time::Duration;
 
     fn sample(path: &Path) -> Sample {
         Sample {

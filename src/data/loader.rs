@@ -11,6 +11,7 @@ use super::mixing::Mixer;
 use super::pixels::Pixels;
 use super::prefetch::{Limits, Prefetch};
 use super::sampling::Draw;
+use super::video::{self, Place, Source};
 use crate::base::rng::{Purpose, Stream};
 use crate::base::{Error, Kind, Result};
 use crate::spec::{Eval, Experiment, Normalize, Train, Unreadable};
@@ -117,14 +118,19 @@ impl TrainLoader {
         let limits = Limits {
             workers,
             window: AHEAD * (videos as usize).max(workers),
+            together: plan.dataset.together(),
         };
         let (shared, first) = (Arc::clone(&plan), plan.videos * shards.start as u64);
-        let video = move |job: u64| {
+        let number = move |job: u64, shared: &TrainPlan| {
             let (step, place) = (job / videos, job % videos);
-            shared.video(step * shared.videos_of_step() + first + place)
+            step * shared.videos_of_step() + first + place
+        };
+        let prepare = move |jobs: Range<u64>| {
+            let numbers: Vec<u64> = jobs.map(|job| number(job, &shared)).collect();
+            shared.videos(&numbers)
         };
         Self {
-            videos: Prefetch::start(jobs, limits, video),
+            videos: Prefetch::start(jobs, limits, prepare),
             plan,
             step: first_step,
             shard: shards.start,
@@ -244,25 +250,34 @@ impl TrainPlan {
         }
         let shard = |shard: u64| -> Result<Vec<Prepared>> {
             let first = step * self.videos_of_step() + shard * self.videos;
-            let clips: Result<Vec<_>> = (first..first + self.videos)
-                .map(|number| self.video(number))
-                .collect();
+            let numbers: Vec<u64> = (first..first + self.videos).collect();
+            let clips: Result<Vec<_>> = self.videos(&numbers).into_iter().collect();
             Ok(clips?.into_iter().flatten().collect())
         };
         (0..self.train.shards as u64).map(shard).collect()
     }
 
-    /// The clips of video `number` of the training, counted through all batches from 0.
-    fn video(&self, number: u64) -> Result<Vec<Prepared>> {
+    /// The clips of videos of the training, which are numbered through all batches from 0.
+    fn videos(&self, numbers: &[u64]) -> Vec<Result<Vec<Prepared>>> {
+        let drawn: Vec<Draw> = numbers.iter().map(|number| self.draw(*number)).collect();
+        let sample = |draw: &Draw| &self.dataset.train[draw.sample as usize];
+        let sources: Vec<&Source> = drawn.iter().map(|draw| &sample(draw).source).collect();
+        video::together(&sources, |place, source| {
+            self.video(sample(&drawn[place]), source, drawn[place])
+        })
+    }
+
+    fn draw(&self, number: u64) -> Draw {
         let of_epoch = self.steps_per_epoch * self.videos_of_step();
         let (epoch, place) = (number / of_epoch, number % of_epoch);
-        let index = self.order(epoch)[place as usize];
-        let sample = &self.dataset.train[index];
-        let draw = Draw {
+        Draw {
             seed: self.seed,
             epoch,
-            sample: index as u64,
-        };
+            sample: self.order(epoch)[place as usize] as u64,
+        }
+    }
+
+    fn video(&self, sample: &Sample, source: Place<'_>, draw: Draw) -> Result<Vec<Prepared>> {
         let prepared = |clip: TrainClip| Prepared::Clip {
             id: sample.id.clone(),
             label: match clip.augmentation.flip {
@@ -271,7 +286,7 @@ impl TrainPlan {
             },
             clip: Box::new(clip),
         };
-        match clip::train(&sample.source, &self.train, &self.branches, draw) {
+        match clip::train(source, &self.train, &self.branches, draw) {
             Ok(clips) => Ok(clips.into_iter().map(prepared).collect()),
             Err(error) if self.unreadable == Unreadable::Skip && error.is_damage() => {
                 Ok(vec![Prepared::Skipped {
@@ -380,11 +395,18 @@ impl EvalLoader {
         let limits = Limits {
             workers,
             window: AHEAD * batch.max(workers),
+            together: dataset.together(),
         };
         let jobs = 0..dataset.validation.len() as u64;
-        let job = move |number| eval_clip(&dataset.validation[number as usize], &eval, &frames);
+        let clips = move |jobs: Range<u64>| {
+            let samples = &dataset.validation[jobs.start as usize..jobs.end as usize];
+            let sources: Vec<&Source> = samples.iter().map(|sample| &sample.source).collect();
+            video::together(&sources, |place, source| {
+                eval_clip(&samples[place], source, (&eval, &frames))
+            })
+        };
         Self {
-            clips: Prefetch::start(jobs, limits, job),
+            clips: Prefetch::start(jobs, limits, clips),
             batch,
             views,
             size,
@@ -446,8 +468,12 @@ impl EvalLoader {
 }
 
 /// Evaluation stops at a video that cannot be read, whatever the policy in training.
-fn eval_clip(sample: &Sample, eval: &Eval, frames: &[usize]) -> Result<EvalClip> {
-    let pixels = clip::evaluate(&sample.source, eval, frames)
+fn eval_clip(
+    sample: &Sample,
+    source: Place<'_>,
+    (eval, frames): (&Eval, &[usize]),
+) -> Result<EvalClip> {
+    let pixels = clip::evaluate(source, eval, frames)
         .map_err(|error| error.into_error(&sample.id, sample.source.path()))?;
     Ok(EvalClip {
         id: sample.id.clone(),

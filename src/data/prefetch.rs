@@ -1,7 +1,7 @@
 //! Jobs done ahead by worker threads and delivered in order.
 //!
-//! Job `n` is a pure function of `n`, so what is delivered does not depend on how many workers there are or which of them
-//! is quicker. No job is begun that lies `window` or more ahead of the consumer: memory is bounded.
+//! Job `n` is a pure function of `n`, so what is delivered does not depend on how many workers there are, which of them
+//! is quicker, or which jobs are done together. No job is begun that lies `window` or more ahead of the consumer: memory is bounded.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -18,6 +18,15 @@ use crate::base::{Error, Kind, Result};
 pub struct Limits {
     pub workers: usize,
     pub window: usize,
+    /// How many neighbouring jobs a thread does together. Fewer where the window has no room for as many on each thread.
+    pub together: usize,
+}
+
+impl Limits {
+    fn group(&self) -> u64 {
+        let room = self.window / self.workers.max(1);
+        self.together.min(room).max(1) as u64
+    }
 }
 
 /// The results of jobs, in order. Dropping it stops the workers after the job that each is doing.
@@ -29,8 +38,9 @@ pub struct Prefetch<T> {
 }
 
 struct Shared<T> {
-    job: Box<dyn Fn(u64) -> Result<T> + Send + Sync>,
+    jobs: Box<dyn Fn(Range<u64>) -> Vec<Result<T>> + Send + Sync>,
     window: u64,
+    group: u64,
     end: u64,
     state: Mutex<State<T>>,
     /// The consumer took a result, or the end has come.
@@ -49,19 +59,20 @@ struct State<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Begins with the jobs `jobs`.
+    /// Does the jobs `numbers`. `jobs` has a result for each of its range, in their order.
     pub fn start(
-        jobs: Range<u64>,
+        numbers: Range<u64>,
         limits: Limits,
-        job: impl Fn(u64) -> Result<T> + Send + Sync + 'static,
+        jobs: impl Fn(Range<u64>) -> Vec<Result<T>> + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
-            job: Box::new(job),
+            jobs: Box::new(jobs),
             window: limits.window.max(1) as u64,
-            end: jobs.end,
+            group: limits.group(),
+            end: numbers.end,
             state: Mutex::new(State {
-                begun: jobs.start,
-                taken: jobs.start,
+                begun: numbers.start,
+                taken: numbers.start,
                 results: BTreeMap::new(),
                 stopped: false,
             }),
@@ -102,7 +113,7 @@ impl<T> Prefetch<T> {
                 break result;
             }
             if self.workers.is_empty() {
-                break self.shared.run(wanted);
+                break self.shared.alone(wanted);
             }
             state = wait(&self.shared.ready, state);
         };
@@ -145,33 +156,47 @@ impl<T> Drop for Prefetch<T> {
 
 impl<T> Shared<T> {
     fn work(&self) {
-        while let Some(number) = self.claim() {
-            let result = self.run(number);
-            self.lock().results.insert(number, result);
+        while let Some(numbers) = self.claim() {
+            let results = self.run(numbers.clone());
+            self.lock().results.extend(numbers.zip(results));
             self.ready.notify_one();
         }
     }
 
-    /// The next job, once there is room for its result.
-    fn claim(&self) -> Option<u64> {
+    /// The next jobs, once there is room for their results.
+    fn claim(&self) -> Option<Range<u64>> {
         let mut state = self.lock();
         loop {
             let number = state.begun;
             if state.stopped || number >= self.end {
                 return None;
             }
-            if number - state.taken < self.window {
-                state.begun += 1;
-                return Some(number);
+            let behind = self.end.min(number.saturating_add(self.group));
+            if behind - state.taken <= self.window {
+                state.begun = behind;
+                return Some(number..behind);
             }
             state = wait(&self.room, state);
         }
     }
 
-    /// A panic would leave the consumer waiting for ever: it becomes an error.
-    fn run(&self, number: u64) -> Result<T> {
-        catch_unwind(AssertUnwindSafe(|| (self.job)(number)))
-            .unwrap_or_else(|panic| Err(panicked(number, panic.as_ref())))
+    fn alone(&self, number: u64) -> Result<T> {
+        let result = self.run(number..number + 1).pop();
+        result.unwrap_or_else(|| Err(panicked(number, &MISSING)))
+    }
+
+    /// A panic, or a result that is missing, would leave the consumer waiting for ever: it becomes an error of every job.
+    fn run(&self, numbers: Range<u64>) -> Vec<Result<T>> {
+        let all = |panic: &(dyn Any + Send)| {
+            let error = |number| Err(panicked(number, panic));
+            numbers.clone().map(error).collect()
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| (self.jobs)(numbers.clone())));
+        match done {
+            Ok(results) if results.len() as u64 == numbers.end - numbers.start => results,
+            Ok(_) => all(&MISSING),
+            Err(panic) => all(panic.as_ref()),
+        }
     }
 
     /// No job runs under the lock, so a poisoned state is a whole one.
@@ -179,6 +204,8 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const MISSING: &str = "a result is missing";
 
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition
@@ -205,7 +232,20 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn limits(workers: usize, window: usize) -> Limits {
-        Limits { workers, window }
+        Limits {
+            workers,
+            window,
+            together: 1,
+        }
+    }
+
+    /// Jobs that have nothing to do with one another.
+    fn start(
+        numbers: Range<u64>,
+        limits: Limits,
+        job: impl Fn(u64) -> Result<u64> + Send + Sync + 'static,
+    ) -> Prefetch<u64> {
+        Prefetch::start(numbers, limits, move |numbers| numbers.map(&job).collect())
     }
 
     fn all<T>(mut prefetch: Prefetch<T>) -> Vec<Result<T>> {
@@ -215,7 +255,7 @@ mod tests {
     #[test]
     fn results_come_in_order_for_any_number_of_workers() {
         for workers in [1, 2, 7] {
-            let prefetch = Prefetch::start(3..40, limits(workers, 5), |n| {
+            let prefetch = start(3..40, limits(workers, 5), |n| {
                 thread::sleep(Duration::from_micros(n * 37 % 11 * 50));
                 Ok(n * n)
             });
@@ -228,7 +268,7 @@ mod tests {
     fn nothing_is_begun_beyond_the_window() {
         let begun = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&begun);
-        let mut prefetch = Prefetch::start(0..100, limits(3, 4), move |n| {
+        let mut prefetch = start(0..100, limits(3, 4), move |n| {
             count.fetch_max(n + 1, Ordering::SeqCst);
             Ok(n)
         });
@@ -239,8 +279,41 @@ mod tests {
     }
 
     #[test]
+    fn jobs_are_done_together_where_there_is_room() {
+        for (workers, window, together) in [(1, 5, 3), (2, 8, 3), (3, 2, 4), (2, 16, 8)] {
+            let limits = Limits {
+                workers,
+                window,
+                together,
+            };
+            let largest = Arc::new(AtomicU64::new(0));
+            let seen = Arc::clone(&largest);
+            let prefetch = Prefetch::start(3..40, limits, move |numbers| {
+                seen.fetch_max(numbers.end - numbers.start, Ordering::SeqCst);
+                numbers.map(Ok).collect()
+            });
+            let found: Vec<u64> = all(prefetch).into_iter().map(|r| r.unwrap()).collect();
+            assert_eq!(found, (3..40).collect::<Vec<_>>());
+            let expected = together.min(window / workers).max(1) as u64;
+            assert_eq!(largest.load(Ordering::SeqCst), expected);
+        }
+    }
+
+    #[test]
+    fn results_that_are_missing_are_errors() {
+        let limits = Limits {
+            workers: 1,
+            window: 4,
+            together: 2,
+        };
+        let prefetch: Prefetch<u64> = Prefetch::start(0..2, limits, |_| vec![Ok(1)]);
+        let found = all(prefetch);
+        assert!(found.iter().all(Result::is_err) && found.len() == 2);
+    }
+
+    #[test]
     fn errors_and_panics_are_delivered_in_their_place() {
-        let prefetch = Prefetch::start(0..4, limits(2, 2), |n| match n {
+        let prefetch = start(0..4, limits(2, 2), |n| match n {
             1 => Err(Error::new(Kind::Data, "one")),
             2 => panic!("two"),
             n => Ok(n),
@@ -259,7 +332,7 @@ mod tests {
     fn dropping_stops_the_workers() {
         let done = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&done);
-        let mut prefetch = Prefetch::start(0..u64::MAX, limits(2, 1000), move |n| {
+        let mut prefetch = start(0..u64::MAX, limits(2, 1000), move |n| {
             thread::sleep(Duration::from_millis(1));
             count.fetch_add(1, Ordering::SeqCst);
             Ok(n)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::dataset::{Dataset, Sample, Split};
 use super::listing::clips_of_classes;
 use super::look::{self, Surplus};
-use super::video::{Video, VideoError};
+use super::video::{self, Place, Source, Video, VideoError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stats {
@@ -74,14 +74,19 @@ pub fn of_dataset(
 ) -> Stats {
     let total = dataset.train.len() + dataset.validation.len();
     let done = AtomicUsize::new(0);
-    let look = |sample: &Sample| {
-        let found = measure(sample);
+    let look = |source: Place<'_>| {
+        let found = measure(source);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
         found
     };
     let split = |split| {
         let samples = dataset.split(split);
-        let found: Vec<_> = samples.par_iter().map(look).collect();
+        let groups = samples.par_chunks(dataset.together());
+        let found = groups.flat_map_iter(|samples| {
+            let sources: Vec<&Source> = samples.iter().map(|sample| &sample.source).collect();
+            video::together(&sources, |_, source| look(source))
+        });
+        let found: Vec<_> = found.collect();
         SplitStats {
             surplus: look::surplus_of(split, samples),
             ..SplitStats::of(samples, found, frames)
@@ -104,8 +109,8 @@ pub fn of_dataset(
 /// Frames, and width and height of the first.
 type Measured = (usize, (usize, usize));
 
-fn measure(sample: &Sample) -> Result<Measured, VideoError> {
-    let video = Video::open(&sample.source)?;
+fn measure(source: Place<'_>) -> Result<Measured, VideoError> {
+    let video = Video::open(source)?;
     let first = video.frames(&[0])?;
     let image = first.first().ok_or(VideoError::NoFrames)?;
     Ok((video.frame_count(), (image.width, image.height)))

@@ -3,7 +3,15 @@
 #[path = "../support/limit.rs"]
 mod limit;
 
+#[cfg(unix)]
+#[path = "../support/ffmpeg.rs"]
+mod program;
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 mod packs;
+#[cfg(unix)]
+mod together;
 mod values;
 
 use std::fs;

@@ -1,54 +1,14 @@
 //! Other formats: what real versions of `ffmpeg` make of them, and what pretended ones may do wrong.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::skipped::skipped;
+use crate::program::{installed, is_supported, supported};
 use crate::{fixture, frames};
-
-/// What the program in a folder calls its version; `None` where it does not run.
-fn version(folder: &Path) -> Option<String> {
-    let output = Command::new(folder.join("ffmpeg"))
-        .arg("-version")
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_whitespace().nth(2).map(str::to_owned)
-}
-
-/// Folders with an `ffmpeg`: those that `FFN_FFMPEG` names, as `.ci/ffmpeg` prints them, and the PATH's. Without one the
-/// test has decoded nothing, and says so past the capture of a test's output.
-fn installed() -> Vec<(PathBuf, String)> {
-    let named = std::env::var_os("FFN_FFMPEG").unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let of_path = std::env::split_paths(&path).find(|folder| folder.join("ffmpeg").is_file());
-    let folders = std::env::split_paths(&named).filter(|folder| !folder.as_os_str().is_empty());
-    let found = folders.chain(of_path).filter_map(|folder| {
-        let version = version(&folder)?;
-        Some((folder, version))
-    });
-    let found: Vec<_> = found.collect();
-    if found.is_empty() {
-        skipped("there is no ffmpeg; .ci/ffmpeg gets some, FFN_FFMPEG names them");
-    }
-    found
-}
-
-fn is_supported(version: &str) -> bool {
-    let version = version.trim_start_matches('n');
-    ["4.4", "5.", "6.", "7.", "8.", "9."]
-        .iter()
-        .any(|start| version.starts_with(start))
-}
 
 /// What the supported versions make of files, the same bytes each.
 fn decoded(names: &[&str]) -> Option<String> {
     let mut reports = Vec::new();
-    for (folder, version) in installed()
-        .into_iter()
-        .filter(|(_, version)| is_supported(version))
-    {
+    for (folder, version) in supported() {
         let mut report = String::new();
         for name in names {
             let (code, text) = frames(&[name, "--at", "0,5"], Some(&folder));
@@ -88,10 +48,7 @@ fn damage_of_the_video_itself_is_found() {
     let cut = tempfile::NamedTempFile::with_suffix(".mkv").unwrap();
     let bytes = std::fs::read(fixture("h264.mkv")).unwrap();
     std::fs::write(cut.path(), &bytes[..bytes.len() * 2 / 3]).unwrap();
-    for (folder, version) in installed()
-        .into_iter()
-        .filter(|(_, version)| is_supported(version))
-    {
+    for (folder, version) in supported() {
         for path in [&fixture("h264_damaged.mp4"), cut.path()] {
             let (code, text) = frames(&[path.to_str().unwrap()], Some(&folder));
             assert_eq!(code, 4, "{version}: {text}");

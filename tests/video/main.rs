@@ -2,6 +2,9 @@
 
 #[path = "../support/limit.rs"]
 mod limit;
+#[cfg(unix)]
+#[path = "../support/ffmpeg.rs"]
+mod program;
 #[path = "../support/skipped.rs"]
 mod skipped;
 
@@ -38,11 +41,14 @@ fn decode(bytes: &[u8]) -> Result<usize, VideoError> {
 
 /// `ffn data frames`: exit code, standard output and error, without the path of this checkout.
 fn frames(arguments: &[&str], path: Option<&Path>) -> (i32, String) {
+    // What another version made of the file is not remembered.
+    let cache = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffn"));
     command
         .current_dir(fixture(""))
         .args(["data", "frames"])
         .args(arguments)
+        .env("XDG_CACHE_HOME", cache.path())
         // Of the user's settings none reaches ffmpeg that would change what it says.
         .env("AV_LOG_FORCE_COLOR", "1")
         .env("FFREPORT", "file=/nowhere/report.log:level=48");

@@ -71,19 +71,23 @@ pub fn write(
     let texts = copy_texts(dataset, out)?;
     let hashes = hashes::of_dataset(dataset, false, progress)?;
     let samples: Arc<Vec<Sample>> = Arc::new(dataset.samples().cloned().collect());
-    // A video is held whole until it is its turn.
+    // A video is held whole until it is its turn: none beside it on the same thread.
     let ahead = Limits {
         workers: packing.workers,
         window: packing.workers,
+        together: 1,
     };
     let jobs = Arc::clone(&samples);
-    let mut encoded = Prefetch::start(0..samples.len() as u64, ahead, move |number| {
+    let encoded = move |number: u64| {
         let sample = &jobs[number as usize];
         match encode(&sample.source, packing) {
             Ok(images) => Ok(Ok(images)),
             Err(error) if error.is_damage() => Ok(Err(error.to_string())),
             Err(error) => Err(error.into_error(&sample.id, sample.source.path())),
         }
+    };
+    let mut encoded = Prefetch::start(0..samples.len() as u64, ahead, move |numbers| {
+        numbers.map(&encoded).collect()
     });
     let mut shards = Shards::new(out, packing.shard_bytes);
     let mut lines = String::new();

@@ -9,6 +9,7 @@ mod inventory;
 mod image;
 mod packed;
 mod template;
+mod together;
 mod vp9;
 mod webm;
 mod yuv;
@@ -26,8 +27,9 @@ pub use image::{ClipMemory, Image};
 pub use inventory::{Inventory, check_start as check_image};
 pub use packed::Packed;
 pub use template::Template;
+pub use together::{Place, together, together_at_most};
 
-use ffmpeg::Ffmpeg;
+use ffmpeg::{Ffmpeg, Seat};
 use folder::Folder;
 use vp9::Vp9;
 
@@ -74,10 +76,11 @@ enum Kind {
 }
 
 impl Video {
-    /// Reads the source's structure; no frame is decoded.
-    pub fn open(source: &Source) -> Result<Self, VideoError> {
+    /// Reads the source's structure. No frame is decoded, but where `ffmpeg` has to count them.
+    pub fn open<'a>(place: impl Into<Place<'a>>) -> Result<Self, VideoError> {
+        let Place { source, seat } = place.into();
         match source {
-            Source::File(path) => Self::open_file(path),
+            Source::File(path) => Self::open_file(path, seat),
             Source::Folder {
                 path,
                 template,
@@ -93,11 +96,11 @@ impl Video {
         }
     }
 
-    fn open_file(path: &Path) -> Result<Self, VideoError> {
+    fn open_file(path: &Path, seat: Option<Seat>) -> Result<Self, VideoError> {
         let start = read_start(path)?;
         if !start.starts_with(&ebml::EBML.to_be_bytes()) {
             return match ffmpeg::format(&start) {
-                Some(format) => Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, format)?))),
+                Some(format) => Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, format, seat)?))),
                 None => Err(unknown(start)),
             };
         }
@@ -107,7 +110,7 @@ impl Video {
             "V_VP9" if !track.encoded => Ok(Self(Kind::Vp9(Vp9::open(bytes, track.packets)?))),
             codec => {
                 let format = format!("Matroska with codec {codec}");
-                Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, &format)?)))
+                Ok(Self(Kind::Ffmpeg(Ffmpeg::open(path, &format, seat)?)))
             }
         }
     }

@@ -1,58 +1,197 @@
-//! Frames that were counted, for as long as the process lives: without it each epoch would decode each video twice.
+//! Frames that were counted, remembered in the user's cache folder: without it each epoch, and each process, would decode each video twice.
+//!
+//! The file has a line for each video: a digest of the rest, the frames, their width and height, the version that counted them, the file's
+//! bytes, the time of its last change in nanoseconds, its path. Lines are appended as videos are counted. A damaged one counts as
+//! none, and of two about one file the later counts.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Frames, and their size.
-type Count = (usize, (u32, u32));
-
-static COUNTED: Mutex<BTreeMap<File, Count>> = Mutex::new(BTreeMap::new());
+use super::Found;
+use super::version::Version;
+use crate::base::{files, limits};
 
 /// A file as it is now: one that is written again is another.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct File {
-    path: PathBuf,
+    pub path: PathBuf,
+    /// Another version may take another view of what a frame is.
+    version: Version,
     bytes: u64,
-    changed: SystemTime,
+    /// Nanoseconds since 1970.
+    changed: u128,
 }
 
 impl File {
     /// `None` where the system does not tell when it changed.
-    pub fn at(path: &Path) -> Option<Self> {
+    pub fn at(path: &Path, version: Version) -> Option<Self> {
         let metadata = path.metadata().ok()?;
+        let changed = metadata.modified().ok()?;
         Some(Self {
-            path: path.to_owned(),
+            path: path.canonicalize().ok()?,
+            version,
             bytes: metadata.len(),
-            changed: metadata.modified().ok()?,
+            changed: changed.duration_since(UNIX_EPOCH).ok()?.as_nanos(),
         })
     }
 
-    pub fn known(&self) -> Option<Count> {
-        let counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.get(self).copied()
+    pub fn known(&self) -> Option<Found> {
+        counted().known.get(self).copied()
     }
 
-    pub fn remember(self, frames: usize, size: (u32, u32)) {
-        let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.insert(self, (frames, size));
+    /// Whether it may not change any more without its time telling.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let age = now.unwrap_or_default().as_nanos().checked_sub(self.changed);
+        age.is_some_and(|age| age > files::SETTLED.as_nanos())
     }
+}
+
+/// Remembers what was counted, on the disk too where that can be.
+pub fn remember(found: impl IntoIterator<Item = (File, Found)>) {
+    let mut counted = counted();
+    let mut lines = String::new();
+    for (file, found) in found {
+        if file.is_settled()
+            && let Some(line) = line(&file, found)
+        {
+            lines.push_str(&line);
+        }
+        counted.known.insert(file, found);
+    }
+    // One write, so that lines of several processes do not mix. What cannot be kept is counted again the next time.
+    if let Some(kept) = counted.kept.as_mut().filter(|_| !lines.is_empty()) {
+        let _ = kept.write_all(lines.as_bytes());
+    }
+}
+
+/// What is known in this process.
+struct Counted {
+    known: BTreeMap<File, Found>,
+    /// To be appended to.
+    kept: Option<fs::File>,
+}
+
+fn counted() -> MutexGuard<'static, Counted> {
+    static COUNTED: OnceLock<Mutex<Counted>> = OnceLock::new();
+    let open = || {
+        let folder = files::cache_folder().ok();
+        Mutex::new(Counted::at(folder.map(|folder| folder.join("frames"))))
+    };
+    let counted = COUNTED.get_or_init(open).lock();
+    counted.unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counted {
+    /// What the file has. One that is longer than a list may be is begun anew.
+    fn at(path: Option<PathBuf>) -> Self {
+        let text = |path: &Path| files::read(path, limits::LIST);
+        let read = path.as_deref().map(text).and_then(Result::ok);
+        let is_whole = read.is_some();
+        let bytes = read.unwrap_or_default();
+        let open = |path: PathBuf| {
+            fs::create_dir_all(path.parent()?).ok()?;
+            if !is_whole {
+                let _ = fs::remove_file(&path);
+            }
+            let mut options = fs::File::options();
+            options.append(true).create(true).open(path).ok()
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Self {
+            known: text.lines().filter_map(parse).collect(),
+            kept: path.and_then(open),
+        }
+    }
+}
+
+/// `None` for a path that a line cannot hold.
+fn line(file: &File, found: Found) -> Option<String> {
+    let path = file.path.to_str().filter(|path| !path.contains('\n'))?;
+    let (width, height) = found.size;
+    let (major, minor) = file.version.0;
+    let mut rest = String::new();
+    let _ = write!(
+        rest,
+        "{} {width} {height} {major} {minor} {} {} {path}",
+        found.frames, file.bytes, file.changed
+    );
+    Some(format!("{} {rest}\n", digest(&rest)))
+}
+
+fn parse(line: &str) -> Option<(File, Found)> {
+    let (sum, rest) = line.split_once(' ')?;
+    if sum != digest(rest) {
+        return None;
+    }
+    let mut words = rest.splitn(8, ' ');
+    let frames = words.next()?.parse().ok()?;
+    let mut number = || words.next()?.parse::<u32>().ok();
+    let (size, version) = ((number()?, number()?), (number()?, number()?));
+    let (bytes, changed) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let file = File {
+        path: words.next()?.into(),
+        version: Version(version),
+        bytes,
+        changed,
+    };
+    Some((file, Found { frames, size }))
+}
+
+fn digest(text: &str) -> String {
+    files::sha256(text.as_bytes()).chars().take(16).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const VERSION: Version = Version((7, 0));
+    const FOUND: Found = Found {
+        frames: 7,
+        size: (4, 2),
+    };
+
     #[test]
     fn a_file_that_changed_is_another() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let at = || File::at(file.path()).unwrap();
+        let at = || File::at(file.path(), VERSION).unwrap();
         assert_eq!(at().known(), None);
-        at().remember(7, (4, 2));
-        assert_eq!(at().known(), Some((7, (4, 2))));
+        remember([(at(), FOUND)]);
+        assert_eq!(at().known(), Some(FOUND));
+        assert_eq!(File::at(file.path(), Version((9, 0))).unwrap().known(), None);
         std::fs::write(file.path(), b"longer").unwrap();
         assert_eq!(at().known(), None);
-        assert!(File::at(Path::new("/nowhere/at/all")).is_none());
+        assert!(File::at(Path::new("/nowhere/at/all"), VERSION).is_none());
+    }
+
+    #[test]
+    fn lines_are_read_as_they_were_written_and_damaged_ones_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("cache").join("frames");
+        let file = |path: &str| File {
+            path: path.into(),
+            version: VERSION,
+            bytes: 12,
+            changed: 1_700_000_000_123_456_789,
+        };
+        let [one, two, three] = ["/a b/c.mp4", "/ä", "/x\ny"].map(file);
+        assert!(Counted::at(Some(kept.clone())).known.is_empty());
+        assert_eq!(line(&three, FOUND), None);
+        let other = Found { frames: 8, ..FOUND };
+        let lines = [(&one, FOUND), (&two, FOUND), (&one, other)];
+        let lines = lines.map(|(file, found)| line(file, found).unwrap());
+        std::fs::write(&kept, lines.concat()).unwrap();
+        let expected = BTreeMap::from([(one.clone(), other), (two, FOUND)]);
+        assert_eq!(Counted::at(Some(kept.clone())).known, expected);
+        let torn = lines.concat().replace("/ä", "/b");
+        std::fs::write(&kept, &torn[..torn.len() - 3]).unwrap();
+        let expected = BTreeMap::from([(one, FOUND)]);
+        assert_eq!(Counted::at(Some(kept)).known, expected);
     }
 }

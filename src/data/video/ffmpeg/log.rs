@@ -133,6 +133,11 @@ impl Log {
         !self.decoder.is_empty()
     }
 
+    /// Whether there is nothing that may concern any video.
+    pub fn is_quiet(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// How it went, by how the process ended and what it said.
     pub fn verdict(&self, status: ExitStatus) -> Result<(), VideoError> {
         if self.told_to_end {

@@ -3,22 +3,27 @@
 //! PPM says each image's size, so nothing has to be asked beforehand and a change of size is seen. Sizes are bounded by
 //! `-max_pixels` there and again here, as are the number of frames and of pixels; a process that does nothing is ended.
 
+mod command;
 mod counted;
+mod images;
 mod log;
 mod ppm;
 mod process;
+mod shared;
 mod version;
 
-use std::ffi::OsString;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{OneSize, VideoError, Visit};
-use crate::base::limits;
 
-use ppm::Next;
+use images::{Images, Stop};
 use process::Process;
 use version::Version;
+
+pub use process::MOST;
+pub use shared::{Seat, count_ahead, seats};
 
 /// The program, as it is looked for on the PATH.
 const PROGRAM: &str = "ffmpeg";
@@ -30,200 +35,149 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Ffmpeg {
     path: PathBuf,
     version: Version,
-    count: usize,
-    size: (u32, u32),
+    found: Found,
+    /// Where it is decoded beside others.
+    seat: Option<Seat>,
+}
+
+/// What a video was seen to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub frames: usize,
+    pub size: (u32, u32),
 }
 
 impl Ffmpeg {
-    /// Decodes the video once to count its frames, which containers only estimate; of a file that did not change the process
-    /// remembers them. `format` is for the error where there is no `ffmpeg`.
-    pub fn open(path: &Path, format: &str) -> Result<Self, VideoError> {
+    /// Decodes the video once to count its frames, which containers only estimate; of a file that did not change they are
+    /// remembered. `format` is for the error where there is no `ffmpeg`.
+    pub fn open(path: &Path, format: &str, seat: Option<Seat>) -> Result<Self, VideoError> {
         let version = version::check(format)?;
-        let file = counted::File::at(path);
-        if let Some((count, size)) = file.as_ref().and_then(counted::File::known) {
-            return Ok(Self {
-                path: path.to_owned(),
-                version,
-                count,
-                size,
-            });
+        let file = counted::File::at(path, version);
+        let known = file.as_ref().and_then(counted::File::known);
+        let found = match known {
+            Some(found) => found,
+            None => count(path, version)?,
+        };
+        if let (None, Some(file)) = (known, file) {
+            counted::remember([(file, found)]);
         }
-        let found = Self::count(path, version)?;
-        if let Some(file) = file {
-            file.remember(found.count, found.size);
-        }
-        Ok(found)
-    }
-
-    fn count(path: &Path, version: Version) -> Result<Self, VideoError> {
-        let mut stream = Stream::start(path, version)?;
-        let mut sizes = OneSize::default();
-        while let Some(next) = stream.next()? {
-            sizes.check(stream.frame, (next.width, next.height))?;
-            stream.skip(next)?;
-        }
-        match (sizes.first, stream.names_a_stream) {
-            (None, true) => Err(VideoError::NoFrames),
-            (None, false) => Err(VideoError::Ffmpeg {
-                what: "it showed nothing, and does not say of what".to_owned(),
-            }),
-            (Some(size), _) => Ok(Self {
-                path: path.to_owned(),
-                version,
-                count: stream.frame,
-                size,
-            }),
-        }
+        Ok(Self {
+            path: path.to_owned(),
+            version,
+            found,
+            seat,
+        })
     }
 
     pub fn frame_count(&self) -> usize {
-        self.count
+        self.found.frames
     }
 
     pub fn size(&self) -> (u32, u32) {
-        self.size
+        self.found.size
     }
 
     /// The ascending frames `wanted`; the process ends with the last of them.
     pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
-        let mut wanted = wanted.iter().peekable();
-        if wanted.peek().is_none() {
+        let Some(last) = wanted.last() else {
             return Ok(());
-        }
-        let mut stream = Stream::start(&self.path, self.version)?;
-        while let Some(frame) = wanted.peek()
-            && let Some(next) = stream.next()?
+        };
+        let mut rest = wanted.iter().copied().peekable();
+        let seat = self.seat.as_ref();
+        if let Some(mut images) = seat.and_then(|seat| seat.images(self, last + 1))
+            && let Err(Stop::Video(error)) = show(&mut images, &mut rest, visit)
         {
-            if stream.frame != **frame {
-                stream.skip(next)?;
-                continue;
-            }
-            let index = stream.frame;
-            visit(&[index], stream.take(next)?)?;
-            wanted.next();
+            return Err(error);
         }
-        match wanted.next() {
+        // Alone, or after a failure of the process that may be another video's.
+        if rest.peek().is_some() {
+            let (mut process, mut images) = alone(&self.path, self.version)?;
+            show(&mut images, &mut rest, visit).map_err(|stop| stop.explained(&mut process))?;
+        }
+        match rest.next() {
             None => Ok(()),
-            Some(&frame) => Err(VideoError::Ffmpeg {
+            Some(frame) => Err(VideoError::Ffmpeg {
                 what: format!("it showed frame {frame} when frames were counted, and not again"),
             }),
         }
     }
 }
 
+/// Shows those of the images that are wanted, up to the last of both.
+fn show(
+    images: &mut Images,
+    wanted: &mut Peekable<impl Iterator<Item = usize>>,
+    visit: Visit,
+) -> Result<(), Stop> {
+    while let Some(&frame) = wanted.peek()
+        && let Some(next) = images.next()?
+    {
+        if images.frame != frame {
+            images.skip(next)?;
+            continue;
+        }
+        visit(&[frame], images.take(next)?).map_err(Stop::Video)?;
+        wanted.next();
+    }
+    Ok(())
+}
+
+/// Counts all images to their end; `None` where there is none.
+fn count_all(images: &mut Images) -> Result<Option<Found>, Stop> {
+    let mut sizes = OneSize::default();
+    while let Some(next) = images.next()? {
+        let size = (next.width, next.height);
+        sizes.check(images.frame, size).map_err(Stop::Video)?;
+        images.skip(next)?;
+    }
+    Ok(sizes.first.map(|size| Found {
+        frames: images.frame,
+        size,
+    }))
+}
+
+fn count(path: &Path, version: Version) -> Result<Found, VideoError> {
+    let (mut process, mut images) = alone(path, version)?;
+    let found = count_all(&mut images).map_err(|stop| stop.explained(&mut process))?;
+    let log = process.finish()?;
+    match (found, log.names_a_stream()) {
+        (Some(found), _) => Ok(found),
+        (None, true) => Err(VideoError::NoFrames),
+        (None, false) => Err(VideoError::Ffmpeg {
+            what: "it showed nothing, and does not say of what".to_owned(),
+        }),
+    }
+}
+
+/// A process of this video's own.
+fn alone(path: &Path, version: Version) -> Result<(Process, Images), VideoError> {
+    let (process, images) = start(&[command::Video { path, frames: None }], version)?;
+    match images.into_iter().next() {
+        Some(images) => Ok((process, images)),
+        None => Err(VideoError::Ffmpeg {
+            what: "it has no output".to_owned(),
+        }),
+    }
+}
+
+/// One process, and the images of each video.
+fn start(
+    videos: &[command::Video<'_>],
+    version: Version,
+) -> Result<(Process, Vec<Images>), VideoError> {
+    let arguments = |names: &[String]| command::arguments(videos, names, version);
+    let (process, outputs) = Process::start(PROGRAM, &arguments, videos.len(), PATIENCE)?;
+    let images = outputs
+        .into_iter()
+        .map(|output| Images::of(output, process.signs()));
+    let images = images.collect();
+    Ok((process, images))
+}
+
 /// Width and height in the header of a PPM image; `None` where nothing is left.
 pub fn ppm_header(from: &mut &[u8]) -> Result<Option<(usize, usize)>, String> {
     let next = ppm::header(from)?;
     Ok(next.map(|next| (next.width as usize, next.height as usize)))
-}
-
-/// The frames of a running `ffmpeg`.
-struct Stream {
-    process: Process,
-    /// The next one's index.
-    frame: usize,
-    /// Of the frames so far.
-    pixels: u64,
-    /// At the end: it said what it decoded.
-    names_a_stream: bool,
-}
-
-impl Stream {
-    fn start(path: &Path, version: Version) -> Result<Self, VideoError> {
-        Ok(Self {
-            process: Process::start(PROGRAM, &arguments(path, version), PATIENCE)?,
-            frame: 0,
-            pixels: 0,
-            names_a_stream: false,
-        })
-    }
-
-    /// The next frame's header; `None` behind the last, where `ffmpeg` ended well.
-    fn next(&mut self) -> Result<Option<Next>, VideoError> {
-        let header = ppm::header(&mut self.process.stdout);
-        let Some(next) = self.explained(header)? else {
-            self.names_a_stream = self.process.finish()?.names_a_stream();
-            return Ok(None);
-        };
-        let Next { width, height, .. } = next;
-        let frame = self.frame;
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > limits::FRAME.most {
-            return Err(VideoError::FrameTooLarge {
-                frame,
-                width,
-                height,
-            });
-        }
-        self.pixels += pixels;
-        VideoError::check(limits::VIDEO_FRAMES, frame as u64 + 1)?;
-        VideoError::check(limits::DECODING, self.pixels)?;
-        Ok(Some(next))
-    }
-
-    fn skip(&mut self, next: Next) -> Result<(), VideoError> {
-        let skipped = next.skip(&mut self.process.stdout);
-        self.explained(skipped)?;
-        self.done();
-        Ok(())
-    }
-
-    fn take(&mut self, next: Next) -> Result<super::Image, VideoError> {
-        let mut image = super::Image::black(next.width as usize, next.height as usize)?;
-        let read = next.read(&mut self.process.stdout, &mut image.rgb);
-        self.explained(read)?;
-        self.done();
-        Ok(image)
-    }
-
-    fn done(&mut self) {
-        self.frame += 1;
-        self.process.alive();
-    }
-
-    /// Where its output is not as expected, how the process ended says more than the output.
-    fn explained<T>(&mut self, read: Result<T, String>) -> Result<T, VideoError> {
-        match read {
-            Ok(value) => Ok(value),
-            Err(what) => {
-                let what = format!("frame {}: {what}", self.frame);
-                self.process.abandon()?;
-                Err(VideoError::Ffmpeg { what })
-            }
-        }
-    }
-}
-
-/// The first stream of moving images alone, every frame once, whatever the times say, in its own size, as 8 bits of red,
-/// green, blue. All supported versions give the same bytes. Frames are numbered anew, for ffmpeg complains where two have
-/// one time.
-fn arguments(path: &Path, version: Version) -> Vec<OsString> {
-    // `file:` keeps a name with a colon from being taken for a protocol.
-    let mut name = OsString::from("file:");
-    name.push(path);
-    let pixels = limits::FRAME.most.to_string();
-    let before = ["-nostdin", "-hide_banner", "-nostats", "-v", log::LEVEL];
-    let input = ["-threads", "1", "-max_pixels", &pixels, "-i"];
-    let streams = ["-map", "0:V:0", "-an", "-sn", "-dn"];
-    let times = [
-        "-vf",
-        "settb=1/1000,setpts=N",
-        "-enc_time_base",
-        "1/1000",
-        version.rule_of_times(),
-        "passthrough",
-    ];
-    let pixels = [
-        "-noautoscale",
-        "-sws_flags",
-        "neighbor+accurate_rnd+full_chroma_int+bitexact",
-        "-pix_fmt",
-        "rgb24",
-    ];
-    let output = ["-f", "image2pipe", "-c:v", "ppm", "-"];
-    let own = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
-    let after = [&streams[..], &times, &pixels, &output].concat();
-    [own(&before), own(&input), vec![name], own(&after)].concat()
 }
 
 /// The format of a file that is not Matroska, by its first bytes.

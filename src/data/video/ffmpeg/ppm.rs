@@ -14,12 +14,18 @@ impl Next {
     }
 
     /// Passes over the image without holding it.
-    pub fn skip(self, from: &mut impl Read) -> Result<(), String> {
-        let skipped = std::io::copy(&mut from.take(self.bytes()), &mut std::io::sink());
-        match skipped.map_err(|e| e.to_string())? == self.bytes() {
-            true => Ok(()),
-            false => Err(CUT_SHORT.to_owned()),
+    pub fn skip(self, from: &mut impl BufRead) -> Result<(), String> {
+        let mut left = self.bytes();
+        while left > 0 {
+            let here = from.fill_buf().map_err(|e| e.to_string())?.len();
+            if here == 0 {
+                return Err(CUT_SHORT.to_owned());
+            }
+            let passed = left.min(here as u64);
+            from.consume(passed as usize);
+            left -= passed;
         }
+        Ok(())
     }
 
     /// Fills `rgb`, which is as long as the image.

@@ -1,9 +1,9 @@
 //! A running `ffmpeg`: started in a group of its own, watched, ended with all that it started.
 
 use std::ffi::OsString;
-use std::io::BufReader;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufReader, PipeReader, PipeWriter};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,13 +12,24 @@ use std::time::Duration;
 use super::super::VideoError;
 use super::log::Log;
 
+/// Its standard output, or another that it was given.
+pub type Output = BufReader<PipeReader>;
+
+/// How many videos one process decodes at most. More save little, for what is saved is a start of the program each, and every one is a
+/// decoder, a pipe and a thread that reads it.
+#[cfg(unix)]
+pub const MOST: usize = 4;
+/// Elsewhere a process has no outputs but its own.
+#[cfg(not(unix))]
+pub const MOST: usize = 1;
+
 /// Dropped, it is ended.
 pub struct Process {
-    pub stdout: BufReader<ChildStdout>,
     group: Arc<Group>,
     log: Option<JoinHandle<Log>>,
-    /// A sign of life each; dropped, nobody watches any more.
-    signs: Sender<()>,
+    signs: Signs,
+    /// Dropped, nobody watches any more.
+    _watched: Sender<()>,
     patience: Duration,
 }
 
@@ -31,52 +42,58 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Without a sign of life for as long as `patience`, it is ended.
+    /// Starts it with `outputs` outputs, the standard output first; `arguments` are given what each is called. Without a sign of life for as
+    /// long as `patience`, it is ended.
     pub fn start(
         program: &str,
-        arguments: &[OsString],
+        arguments: &dyn Fn(&[String]) -> Vec<OsString>,
+        outputs: usize,
         patience: Duration,
-    ) -> Result<Self, VideoError> {
+    ) -> Result<(Self, Vec<Output>), VideoError> {
+        let pipes: std::io::Result<Vec<_>> = (0..outputs).map(|_| std::io::pipe()).collect();
+        let (outputs, inputs): (Vec<_>, Vec<_>) =
+            pipes.map_err(|e| failed(e.to_string()))?.into_iter().unzip();
         let mut command = Command::new(program);
         command
-            .args(arguments)
+            .args(arguments(&names(&inputs)))
             // What it says is read: without colours, in English, and on its standard error alone.
             .env("AV_LOG_FORCE_NOCOLOR", "1")
             .env("LC_ALL", "C")
             .env_remove("FFREPORT")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn().map_err(|error| match error.kind() {
+        let child = spawn(command, inputs);
+        let mut child = child.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => VideoError::NeedsFfmpeg {
                 format: "such a file".to_owned(),
             },
             _ => failed(format!("it cannot be started: {error}")),
         })?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stderr = child.stderr.take();
         let group = Arc::new(Group::new(child));
-        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+        let Some(stderr) = stderr else {
             group.kill();
             return Err(failed("its output is not connected"));
         };
-        let (signs, seen) = mpsc::channel();
-        let watched = Arc::clone(&group);
-        std::thread::spawn(move || watched.watch(&seen, patience));
-        Ok(Self {
-            stdout: BufReader::new(stdout),
+        let (watched, end) = mpsc::channel();
+        let (signs, watching) = (Signs::default(), Arc::clone(&group));
+        let seen = signs.clone();
+        std::thread::spawn(move || watching.watch(&seen, &end, patience));
+        let process = Self {
             group,
             log: Some(std::thread::spawn(move || Log::read(stderr))),
             signs,
+            _watched: watched,
             patience,
-        })
+        };
+        Ok((process, outputs.into_iter().map(buffered).collect()))
     }
 
-    /// Says that it still does something.
-    pub fn alive(&self) {
-        // Nobody watches where it was ended; that is seen when it is read.
-        let _ = self.signs.send(());
+    /// To say that it still does something, from anywhere.
+    pub fn signs(&self) -> Signs {
+        self.signs.clone()
     }
 
     /// At the end of its output: waits for its end, and asks how it went. A message is a failure, too: by itself `ffmpeg`
@@ -114,6 +131,59 @@ fn failed(what: impl Into<String>) -> VideoError {
     VideoError::Ffmpeg { what: what.into() }
 }
 
+/// Reads as much at once as a pipe holds, about: an image has hundreds of kilobytes, most of which are passed over.
+fn buffered(output: PipeReader) -> Output {
+    const BYTES: usize = 1 << 16;
+    BufReader::with_capacity(BYTES, output)
+}
+
+/// What each output is called in the process: the first is its standard output, the others keep their numbers.
+fn names(inputs: &[PipeWriter]) -> Vec<String> {
+    let first = std::iter::once("pipe:1".to_owned());
+    #[cfg(unix)]
+    let others = inputs.iter().skip(1).map(|input| {
+        let number = std::os::fd::AsRawFd::as_raw_fd(input);
+        format!("pipe:{number}")
+    });
+    #[cfg(not(unix))]
+    let others = inputs.iter().skip(1).map(|_| "pipe:1".to_owned());
+    first.chain(others).collect()
+}
+
+/// Starts it with these outputs, which are its alone: ours are closed.
+///
+/// They are handed down by number. What would give them other numbers runs in a copy of this process, and to make that copy all of
+/// a training's memory has to be marked.
+fn spawn(mut command: Command, inputs: Vec<PipeWriter>) -> std::io::Result<Child> {
+    // Between here and the end every process that is started has the outputs, too, and none of them would end before it does: one at a
+    // time.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut inputs = inputs.into_iter();
+    if let Some(first) = inputs.next() {
+        command.stdout(first);
+    }
+    #[cfg(unix)]
+    for input in inputs.as_slice() {
+        rustix::io::fcntl_setfd(input, rustix::io::FdFlags::empty())?;
+    }
+    command.spawn()
+}
+
+/// Says that a process still does something. Only counted, so that nobody is woken for each image.
+#[derive(Clone, Default)]
+pub struct Signs(Arc<AtomicU64>);
+
+impl Signs {
+    pub fn alive(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn seen(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A process and what it started.
 struct Group {
     state: Mutex<State>,
@@ -144,15 +214,17 @@ impl Group {
 
     /// Ends the group where no sign comes for as long as `patience`. That is counted in parts: this process may have
     /// been held up itself, which makes one part long and no more.
-    fn watch(&self, signs: &Receiver<()>, patience: Duration) {
+    fn watch(&self, signs: &Signs, end: &Receiver<()>, patience: Duration) {
         const PARTS: u32 = 10;
-        let mut silent = 0;
+        let (mut silent, mut seen) = (0, signs.seen());
         while silent < PARTS {
-            match signs.recv_timeout(patience / PARTS) {
-                Ok(()) => silent = 0,
-                Err(RecvTimeoutError::Timeout) => silent += 1,
-                Err(RecvTimeoutError::Disconnected) => return,
+            match end.recv_timeout(patience / PARTS) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
             }
+            let now = signs.seen();
+            silent = if now == seen { silent + 1 } else { 0 };
+            seen = now;
         }
         self.ended.store(true, Ordering::Release);
         self.kill();
@@ -216,17 +288,19 @@ mod tests {
 
     use super::*;
 
-    fn shell(script: &str, patience: Duration) -> Process {
-        Process::start("sh", &["-c".into(), script.into()], patience).unwrap()
+    fn shell(script: &str, patience: Duration) -> (Process, Output) {
+        let arguments = |_: &[String]| vec!["-c".into(), script.into()];
+        let (process, mut outputs) = Process::start("sh", &arguments, 1, patience).unwrap();
+        (process, outputs.remove(0))
     }
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(300);
 
     /// What it wrote, and how it ended.
-    fn ended(mut process: Process) -> (String, Result<(), VideoError>) {
+    fn ended((mut process, mut output): (Process, Output)) -> (String, Result<(), VideoError>) {
         let mut text = String::new();
-        process.stdout.read_to_string(&mut text).unwrap();
+        output.read_to_string(&mut text).unwrap();
         (text, process.finish().map(drop))
     }
 
@@ -256,14 +330,14 @@ mod tests {
 
     #[test]
     fn one_that_goes_on_is_left_alone() {
-        let mut process = shell(
+        let (mut process, mut output) = shell(
             "for i in 1 2 3 4 5 6; do sleep 0.25; echo $i; done",
             Duration::from_secs(1),
         );
         let mut seen = Vec::new();
         let mut byte = [0];
-        while process.stdout.read(&mut byte).unwrap() > 0 {
-            process.alive();
+        while output.read(&mut byte).unwrap() > 0 {
+            process.signs().alive();
             seen.extend(byte);
         }
         assert!(process.finish().is_ok());
@@ -276,8 +350,27 @@ mod tests {
         assert_eq!(end, stopped("a signal ended it, number 9"));
         let (_, end) = ended(shell("exit 3", LONG));
         assert!(matches!(end, Err(VideoError::Ffmpeg { .. })), "{end:?}");
-        let none = Process::start("there-is-no-such-program", &[], LONG);
+        let none = Process::start("there-is-no-such-program", &|_| Vec::new(), 1, LONG);
         assert!(matches!(none.err(), Some(VideoError::NeedsFfmpeg { .. })));
+    }
+
+    #[test]
+    fn every_output_has_its_name() {
+        let write = |(place, name): (usize, &String)| {
+            let number = name.strip_prefix("pipe:").unwrap();
+            format!("echo {place} > /dev/fd/{number};")
+        };
+        let arguments = |names: &[String]| {
+            let script: String = names.iter().enumerate().map(write).collect();
+            vec!["-c".into(), script.into()]
+        };
+        let (mut process, outputs) = Process::start("sh", &arguments, MOST, LONG).unwrap();
+        for (place, mut output) in outputs.into_iter().enumerate() {
+            let mut text = String::new();
+            output.read_to_string(&mut text).unwrap();
+            assert_eq!(text, format!("{place}\n"));
+        }
+        assert!(process.finish().is_ok());
     }
 
     #[test]

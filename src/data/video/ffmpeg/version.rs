@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::super::VideoError;
@@ -21,8 +21,8 @@ const NAMES_FPS_MODE: (u32, u32) = (5, 1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Major and minor number of a supported release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version((u32, u32));
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub (u32, u32));
 
 impl Version {
     /// The option that takes `passthrough`: frames are neither left out nor shown twice to keep a rate.
@@ -37,9 +37,10 @@ impl Version {
 /// The version of the `ffmpeg` that is there, unless it is not supported; `format` is for the error where there is none. Asked
 /// once in a process.
 pub fn check(format: &str) -> Result<Version, VideoError> {
-    static FOUND: OnceLock<Version> = OnceLock::new();
-    if let Some(version) = FOUND.get() {
-        return Ok(*version);
+    static FOUND: Mutex<Option<Version>> = Mutex::new(None);
+    let mut known = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = *known {
+        return Ok(version);
     }
     let found = ask().map_err(|error| match error {
         VideoError::NeedsFfmpeg { .. } => VideoError::NeedsFfmpeg {
@@ -48,7 +49,7 @@ pub fn check(format: &str) -> Result<Version, VideoError> {
         error => error,
     })?;
     match parse(&found).filter(|found| is_supported(*found)) {
-        Some(version) => Ok(*FOUND.get_or_init(|| Version(version))),
+        Some(version) => Ok(*known.insert(Version(version))),
         None => Err(VideoError::FfmpegVersion {
             found,
             supported: SUPPORTED,
@@ -59,9 +60,12 @@ pub fn check(format: &str) -> Result<Version, VideoError> {
 /// What the program calls its version: the third word that it says.
 fn ask() -> Result<String, VideoError> {
     const ENOUGH: u64 = 1 << 16;
-    let mut process = Process::start(PROGRAM, &[OsString::from("-version")], PATIENCE)?;
+    let (mut process, outputs) =
+        Process::start(PROGRAM, &|_| vec![OsString::from("-version")], 1, PATIENCE)?;
     let mut said = Vec::new();
-    let read = (&mut process.stdout).take(ENOUGH).read_to_end(&mut said);
+    let read = outputs
+        .into_iter()
+        .try_for_each(|output| output.take(ENOUGH).read_to_end(&mut said).map(drop));
     process.finish()?;
     read.map_err(|e| failed(e.to_string()))?;
     let said = String::from_utf8_lossy(&said);
