@@ -19,6 +19,8 @@ use crate::model::{Model, Observation};
 use crate::ops::{BatchNorm, Rate};
 use crate::program::Segment;
 use crate::train::evaluate::{Branches, Evaluation, Pass};
+use crate::train::sharing::{Part, Sharing};
+use crate::train::wire::{Reader, Writer};
 
 /// The statistics of one pass's inputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,22 +68,78 @@ impl Subject {
     }
 }
 
+/// What one norm read of a batch: how many values of a channel, and each channel's mean and unbiased variance.
+struct Read {
+    count: f64,
+    mean: Vec<f32>,
+    var: Vec<f32>,
+}
+
+/// What the norms of each pass read of a batch.
+struct Seen {
+    clips: usize,
+    passes: Vec<Vec<Read>>,
+}
+
+impl Part for Seen {
+    fn write(&self, to: &mut Writer) {
+        to.count(self.clips);
+        to.each(&self.passes, |to, norms| {
+            to.each(norms, |to, read| {
+                to.real(read.count);
+                to.floats(&read.mean);
+                to.floats(&read.var);
+            });
+        });
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self> {
+        let read = |from: &mut Reader<'_>| {
+            Ok(Read {
+                count: from.real()?,
+                mean: from.floats()?,
+                var: from.floats()?,
+            })
+        };
+        Ok(Self {
+            clips: from.count()?,
+            passes: from.each(|from| from.each(read))?,
+        })
+    }
+}
+
 /// The statistics of each pass's inputs; one decode of a clip serves all. `observe(done)` is called with the clips done.
 pub fn estimate(
     subject: &mut Subject,
     extent: Extent,
+    sharing: &mut Sharing<'_>,
     observe: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Estimate>> {
     let (passes, graph) = (subject.passes(), subject.model.evaluation_graph());
     let mut estimates: Vec<Estimate> = passes.iter().map(|&p| Estimate::new(graph, p)).collect();
-    each_batch(subject, extent, observe, &mut |model, evaluation, batch| {
-        for estimate in &mut estimates {
-            let (segment, pixels) = evaluation.input(batch, estimate.pass, None);
-            let statistics = model.batch_statistics(segment, pixels)?;
-            estimate.add(segment, &statistics);
-        }
-        Ok(())
-    })?;
+    let norms: Vec<(Pass, Vec<Norm>)> = estimates.iter().map(Estimate::of).collect();
+    let mut done = 0;
+    each_batch(
+        subject,
+        extent,
+        sharing,
+        &mut |model, evaluation, batch| {
+            let passes = norms.iter().map(|(pass, norms)| {
+                let (segment, pixels) = evaluation.input(batch, *pass, None);
+                let statistics = model.batch_statistics(segment, pixels)?;
+                Ok(norms.iter().map(|n| n.read(segment, &statistics)).collect())
+            });
+            passes.collect()
+        },
+        &mut |seen| {
+            for (estimate, reads) in estimates.iter_mut().zip(&seen.passes) {
+                let norms = estimate.norms.iter_mut().zip(reads);
+                norms.for_each(|((_, moments), read)| moments.add(read));
+            }
+            done += seen.clips;
+            observe(done)
+        },
+    )?;
     Ok(estimates)
 }
 
@@ -106,22 +164,41 @@ pub struct LayerNorm {
 pub fn layer_inputs(
     subject: &mut Subject,
     extent: Extent,
+    sharing: &mut Sharing<'_>,
     observe: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<LayerInputs>> {
     let norms = layer_norms(subject.model.evaluation_graph());
     let nodes: Vec<NodeId> = norms.iter().map(|norm| norm.input).collect();
-    let passes = subject.passes().into_iter();
-    let mut inputs: Vec<LayerInputs> = passes.map(|p| LayerInputs::new(&norms, p)).collect();
+    let passes = subject.passes();
+    let mut inputs: Vec<LayerInputs> = passes
+        .iter()
+        .map(|&pass| LayerInputs::new(&norms, pass))
+        .collect();
     subject.model.observe(&nodes);
-    let outcome = each_batch(subject, extent, observe, &mut |model, evaluation, batch| {
-        for inputs in &mut inputs {
-            evaluation.logits(model, batch, inputs.pass, None)?;
-            inputs.add(model.observations());
-            // What is observed is large: one pass's engine at a time.
-            model.release();
-        }
-        Ok(())
-    });
+    let mut done = 0;
+    let outcome = each_batch(
+        subject,
+        extent,
+        sharing,
+        &mut |model, evaluation, batch| {
+            let passes = passes.iter().map(|&pass| {
+                evaluation.logits(model, batch, pass, None)?;
+                let reads = model.observations().iter().map(Read::of_planes).collect();
+                // What is observed is large: one pass's engine at a time.
+                model.release();
+                Ok(reads)
+            });
+            passes.collect()
+        },
+        &mut |seen| {
+            for (inputs, reads) in inputs.iter_mut().zip(&seen.passes) {
+                let norms = inputs.norms.iter_mut().zip(reads);
+                norms.for_each(|((_, moments), read)| moments.add(read));
+            }
+            done += seen.clips;
+            observe(done)
+        },
+    );
     subject.model.observe(&[]);
     outcome.map(|()| inputs)
 }
@@ -146,12 +223,12 @@ impl LayerInputs {
             norms: norms.collect(),
         }
     }
+}
 
-    fn add(&mut self, observations: &[Observation]) {
-        for ((_, moments), seen) in self.norms.iter_mut().zip(observations) {
-            let (count, mean, var) = of_planes(&seen.shape, &seen.values);
-            moments.add(count, &mean, &var);
-        }
+impl Read {
+    fn of_planes(seen: &Observation) -> Self {
+        let (count, mean, var) = of_planes(&seen.shape, &seen.values);
+        Self { count, mean, var }
     }
 }
 
@@ -172,31 +249,49 @@ fn of_planes(shape: &[usize], values: &[f32]) -> (f64, Vec<f32>, Vec<f32>) {
     (count, means, vars)
 }
 
-/// Calls `each` with every batch of the training clips.
+/// What the norms of each pass read of a batch.
+type Compute<'a> =
+    dyn FnMut(&mut Model, &Evaluation<'_>, &EvalBatch) -> Result<Vec<Vec<Read>>> + 'a;
+
+/// Calls `compute` with every batch of the training clips, and `take` with what is seen of each, in their order.
 fn each_batch(
     subject: &mut Subject,
     extent: Extent,
-    observe: &mut dyn FnMut(usize) -> Result<()>,
-    each: &mut dyn FnMut(&mut Model, &Evaluation<'_>, &EvalBatch) -> Result<()>,
+    sharing: &mut Sharing<'_>,
+    compute: &mut Compute<'_>,
+    take: &mut dyn FnMut(Seen) -> Result<()>,
 ) -> Result<()> {
     let mut experiment = subject.experiment.clone();
     experiment.eval.batch = extent.batch * subject.views();
     let dataset = subject.training_clips(extent.clips);
+    let part = sharing.part(&dataset, &experiment);
     let evaluation = Evaluation {
         experiment: &experiment,
-        dataset: &dataset,
+        dataset: &part,
         frames: &experiment.eval.frames,
         branches: Branches::Serving,
         workers: subject.workers,
         step: subject.step,
     };
-    let (mut loader, mut done) = (evaluation.loader(), 0);
-    while let Some(batch) = loader.next_batch() {
-        let batch = batch?;
-        each(&mut subject.model, &evaluation, &batch)?;
-        done += batch.ids.len();
-        observe(done)?;
-    }
+    let batches = Evaluation {
+        dataset: &dataset,
+        ..evaluation
+    };
+    let (model, mut loader) = (&mut subject.model, evaluation.loader());
+    sharing.each(
+        batches.batches(),
+        &mut || {
+            let Some(batch) = loader.next_batch().transpose()? else {
+                return Ok(None);
+            };
+            let passes = compute(model, &evaluation, &batch)?;
+            Ok(Some(Seen {
+                clips: batch.ids.len(),
+                passes,
+            }))
+        },
+        take,
+    )?;
     subject.model.release();
     Ok(())
 }
@@ -232,14 +327,12 @@ impl Estimate {
         }
     }
 
-    fn add(&mut self, segment: Segment, statistics: &Statistics) {
-        for (norm, moments) in &mut self.norms {
-            let stat = norm.params.stat;
-            let of = |all: &[Vec<f32>]| all.get(stat).cloned().unwrap_or_default();
-            let (mean, var) = (of(&statistics.mean), of(&statistics.var));
-            let rows = segment.clips * norm.rate.rows(segment.frames);
-            moments.add((rows * norm.pixels) as f64, &mean, &var);
-        }
+    /// The pass, and its norms.
+    fn of(&self) -> (Pass, Vec<Norm>) {
+        (
+            self.pass,
+            self.norms.iter().map(|(norm, _)| *norm).collect(),
+        )
     }
 
     /// `running` with what was estimated in the places of the branch's norms.
@@ -258,9 +351,22 @@ impl Estimate {
     }
 }
 
+impl Norm {
+    fn read(&self, segment: Segment, statistics: &Statistics) -> Read {
+        let of = |all: &[Vec<f32>]| all.get(self.params.stat).cloned().unwrap_or_default();
+        let rows = segment.clips * self.rate.rows(segment.frames);
+        Read {
+            count: (rows * self.pixels) as f64,
+            mean: of(&statistics.mean),
+            var: of(&statistics.var),
+        }
+    }
+}
+
 impl Moments {
-    /// Adds `count` values of each channel with their mean and unbiased variance (Chan, Golub and LeVeque 1979).
-    fn add(&mut self, count: f64, mean: &[f32], var: &[f32]) {
+    /// Adds the values of a batch by their mean and unbiased variance (Chan, Golub and LeVeque 1979).
+    fn add(&mut self, Read { count, mean, var }: &Read) {
+        let count = *count;
         self.mean.resize(mean.len(), 0.0);
         self.squares.resize(mean.len(), 0.0);
         let total = self.count + count;
@@ -307,7 +413,11 @@ mod tests {
             let mut moments = Moments::default();
             for batch in &batches {
                 let (mean, var) = direct(batch);
-                moments.add(batch.len() as f64, &[mean as f32], &[var as f32]);
+                moments.add(&Read {
+                    count: batch.len() as f64,
+                    mean: vec![mean as f32],
+                    var: vec![var as f32],
+                });
             }
             let (mean, var) = direct(&batches.concat());
             prop_assert!((moments.mean[0] - mean).abs() < 1e-4, "{} {mean}", moments.mean[0]);

@@ -9,8 +9,9 @@ use crate::base::Result;
 use crate::base::statistics::percentage;
 use crate::data::EvalBatch;
 use crate::exec::Statistics;
-use crate::run::results::{self, Prediction};
-use crate::train::evaluate::{Branches, Evaluation, Logits, Pass};
+use crate::train::evaluate::{Branches, Evaluation, Logits, Pass, predictions};
+use crate::train::sharing::{Part, Sharing};
+use crate::train::wire::{Reader, Writer};
 
 /// Accuracy with the statistics that training left, and with those of the inputs at hand. What the second gives back is
 /// what the statistics took; the rest of a loss is the motion that fewer frames do not show, or weights that never saw it.
@@ -64,6 +65,7 @@ impl PreciseNorms {
         subject: &mut Subject,
         extent: Extent,
         estimates: &[Estimate],
+        sharing: &mut Sharing<'_>,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         let running = subject.model.statistics().clone();
@@ -71,7 +73,7 @@ impl PreciseNorms {
             .iter()
             .map(|estimate| Candidate::new(estimate, &running))
             .collect();
-        let outcome = evaluate(subject, &running, &mut points, observe);
+        let outcome = evaluate(subject, &running, &mut points, sharing, observe);
         subject.model.replace_statistics(running)?;
         outcome?;
         let graph = subject.model.graph();
@@ -115,15 +117,46 @@ impl Candidate {
     }
 }
 
+/// What was said of a clip.
+struct Said {
+    right: bool,
+    loss: f64,
+}
+
+/// What each point says of a batch's clips, before and after.
+struct Seen(Vec<[Vec<Said>; 2]>);
+
+impl Part for Seen {
+    fn write(&self, to: &mut Writer) {
+        let clip = |to: &mut Writer, said: &Said| {
+            to.count(usize::from(said.right));
+            to.real(said.loss);
+        };
+        to.each(&self.0, |to, [before, after]| {
+            to.each(before, clip);
+            to.each(after, clip);
+        });
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self> {
+        let clip = |from: &mut Reader<'_>| {
+            Ok(Said {
+                right: from.count()? > 0,
+                loss: from.real()?,
+            })
+        };
+        from.each(|from| Ok([from.each(clip)?, from.each(clip)?]))
+            .map(Self)
+    }
+}
+
 impl Tally {
-    fn add(&mut self, batch: &EvalBatch, logits: &Logits) -> Result<()> {
-        for ((id, &label), logits) in batch.ids.iter().zip(&batch.labels).zip(logits) {
-            let prediction = Prediction::new(id, label, logits)?;
+    fn add(&mut self, said: &[Said]) {
+        for said in said {
             self.clips += 1;
-            self.top1 += usize::from(prediction.rank == 1);
-            self.loss += results::cross_entropy(logits, label);
+            self.top1 += usize::from(said.right);
+            self.loss += said.loss;
         }
-        Ok(())
     }
 
     fn score(&self) -> Score {
@@ -139,9 +172,11 @@ fn evaluate(
     subject: &mut Subject,
     running: &Statistics,
     points: &mut [Candidate],
+    sharing: &mut Sharing<'_>,
     observe: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
-    let evaluation = Evaluation {
+    let part = sharing.part(&subject.dataset, &subject.experiment);
+    let whole = Evaluation {
         experiment: &subject.experiment,
         dataset: &subject.dataset,
         frames: &subject.experiment.eval.frames,
@@ -149,20 +184,46 @@ fn evaluate(
         workers: subject.workers,
         step: subject.step,
     };
-    let model = &mut subject.model;
-    let (mut loader, mut done) = (evaluation.loader(), 0);
-    while let Some(batch) = loader.next_batch() {
-        let batch = batch?;
-        for point in points.iter_mut() {
-            model.replace_statistics(running.clone())?;
-            let before = evaluation.logits(model, &batch, point.pass, None)?;
-            point.before.add(&batch, &before)?;
-            model.replace_statistics(point.statistics.clone())?;
-            let after = evaluation.logits(model, &batch, point.pass, None)?;
-            point.after.add(&batch, &after)?;
-        }
-        done += batch.ids.len();
-        observe(done)?;
-    }
-    Ok(())
+    let own = Evaluation {
+        dataset: &part,
+        ..whole
+    };
+    let statistics: Vec<(Pass, Statistics)> = points
+        .iter()
+        .map(|point| (point.pass, point.statistics.clone()))
+        .collect();
+    let (model, mut loader, mut done) = (&mut subject.model, own.loader(), 0);
+    sharing.each(
+        whole.batches(),
+        &mut || {
+            let Some(batch) = loader.next_batch().transpose()? else {
+                return Ok(None);
+            };
+            let seen = statistics.iter().map(|(pass, estimated)| {
+                let mut with = |statistics: &Statistics| {
+                    model.replace_statistics(statistics.clone())?;
+                    said(&batch, &own.logits(model, &batch, *pass, None)?)
+                };
+                Ok([with(running)?, with(estimated)?])
+            });
+            seen.collect::<Result<_>>().map(|seen| Some(Seen(seen)))
+        },
+        &mut |seen: Seen| {
+            done += seen.0.first().map_or(0, |[before, _]| before.len());
+            for (point, [before, after]) in points.iter_mut().zip(&seen.0) {
+                point.before.add(before);
+                point.after.add(after);
+            }
+            observe(done)
+        },
+    )
+}
+
+fn said(batch: &EvalBatch, logits: &Logits) -> Result<Vec<Said>> {
+    let clips = predictions(batch, logits)?.into_iter();
+    let said = clips.map(|(prediction, loss)| Said {
+        right: prediction.rank == 1,
+        loss,
+    });
+    Ok(said.collect())
 }

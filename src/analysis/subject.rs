@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::run::manifest::DataIdentity;
 use crate::run::{Folder, results};
 use crate::spec::Experiment;
+use crate::train::circumstances::Circumstances;
 use crate::train::evaluate::Pass;
 use crate::train::machine::thread_count;
 use crate::train::opening::{self, Opening};
@@ -47,6 +48,13 @@ impl Subject {
             step,
             workers: thread_count(opening.machine.workers),
         })
+    }
+
+    /// What ranks must have in common to work on it together.
+    pub fn circumstances(&self) -> Result<Circumstances> {
+        let data = DataIdentity::of(&self.dataset);
+        let identity = self.experiment.identity();
+        Circumstances::of(identity, data, self.model.executor()).with(&self.model)
     }
 
     /// Where an analysis of the weights comes from.

@@ -9,6 +9,7 @@ use crate::base::statistics::percentage;
 use crate::graph::Graph;
 use crate::run::results::Summary;
 use crate::train::evaluate::{Branches, Evaluated, Evaluation};
+use crate::train::sharing::Sharing;
 
 /// Accuracy and operations of every frame count × branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ impl Surface {
     pub fn compute(
         subject: &mut Subject,
         frames: &[usize],
+        sharing: &mut Sharing<'_>,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         let experiment = subject.batched(frames);
@@ -59,7 +61,7 @@ impl Surface {
             workers: subject.workers,
             step: subject.step,
         };
-        let evaluated = evaluation.run(&mut subject.model, observe)?;
+        let evaluated = evaluation.run(&mut subject.model, sharing, observe)?;
         let graph = subject.model.evaluation_graph();
         let point = |of: &Evaluated| Point::new(graph, &of.summary);
         Ok(Self {

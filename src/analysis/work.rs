@@ -15,6 +15,7 @@ use crate::run::{Folder, Working, results, verify};
 use crate::spec::Experiment;
 use crate::train::opening::Opening;
 use crate::train::progress::Progress;
+use crate::train::sharing::Sharing;
 
 /// Training clips that statistics are estimated from where nobody says how many.
 const CLIPS: usize = 2048;
@@ -61,8 +62,9 @@ pub fn analyse(
     opening: &Opening,
     request: &Request,
     against: Option<&Folder>,
+    sharing: Sharing<'_>,
 ) -> Result<Analyses> {
-    Work::new(folder, opening, request)?.analyses(against)
+    Work::new(folder, opening, request, sharing)?.analyses(against)
 }
 
 /// Computes the analyses that a run does not have, and keeps them; where it has all of them, nothing is written.
@@ -71,7 +73,8 @@ pub fn complete(folder: &Folder, opening: &Opening) -> Result<()> {
     if NAMES.iter().all(kept) {
         return Ok(());
     }
-    analyse(folder.clone(), opening, &Request::default(), None).map(drop)
+    let alone = Sharing::alone();
+    analyse(folder.clone(), opening, &Request::default(), None, alone).map(drop)
 }
 
 /// The frame counts of an experiment's evaluation, ascending, each once.
@@ -82,21 +85,22 @@ pub fn frames_of(experiment: &Experiment) -> Vec<usize> {
     frames
 }
 
-/// The any-frame surface: every one of `frames` by every branch, and how long each takes.
+/// The any-frame surface: every one of `frames` by every branch, and how long each takes, which one rank measures alone.
 pub fn surface(
     subject: &mut Subject,
     frames: &[usize],
+    sharing: &mut Sharing<'_>,
 ) -> Result<(Document<Surface>, Document<Latency>)> {
     let origin = subject.origin()?;
     let mut progress = Progress::new();
     progress.evaluate(subject.dataset.validation.len(), frames);
-    let surface = Surface::compute(subject, frames, &mut |done| {
+    let surface = Surface::compute(subject, frames, sharing, &mut |done| {
         progress.evaluated(done);
         Ok(())
     });
     progress.clear();
     let surface = surface?;
-    let latency = Latency::measure(subject, frames)?;
+    let latency = sharing.tell(|| Latency::measure(subject, frames))?;
     Ok((
         Document::new(origin.clone(), surface),
         Document::new(origin, latency),
@@ -107,14 +111,22 @@ pub fn surface(
 struct Work<'a> {
     opening: &'a Opening,
     request: &'a Request,
-    folder: Working,
+    folder: Folder,
+    /// The first rank's alone.
+    working: Option<Working>,
+    sharing: Sharing<'a>,
     /// Opened when the first analysis asks for it: with fresh ones no data are read.
     subject: Option<Subject>,
 }
 
 impl<'a> Work<'a> {
     /// Refuses a run that still trains, that is not as it was written, or that another engine computed.
-    fn new(folder: Folder, opening: &'a Opening, request: &'a Request) -> Result<Self> {
+    fn new(
+        folder: Folder,
+        opening: &'a Opening,
+        request: &'a Request,
+        sharing: Sharing<'a>,
+    ) -> Result<Self> {
         let manifest = folder.manifest()?;
         if !manifest.finished {
             return Err(Error::new(
@@ -124,12 +136,19 @@ impl<'a> Work<'a> {
             .hint("`ffn run` with its experiment goes on with it"));
         }
         manifest.check_computation(opening.machine.engine, opening.machine.fusions)?;
-        verify::intact(&folder)?;
-        let folder = folder.lock()?;
+        let working = match sharing.is_first() {
+            true => {
+                verify::intact(&folder)?;
+                Some(folder.lock()?)
+            }
+            false => None,
+        };
         Ok(Self {
             opening,
             request,
             folder,
+            working,
+            sharing,
             subject: None,
         })
     }
@@ -152,19 +171,27 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn subject(&mut self) -> Result<&mut Subject> {
+    fn open(&mut self) -> Result<(&mut Subject, &mut Sharing<'a>)> {
         if self.subject.is_none() {
-            let folder = Folder::clone(&self.folder);
-            self.subject = Some(Subject::open(folder, self.opening)?);
+            let subject = Subject::open(self.folder.clone(), self.opening)?;
+            self.sharing.introduce(|| subject.circumstances())?;
+            self.subject = Some(subject);
         }
-        self.subject
-            .as_mut()
-            .ok_or_else(|| Error::new(Kind::Run, "the run is not open"))
+        let closed = || Error::new(Kind::Run, "the run is not open");
+        let subject = self.subject.as_mut().ok_or_else(closed)?;
+        Ok((subject, &mut self.sharing))
+    }
+
+    fn keep<T: Content>(&self, document: &Document<T>) -> Result<()> {
+        match &self.working {
+            Some(folder) => document.write(folder),
+            None => Ok(()),
+        }
     }
 
     fn surface(&mut self) -> Result<(Document<Surface>, Document<Latency>)> {
         let experiment = self.folder.experiment()?;
-        let (known, times) = (self.fresh::<Surface>(), self.fresh::<Latency>());
+        let (known, times) = (self.fresh::<Surface>()?, self.fresh::<Latency>()?);
         let asked = match self.request.frames.as_slice() {
             [] => frames_of(&experiment),
             frames => frames.to_vec(),
@@ -178,15 +205,16 @@ impl<'a> Work<'a> {
         {
             return Ok((surface, latency));
         }
-        let (surface, latency) = surface(self.subject()?, &asked)?;
-        surface.write(&self.folder)?;
-        latency.write(&self.folder)?;
+        let (subject, sharing) = self.open()?;
+        let (surface, latency) = surface(subject, &asked, sharing)?;
+        self.keep(&surface)?;
+        self.keep(&latency)?;
         Ok((surface, latency))
     }
 
     /// Drift and control come from the same estimates.
     fn statistics(&mut self) -> Result<(Document<Drift>, Document<PreciseNorms>)> {
-        let (drift, precise) = (self.fresh::<Drift>(), self.fresh::<PreciseNorms>());
+        let (drift, precise) = (self.fresh::<Drift>()?, self.fresh::<PreciseNorms>()?);
         let asked = self.request.clips;
         if let (Some(drift), Some(precise)) = (drift, precise)
             && drift.content.clips == precise.content.clips
@@ -195,30 +223,31 @@ impl<'a> Work<'a> {
         {
             return Ok((drift, precise));
         }
-        let subject = self.subject()?;
+        let (subject, sharing) = self.open()?;
         let extent = subject.extent(asked.unwrap_or(CLIPS));
         let origin = subject.origin()?;
-        let (drift, precise) = estimated(subject, extent)?;
+        let (drift, precise) = estimated(subject, extent, sharing)?;
         let drift = Document::new(origin.clone(), drift);
         let precise = Document::new(origin, precise);
-        drift.write(&self.folder)?;
-        precise.write(&self.folder)?;
+        self.keep(&drift)?;
+        self.keep(&precise)?;
         Ok((drift, precise))
     }
 
     fn alteration(&mut self) -> Result<Document<Alterations>> {
-        if let Some(known) = self.fresh() {
+        if let Some(known) = self.fresh()? {
             return Ok(known);
         }
-        let subject = self.subject()?;
+        let (subject, _) = self.open()?;
         let document = Document::new(subject.origin()?, Alterations::of(&subject.model)?);
-        document.write(&self.folder)?;
+        self.keep(&document)?;
         Ok(document)
     }
 
     fn predictions(&mut self) -> Result<(Document<Flips>, Document<Confusion>)> {
         let (origin, summaries) = evaluations(&self.folder)?;
-        if let (Some(flips), Some(confusion)) = (self.fresh::<Flips>(), self.fresh::<Confusion>())
+        let (flips, confusion) = (self.fresh::<Flips>()?, self.fresh::<Confusion>()?);
+        if let (Some(flips), Some(confusion)) = (flips, confusion)
             && flips.origin == origin
             && confusion.origin == origin
         {
@@ -234,8 +263,8 @@ impl<'a> Work<'a> {
         let said: Vec<Said> = said.collect::<Result<_>>()?;
         let flips = Document::new(origin.clone(), Flips::of(&said)?);
         let confusion = Document::new(origin, Confusion::of(self.folder.classes()?, &said));
-        flips.write(&self.folder)?;
-        confusion.write(&self.folder)?;
+        self.keep(&flips)?;
+        self.keep(&confusion)?;
         Ok((flips, confusion))
     }
 
@@ -251,21 +280,28 @@ impl<'a> Work<'a> {
             against: Some(other_origin),
             content: gains,
         };
-        document.write(&self.folder)?;
+        self.keep(&document)?;
         Ok(document)
     }
 
     /// What is there already and belongs to the run as it is; a damaged or stale one is made again.
-    fn fresh<T: Content>(&self) -> Option<Document<T>> {
-        Document::read(&self.folder).ok().flatten()
+    /// The first rank looks: what it keeps may be seen by the others at once or later.
+    fn fresh<T: Content>(&mut self) -> Result<Option<Document<T>>> {
+        let folder = &self.folder;
+        self.sharing
+            .tell(|| Ok(Document::read(folder).ok().flatten()))
     }
 }
 
 /// Estimates the statistics and evaluates with them.
-fn estimated(subject: &mut Subject, extent: Extent) -> Result<(Drift, PreciseNorms)> {
+fn estimated(
+    subject: &mut Subject,
+    extent: Extent,
+    sharing: &mut Sharing<'_>,
+) -> Result<(Drift, PreciseNorms)> {
     let mut progress = Progress::new();
     progress.prepare("training clips for norm statistics", extent.clips);
-    let estimates = estimate(subject, extent, &mut |done| {
+    let estimates = estimate(subject, extent, sharing, &mut |done| {
         progress.evaluated(done);
         Ok(())
     });
@@ -274,7 +310,7 @@ fn estimated(subject: &mut Subject, extent: Extent) -> Result<(Drift, PreciseNor
     let mut inputs = None;
     if !layer_norms(subject.model.graph()).is_empty() {
         progress.prepare("training clips for what layer norms read", extent.clips);
-        let found = layer_inputs(subject, extent, &mut |done| {
+        let found = layer_inputs(subject, extent, sharing, &mut |done| {
             progress.evaluated(done);
             Ok(())
         });
@@ -286,7 +322,7 @@ fn estimated(subject: &mut Subject, extent: Extent) -> Result<(Drift, PreciseNor
         subject.dataset.validation.len(),
         &subject.experiment.eval.frames,
     );
-    let precise = PreciseNorms::compute(subject, extent, &estimates, &mut |done| {
+    let precise = PreciseNorms::compute(subject, extent, &estimates, sharing, &mut |done| {
         progress.evaluated(done);
         Ok(())
     });

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use super::options::{self, DataOptions, FrameCounts, MachineOptions};
+use super::ranks;
 use super::tables::analyses;
 use crate::analysis::{Request, work};
 use crate::base::{Result, terminal};
 use crate::report::source::Suite;
 use crate::run::Folder;
 use crate::suite;
+use crate::train::sharing::Sharing;
+use crate::train::team::Team;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,7 +52,29 @@ pub struct Args {
 }
 
 /// Computes what is not there or stale, keeps it, and tells all.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(mut args: Args) -> Result<()> {
+    let asked = args.asked();
+    let mut team = ranks::join(&mut args.machine, &asked)?;
+    analyse_all(&args, team.as_mut())?;
+    ranks::finish(team)
+}
+
+impl Args {
+    /// What ranks must have been asked for alike.
+    fn asked(&self) -> String {
+        let Self {
+            folders,
+            against,
+            frames,
+            clips,
+            ..
+        } = self;
+        let frames = FrameCounts::union(frames);
+        format!("analyse {folders:?}, against {against:?}, frames {frames:?}, clips {clips:?}")
+    }
+}
+
+fn analyse_all(args: &Args, mut team: Option<&mut Team>) -> Result<()> {
     let against = args.against.as_ref().map(Folder::at);
     let opening = options::opening(args.experiments.as_deref(), &args.data, &args.machine);
     let request = Request {
@@ -59,7 +84,14 @@ pub fn run(args: Args) -> Result<()> {
     let mut all = Vec::new();
     for folder in runs(&args.folders)? {
         let name = folder.name();
-        let found = work::analyse(folder.clone(), &opening, &request, against.as_ref())?;
+        let sharing = Sharing::among(team.as_deref_mut());
+        let found = work::analyse(
+            folder.clone(),
+            &opening,
+            &request,
+            against.as_ref(),
+            sharing,
+        )?;
         if args.json {
             all.push(found);
             continue;

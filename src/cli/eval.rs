@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::options::{self, DataOptions, FrameCounts, MachineOptions};
-use super::results;
 use super::tables::surface;
+use super::{ranks, results};
 use crate::analysis::{self, work};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::Dataset;
@@ -13,12 +13,15 @@ use crate::exchange::read;
 use crate::exec::{EngineKind, Fusions};
 use crate::model::Model;
 use crate::run::folder::EVAL;
+use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, write};
 use crate::run::{Folder, finish, verify};
 use crate::spec::{self, Experiment, Init};
+use crate::train::circumstances::Circumstances;
 use crate::train::evaluate::{Branches, Evaluated, Evaluation};
 use crate::train::opening::Opening;
 use crate::train::progress::Progress;
+use crate::train::sharing::Sharing;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -73,19 +76,28 @@ struct Subject {
     left_out: usize,
 }
 
-pub fn run(args: Args) -> Result<()> {
-    if args.all_branches {
-        return run_surface(&args);
-    }
+pub fn run(mut args: Args) -> Result<()> {
+    let asked = args.asked();
+    let mut team = ranks::join(&mut args.machine, &asked)?;
+    let sharing = Sharing::among(team.as_mut());
+    match args.all_branches {
+        true => run_surface(&args, sharing),
+        false => run_each(&args, sharing),
+    }?;
+    ranks::finish(team)
+}
+
+fn run_each(args: &Args, mut sharing: Sharing<'_>) -> Result<()> {
     let mut subject = match &args.weights {
-        None => Subject::of_run(&args)?,
-        Some(weights) => Subject::of_weights(&args, weights)?,
+        None => Subject::of_run(args)?,
+        Some(weights) => Subject::of_weights(args, weights)?,
     };
-    let mut evaluated = subject.evaluate(options::thread_count(args.machine.workers))?;
+    let workers = options::thread_count(args.machine.workers);
+    let mut evaluated = subject.evaluate(workers, &mut sharing)?;
     for result in &mut evaluated {
         result.summary.left_out = subject.left_out;
     }
-    if args.save {
+    if args.save && sharing.is_first() {
         save(&Folder::at(&args.run), &evaluated)?;
     }
     let summaries: Vec<Summary> = evaluated.into_iter().map(|e| e.summary).collect();
@@ -97,14 +109,16 @@ pub fn run(args: Args) -> Result<()> {
     terminal::print(results::table(&rows))
 }
 
-fn run_surface(args: &Args) -> Result<()> {
+fn run_surface(args: &Args, mut sharing: Sharing<'_>) -> Result<()> {
     let folder = Folder::at(&args.run);
     check_save(args, &folder)?;
     let experiment = folder.experiment()?;
     let frames = frame_counts(&args.frames, &experiment);
-    let working = args.save.then(|| folder.lock()).transpose()?;
+    let saves = args.save && sharing.is_first();
+    let working = saves.then(|| folder.lock()).transpose()?;
     let mut subject = analysis::Subject::open(folder, &opening(args))?;
-    let (surface, latency) = work::surface(&mut subject, &frames)?;
+    sharing.introduce(|| subject.circumstances())?;
+    let (surface, latency) = work::surface(&mut subject, &frames, &mut sharing)?;
     if let Some(working) = &working {
         surface.write(working)?;
         latency.write(working)?;
@@ -115,6 +129,24 @@ fn run_surface(args: &Args) -> Result<()> {
     let trained = experiment.method.frames();
     let told = surface::describe(&surface.content, Some(&latency.content), trained);
     terminal::line(format_args!("{}\n\n{told}", subject.folder.name()))
+}
+
+impl Args {
+    /// What ranks must have been asked for alike.
+    fn asked(&self) -> String {
+        let Self {
+            run,
+            weights,
+            frames,
+            all_branches,
+            ..
+        } = self;
+        let frames = FrameCounts::union(frames);
+        format!(
+            "eval {}, weights {weights:?}, frames {frames:?}, all branches {all_branches}",
+            run.display()
+        )
+    }
 }
 
 fn opening(args: &Args) -> Opening {
@@ -182,7 +214,12 @@ impl Subject {
         })
     }
 
-    fn evaluate(&mut self, workers: usize) -> Result<Vec<Evaluated>> {
+    fn evaluate(&mut self, workers: usize, sharing: &mut Sharing<'_>) -> Result<Vec<Evaluated>> {
+        sharing.introduce(|| {
+            let data = DataIdentity::of(&self.dataset);
+            let identity = self.experiment.identity();
+            Circumstances::of(identity, data, self.model.executor()).with(&self.model)
+        })?;
         let mut progress = Progress::new();
         progress.evaluate(self.dataset.validation.len(), &self.frames);
         let evaluation = Evaluation {
@@ -193,7 +230,7 @@ impl Subject {
             workers,
             step: self.step,
         };
-        let evaluated = evaluation.run(&mut self.model, &mut |done| {
+        let evaluated = evaluation.run(&mut self.model, sharing, &mut |done| {
             progress.evaluated(done);
             Ok(())
         });

@@ -16,6 +16,7 @@ mod submit;
 mod eval;
 
 mod predict;
+mod ranks;
 mod export;
 mod runs;
 mod verify;
@@ -123,6 +124,8 @@ pub fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // Why a process fails it says, even where another speaks for it.
+            terminal::silence(false);
             match error.kind {
                 Kind::Unread => {}
                 Kind::Different => terminal::say(&error),

@@ -78,7 +78,9 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
         Source::Folder { .. } => files::sha256(list(&files)?.as_bytes()),
         Source::Packed(packed) => of_packed(packed)?,
     };
-    let is_settled = now.duration_since(modified).is_ok_and(|age| age > files::SETTLED);
+    let is_settled = now
+        .duration_since(modified)
+        .is_ok_and(|age| age > files::SETTLED);
     Ok(Hashed {
         hash,
         stamp: is_settled.then_some(stamp),

@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sharing::{Part, Sharing};
+use super::wire::{Reader, Writer, read_predictions, write_predictions};
 use crate::base::{Error, Kind, Result, files};
-use crate::data::clip::evaluation_views;
+use crate::data::clip::{evaluation_batch, evaluation_views};
 use crate::data::dataset::Pinned;
 use crate::data::{Dataset, EvalBatch, EvalLoader};
 use crate::exec::{Input, Next, Segment};
@@ -57,49 +59,69 @@ pub struct Evaluated {
 }
 
 /// One pass while the clips go by.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tally {
+struct Tally {
     pass: Pass,
     /// With each clip's loss.
-    pub predictions: Vec<(Prediction, f64)>,
+    predictions: Vec<(Prediction, f64)>,
+}
+
+/// Of one batch what each pass says of its clips, with their losses.
+struct Seen(Vec<Vec<(Prediction, f64)>>);
+
+impl Part for Seen {
+    fn write(&self, to: &mut Writer) {
+        to.each(&self.0, |to, predictions| {
+            write_predictions(to, predictions);
+        });
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self> {
+        from.each(read_predictions).map(Self)
+    }
 }
 
 impl Evaluation<'_> {
-    /// Runs over the whole split; one decode of a clip serves all frame counts and branches. The results are in the
-    /// order of [`Evaluation::passes`]. `observe(done)` is called with the clips done after each batch, and an error of it
-    /// ends the evaluation.
+    /// Runs over the whole split, or each of several ranks over its batches; one decode of a clip serves all frame counts and
+    /// branches. The results, on every rank, are in the order of [`Evaluation::passes`]. `observe(done)` is called with the clips done
+    /// after each batch, and an error of it ends the evaluation.
     pub fn run(
         &self,
         model: &mut Model,
+        sharing: &mut Sharing<'_>,
         observe: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Evaluated>> {
-        let tallies = self.tally(model, observe)?;
-        self.summarise_all(model, tallies)
-    }
-
-    /// As [`Evaluation::run`], clip by clip.
-    pub fn tally(
-        &self,
-        model: &mut Model,
-        observe: &mut dyn FnMut(usize) -> Result<()>,
-    ) -> Result<Vec<Tally>> {
         let passes = self.passes(model.graph());
-        let mut tallies: Vec<Tally> = passes.into_iter().map(Tally::new).collect();
+        let part = sharing.part(self.dataset, self.experiment);
+        let own = Evaluation {
+            dataset: &part,
+            ..*self
+        };
+        let loader = RefCell::new(own.loader());
+        let mut tallies: Vec<Tally> = passes.iter().map(|&pass| Tally::new(pass)).collect();
         let mut done = 0;
-        self.each_batch(model, &mut |batch, logits| {
-            done += batch.ids.len();
-            for (tally, logits) in tallies.iter_mut().zip(logits) {
-                tally.add(batch, &logits)?;
-            }
-            observe(done)
-        })?;
-        Ok(tallies)
-    }
-
-    /// The results of the clips of a whole split.
-    pub fn summarise_all(&self, model: &Model, tallies: Vec<Tally>) -> Result<Vec<Evaluated>> {
+        sharing.each(
+            self.batches(),
+            &mut || {
+                let next = own.next(&loader, &passes, model)?;
+                next.map(|(batch, logits)| Seen::of(&batch, &logits))
+                    .transpose()
+            },
+            &mut |seen: Seen| {
+                done += seen.0.first().map_or(0, Vec::len);
+                for (tally, predictions) in tallies.iter_mut().zip(seen.0) {
+                    tally.predictions.extend(predictions);
+                }
+                observe(done)
+            },
+        )?;
         let tallies = tallies.into_iter();
         tallies.map(|tally| self.summarise(model, tally)).collect()
+    }
+
+    /// Batches of the whole split.
+    pub fn batches(&self) -> usize {
+        let batch = evaluation_batch(&self.experiment.eval).max(1);
+        self.dataset.validation.len().div_ceil(batch)
     }
 
     /// Each frame count by each branch that looks at it, ascending.
@@ -126,24 +148,35 @@ impl Evaluation<'_> {
     ) -> Result<()> {
         let passes = self.passes(model.graph());
         let loader = RefCell::new(self.loader());
-        let next_batch = || loader.borrow_mut().next_batch();
-        while let Some(batch) = next_batch() {
-            let batch = batch?;
-            let mut logits = Vec::with_capacity(passes.len());
-            for &pass in &passes {
-                let next = || loader.borrow_mut().next_pixels(pass.index);
-                let next: Next<'_> = match self.branches {
-                    Branches::Serving => Some(&next),
-                    Branches::All => None,
-                };
-                logits.push(self.logits(model, &batch, pass, next)?);
-                if self.branches == Branches::All {
-                    model.release();
-                }
-            }
+        while let Some((batch, logits)) = self.next(&loader, &passes, model)? {
             handle(&batch, logits)?;
         }
         Ok(())
+    }
+
+    fn next(
+        &self,
+        loader: &RefCell<EvalLoader>,
+        passes: &[Pass],
+        model: &mut Model,
+    ) -> Result<Option<(EvalBatch, Vec<Logits>)>> {
+        let next = loader.borrow_mut().next_batch();
+        let Some(batch) = next.transpose()? else {
+            return Ok(None);
+        };
+        let mut logits = Vec::with_capacity(passes.len());
+        for &pass in passes {
+            let next = || loader.borrow_mut().next_pixels(pass.index);
+            let next: Next<'_> = match self.branches {
+                Branches::Serving => Some(&next),
+                Branches::All => None,
+            };
+            logits.push(self.logits(model, &batch, pass, next)?);
+            if self.branches == Branches::All {
+                model.release();
+            }
+        }
+        Ok(Some((batch, logits)))
     }
 
     /// One batch at every frame count, so that a view or program that cannot be built is found before training.
@@ -263,15 +296,24 @@ impl Tally {
             predictions: Vec::new(),
         }
     }
+}
 
-    fn add(&mut self, batch: &EvalBatch, logits: &Logits) -> Result<()> {
-        for ((id, &label), logits) in batch.ids.iter().zip(&batch.labels).zip(logits) {
-            let loss = results::cross_entropy(logits, label);
-            let prediction = Prediction::new(id, label, logits)?;
-            self.predictions.push((prediction, loss));
-        }
-        Ok(())
+impl Seen {
+    fn of(batch: &EvalBatch, logits: &[Logits]) -> Result<Self> {
+        let passes = logits.iter().map(|logits| predictions(batch, logits));
+        passes.collect::<Result<_>>().map(Self)
     }
+}
+
+/// What logits say of each clip of a batch, and its loss.
+pub fn predictions(batch: &EvalBatch, logits: &Logits) -> Result<Vec<(Prediction, f64)>> {
+    let clips = batch.ids.iter().zip(&batch.labels).zip(logits);
+    clips
+        .map(|((id, &label), logits)| {
+            let loss = results::cross_entropy(logits, label);
+            Ok((Prediction::new(id, label, logits)?, loss))
+        })
+        .collect()
 }
 
 /// The mean over rows of `width` values, summed in order in float64.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::evaluate::{Branches, Evaluation};
 use super::learner::{Learner, Place};
+use super::sharing::Sharing;
 use super::stop::Stop;
 use super::team::{Ending, Order, Start, Team};
 use crate::base::{Error, Kind, Result};
@@ -87,41 +88,43 @@ impl Follower<'_> {
         updated
     }
 
-    /// Its part of the validation clips; none where there are fewer batches than ranks.
-    fn evaluation<'e>(&'e self, part: &'e Arc<Dataset>, step: u64) -> Option<Evaluation<'e>> {
-        (!part.validation.is_empty()).then_some(Evaluation {
-            experiment: self.experiment,
-            dataset: part,
-            frames: &self.experiment.eval.frames,
-            branches: Branches::Serving,
-            workers: self.workers,
-            step,
-        })
-    }
-
-    fn rehearse(&self, learner: &mut Learner) -> Result<()> {
+    fn rehearse(&mut self, learner: &mut Learner) -> Result<()> {
         let clips = self.experiment.train.shard_clips();
         learner.model.prepare_train(clips)?;
-        let part = self.team.part(&self.dataset, self.experiment);
-        match self.evaluation(&part, 0) {
-            Some(evaluation) => evaluation.rehearse(&mut learner.model),
-            None => Ok(()),
+        let part = Sharing::among(Some(&mut self.team)).part(&self.dataset, self.experiment);
+        // There may be fewer batches than ranks.
+        match part.validation.is_empty() {
+            true => Ok(()),
+            false => {
+                evaluation(self.experiment, &part, self.workers, 0).rehearse(&mut learner.model)
+            }
         }
     }
 
     fn evaluate(&mut self, learner: &mut Learner, step: u64, unaveraged: bool) -> Result<()> {
-        let part = self.team.part(&self.dataset, self.experiment);
-        let tallies = match self.evaluation(&part, step) {
-            None => Vec::new(),
-            Some(evaluation) => {
-                let run = |model: &mut Model| evaluation.tally(model, &mut |_| Ok(()));
-                match unaveraged {
-                    true => run(&mut learner.model),
-                    false => learner.with_result(run),
-                }?
-            }
-        };
-        self.team.gather(tallies).map(drop)
+        let whole = evaluation(self.experiment, &self.dataset, self.workers, step);
+        let mut sharing = Sharing::among(Some(&mut self.team));
+        let mut run = |model: &mut Model| whole.run(model, &mut sharing, &mut |_| Ok(())).map(drop);
+        match unaveraged {
+            true => run(&mut learner.model),
+            false => learner.with_result(run),
+        }
+    }
+}
+
+fn evaluation<'e>(
+    experiment: &'e Experiment,
+    dataset: &'e Arc<Dataset>,
+    workers: usize,
+    step: u64,
+) -> Evaluation<'e> {
+    Evaluation {
+        experiment,
+        dataset,
+        frames: &experiment.eval.frames,
+        branches: Branches::Serving,
+        workers,
+        step,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod average;
 pub mod checkpoint;
+pub mod circumstances;
 pub mod evaluate;
 pub mod first_step;
 pub mod follower;
@@ -15,6 +16,7 @@ pub mod rates;
 pub mod schedule;
 pub mod selection;
 pub mod session;
+pub mod sharing;
 pub mod stop;
 pub mod sum;
 pub mod team;

@@ -5,27 +5,21 @@
 //! ranks there are, and a run goes on with another number of them. Only rank 0 reads or writes the run folder.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::Tally;
+use super::circumstances::Circumstances;
 use super::learner::Learner;
 use super::sum::{Node, Sum, Tree};
 use super::wire::{self, Reader, Writer};
 use crate::base::rng::fnv1a;
 use crate::base::{Error, Kind, Result, Shown};
-use crate::data::Dataset;
-use crate::data::clip::evaluation_batch;
-use crate::exec::{EngineKind, Executor, Fusions};
+use crate::exec::{EngineKind, Fusions};
 use crate::model::StateDict;
 use crate::model::state::Named;
 use crate::ranks::Ranks;
-use crate::run::manifest::DataIdentity;
 use crate::run::optimizer_state::OptimizerState;
-use crate::run::provenance::{Build, Machine};
-use crate::spec::Experiment;
 
 /// What rank 0 asks of all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +41,6 @@ pub struct Ending {
     pub message: String,
 }
 
-/// What must be the same on all ranks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Circumstances {
-    identity: String,
-    source_sha256: String,
-    data: DataIdentity,
-    device_class: String,
-}
-
 /// With what all ranks compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Computation {
@@ -68,36 +53,6 @@ pub struct Computation {
 pub struct Start {
     pub step: u64,
     pub steps_per_epoch: u64,
-}
-
-impl Circumstances {
-    pub fn of(identity: String, data: DataIdentity, executor: Executor) -> Self {
-        Self {
-            identity,
-            source_sha256: Build::this().source_sha256,
-            data,
-            device_class: Machine::with(executor.device).device_class,
-        }
-    }
-
-    /// The first thing in which another rank differs.
-    fn apart(&self, other: &Self) -> Option<String> {
-        let differs = |what: &str, own: &str, others: &str| {
-            (own != others).then(|| {
-                format!(
-                    "its {what} is {}, and that of rank 0 {}",
-                    others.shown(),
-                    own.shown()
-                )
-            })
-        };
-        differs("experiment", &self.identity, &other.identity)
-            .or_else(|| differs("build", &self.source_sha256, &other.source_sha256))
-            .or_else(|| differs("device class", &self.device_class, &other.device_class))
-            .or_else(|| {
-                (self.data != other.data).then(|| "its data are not those of rank 0".into())
-            })
-    }
 }
 
 /// The shards of a rank: neighbours, and of all ranks together each once.
@@ -130,22 +85,39 @@ impl Team {
 
     /// Tells all what to do; on the other ranks, what they are told.
     pub fn order(&mut self, order: &Order) -> Result<Order> {
-        let heard = self.tell(order)?;
+        let heard = self.tell(Some(order))?;
         self.is_waited_for = !matches!(order, Order::End(_));
         Ok(heard)
     }
 
-    /// What rank 0 says, on every rank.
-    fn tell<T: Serialize + DeserializeOwned>(&mut self, own: &T) -> Result<T> {
+    /// What rank 0 says, on every rank; of the others nothing is heard.
+    pub fn tell<T: Serialize + DeserializeOwned>(&mut self, own: Option<&T>) -> Result<T> {
         let mut said = Writer::default();
-        said.json(own)?;
+        if let Some(own) = own {
+            said.json(own)?;
+        }
         let heard = self.ranks.broadcast(said.0)?;
         Reader(&heard).json()
     }
 
     /// Says with what is computed, or that nothing is to be; on the other ranks, what is said.
     pub fn agree(&mut self, computation: Option<Computation>) -> Result<Option<Computation>> {
-        self.tell(&computation)
+        self.tell(Some(&computation))
+    }
+
+    /// Refuses ranks that were asked something else, on all of them.
+    pub fn agree_on(&mut self, asked: &str) -> Result<()> {
+        let all = self.exchange(asked.as_bytes().to_vec())?;
+        let first = all.first().cloned().unwrap_or_default();
+        let Some(rank) = all.iter().position(|asked| *asked != first) else {
+            return Ok(());
+        };
+        let [own, first] = [&all[rank], &first].map(|text| String::from_utf8_lossy(text).shown());
+        Err(Error::new(
+            Kind::Usage,
+            format!("rank {rank} was asked for {own}, and rank 0 for {first}"),
+        )
+        .hint("all ranks need the same command"))
     }
 
     /// Refuses ranks that would compute something else, on all of them.
@@ -160,7 +132,7 @@ impl Team {
                 .apart(&other)
                 .map(|what| format!("rank {rank} cannot take part: {what}")));
         }
-        match self.tell(&refusal)? {
+        match self.tell(Some(&refusal))? {
             None => Ok(()),
             Some(refusal) => Err(Error::new(Kind::Usage, refusal).hint(
                 "all ranks need the same program, experiment and data, on processors of one class",
@@ -258,35 +230,13 @@ impl Team {
         Ok((tree, stop))
     }
 
-    /// The data of an evaluation with this rank's part of the validation clips: whole batches, so that a clip is computed beside the
-    /// same others whatever the number of ranks.
-    pub fn part(&self, dataset: &Arc<Dataset>, experiment: &Experiment) -> Arc<Dataset> {
-        let batch = evaluation_batch(&experiment.eval).max(1);
-        let clips = dataset.validation.len();
-        let own = own_shards(clips.div_ceil(batch), self.ranks.rank(), self.ranks.size());
-        let own = (own.start * batch).min(clips)..(own.end * batch).min(clips);
-        Arc::new(Dataset {
-            validation: dataset.validation[own].to_vec(),
-            ..Dataset::clone(dataset)
-        })
-    }
-
-    /// The clips of all parts, in their order, on rank 0.
-    pub fn gather(&mut self, own: Vec<Tally>) -> Result<Vec<Tally>> {
+    /// What every rank says, in their order, on all of them.
+    pub fn exchange(&mut self, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        let all = self.ranks.gather(own)?;
         let mut said = Writer::default();
-        said.each(&own, |to, tally| {
-            wire::write_predictions(to, &tally.predictions)
-        });
-        let all = self.ranks.gather(said.0)?;
-        self.is_waited_for = false;
-        let mut whole = own;
-        for said in all.iter().skip(1) {
-            let tallies = Reader(said).each(wire::read_predictions)?;
-            for (tally, predictions) in whole.iter_mut().zip(tallies) {
-                tally.predictions.extend(predictions);
-            }
-        }
-        Ok(whole)
+        said.each(&all, |to, bytes| to.bytes(bytes));
+        let heard = self.ranks.broadcast(said.0)?;
+        Reader(&heard).each(Reader::bytes)
     }
 
     /// Fails on rank 0 where a tensor of another rank is not its own.

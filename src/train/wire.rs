@@ -29,8 +29,17 @@ impl Writer {
     }
 
     pub fn text(&mut self, text: &str) {
-        self.count(text.len());
-        self.0.extend(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.extend(bytes);
+    }
+
+    /// By its bits.
+    pub fn real(&mut self, value: f64) {
+        self.number(value.to_bits());
     }
 
     pub fn floats(&mut self, values: &[f32]) {
@@ -76,9 +85,16 @@ impl<'a> Reader<'a> {
     }
 
     pub fn text(&mut self) -> Result<String> {
+        String::from_utf8(self.bytes()?).map_err(|_| broken())
+    }
+
+    pub fn bytes(&mut self) -> Result<Vec<u8>> {
         let count = self.count()?;
-        let bytes = self.take(count)?.to_vec();
-        String::from_utf8(bytes).map_err(|_| broken())
+        self.take(count).map(<[u8]>::to_vec)
+    }
+
+    pub fn real(&mut self) -> Result<f64> {
+        self.number().map(f64::from_bits)
     }
 
     pub fn floats(&mut self) -> Result<Vec<f32>> {
@@ -128,7 +144,7 @@ pub fn write_sum(to: &mut Writer, sum: &Sum) {
     });
     to.each(&sum.losses, |to, (name, loss)| {
         to.text(name);
-        to.number(loss.to_bits());
+        to.real(*loss);
     });
     to.each(&sum.right, |to, &right| to.number(right));
     to.each(&sum.ids, |to, id| to.text(id));
@@ -144,7 +160,7 @@ pub fn read_sum(from: &mut Reader<'_>) -> Result<Sum> {
         statistics: from
             .each(|from| Ok((read_statistics(from)?, from.count()?)))?
             .pop(),
-        losses: from.each(|from| Ok((from.text()?, f64::from_bits(from.number()?))))?,
+        losses: from.each(|from| Ok((from.text()?, from.real()?)))?,
         right: from.each(Reader::number)?,
         ids: from.each(Reader::text)?,
         skipped: from.each(|from| Ok((from.text()?, from.text()?)))?,
@@ -176,17 +192,16 @@ pub fn write_predictions(to: &mut Writer, predictions: &[(Prediction, f64)]) {
         [prediction.label, prediction.predicted, prediction.rank]
             .into_iter()
             .for_each(|number| to.count(number));
-        to.number(prediction.probability.to_bits());
+        to.real(prediction.probability);
         to.each(&prediction.top, |to, (class, probability)| {
             to.count(*class);
-            to.number(probability.to_bits());
+            to.real(*probability);
         });
-        to.number(loss.to_bits());
+        to.real(*loss);
     });
 }
 
 pub fn read_predictions(from: &mut Reader<'_>) -> Result<Vec<(Prediction, f64)>> {
-    let real = |from: &mut Reader<'_>| Ok(f64::from_bits(from.number()?));
     from.each(|from| {
         let id = from.text()?;
         let (label, predicted, rank) = (from.count()?, from.count()?, from.count()?);
@@ -194,11 +209,11 @@ pub fn read_predictions(from: &mut Reader<'_>) -> Result<Vec<(Prediction, f64)>>
             id,
             label,
             predicted,
-            probability: real(from)?,
+            probability: from.real()?,
             rank,
-            top: from.each(|from| Ok((from.count()?, real(from)?)))?,
+            top: from.each(|from| Ok((from.count()?, from.real()?)))?,
         };
-        Ok((prediction, real(from)?))
+        Ok((prediction, from.real()?))
     })
 }
 

@@ -85,7 +85,10 @@ fn ffn(place: &Place, args: &[&str]) {
 
 /// The lines about videos.
 fn certificate(place: &Place) -> String {
-    ffn(place, &["data", "certify", "small.ron", "--out", "c.gz", "--force"]);
+    ffn(
+        place,
+        &["data", "certify", "small.ron", "--out", "c.gz", "--force"],
+    );
     let file = fs::File::open(place.path("c.gz")).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(file)
@@ -105,7 +108,10 @@ fn trained(place: &Place) -> (Vec<u8>, String) {
     let model = checkpoints.last().unwrap().1.join("model.safetensors");
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let skipped = metrics.lines().filter(|line| line.contains("skipped"));
-    (fs::read(model).unwrap(), skipped.map(str::to_owned).collect())
+    (
+        fs::read(model).unwrap(),
+        skipped.map(str::to_owned).collect(),
+    )
 }
 
 #[test]

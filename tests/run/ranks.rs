@@ -30,9 +30,14 @@ fn free_port() -> String {
 
 /// As torchrun starts them; the first comes first. `flags`: for each rank.
 fn start(out: &Path, flags: &[&[&str]]) -> Vec<Child> {
-    let (port, size) = (free_port(), flags.len().to_string());
-    let start = |(rank, flags): (usize, &&[&str])| {
-        let mut command = command(&arguments(out, flags));
+    start_all(flags.iter().map(|flags| arguments(out, flags)).collect())
+}
+
+/// The commands of all ranks.
+fn start_all(commands: Vec<Vec<&str>>) -> Vec<Child> {
+    let (port, size) = (free_port(), commands.len().to_string());
+    let start = |(rank, arguments): (usize, &Vec<&str>)| {
+        let mut command = command(arguments);
         command
             .env("RANK", rank.to_string())
             .env("WORLD_SIZE", &size)
@@ -40,7 +45,7 @@ fn start(out: &Path, flags: &[&[&str]]) -> Vec<Child> {
             .env("MASTER_PORT", &port);
         command.spawn().unwrap()
     };
-    flags.iter().enumerate().map(start).collect()
+    commands.iter().enumerate().map(start).collect()
 }
 
 fn ended(ranks: Vec<Child>) -> Vec<Output> {
@@ -122,6 +127,89 @@ fn however_it_was_disturbed_it_ends_the_same() {
     // What is finished is finished for all.
     for output in ended(start(out, &[flags, flags])) {
         expect(&output, 0);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|e| (e.path(), e.file_name())).unwrap();
+        match path.is_dir() {
+            true => copy(&path, &to.join(name)),
+            false => drop(std::fs::copy(&path, to.join(name)).unwrap()),
+        }
+    }
+}
+
+/// What one process finds, and keeps, is what several do; times are those of one.
+#[test]
+fn evaluations_and_analyses_are_split_over_ranks() {
+    let place = tempfile::tempdir().unwrap();
+    let mut before = None;
+    for size in [1, 2, 3] {
+        let run = place.path().join(format!("{size}")).join("run");
+        copy(alone(), &run);
+        let run_name = run.to_str().unwrap();
+        let mut said = Vec::new();
+        for command in [
+            &[
+                "eval",
+                run_name,
+                "--frames",
+                "2..5",
+                "--save",
+                "--threads",
+                "1",
+            ][..],
+            &[
+                "eval",
+                run_name,
+                "--all-branches",
+                "--save",
+                "--threads",
+                "1",
+            ],
+            &["analyse", run_name, "--threads", "1", "--clips", "7"],
+            // From what is kept.
+            &["analyse", run_name, "--threads", "1"],
+        ] {
+            let outputs = ended(start_all(vec![command.to_vec(); size]));
+            for (rank, output) in outputs.iter().enumerate() {
+                expect(output, 0);
+                let (out, err) = (stdout(output), stderr(output));
+                let silent = out.is_empty() && err.is_empty();
+                assert_eq!(silent, rank > 0, "rank {rank}: {out}{err}");
+            }
+            said.push(stdout(&outputs[0]));
+        }
+        assert_eq!(said[2], said[3]);
+        // Of the surface and of all, which tell times.
+        said.truncate(1);
+        let mut found = results(&run);
+        found.retain(|name, _| name.starts_with("eval") || name.starts_with("analysis"));
+        assert!(found.len() > 10, "{:?}", found.keys());
+        found.remove("analysis/latency.json").unwrap();
+        let found = (said, found);
+        if let Some((texts, files)) = &before {
+            assert_eq!(*texts, found.0);
+            assert_same(files, &found.1);
+        }
+        before = Some(found);
+        expect(&ffn(&["verify", run_name]), 0);
+    }
+}
+
+#[test]
+fn ranks_that_were_asked_something_else_are_refused() {
+    let run = alone().to_str().unwrap();
+    let commands = vec![vec!["eval", run], vec!["eval", run, "--frames", "3"]];
+    for output in ended(start_all(commands)) {
+        expect(&output, 2);
+        let text = stderr(&output);
+        assert!(
+            text.contains("rank 1 was asked for") && text.contains("[3]"),
+            "{text}"
+        );
     }
 }
 

@@ -21,7 +21,7 @@ use crate::data::loader::steps_per_epoch;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions, cpu};
 use crate::graph::Graph;
 use crate::plan::{Target, shards};
-use crate::ranks::{Ranks, World};
+use crate::ranks::Ranks;
 use crate::run::manifest::DataIdentity;
 use crate::run::results::{Summary, read_all};
 use crate::run::{Folder, Working, verify};
@@ -98,6 +98,7 @@ enum Prepared<'a> {
 /// Checks all files and opens all data, then trains and evaluates what is missing, and judges the claims of suites.
 pub fn run(mut args: Args) -> Result<()> {
     let started = Instant::now();
+    let world = super::ranks::find()?;
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
     let documents = load_all(&args)?;
     let suites: Vec<&Suite> = documents.iter().filter_map(Document::suite).collect();
@@ -107,7 +108,7 @@ pub fn run(mut args: Args) -> Result<()> {
         return judge::run(&args, &tasks, &suites);
     }
     let mut team = None;
-    if let Some(world) = World::here()? {
+    if let Some(world) = world {
         let task = ranks::check(&world, &tasks, &mut args)?;
         let joined = Team::new(Ranks::meet(&world)?);
         if !joined.is_first() {

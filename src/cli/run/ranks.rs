@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use super::{Args, Task};
 use crate::base::{Error, Kind, Result};
-use crate::cli::options::thread_count;
+use crate::cli::ranks::divide;
 use crate::exec::Executor;
 use crate::ranks::World;
 use crate::run::manifest::DataIdentity;
+use crate::train::circumstances::Circumstances;
 use crate::train::follower::Follower;
-use crate::train::machine::online_cores;
 use crate::train::stop::Stop;
-use crate::train::team::{Circumstances, Computation, Team};
+use crate::train::team::{Computation, Team};
 
 /// The one run that ranks compute, or why it cannot be shared out; divides the machine among its ranks.
 pub fn check<'t>(world: &World, tasks: &'t [Task], args: &mut Args) -> Result<&'t Task> {
@@ -35,14 +35,7 @@ pub fn check<'t>(world: &World, tasks: &'t [Task], args: &mut Args) -> Result<&'
             world.size
         )));
     }
-    // A launcher may have given each rank cores of its own.
-    let own = thread_count(0).min((online_cores() / world.local_size).max(1));
-    let share = |flag: usize| match flag {
-        0 => own,
-        given => given,
-    };
-    args.machine.threads = share(args.machine.threads);
-    args.machine.workers = share(args.machine.workers);
+    divide(world, &mut args.machine);
     Ok(task)
 }
 

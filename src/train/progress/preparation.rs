@@ -1,6 +1,5 @@
 //! The progress of preparing data.
 
-use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -24,7 +23,7 @@ struct Task {
 impl Preparation {
     pub fn new() -> Self {
         Self {
-            terminal: std::io::stderr().is_terminal(),
+            terminal: terminal::is_watched(),
             state: Mutex::new(Task {
                 name: String::new(),
                 bar: ProgressBar::hidden(),

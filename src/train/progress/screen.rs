@@ -1,6 +1,5 @@
 //! Where the progress of all runs of a process is shown, so that none writes over another.
 
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -52,7 +51,7 @@ impl Screen {
     /// Of a run that works alone.
     pub fn new() -> Self {
         Self {
-            terminal: std::io::stderr().is_terminal(),
+            terminal: terminal::is_watched(),
             bars: MultiProgress::new(),
             runs: None,
         }

@@ -8,9 +8,9 @@ use crate::run::manifest::StoppedEarly;
 use crate::run::results::{self, Summary};
 use crate::run::{checkpoint, finish, folder, tensors};
 use crate::spec::Keep;
-use crate::train::evaluate::Evaluation;
 use crate::train::progress::Progress;
 use crate::train::selection;
+use crate::train::sharing::Sharing;
 use crate::train::team::Order;
 
 /// Which weights are evaluated.
@@ -160,27 +160,18 @@ impl Session<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Summary>> {
         let stop = self.job.stop;
-        let whole = evaluation(&self.job, self.step);
-        progress.evaluate(self.job.dataset.validation.len(), whole.frames);
+        let frames = &self.job.loaded.experiment.eval.frames;
+        progress.evaluate(self.job.dataset.validation.len(), frames);
         let unaveraged = matches!(weights, Weights::Unaveraged);
-        let part = self.team.as_mut().map(|team| {
-            team.order(&Order::Evaluate { unaveraged })?;
-            Ok(team.part(&self.job.dataset, &self.job.loaded.experiment))
-        });
-        let part = part.transpose()?;
-        let evaluation = Evaluation {
-            dataset: part.as_ref().unwrap_or(&self.job.dataset),
-            ..whole
-        };
+        self.order(&Order::Evaluate { unaveraged })?;
+        let whole = evaluation(&self.job, self.step);
         // Other ranks are in the midst of it: one that is asked to stop waits for them.
-        let is_shared = part.is_some();
+        let is_shared = self.team.is_some();
+        let mut sharing = Sharing::among(self.team.as_mut());
         let mut run = |model: &mut Model| {
-            evaluation.tally(model, &mut |done| {
+            whole.run(model, &mut sharing, &mut |done| {
                 progress.evaluated(done);
-                if is_shared {
-                    return Ok(());
-                }
-                match stop.requested() {
+                match stop.requested().filter(|_| !is_shared) {
                     None => Ok(()),
                     Some(reason) => Err(Error::new(
                         Kind::Stopped,
@@ -190,15 +181,10 @@ impl Session<'_> {
                 }
             })
         };
-        let tallies = match weights {
+        let evaluated = match weights {
             Weights::Result | Weights::Last => self.learner.with_result(run),
             Weights::Unaveraged => run(&mut self.learner.model),
         }?;
-        let tallies = match &mut self.team {
-            Some(team) => team.gather(tallies)?,
-            None => tallies,
-        };
-        let evaluated = whole.summarise_all(&self.learner.model, tallies)?;
         progress.end_evaluation();
         let mut summaries = Vec::new();
         for mut result in evaluated {

@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(at().known(), None);
         remember([(at(), FOUND)]);
         assert_eq!(at().known(), Some(FOUND));
-        assert_eq!(File::at(file.path(), Version((9, 0))).unwrap().known(), None);
+        assert_eq!(
+            File::at(file.path(), Version((9, 0))).unwrap().known(),
+            None
+        );
         std::fs::write(file.path(), b"longer").unwrap();
         assert_eq!(at().known(), None);
         assert!(File::at(Path::new("/nowhere/at/all"), VERSION).is_none());

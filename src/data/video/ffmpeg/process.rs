@@ -51,8 +51,10 @@ impl Process {
         patience: Duration,
     ) -> Result<(Self, Vec<Output>), VideoError> {
         let pipes: std::io::Result<Vec<_>> = (0..outputs).map(|_| std::io::pipe()).collect();
-        let (outputs, inputs): (Vec<_>, Vec<_>) =
-            pipes.map_err(|e| failed(e.to_string()))?.into_iter().unzip();
+        let (outputs, inputs): (Vec<_>, Vec<_>) = pipes
+            .map_err(|e| failed(e.to_string()))?
+            .into_iter()
+            .unzip();
         let mut command = Command::new(program);
         command
             .args(arguments(&names(&inputs)))
