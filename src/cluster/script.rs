@@ -47,7 +47,9 @@ pub struct Submission<'a> {
     pub options: &'a [String],
     /// Options of `sbatch` for the runs' jobs alone.
     pub run_options: &'a [String],
-    /// For each run.
+    /// Processes that compute a run together.
+    pub ranks: usize,
+    /// For each of them.
     pub cpus: Option<usize>,
     /// Elements that may run at once.
     pub at_once: Option<usize>,
@@ -86,7 +88,7 @@ impl Submission<'_> {
             "--requeue".to_owned(),
             "--open-mode=append".to_owned(),
             format!("--signal=TERM@{}", self.grace),
-            "--ntasks=1".to_owned(),
+            format!("--ntasks={}", self.ranks),
         ];
         let options = [&own, self.run_options].concat();
         let mut text = self.head("", "%x-%A_%a.log", &options)?;
@@ -100,7 +102,8 @@ impl Submission<'_> {
         let cpus = self.cpus.map(|cpus| format!(" --cpus-per-task={cpus}"));
         let _ = writeln!(
             text,
-            "code=0\nsrun --ntasks=1{} {} run \"$@\" {} || code=$?",
+            "code=0\nsrun --ntasks={}{} {} run \"$@\" {} || code=$?",
+            self.ranks,
             cpus.unwrap_or_default(),
             word(utf8(self.program)?),
             words([self.flags, self.run_flags].concat())
@@ -266,6 +269,7 @@ mod tests {
             place: Path::new("/home/me/my project/my runs"),
             options: &texts(&["--time=8:00:00", "--partition=main"]),
             run_options: &texts(&["--cpus-per-task=8", "--gres=gpu:1"]),
+            ranks: 1,
             cpus: Some(8),
             at_once: Some(2),
             grace: 300,

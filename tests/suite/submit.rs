@@ -259,6 +259,10 @@ fn what_cannot_be_submitted_is_told() {
     for (flags, message) in [
         (&["--time", "8h"][..], "`8h` is no time limit"),
         (
+            &["--ranks", "2"],
+            "--ranks 2: `train.shards` is less in 1 run (`tiny`, 1)",
+        ),
+        (
             &["--time", "1", "--grace", "60"],
             "--grace 60 is no less than",
         ),

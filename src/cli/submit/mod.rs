@@ -84,7 +84,12 @@ struct SlurmOptions {
     #[arg(long, value_name = "LIST")]
     gres: Option<String>,
 
-    /// Cores of each run, which are its threads and workers too.
+    /// Processes that compute each run together, to the bytes of one; they share its steps, of which `train.shards` says in how many parts
+    /// they are.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = options::count::<usize>)]
+    ranks: usize,
+
+    /// Cores of each run, or of each of its ranks, which are its threads and workers too.
     #[arg(long, value_name = "N", value_parser = options::count::<usize>)]
     cpus: Option<usize>,
 
@@ -104,6 +109,7 @@ struct SlurmOptions {
 /// Submits what is missing, and the job that judges it, and returns.
 pub fn run(args: Args) -> Result<()> {
     let documents = args.set.load_documents(&args.files)?;
+    open::check_ranks(&documents, args.slurm.ranks)?;
     let suites: Vec<&Suite> = documents.iter().filter_map(Document::suite).collect();
     let place = absolute(&args.out)?;
     let queue = match args.print {
@@ -190,6 +196,7 @@ impl Texts {
             place: &self.place,
             options: &self.options,
             run_options: &self.run_options,
+            ranks: args.slurm.ranks,
             cpus: args.slurm.cpus,
             at_once: args.slurm.at_once,
             grace: self.grace,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::base::Result;
+use crate::base::{Error, Kind, Result, Shown, count};
 use crate::cluster::queue::Entry;
 use crate::cluster::quote::utf8;
 use crate::cluster::script::Element;
 use crate::run::Folder;
-use crate::spec::Document;
+use crate::spec::{Document, Experiment};
 
 /// The runs of the files, each once, by what is to be done with them.
 #[derive(Debug, Default)]
@@ -62,18 +62,45 @@ impl Open {
     }
 }
 
+/// Refuses ranks among which a run's steps cannot be shared out.
+pub fn check_ranks(documents: &[Document], ranks: usize) -> Result<()> {
+    let runs = documents.iter().flat_map(experiments_of);
+    let too_few: Vec<String> = runs
+        .filter(|(_, experiment)| experiment.train.shards < ranks)
+        .map(|(member, experiment)| {
+            let name = member.map_or(experiment.name.clone(), |(name, _)| name);
+            format!("`{}`, {}", name.shown(), experiment.train.shards)
+        })
+        .collect();
+    let Some(first) = too_few.first() else {
+        return Ok(());
+    };
+    let message = format!(
+        "--ranks {ranks}: `train.shards` is less in {} ({first})",
+        count(too_few.len(), "run")
+    );
+    Err(Error::new(Kind::Usage, message).hint(format!(
+        "`--set train.shards={ranks}` is another experiment, of as many clips a step; `ffn plan FILE --shards` has all"
+    )))
+}
+
 /// Every run of a file, with member and seed where it is a suite.
 fn runs_of(document: &Document, runs: &Path) -> Vec<(Option<(String, u64)>, Folder)> {
+    let experiments = experiments_of(document).into_iter();
+    experiments
+        .map(|(member, experiment)| (member, Folder::of(runs, &experiment)))
+        .collect()
+}
+
+fn experiments_of(document: &Document) -> Vec<(Option<(String, u64)>, Experiment)> {
     let suite = match document {
-        Document::Experiment(loaded) => {
-            return vec![(None, Folder::of(runs, &loaded.experiment))];
-        }
+        Document::Experiment(loaded) => return vec![(None, loaded.experiment.clone())],
         Document::Suite(loaded) => &loaded.suite,
     };
     let members = suite.members.iter().flat_map(|member| {
         member.experiments().map(|experiment| {
             let name = (member.name.clone(), experiment.seed);
-            (Some(name), Folder::of(runs, &experiment))
+            (Some(name), experiment)
         })
     });
     members.collect()
