@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::base::{Error, Kind, Result, Shown, files, limits, terminal};
 use crate::exec::cuda::libraries::Search;
 use crate::exec::{DeviceId, EngineKind, Executor, Fusions};
+use crate::ranks::own_gpu;
 use crate::spec::{self, Document, Loaded, Settings};
 pub use crate::train::machine::thread_count;
 use crate::train::machine::{DeviceChoice, MachineChoice};
@@ -267,8 +268,9 @@ pub fn opening(
 /// `--device`, and where its libraries are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DeviceOptions {
-    /// Where the compiled engine runs: `auto` takes the CPU, `cuda:N` a GPU of `ffn devices`.
-    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda:N")]
+    /// Where the compiled engine runs: `auto` takes the CPU, `cuda:N` a GPU of `ffn devices`, `cuda` the first, or of several ranks on
+    /// a machine each its own.
+    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:N]")]
     device: Chosen,
 
     #[command(flatten)]
@@ -313,8 +315,11 @@ impl FromStr for Chosen {
         let ordinal = text.strip_prefix("cuda:").map(str::parse);
         match (text, ordinal) {
             ("auto" | "cpu", _) => Ok(Self(DeviceId::Cpu)),
+            ("cuda", _) => Ok(Self(DeviceId::Cuda(own_gpu()))),
             (_, Some(Ok(ordinal))) => Ok(Self(DeviceId::Cuda(ordinal))),
-            _ => Err("expected `auto`, `cpu`, or `cuda:` and the number of a GPU".to_owned()),
+            _ => {
+                Err("expected `auto`, `cpu`, `cuda`, or `cuda:` and the number of a GPU".to_owned())
+            }
         }
     }
 }

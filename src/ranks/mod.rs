@@ -11,7 +11,7 @@ mod world;
 
 pub use local::in_process;
 pub use mpi::found as mpi_libraries;
-pub use world::World;
+pub use world::{World, own_gpu};
 
 use crate::base::{Error, Kind, Result};
 

@@ -100,6 +100,27 @@ impl World {
     }
 }
 
+/// The GPU of this process, by its number among those that it sees: of several ranks on a machine each has another.
+pub fn own_gpu() -> usize {
+    own_gpu_by(&|name| std::env::var(name).ok())
+}
+
+fn own_gpu_by(variable: &dyn Fn(&str) -> Option<String>) -> usize {
+    let number = |name: &str| variable(name)?.trim().parse().ok();
+    let place = [
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+        "MPI_LOCALRANKID",
+        "LOCAL_RANK",
+        "SLURM_LOCALID",
+    ];
+    let seen = variable("CUDA_VISIBLE_DEVICES").map(|list| list.split(',').count());
+    match seen {
+        // Some launchers show a rank none but its own.
+        Some(1) => 0,
+        _ => place.into_iter().find_map(number).unwrap_or(0),
+    }
+}
+
 fn of_torchrun(variable: &dyn Fn(&str) -> Option<String>) -> Result<Meeting> {
     let port = variable("MASTER_PORT").and_then(|port| port.trim().parse::<u16>().ok());
     // Where torchrun's own process listens there, another that follows from it.
@@ -216,6 +237,26 @@ mod tests {
         };
         assert_eq!((port(&torchrun), port(&with_agent)), (29_500, 29_501));
         assert!(find(&[("PMI_RANK", "4"), ("PMI_SIZE", "4")]).is_err());
+    }
+
+    #[test]
+    fn each_rank_of_a_machine_has_a_gpu_of_its_own() {
+        let own = |variables: &[(&str, &str)]| {
+            own_gpu_by(&|name| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(own(&[]), 0);
+        assert_eq!(own(&[("LOCAL_RANK", "3")]), 3);
+        assert_eq!(
+            own(&[("MPI_LOCALRANKID", "1"), ("CUDA_VISIBLE_DEVICES", "4,5")]),
+            1
+        );
+        assert_eq!(
+            own(&[("SLURM_LOCALID", "2"), ("CUDA_VISIBLE_DEVICES", "6")]),
+            0
+        );
     }
 
     #[test]
