@@ -11,6 +11,7 @@ use super::mixing::Mixer;
 use super::pixels::Pixels;
 use super::prefetch::{Limits, Prefetch};
 use super::sampling::Draw;
+use super::store::{Following, NONE, Pace, Route, Stored};
 use crate::base::rng::{Purpose, Stream};
 use crate::base::{Error, Kind, Result};
 use crate::spec::{Eval, Experiment, Normalize, Train, Unreadable};
@@ -65,6 +66,8 @@ pub fn steps_per_epoch(videos: usize, train: &Train) -> u64 {
 
 /// Training batches, from a first step to the end of training.
 pub struct TrainLoader {
+    /// Of data on an object store. It goes before the workers: what they fetch for this loader ends with it.
+    _following: Option<Following>,
     plan: Arc<TrainPlan>,
     /// What is made of each video.
     videos: Prefetch<Vec<Prepared>>,
@@ -118,12 +121,25 @@ impl TrainLoader {
             workers,
             window: AHEAD * (videos as usize).max(workers),
         };
-        let (shared, first) = (Arc::clone(&plan), plan.videos * shards.start as u64);
+        let part = Part {
+            of_step: videos,
+            first: plan.videos * shards.start as u64,
+        };
+        let reads = Arc::clone(&plan);
+        let following = follow(
+            &plan.dataset.train,
+            (plan.steps_per_epoch * videos, plan.train.epochs as u64),
+            (jobs.start, workers),
+            move |epoch| reads.reads(epoch, part),
+        );
+        let pace = following.as_ref().map(Following::pace);
+        let shared = Arc::clone(&plan);
         let video = move |job: u64| {
-            let (step, place) = (job / videos, job % videos);
-            shared.video(step * shared.videos_of_step() + first + place)
+            reached(&pace, job);
+            shared.video(part.number(&shared, job))
         };
         Self {
+            _following: following,
             videos: Prefetch::start(jobs, limits, video),
             plan,
             step: first_step,
@@ -180,6 +196,31 @@ impl TrainLoader {
     }
 }
 
+/// Tells an object store, where the samples are on one, what a loader reads: so many jobs in each of so many epochs, of epoch `e` the
+/// samples at `order(e)`. `workers` threads begin at job `first`.
+fn follow(
+    samples: &[Sample],
+    (length, epochs): (u64, u64),
+    (first, workers): (u64, usize),
+    order: impl Fn(u64) -> Vec<usize> + Send + Sync + 'static,
+) -> Option<Following> {
+    let stored = samples.iter().map(|sample| sample.source.stored());
+    let shelf = Arc::clone(stored.clone().flatten().next()?.shelf());
+    let number = |stored: Option<&Stored>| stored.map_or(NONE, |stored| stored.number() as u32);
+    let numbers: Vec<u32> = stored.map(number).collect();
+    let route = Route::new(length, epochs, move |epoch| {
+        let reads = order(epoch).into_iter();
+        reads.map(|index| numbers[index]).collect()
+    });
+    Some(shelf.follow(route, first, workers))
+}
+
+fn reached(pace: &Option<Pace>, job: u64) {
+    if let Some(pace) = pace {
+        pace.reached(job);
+    }
+}
+
 fn report<T>(clips: &Prefetch<T>, batch: usize) -> LoaderReport {
     LoaderReport {
         videos: clips.delivered(),
@@ -203,6 +244,23 @@ pub struct TrainPlan {
     flipped: Vec<usize>,
     mixer: Mixer,
     orders: Mutex<BTreeMap<u64, Arc<[usize]>>>,
+}
+
+/// What a loader does of each step.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// Its videos, each a job.
+    of_step: u64,
+    /// The first of them.
+    first: u64,
+}
+
+impl Part {
+    /// The video of a job, counted through all batches from 0.
+    fn number(self, plan: &TrainPlan, job: u64) -> u64 {
+        let (step, place) = (job / self.of_step, job % self.of_step);
+        step * plan.videos_of_step() + self.first + place
+    }
 }
 
 impl TrainPlan {
@@ -235,6 +293,18 @@ impl TrainPlan {
         self.videos * self.train.shards as u64
     }
 
+    fn videos_of_epoch(&self) -> u64 {
+        self.steps_per_epoch * self.videos_of_step()
+    }
+
+    /// The indices of the videos that a loader reads in an epoch.
+    fn reads(&self, epoch: u64, part: Part) -> Vec<usize> {
+        let order = self.order(epoch);
+        let jobs = 0..self.steps_per_epoch * part.of_step;
+        jobs.map(|job| order[part.number(self, job) as usize])
+            .collect()
+    }
+
     /// The clips of one step, shard by shard, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes those of a shard a
     /// batch.
     pub fn step(&self, step: u64) -> Result<Vec<Vec<Prepared>>> {
@@ -254,7 +324,7 @@ impl TrainPlan {
 
     /// The clips of video `number` of the training, counted through all batches from 0.
     fn video(&self, number: u64) -> Result<Vec<Prepared>> {
-        let of_epoch = self.steps_per_epoch * self.videos_of_step();
+        let of_epoch = self.videos_of_epoch();
         let (epoch, place) = (number / of_epoch, number % of_epoch);
         let index = self.order(epoch)[place as usize];
         let sample = &self.dataset.train[index];
@@ -348,6 +418,8 @@ pub fn unreadable_step(step: u64, skipped: &[(String, String)]) -> Error {
 
 /// Evaluation batches: the validation split in its order.
 pub struct EvalLoader {
+    /// As the training's.
+    _following: Option<Following>,
     clips: Prefetch<EvalClip>,
     /// Clips of one batch.
     batch: usize,
@@ -381,9 +453,21 @@ impl EvalLoader {
             workers,
             window: AHEAD * batch.max(workers),
         };
-        let jobs = 0..dataset.validation.len() as u64;
-        let job = move |number| eval_clip(&dataset.validation[number as usize], &eval, &frames);
+        let videos = dataset.validation.len();
+        let jobs = 0..videos as u64;
+        let following = follow(
+            &dataset.validation,
+            (jobs.end, 1),
+            (0, workers),
+            move |_| (0..videos).collect(),
+        );
+        let pace = following.as_ref().map(Following::pace);
+        let job = move |number| {
+            reached(&pace, number);
+            eval_clip(&dataset.validation[number as usize], &eval, &frames)
+        };
         Self {
+            _following: following,
             clips: Prefetch::start(jobs, limits, job),
             batch,
             views,
