@@ -37,8 +37,8 @@ pub enum Room {
     Busy,
 }
 
-/// A lock, as long as it is held.
-pub type Held = Option<File>;
+/// A lock, as long as it is there.
+pub struct Held(#[expect(dead_code, reason = "it is held")] Option<File>);
 
 impl Cache {
     pub fn open(folder: &Path, most: u64) -> Result<Self> {
@@ -62,13 +62,24 @@ impl Cache {
         self.folder.join(format!("{sha256}{ENDING}"))
     }
 
-    /// Holds a file, so that of several that want it one fetches it. Files whose hashes begin alike have one lock: there are never more than 256.
-    pub fn hold(&self, sha256: &str, go_on: &dyn Fn() -> Result<()>) -> Result<Held> {
-        self.lock(sha256.get(..2).unwrap_or_default(), go_on)
+    /// Holds a file, so that of several that want it one fetches it. Files whose hashes begin alike have one lock: there are never more than
+    /// 256. `None`: another has it, and `waits` is not said.
+    pub fn hold(
+        &self,
+        sha256: &str,
+        waits: bool,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Held>> {
+        self.lock(sha256.get(..2).unwrap_or_default(), waits, go_on)
     }
 
-    /// Waits for a lock; where the file system has none, nothing is held, and at worst a file is fetched twice.
-    fn lock(&self, name: &str, go_on: &dyn Fn() -> Result<()>) -> Result<Held> {
+    /// Where the file system has no locks, nothing is held, and at worst a file is fetched twice.
+    fn lock(
+        &self,
+        name: &str,
+        waits: bool,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Held>> {
         let path = self.folder.join(format!("lock-{name}"));
         let mut options = OpenOptions::new();
         let file = options
@@ -78,8 +89,9 @@ impl Cache {
             .map_err(|error| Error::io("write", &path, &error))?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::Error(_)) => return Ok(None),
+                Ok(()) => return Ok(Some(Held(Some(file)))),
+                Err(TryLockError::Error(_)) => return Ok(Some(Held(None))),
+                Err(TryLockError::WouldBlock) if !waits => return Ok(None),
                 Err(TryLockError::WouldBlock) => rest(PAUSE, go_on)?,
             }
         }
@@ -93,7 +105,7 @@ impl Cache {
         next: impl FnOnce() -> BTreeMap<String, u64>,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Room> {
-        let _all = self.lock("all", go_on)?;
+        let _all = self.lock("all", true, go_on)?;
         let content = self.content()?;
         let free = self.most().saturating_sub(content.bytes());
         let mut gone = Vec::new();
@@ -135,7 +147,7 @@ impl Cache {
         path: &Path,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        let _all = self.lock("all", go_on)?;
+        let _all = self.lock("all", true, go_on)?;
         whole
             .persist(path)
             .map_err(|error| self.refused(path, &error))
@@ -321,10 +333,11 @@ mod tests {
     fn one_at_a_time_holds_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), 1000).unwrap();
-        let held = cache.hold(&hash("a"), &|| Ok(())).unwrap();
+        let held = cache.hold(&hash("a"), true, &|| Ok(())).unwrap();
         let stop = || Err(Error::new(Kind::Stopped, "enough"));
-        assert!(cache.hold(&hash("a"), &stop).is_err());
+        assert!(cache.hold(&hash("a"), true, &stop).is_err());
+        assert!(cache.hold(&hash("a"), false, &stop).unwrap().is_none());
         drop(held);
-        assert!(cache.hold(&hash("a"), &|| Ok(())).unwrap().is_some());
+        assert!(cache.hold(&hash("a"), false, &stop).unwrap().is_some());
     }
 }

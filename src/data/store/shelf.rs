@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::cache::{Cache, Room};
+use super::cache::{Cache, Held, Room};
 use super::fetch::{Expected, Fetch, Trouble, fetch_into, rest};
 use super::route::Route;
 use crate::base::temporary::Temporary;
@@ -46,6 +46,8 @@ struct Inner {
     /// Counts how often all loaders have gone: what was under way for them ends.
     era: AtomicU64,
     state: Mutex<State>,
+    /// Of the threads that fetch ahead.
+    turn: Mutex<()>,
     /// A loader came, a file went, or the end has come.
     moved: Condvar,
 }
@@ -58,6 +60,8 @@ struct State {
     sound: BTreeMap<usize, Stamp>,
     /// What threads fetch now.
     under_way: BTreeSet<usize>,
+    /// What others fetch: it is looked at again soon.
+    elsewhere: BTreeSet<usize>,
     /// What could not be fetched ahead: who needs it tries again, and has the error.
     left: BTreeSet<usize>,
     failed: BTreeMap<usize, Error>,
@@ -73,6 +77,17 @@ struct Loader {
     at: u64,
     /// Up to here everything is there or under way.
     ready: u64,
+}
+
+/// How it stands with a file.
+enum Prepared {
+    There(File),
+    /// It is held, and has its space.
+    Room(Held, Temporary),
+    /// There is no space for it now.
+    Later,
+    /// Another thread or process has it under work.
+    Elsewhere,
 }
 
 /// What changes when a file does.
@@ -112,6 +127,7 @@ impl Shelf {
                 patience,
                 era: AtomicU64::new(0),
                 state: Mutex::default(),
+                turn: Mutex::default(),
                 moved: Condvar::new(),
             }),
             threads: Mutex::default(),
@@ -289,9 +305,8 @@ impl Inner {
         if let Some(error) = self.lock().failed.get(&number) {
             return Err(error.clone());
         }
-        match self.obtain(number, None) {
-            Ok(Some(file)) => Ok(file),
-            Ok(None) => Err(Error::new(Kind::Io, "the cache has no room")),
+        match self.obtain(number) {
+            Ok(file) => Ok(file),
             Err(error) => {
                 // Every other video in it would wait as long for the same.
                 if error.kind != Kind::Stopped {
@@ -302,48 +317,62 @@ impl Inner {
         }
     }
 
-    /// A file of this shelf, fetched where it is not there. `until`: it is fetched ahead, for a job so many jobs away, and `None` where
-    /// there is no room for that.
-    fn obtain(&self, number: usize, until: Option<u64>) -> Result<Option<File>> {
-        let era = self.era.load(Ordering::Relaxed);
-        let go_on = || match self.era.load(Ordering::Relaxed) == era {
-            true => Ok(()),
-            false => Err(Error::new(Kind::Stopped, "nobody waits for it any more")),
-        };
-        if let Some(file) = self.known(number)? {
-            return Ok(Some(file));
-        }
-        let shard = &self.shards[number];
-        let _held = self.cache.hold(&shard.sha256, &go_on)?;
+    /// A file of this shelf, fetched where it is not there.
+    fn obtain(&self, number: usize) -> Result<File> {
+        let go_on = self.go_on();
         loop {
-            let known = self.known(number)?;
-            if let Some(file) =
-                known.map_or_else(|| self.examined(number), |file| Ok(Some(file)))?
-            {
-                return Ok(Some(file));
-            }
-            let wanted = (shard.sha256.as_str(), shard.bytes);
-            let room = self
-                .cache
-                .reserve(wanted, until, || self.next_uses(), &go_on)?;
-            match room {
-                Room::None => return Ok(None),
-                Room::Busy => rest(NO_ROOM, &go_on)?,
-                Room::Made(unfinished, gone) => {
-                    self.forget(&gone);
-                    match self.fetch(number, unfinished, &go_on) {
-                        Ok(file) => return Ok(Some(file)),
-                        Err(Trouble::Full(_)) if self.cache.shrink(shard.bytes)? => {}
-                        Err(Trouble::Full(error)) => {
-                            return Err(error.hint(
-                                "free space, or name another folder: `store: (cache: \"DIR\")` in the configuration file, `ffn run --stage DIR`",
-                            ));
-                        }
-                        Err(Trouble::Other(error)) => return Err(error),
+            match self.prepare(number, None, &go_on)? {
+                Prepared::There(file) => return Ok(file),
+                Prepared::Room(held, unfinished) => {
+                    if let Some(file) = self.fetch(number, (held, unfinished), &go_on)? {
+                        return Ok(file);
                     }
                 }
+                Prepared::Later | Prepared::Elsewhere => rest(NO_ROOM, &go_on)?,
             }
         }
+    }
+
+    /// Whether those are still there for whom something begins now.
+    fn go_on(&self) -> impl Fn() -> Result<()> + '_ {
+        let era = self.era.load(Ordering::Relaxed);
+        move || match self.era.load(Ordering::Relaxed) == era {
+            true => Ok(()),
+            false => Err(Error::new(Kind::Stopped, "nobody waits for it any more")),
+        }
+    }
+
+    /// All that comes before a file is fetched. `until`: it is fetched ahead, for a job so many jobs away, and nobody waits.
+    fn prepare(
+        &self,
+        number: usize,
+        until: Option<u64>,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Prepared> {
+        if let Some(file) = self.known(number)? {
+            return Ok(Prepared::There(file));
+        }
+        let Shard { sha256, bytes, .. } = &self.shards[number];
+        let Some(held) = self.cache.hold(sha256, until.is_none(), go_on)? else {
+            return Ok(Prepared::Elsewhere);
+        };
+        if let Some(file) = self.known(number)? {
+            return Ok(Prepared::There(file));
+        }
+        if let Some(file) = self.examined(number)? {
+            return Ok(Prepared::There(file));
+        }
+        let wanted = (sha256.as_str(), *bytes);
+        let room = self
+            .cache
+            .reserve(wanted, until, || self.next_uses(), go_on)?;
+        Ok(match room {
+            Room::None | Room::Busy => Prepared::Later,
+            Room::Made(unfinished, gone) => {
+                self.forget(&gone);
+                Prepared::Room(held, unfinished)
+            }
+        })
     }
 
     /// A file that this process has held against its hash already.
@@ -399,9 +428,28 @@ impl Inner {
         state.left.remove(&number);
     }
 
+    /// `None` where the disk is full, and other files may go for this one.
+    fn fetch(
+        &self,
+        number: usize,
+        (_held, unfinished): (Held, Temporary),
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<File>> {
+        match self.write(number, unfinished, go_on) {
+            Ok(file) => Ok(Some(file)),
+            Err(Trouble::Full(error)) => match self.cache.shrink(self.shards[number].bytes)? {
+                true => Ok(None),
+                false => Err(error.hint(
+                    "free space, or name another folder: `store: (cache: \"DIR\")` in the configuration file, `ffn run --stage DIR`",
+                )),
+            },
+            Err(Trouble::Other(error)) => Err(error),
+        }
+    }
+
     /// The handle is of before it has its name, since another process may drop it as soon as it has. It is not synced: what a crash
     /// leaves of it is found by its hash.
-    fn fetch(
+    fn write(
         &self,
         number: usize,
         mut unfinished: Temporary,
@@ -463,14 +511,31 @@ impl Inner {
 
     /// What a thread does until the end.
     fn fetch_ahead(&self) {
-        while let Some((number, jobs)) = self.claim() {
-            let obtained = self.obtain(number, Some(jobs));
+        // One takes its file and its space after another, so that what is needed first gets space first.
+        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let go_on = self.go_on();
+            let took = turn();
+            let Some((number, jobs)) = self.claim() else {
+                return;
+            };
+            let prepared = self.prepare(number, Some(jobs), &go_on);
+            if let Ok(Prepared::Later) = &prepared {
+                drop(self.pause(self.lock(), NO_ROOM));
+            }
+            drop(took);
+            let is_elsewhere = matches!(prepared, Ok(Prepared::Elsewhere));
+            let done = prepared.and_then(|prepared| match prepared {
+                Prepared::Room(held, room) => self.fetch(number, (held, room), &go_on).map(drop),
+                _ => Ok(()),
+            });
             let mut state = self.lock();
             state.under_way.remove(&number);
-            match obtained {
-                Ok(Some(_)) => {}
-                Ok(None) => drop(self.pause(state, NO_ROOM)),
-                Err(_) => drop(state.left.insert(number)),
+            if is_elsewhere {
+                state.elsewhere.insert(number);
+            }
+            if done.is_err() {
+                state.left.insert(number);
             }
         }
     }
@@ -482,13 +547,16 @@ impl Inner {
             if state.is_stopped {
                 return None;
             }
-            match state.next() {
-                Some((number, jobs)) => {
-                    state.under_way.insert(number);
-                    return Some((number, jobs));
-                }
-                None => state = self.pause(state, NOTHING_TO_DO),
+            if let Some((number, jobs)) = state.next() {
+                state.under_way.insert(number);
+                return Some((number, jobs));
             }
+            let time = match state.elsewhere.is_empty() {
+                true => NOTHING_TO_DO,
+                false => NO_ROOM,
+            };
+            state = self.pause(state, time);
+            state.elsewhere.clear();
         }
     }
 
@@ -504,6 +572,7 @@ impl State {
             loaders,
             sound,
             under_way,
+            elsewhere,
             left,
             ..
         } = self;
@@ -524,7 +593,7 @@ impl State {
                     continue;
                 }
                 first.get_or_insert(job);
-                if !under_way.contains(&number) {
+                if !under_way.contains(&number) && !elsewhere.contains(&number) {
                     return Some((number, job - loader.at));
                 }
             }
