@@ -93,6 +93,10 @@ impl Shared {
         };
         let path = head.split(' ').nth(1).unwrap_or("/").to_owned();
         self.asked.lock().unwrap().push(path.clone());
+        let path = path
+            .replace("%2E", ".")
+            .replace("%2D", "-")
+            .replace("%2F", "/");
         let fault = self.fault(&path);
         if let Some(Fault::Status(status)) = fault {
             let body = "no";

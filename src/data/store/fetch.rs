@@ -56,7 +56,7 @@ impl From<Error> for Trouble {
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Writes a file into `out` from its beginning; its SHA-256. What was cut off begins again, until for `patience` not a byte has come;
+/// Writes a file into `out` from its beginning; its SHA-256. What was cut off begins again, until for `patience` it has not come further;
 /// what is another file than expected is fetched once more, since a machine on the way may have damaged it. `go_on` is asked again
 /// and again, and its error ends it.
 pub fn fetch_into(
@@ -67,9 +67,9 @@ pub fn fetch_into(
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<String, Trouble> {
     let (mut pause, mut is_second) = (FIRST_PAUSE, false);
-    let last = Cell::new(Instant::now());
+    let furthest = Cell::new((0, Instant::now()));
     loop {
-        match attempt(remote, expected, out, &last, go_on) {
+        match attempt(remote, expected, out, &furthest, go_on) {
             Ok(found) if expected.is_met_by(&found) => return Ok(found.1),
             Ok(found) => {
                 if std::mem::replace(&mut is_second, true) {
@@ -79,7 +79,7 @@ pub fn fetch_into(
             Err(Stop::Trouble(trouble)) => return Err(trouble),
             Err(Stop::Failure(Failure::Lasting(error))) => return Err(error.into()),
             Err(Stop::Failure(Failure::Passing(error))) => {
-                if last.get().elapsed() >= patience {
+                if furthest.get().1.elapsed() >= patience {
                     return Err(error.into());
                 }
                 rest(pause, go_on)?;
@@ -94,12 +94,12 @@ enum Stop {
     Failure(Failure),
 }
 
-/// One try: how many bytes came, and their SHA-256. More than expected are not taken.
+/// One try: how many bytes came, and their SHA-256. More than expected are not taken. `furthest`: how many ever came, and when.
 fn attempt(
     remote: &dyn Fetch,
     expected: Expected<'_>,
     out: &mut (impl Write + Seek),
-    last: &Cell<Instant>,
+    furthest: &Cell<(u64, Instant)>,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<(u64, String), Stop> {
     let (mut hasher, mut bytes) = (Sha256::new(), 0u64);
@@ -119,8 +119,10 @@ fn attempt(
     let most = expected.bytes.unwrap_or(expected.most);
     let fetched = remote.fetch(expected.name, &mut |piece| {
         go_on()?;
-        last.set(Instant::now());
         bytes += piece.len() as u64;
+        if bytes > furthest.get().0 {
+            furthest.set((bytes, Instant::now()));
+        }
         if bytes > most {
             let message = format!(
                 "`{}` has more than the {most} bytes that are expected",
@@ -259,6 +261,7 @@ mod tests {
         assert_eq!(left, 1);
         let (result, left) = fetched(vec![(b"", gone()), wrong()], long);
         assert_eq!((result.unwrap_err().as_str(), left), ("it is gone", 1));
+        // That something comes is not enough where it never comes further.
         let (result, left) = fetched(vec![(b"0", cut()), wrong()], Duration::ZERO);
         assert_eq!((result.unwrap_err().as_str(), left), ("it was cut off", 1));
         let (result, _) = fetched(vec![(b"01234567890", None), wrong()], long);

@@ -47,7 +47,7 @@ pub struct Settings {
     pub cache: PathBuf,
     /// The most that the cache holds, in MiB.
     pub cache_mib: u64,
-    /// For how many seconds it is tried again while not a byte comes.
+    /// For how many seconds it is tried again while nothing more of a file comes.
     pub patience_seconds: u64,
     /// Whether `http://` may be read, where everybody on the way can change what is fetched.
     pub allow_http: bool,

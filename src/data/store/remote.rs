@@ -282,18 +282,20 @@ fn is_about_credentials(error: &object_store::Error) -> bool {
     })
 }
 
-/// What lies at the bottom, on one line.
+/// What lies at the bottom, on one line; of a page that a server sends with a status, the code that S3 and its kin have in it.
 fn deepest(error: &object_store::Error) -> String {
     const LONGEST: usize = 300;
     let text = causes(error)
         .last()
-        .map_or_else(String::new, ToString::to_string);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or(&line)),
-        None => line,
-    }
+        .map_or_else(String::new, |cause| cause.to_string());
+    let (line, page) = text.split_once(": <").unwrap_or((&text, ""));
+    let code = page
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"))
+        .map_or_else(String::new, |(code, _)| format!(", {code}"));
+    let line: String = line.chars().take(LONGEST).collect();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    format!("{}{code}", words.join(" "))
 }
 
 /// For the person who can mend it.
@@ -326,7 +328,7 @@ fn explain(scheme: Scheme, address: &str, error: &object_store::Error) -> Error 
 fn credentials(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::S3 => {
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, with AWS_SESSION_TOKEN where they are for a time;              AWS_SKIP_SIGNATURE=true for a public bucket; AWS_REGION and AWS_ENDPOINT say where it is. A store that hides what it              has refuses what is not there, too"
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, with AWS_SESSION_TOKEN where they are for a time; AWS_SKIP_SIGNATURE=true for a public bucket; AWS_REGION and AWS_ENDPOINT say where it is. A store that hides what it has refuses what is not there, too"
         }
         Scheme::Gs => {
             "set GOOGLE_SERVICE_ACCOUNT to the file of a service account's key, or GOOGLE_SKIP_SIGNATURE=true for a public bucket"

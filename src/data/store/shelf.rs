@@ -514,11 +514,11 @@ impl Inner {
         // One takes its file and its space after another, so that what is needed first gets space first.
         let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let go_on = self.go_on();
             let took = turn();
             let Some((number, jobs)) = self.claim() else {
                 return;
             };
+            let go_on = self.go_on();
             let prepared = self.prepare(number, Some(jobs), &go_on);
             if let Ok(Prepared::Later) = &prepared {
                 drop(self.pause(self.lock(), NO_ROOM));
@@ -534,7 +534,7 @@ impl Inner {
             if is_elsewhere {
                 state.elsewhere.insert(number);
             }
-            if done.is_err() {
+            if done.is_err_and(|error| error.kind != Kind::Stopped) {
                 state.left.insert(number);
             }
         }
@@ -754,6 +754,24 @@ mod tests {
         });
         drop(shelf);
         assert!(began.elapsed() < Duration::from_secs(4));
+    }
+
+    /// Threads that waited while a loader went still fetch for the next one.
+    #[test]
+    fn the_next_loader_is_served_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let fetched = Arc::new(Mutex::new(Vec::new()));
+        let slow = Digits(Arc::clone(&fetched), Some(Duration::from_millis(5)));
+        let shelf = shelf(folder.path(), 10, slow);
+        for number in 0..4 {
+            let following = shelf.follow(Route::new(1, 1, move |_| vec![number]), 0, 1);
+            soon("its file", || {
+                let state = shelf.inner.lock();
+                state.sound.contains_key(&(number as usize))
+            });
+            drop(following);
+        }
+        assert_eq!(fetched.lock().unwrap().len(), 4);
     }
 
     #[test]
