@@ -21,9 +21,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Where a file system has no locks, what is not finished after so long belongs to nobody.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
+/// What to do where a disk does not take what is fetched.
+pub const ELSEWHERE: &str = "free space, or name another folder: `store: (cache: \"DIR\")` in the configuration file, `ffn run --stage DIR`";
+
 pub struct Cache {
     folder: PathBuf,
-    /// In bytes. It shrinks where the disk has less.
+    /// The most that may be here, in bytes.
+    bound: u64,
+    /// The most that can be: less where the disk is full.
     most: AtomicU64,
 }
 
@@ -45,6 +50,7 @@ impl Cache {
         fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))?;
         Ok(Self {
             folder: folder.to_owned(),
+            bound: most,
             most: AtomicU64::new(most),
         })
     }
@@ -97,7 +103,7 @@ impl Cache {
         }
     }
 
-    /// Makes room for a file, which the caller holds. `until`: see [`victims`]; `next`: jobs until the next use, by hash.
+    /// Makes room for a file, which the caller holds. `until`: what is used sooner stays; `next`: jobs until the next use, by hash.
     pub fn reserve(
         &self,
         (sha256, bytes): (&str, u64),
@@ -160,23 +166,29 @@ impl Cache {
         Ok(most >= bytes)
     }
 
-    /// What can be said of a bound before anything is fetched.
+    /// That a file does not fit, whatever goes for it.
     pub fn too_small(&self, bytes: u64) -> Error {
+        let (folder, needed) = (self.folder.shown(), bytes.div_ceil(1 << 20));
+        let most = self.most();
+        let (whose, hint) = match most == self.bound {
+            true => (
+                format!("the cache `{folder}` may hold"),
+                "`store: (cache_mib: …)` in the configuration file allows more; `ffn data pack --shard-mib` makes smaller files",
+            ),
+            false => (
+                format!("the disk is full: the cache `{folder}` has room for"),
+                ELSEWHERE,
+            ),
+        };
         let message = format!(
-            "the cache `{}` may hold {} MiB, and a tar file of the pack has {}",
-            self.folder.shown(),
-            self.most() >> 20,
-            bytes.div_ceil(1 << 20)
+            "{whose} {} MiB, and a tar file of the pack has {needed}",
+            most >> 20
         );
-        Error::new(Kind::Usage, message).hint(
-            "`store: (cache_mib: …)` in the configuration file allows more; `ffn data pack --shard-mib` makes smaller files",
-        )
+        Error::new(Kind::Usage, message).hint(hint)
     }
 
     fn refused(&self, path: &Path, error: &std::io::Error) -> Error {
-        Error::io("write", path, error).hint(
-            "`store: (cache: \"DIR\")` in the configuration file, or `ffn run --stage DIR`, names another folder for what is fetched",
-        )
+        Error::io("write", path, error).hint(ELSEWHERE)
     }
 
     fn content(&self) -> Result<Content> {
@@ -323,6 +335,7 @@ mod tests {
         put(&cache, "a", 60);
         assert!(cache.shrink(40).unwrap());
         assert!(!cache.shrink(70).unwrap());
+        assert!(cache.too_small(70).message.contains("the disk is full"));
         let Room::Made(_, gone) = reserve(&cache, None, &[("a", 1)]).unwrap() else {
             panic!("there is room");
         };

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use super::cache::{Cache, Held, Room};
+use super::cache::{Cache, ELSEWHERE, Held, Room};
 use super::fetch::{Expected, Fetch, Trouble, fetch_into, rest};
 use super::route::Route;
 use crate::base::temporary::Temporary;
@@ -439,9 +439,7 @@ impl Inner {
             Ok(file) => Ok(Some(file)),
             Err(Trouble::Full(error)) => match self.cache.shrink(self.shards[number].bytes)? {
                 true => Ok(None),
-                false => Err(error.hint(
-                    "free space, or name another folder: `store: (cache: \"DIR\")` in the configuration file, `ffn run --stage DIR`",
-                )),
+                false => Err(error.hint(ELSEWHERE)),
             },
             Err(Trouble::Other(error)) => Err(error),
         }
