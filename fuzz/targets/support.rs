@@ -19,6 +19,7 @@ pub fn folder(name: &str) -> PathBuf {
 pub fn find(experiment: &Experiment, root: &Path) -> Option<Dataset> {
     let options = OpenOptions {
         root: Some(root.to_owned()),
+        cache: None,
         base: root,
         unpinned: true,
         progress: &|_, _, _| {},

@@ -59,7 +59,7 @@ impl Kind {
 }
 
 /// An error with a message for the person who can mend it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub kind: Kind,
     /// Lowercase, without a final full stop. May have several lines.

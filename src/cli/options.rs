@@ -118,7 +118,8 @@ impl SetOptions {
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DataOptions {
-    /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
+    /// Folder of the data set, or of a pack on an object store: `s3://BUCKET/FOLDER`, `gs://`, `az://`, `https://` (in a program that was
+    /// built with `--features object-store`). Else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 
@@ -230,6 +231,7 @@ impl DataOptions {
     pub fn location(&self) -> DataLocation {
         DataLocation {
             root: self.data_root.clone(),
+            cache: None,
             unpinned: self.unpinned,
         }
     }

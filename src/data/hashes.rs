@@ -59,6 +59,12 @@ struct Hashed {
 }
 
 fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
+    if let Some(hash) = of_stored(sample, cache.fresh) {
+        return Ok(Hashed {
+            hash: hash?,
+            stamp: None,
+        });
+    }
     let files = files_of(&sample.source)?;
     let now = SystemTime::now();
     let (mut stamp, modified) = stamp(&files)?;
@@ -84,6 +90,19 @@ fn of_sample(sample: &Sample, cache: &Cache) -> Result<Hashed> {
     Ok(Hashed {
         hash,
         stamp: is_settled.then_some(stamp),
+    })
+}
+
+/// The hash of the video that was packed, of a pack on an object store: the index's word, since each tar file is held against its hash
+/// when it arrives. `fresh`: they are fetched, and the images are held against theirs too.
+fn of_stored(sample: &Sample, fresh: bool) -> Option<Result<String>> {
+    let Source::Packed(packed) = &sample.source else {
+        return None;
+    };
+    packed.stored.as_ref()?;
+    Some(match fresh {
+        true => of_packed(packed),
+        false => Ok(packed.source.clone()),
     })
 }
 
@@ -176,6 +195,8 @@ pub fn of_dataset(dataset: &Dataset, fresh: bool, progress: &Progress<'_>) -> Re
 /// replaced whole, so that of two processes the last one's is kept.
 pub struct Cache {
     path: Option<PathBuf>,
+    /// Whether nothing that was remembered counts.
+    fresh: bool,
     /// Stamp and hash by id.
     entries: BTreeMap<String, (String, String)>,
     changed: bool,
@@ -198,6 +219,7 @@ impl Cache {
         let remembered = path.as_deref().filter(|_| !fresh).and_then(read_entries);
         Self {
             path,
+            fresh,
             entries: remembered.unwrap_or_default(),
             changed: false,
         }

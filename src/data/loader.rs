@@ -11,6 +11,7 @@ use super::mixing::Mixer;
 use super::pixels::Pixels;
 use super::prefetch::{Limits, Prefetch};
 use super::sampling::Draw;
+use super::store::{Following, NONE, Pace, Route, Stored};
 use super::video::{self, Place, Source};
 use crate::base::rng::{Purpose, Stream};
 use crate::base::{Error, Kind, Result};
@@ -66,6 +67,8 @@ pub fn steps_per_epoch(videos: usize, train: &Train) -> u64 {
 
 /// Training batches, from a first step to the end of training.
 pub struct TrainLoader {
+    /// Of data on an object store. It goes before the workers: what they fetch for this loader ends with it.
+    _following: Option<Following>,
     plan: Arc<TrainPlan>,
     /// What is made of each video.
     videos: Prefetch<Vec<Prepared>>,
@@ -120,16 +123,26 @@ impl TrainLoader {
             window: AHEAD * (videos as usize).max(workers),
             together: plan.dataset.together(),
         };
-        let (shared, first) = (Arc::clone(&plan), plan.videos * shards.start as u64);
-        let number = move |job: u64, shared: &TrainPlan| {
-            let (step, place) = (job / videos, job % videos);
-            step * shared.videos_of_step() + first + place
+        let part = Part {
+            of_step: videos,
+            first: plan.videos * shards.start as u64,
         };
+        let reads = Arc::clone(&plan);
+        let following = follow(
+            &plan.dataset.train,
+            (plan.steps_per_epoch * videos, plan.train.epochs as u64),
+            (jobs.start, workers),
+            move |epoch| reads.reads(epoch, part),
+        );
+        let pace = following.as_ref().map(Following::pace);
+        let shared = Arc::clone(&plan);
         let prepare = move |jobs: Range<u64>| {
-            let numbers: Vec<u64> = jobs.map(|job| number(job, &shared)).collect();
+            reached(&pace, jobs.start);
+            let numbers: Vec<u64> = jobs.map(|job| part.number(&shared, job)).collect();
             shared.videos(&numbers)
         };
         Self {
+            _following: following,
             videos: Prefetch::start(jobs, limits, prepare),
             plan,
             step: first_step,
@@ -186,6 +199,31 @@ impl TrainLoader {
     }
 }
 
+/// Tells an object store, where the samples are on one, what a loader reads: so many jobs in each of so many epochs, of epoch `e` the
+/// samples at `order(e)`. `workers` threads begin at job `first`.
+fn follow(
+    samples: &[Sample],
+    (length, epochs): (u64, u64),
+    (first, workers): (u64, usize),
+    order: impl Fn(u64) -> Vec<usize> + Send + Sync + 'static,
+) -> Option<Following> {
+    let stored = samples.iter().map(|sample| sample.source.stored());
+    let shelf = Arc::clone(stored.clone().flatten().next()?.shelf());
+    let number = |stored: Option<&Stored>| stored.map_or(NONE, |stored| stored.number() as u32);
+    let numbers: Vec<u32> = stored.map(number).collect();
+    let route = Route::new(length, epochs, move |epoch| {
+        let reads = order(epoch).into_iter();
+        reads.map(|index| numbers[index]).collect()
+    });
+    Some(shelf.follow(route, first, workers))
+}
+
+fn reached(pace: &Option<Pace>, job: u64) {
+    if let Some(pace) = pace {
+        pace.reached(job);
+    }
+}
+
 fn report<T>(clips: &Prefetch<T>, batch: usize) -> LoaderReport {
     LoaderReport {
         videos: clips.delivered(),
@@ -209,6 +247,23 @@ pub struct TrainPlan {
     flipped: Vec<usize>,
     mixer: Mixer,
     orders: Mutex<BTreeMap<u64, Arc<[usize]>>>,
+}
+
+/// What a loader does of each step.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// Its videos, each a job.
+    of_step: u64,
+    /// The first of them.
+    first: u64,
+}
+
+impl Part {
+    /// The video of a job, counted through all batches from 0.
+    fn number(self, plan: &TrainPlan, job: u64) -> u64 {
+        let (step, place) = (job / self.of_step, job % self.of_step);
+        step * plan.videos_of_step() + self.first + place
+    }
 }
 
 impl TrainPlan {
@@ -241,6 +296,18 @@ impl TrainPlan {
         self.videos * self.train.shards as u64
     }
 
+    fn videos_of_epoch(&self) -> u64 {
+        self.steps_per_epoch * self.videos_of_step()
+    }
+
+    /// The indices of the videos that a loader reads in an epoch.
+    fn reads(&self, epoch: u64, part: Part) -> Vec<usize> {
+        let order = self.order(epoch);
+        let jobs = 0..self.steps_per_epoch * part.of_step;
+        jobs.map(|job| order[part.number(self, job) as usize])
+            .collect()
+    }
+
     /// The clips of one step, shard by shard, as a [`TrainLoader`] prepares them; [`TrainPlan::gather`] makes those of a shard a
     /// batch.
     pub fn step(&self, step: u64) -> Result<Vec<Vec<Prepared>>> {
@@ -268,7 +335,7 @@ impl TrainPlan {
     }
 
     fn draw(&self, number: u64) -> Draw {
-        let of_epoch = self.steps_per_epoch * self.videos_of_step();
+        let of_epoch = self.videos_of_epoch();
         let (epoch, place) = (number / of_epoch, number % of_epoch);
         Draw {
             seed: self.seed,
@@ -363,6 +430,8 @@ pub fn unreadable_step(step: u64, skipped: &[(String, String)]) -> Error {
 
 /// Evaluation batches: the validation split in its order.
 pub struct EvalLoader {
+    /// As the training's.
+    _following: Option<Following>,
     clips: Prefetch<EvalClip>,
     /// Clips of one batch.
     batch: usize,
@@ -397,8 +466,17 @@ impl EvalLoader {
             window: AHEAD * batch.max(workers),
             together: dataset.together(),
         };
-        let jobs = 0..dataset.validation.len() as u64;
+        let videos = dataset.validation.len();
+        let jobs = 0..videos as u64;
+        let following = follow(
+            &dataset.validation,
+            (jobs.end, 1),
+            (0, workers),
+            move |_| (0..videos).collect(),
+        );
+        let pace = following.as_ref().map(Following::pace);
         let clips = move |jobs: Range<u64>| {
+            reached(&pace, jobs.start);
             let samples = &dataset.validation[jobs.start as usize..jobs.end as usize];
             let sources: Vec<&Source> = samples.iter().map(|sample| &sample.source).collect();
             video::together(&sources, |place, source| {
@@ -406,6 +484,7 @@ impl EvalLoader {
             })
         };
         Self {
+            _following: following,
             clips: Prefetch::start(jobs, limits, clips),
             batch,
             views,

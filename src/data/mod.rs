@@ -1,6 +1,7 @@
 //! Manifest and pins → decode → sample → transform → batches.
 
 pub mod names;
+pub mod store;
 pub mod video;
 pub mod miniature;
 pub mod sampling;

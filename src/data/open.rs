@@ -1,10 +1,11 @@
-//! Finds a data set on this machine, reads its lists and checks it against its pins.
+//! Finds a data set on this machine or on an object store, reads its lists and checks it against its pins.
 
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Pinned, Progress};
 use super::listing::{Expected, Listing};
-use super::pack::Pack;
+use super::pack::{self, Pack};
+use super::store::{self, Address};
 use super::{
     augment, frame_folders, miniature, mixing, pins, roots, something_v2, subset, video_list,
 };
@@ -15,6 +16,8 @@ use crate::spec::{Data, Experiment, Train};
 pub struct OpenOptions<'a> {
     /// `--data-root`.
     pub root: Option<PathBuf>,
+    /// Where what comes from an object store is kept, instead of the configured folder.
+    pub cache: Option<PathBuf>,
     /// Folder against which the experiment's relative paths (pins, lists, weights) are resolved.
     pub base: &'a Path,
     pub unpinned: bool,
@@ -35,7 +38,10 @@ impl Listed {
     pub fn read(experiment: &Experiment, options: &OpenOptions<'_>) -> Result<Self> {
         let root = roots::find(&experiment.data, options.root.as_deref())?;
         let data = &experiment.data;
-        let pack = Pack::open(&root)?;
+        let pack = match store::address(&root) {
+            Some(address) => Some(open_stored(&address?, options)?),
+            None => Pack::open(&root)?,
+        };
         if let Data::Miniature(miniature) = data
             && pack.is_none()
         {
@@ -63,6 +69,14 @@ impl Listed {
             lost: pack.and_then(|pack| pack.loss()),
         })
     }
+}
+
+fn open_stored(address: &Address, options: &OpenOptions<'_>) -> Result<Pack> {
+    let mut settings = roots::store_settings()?;
+    if let Some(cache) = &options.cache {
+        settings.cache.clone_from(cache);
+    }
+    pack::open_stored(address, &settings)
 }
 
 impl Dataset {

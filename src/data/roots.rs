@@ -1,4 +1,5 @@
-//! Where a data set is on this machine: the flag, the environment, the user's configuration file, in that order.
+//! Where a data set is on this machine, or on an object store: the flag, the environment, the user's configuration file, in that
+//! order.
 //!
 //! An experiment names its root; it never says where it is, so that its identity is the same on every machine.
 
@@ -11,6 +12,7 @@ use etcetera::BaseStrategy;
 use serde::Deserialize;
 
 use super::miniature::VERSION;
+use super::store;
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::spec::{Data, Miniature, VideoLists};
 
@@ -23,9 +25,19 @@ pub const CONFIG_VARIABLE: &str = "FFN_CONFIG";
 struct Config {
     #[serde(default)]
     data: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    store: store::Settings,
 }
 
-/// The root folder of an experiment's data. The miniature has a place of its own in the user's cache folder, where none
+/// How packs on object stores are read on this machine.
+pub fn store_settings() -> Result<store::Settings> {
+    match config_path().filter(|path| path.exists()) {
+        Some(path) => Ok(read_config(&path)?.store),
+        None => Ok(store::Settings::default()),
+    }
+}
+
+/// The root folder of an experiment's data, or its address on an object store. The miniature has a place of its own in the user's cache folder, where none
 /// is given; everything else must be somewhere already.
 pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
     let name = data.root_name();
@@ -36,6 +48,7 @@ pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
         None => Ok(None),
     };
     match choose(flag, env::var_os(&variable), configured)? {
+        Some(root) if store::is_address(&root) => Ok(root),
         Some(root) if is_home(&root) => Err(missing_folder(data, &root)),
         Some(root) if root.is_dir() || matches!(data, Data::Miniature(_)) => Ok(root),
         Some(root) => Err(missing_folder(data, &root)),

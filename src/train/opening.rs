@@ -26,8 +26,10 @@ pub struct Opening {
 /// Where the data are, and whether they must be the pinned ones.
 #[derive(Debug, Clone, Default)]
 pub struct DataLocation {
-    /// Folder of the data set; else environment or configuration say where it is.
+    /// Folder of the data set, or its address on an object store; else environment or configuration say where it is.
     pub root: Option<PathBuf>,
+    /// Where what comes from an object store is kept, instead of the configured folder.
+    pub cache: Option<PathBuf>,
     /// Work on data that nobody pinned.
     pub unpinned: bool,
 }
@@ -40,6 +42,7 @@ impl DataLocation {
             experiment,
             &OpenOptions {
                 root: self.root.clone(),
+                cache: self.cache.clone(),
                 base,
                 unpinned: self.unpinned,
                 progress: &|name, done, total| preparation.tell(name, done, total),

@@ -121,6 +121,7 @@ pub fn open_data(sides: &Pair<Side>, options: &Options<'_>) -> Data {
     let open = |(side, root): (&Side, &Option<PathBuf>)| {
         let options = OpenOptions {
             root: root.clone(),
+            cache: None,
             base: &side.base,
             unpinned: options.unpinned,
             progress: options.progress,

@@ -182,6 +182,7 @@ fn open(
         experiment,
         &OpenOptions {
             root: Some(root.to_owned()),
+            cache: None,
             base,
             unpinned,
             progress: &|_, _, _| (),

@@ -349,3 +349,17 @@ fn lists_of_videos_are_pinned_loaded_and_packed() {
     list("val.txt", "1.webm jump\n4.webm run\n");
     refused(&[], "ids listed more than once (1)");
 }
+
+/// Whoever has the program without object stores is told how to get it with them.
+#[cfg(not(feature = "object-store"))]
+#[test]
+fn an_address_needs_a_program_that_was_built_for_it() {
+    let place = Place::new();
+    for root in ["s3://bucket/pack", "https://host/pack"] {
+        let (code, text) = place.ffn(&["verify", "small.ron", "--data-root", root]);
+        assert_eq!(code, 2);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!("without_object_stores", text.replace(root, "ADDRESS"));
+        }
+    }
+}

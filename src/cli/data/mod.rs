@@ -12,11 +12,11 @@ mod verify;
 use std::path::PathBuf;
 
 use super::options::SetOptions;
-use crate::base::{Error, Kind, Result, terminal};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::listing::{Fault, counted, list_all};
 use crate::data::look::{self, Surplus};
 use crate::data::open::{Listed, OpenOptions};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, store};
 use crate::spec::{Data, Loaded, Missing, Unreadable};
 use crate::train::progress::Preparation;
 
@@ -68,7 +68,8 @@ pub struct Selection {
     #[command(flatten)]
     set: SetOptions,
 
-    /// Folder of the data set; else `FFN_DATA_<NAME>` or the configuration file says where it is.
+    /// Folder of the data set, or of a pack on an object store: `s3://BUCKET/FOLDER`, `gs://`, `az://`, `https://` (in a program that was
+    /// built with `--features object-store`). Else `FFN_DATA_<NAME>` or the configuration file says where it is.
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
 }
@@ -108,6 +109,7 @@ impl Selection {
             &loaded.experiment,
             &OpenOptions {
                 root: self.data_root.clone(),
+                cache: None,
                 base: &loaded.base,
                 unpinned: true,
                 progress: &|what, done, total| preparation.tell(what, done, total),
@@ -136,6 +138,17 @@ impl Lists {
             loaded: self.loaded,
             preparation: self.preparation,
         })
+    }
+}
+
+/// Says of data on an object store what was not looked at.
+fn tell_unfetched(dataset: &Dataset) -> Result<()> {
+    match store::is_address(&dataset.root) {
+        false => Ok(()),
+        true => terminal::line(format_args!(
+            "the tar files of `{}` were not fetched: each is held against its hash when it arrives; `ffn data verify --full` fetches all",
+            dataset.root.shown()
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Selection;
+use super::{Selection, tell_unfetched};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::pins::{self, Computed, Difference, Pins};
 
@@ -25,6 +25,7 @@ pub fn run(args: Args) -> Result<()> {
     seen.tell()?;
     seen.check()?;
     let computed = pins::compute(&found.dataset, false, &report)?;
+    tell_unfetched(&found.dataset)?;
     if pins::is_there(&path) {
         let (pinned, _) = pins::read(&path)?;
         let differences = pins::differences(&path, &pinned, &computed)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Found, Seen, Selection};
+use super::{Found, Seen, Selection, tell_unfetched};
 use crate::base::{Error, Kind, Result, Shown, files, terminal};
 use crate::cli::print_json;
 use crate::data::listing::Fault;
@@ -17,7 +17,8 @@ pub struct Args {
     #[command(flatten)]
     selection: Selection,
 
-    /// Read every video again, whatever is remembered of those that did not change.
+    /// Read every video again, whatever is remembered of those that did not change. Of a pack on an object store: fetch every tar
+    /// file.
     #[arg(long)]
     full: bool,
 
@@ -64,6 +65,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut dataset = found.dataset.clone();
     let compared = dataset.verify(&path, args.full, &report);
     both(seen.check(), compared)?;
+    if !args.full {
+        tell_unfetched(&dataset)?;
+    }
     if let Some(lost) = &dataset.lost {
         terminal::line(format_args!(
             "the pack is not the videos themselves: {lost}"

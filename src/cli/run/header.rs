@@ -1,9 +1,10 @@
 //! What `ffn run` says of a run before it works: the plan in a few lines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::{Shown, count};
 use crate::cli::results;
+use crate::data::store;
 use crate::exec::choice::Measured;
 use crate::exec::{DeviceId, EngineKind, cpu};
 use crate::run::manifest::Continued;
@@ -13,7 +14,7 @@ use crate::train::Session;
 pub struct Place {
     /// Whether its folder was made by this process.
     pub is_new: bool,
-    /// Folder of the data set.
+    /// Folder of the data set, or its address on an object store.
     pub videos: PathBuf,
     /// The run's folder.
     pub run: PathBuf,
@@ -29,9 +30,20 @@ pub fn text(session: &Session<'_>, place: &Place) -> String {
         executor.name(),
         count(executor.threads, "thread"),
         count(place.workers, "worker"),
-        place.videos.shown(),
+        videos(&place.videos),
         place.run.shown()
     )
+}
+
+/// Where they are, and when they are held against hashes, where that is not before the run.
+fn videos(root: &Path) -> String {
+    match store::is_address(root) {
+        false => root.shown(),
+        true => format!(
+            "{}, each tar file held against its hash when it arrives",
+            root.shown()
+        ),
+    }
 }
 
 /// What there is to say of the engine: why mixed precision takes it, or what the run loses by it on this machine.

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Error, Kind, Result, Shown};
 use crate::cli::options::DataOptions;
-use crate::data::{roots, staging};
+use crate::data::{roots, staging, store};
 use crate::spec::Experiment;
 use crate::train::opening::DataLocation;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct StageOptions {
     /// Copy the data or the pack into this folder of the machine's own disk first, as far as it is not there, and read it from
-    /// there. `'$NAME/...'` begins with what the machine has in this variable: `'$TMPDIR'`.
+    /// there; of a pack on an object store, the folder of the cache. `'$NAME/...'` begins with what the machine has in this variable: `'$TMPDIR'`.
     #[arg(long, value_name = "DIR")]
     stage: Option<PathBuf>,
 }
@@ -24,6 +24,12 @@ impl StageOptions {
             return Ok(given);
         };
         let source = roots::find(&experiment.data, given.root.as_deref())?;
+        if store::is_address(&source) {
+            return Ok(DataLocation {
+                cache: Some(expanded(stage)?),
+                ..given
+            });
+        }
         let name = experiment.data.root_name();
         let staged = staging::stage(&source, &expanded(stage)?, name)?;
         Ok(DataLocation {

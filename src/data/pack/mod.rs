@@ -2,7 +2,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `pack.json` | [`Index`]: what was packed and how, SHA-256 of `videos.jsonl`; written last |
+//! | `pack.json` | [`Index`]: what was packed and how, size and SHA-256 of each other file; written last |
 //! | `videos.jsonl` | for each video a line: its place, its hash and what is wrong with it |
 //! | `shard-00000.tar` … | images `<id>/000000.ppm`, `.png` or `.jpg`, in the order of the lists; about 256 MiB each |
 //! | `texts/…` | the data set's label files and lists |
@@ -10,7 +10,11 @@
 //! A pack is a data set's folder like the original: `--data-root` leads to it, its lists are read as the original's, and its pins are
 //! the same, since the index knows each original's hash. What is held against a hash at the start of a run, and by `ffn data verify`, are the
 //! packed images. A pack without loss gives the bytes that the videos give; of any other the manifest says what was lost.
+//!
+//! On an object store ([`super::store`]) a pack is the same files. There each tar file is held against its own hash when it arrives,
+//! instead of the images at the start.
 
+mod stored;
 mod write;
 
 use std::collections::BTreeMap;
@@ -19,17 +23,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use stored::open_stored;
 pub use write::{Packing, write};
 
 use super::dataset::Sample;
 use super::listing::Listing;
+use super::store::Stored;
 use super::video::{Packed, Source};
 use crate::base::{Error, Kind, Result, Shown, count, files, limits};
 
 pub const INDEX: &str = "pack.json";
 pub const VIDEOS: &str = "videos.jsonl";
 const TEXTS: &str = "texts";
-const FORMAT: u32 = 1;
+/// Of 1 the index knows no hashes of tar files and lists: such a pack is read from a folder alone.
+const FORMAT: u32 = 2;
 /// A tar file's unit.
 const BLOCK: u64 = 512;
 
@@ -60,8 +67,19 @@ pub struct Index {
     texts: Vec<String>,
     /// Of `videos.jsonl`.
     videos_sha256: String,
+    /// The tar files and lists, by their paths in the pack.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, Content>,
     /// Videos that could not be read, or not to their end.
     unreadable: usize,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    bytes: u64,
+    sha256: String,
 }
 
 /// One video of the index.
@@ -108,6 +126,9 @@ pub struct Pack {
     videos: BTreeMap<String, Arc<Packed>>,
 }
 
+/// Where the tar file of a number lies: its path or address, and what has it where that is an object store.
+type Place<'a> = dyn Fn(usize) -> Result<(PathBuf, Option<Stored>)> + 'a;
+
 impl Pack {
     /// `None` where the folder is no pack.
     pub fn open(root: &Path) -> Result<Option<Self>> {
@@ -123,32 +144,35 @@ impl Pack {
             };
         }
         let text = files::read_text(&path, limits::DOCUMENT)?;
-        let wrong = |what: String| {
-            Error::new(Kind::Data, format!("the pack `{}`: {what}", root.shown()))
-                .hint("`ffn data pack` writes it anew, into another folder")
-        };
-        let index: Index =
-            serde_json::from_str(&text).map_err(|error| wrong(format!("`{INDEX}`: {error}")))?;
-        if index.format != FORMAT {
-            return Err(wrong(format!(
-                "its format is {}, this program reads {FORMAT}",
-                index.format
-            )));
-        }
+        let place = |number| Ok((root.join(shard_name(number)), None));
+        Self::read(root, root, &text, &place).map(Some)
+    }
+
+    /// Reads the index, whose text is that of `pack.json`, from the folder `root`. `called`: what a person knows the pack by.
+    fn read(root: &Path, called: &Path, text: &str, place: &Place<'_>) -> Result<Self> {
+        let index = Index::parse(called, text)?;
         let lines = files::read_text(&root.join(VIDEOS), limits::PACK)?;
         let computed = files::sha256(lines.as_bytes());
         if computed != index.videos_sha256 {
             let expected = index.videos_sha256.shown();
-            return Err(wrong(format!(
+            let what = format!(
                 "`{VIDEOS}` is not the one that was written\n  expected  {expected}\n  computed  {computed}"
-            )));
+            );
+            return Err(wrong(called, &what));
         }
         let mut videos = BTreeMap::new();
         for (number, line) in lines.lines().enumerate() {
-            let line: Line = serde_json::from_str(line)
-                .map_err(|error| wrong(format!("`{VIDEOS}` line {}: {error}", number + 1)))?;
+            let line: Line = serde_json::from_str(line).map_err(|error| {
+                wrong(called, &format!("`{VIDEOS}` line {}: {error}", number + 1))
+            })?;
+            let (shard, stored) = match line.unreadable.is_none() {
+                true => place(line.shard)?,
+                // It has no images, and its tar file need not be one.
+                false => (root.join(shard_name(line.shard)), None),
+            };
             let packed = Packed {
-                shard: root.join(shard_name(line.shard)),
+                shard,
+                stored,
                 images: line.images(),
                 sha256: line.sha256,
                 source: line.source,
@@ -156,12 +180,12 @@ impl Pack {
             };
             videos.insert(line.id, Arc::new(packed));
         }
-        Ok(Some(Self {
+        Ok(Self {
             sha256: files::sha256(text.as_bytes()),
             root: root.to_owned(),
             index,
             videos,
-        }))
+        })
     }
 
     /// Where its lists are.
@@ -180,6 +204,7 @@ impl Pack {
         }
         let lacks = |sample: &Sample| match &sample.source {
             Source::Packed(packed) if packed.unreadable.is_some() => None,
+            Source::Packed(packed) if packed.stored.is_some() => None,
             Source::Packed(packed) if packed.shard.is_file() => None,
             Source::Packed(packed) => {
                 let name = packed.shard.file_name().unwrap_or_default();
@@ -221,6 +246,25 @@ impl Pack {
             )),
         }
     }
+}
+
+impl Index {
+    fn parse(called: &Path, text: &str) -> Result<Self> {
+        let index: Self = serde_json::from_str(text)
+            .map_err(|error| wrong(called, &format!("`{INDEX}`: {error}")))?;
+        match index.format {
+            1..=FORMAT => Ok(index),
+            other => Err(wrong(
+                called,
+                &format!("its format is {other}, this program reads up to {FORMAT}"),
+            )),
+        }
+    }
+}
+
+fn wrong(called: &Path, what: &str) -> Error {
+    Error::new(Kind::Data, format!("the pack `{}`: {what}", called.shown()))
+        .hint("`ffn data pack` writes it anew, into another folder")
 }
 
 fn shard_name(number: usize) -> String {

@@ -1,5 +1,6 @@
 //! Writes a pack: decoded by worker threads, written in the order of the lists. What a pack holds depends on neither.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK, FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
+use super::{BLOCK, Content, FORMAT, Frames, INDEX, Index, Line, TEXTS, VIDEOS, shard_name};
 use crate::base::{Error, Kind, Result, Shown, files, limits};
 use crate::data::dataset::{Dataset, Progress, Sample};
 use crate::data::hashes;
@@ -68,7 +69,7 @@ pub fn write(
         );
     }
     prepare(out)?;
-    let texts = copy_texts(dataset, out)?;
+    let (texts, mut files_of_pack) = copy_texts(dataset, out)?;
     let hashes = hashes::of_dataset(dataset, false, progress)?;
     let samples: Arc<Vec<Sample>> = Arc::new(dataset.samples().cloned().collect());
     // A video is held whole until it is its turn: none beside it on the same thread.
@@ -106,7 +107,9 @@ pub fn write(
         lines.push('\n');
         progress("packing videos", number + 1, samples.len());
     }
-    let (count, bytes) = shards.finish()?;
+    let shards = shards.finish()?;
+    let (count, bytes) = (shards.len(), shards.iter().map(|shard| shard.bytes).sum());
+    files_of_pack.extend((0..).map(shard_name).zip(shards));
     files::write_atomic(&out.join(VIDEOS), lines.as_bytes())?;
     let index = Index {
         format: FORMAT,
@@ -114,6 +117,7 @@ pub fn write(
         short_side: packing.short_side,
         texts,
         videos_sha256: files::sha256(lines.as_bytes()),
+        files: files_of_pack,
         unreadable: unreadable.len(),
     };
     let mut text = serde_json::to_string_pretty(&index)
@@ -162,9 +166,12 @@ fn prepare(out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Names, and what the files of these names are, by their paths in the pack.
+type Texts = (Vec<String>, BTreeMap<String, Content>);
+
 /// The lists lie in the pack under their names, by which they are found again.
-fn copy_texts(dataset: &Dataset, out: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+fn copy_texts(dataset: &Dataset, out: &Path) -> Result<Texts> {
+    let (mut names, mut contents) = (Vec::new(), BTreeMap::new());
     for (name, path) in &dataset.texts {
         check_path(name).map_err(|what| {
             let message = format!("the list `{}` cannot lie in a pack: {what}", name.shown());
@@ -178,8 +185,13 @@ fn copy_texts(dataset: &Dataset, out: &Path) -> Result<Vec<String>> {
         }
         files::write_atomic(&copy, &bytes)?;
         names.push(name.clone());
+        let content = Content {
+            bytes: bytes.len() as u64,
+            sha256: files::sha256(&bytes),
+        };
+        contents.insert(format!("{TEXTS}/{name}"), content);
     }
-    Ok(names)
+    Ok((names, contents))
 }
 
 fn encode(source: &Source, packing: Packing) -> Result<Encoded, VideoError> {
@@ -295,21 +307,23 @@ fn originals(source: &Source) -> Result<Encoded, VideoError> {
 struct Shards<'a> {
     out: &'a Path,
     most: u64,
-    number: usize,
+    /// Those that are closed.
+    done: Vec<Content>,
     current: Option<tar::Builder<Counting>>,
-    bytes: u64,
 }
 
-/// A file that knows where its end is.
+/// A file that knows where its end is, and what is in it.
 struct Counting {
     file: BufWriter<File>,
     at: u64,
+    hasher: Sha256,
 }
 
 impl Write for Counting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.at += written as u64;
+        self.hasher.update(bytes.get(..written).unwrap_or(bytes));
         Ok(written)
     }
 
@@ -323,10 +337,14 @@ impl<'a> Shards<'a> {
         Self {
             out,
             most,
-            number: 0,
+            done: Vec::new(),
             current: None,
-            bytes: 0,
         }
+    }
+
+    /// The number of the one that is written.
+    fn number(&self) -> usize {
+        self.done.len()
     }
 
     /// Writes a video's images and gives its line of the index. A video lies in one tar file.
@@ -337,7 +355,7 @@ impl<'a> Shards<'a> {
         };
         let mut line = Line {
             id: id.to_owned(),
-            shard: self.number,
+            shard: self.number(),
             first: 0,
             between: 0,
             lengths: Vec::with_capacity(images.1.len()),
@@ -361,7 +379,7 @@ impl<'a> Shards<'a> {
             hasher.update(image);
         }
         line.sha256 = files::hex(&hasher.finalize());
-        line.shard = self.number;
+        line.shard = self.number();
         if self
             .current
             .as_ref()
@@ -373,11 +391,12 @@ impl<'a> Shards<'a> {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(u64, u64)> {
-        let path = self.out.join(shard_name(self.number));
+        let path = self.out.join(shard_name(self.number()));
         let failed = |error: io::Error| Error::io("write", &path, &error);
         if self.current.is_none() {
             let file = BufWriter::new(File::create(&path).map_err(failed)?);
-            self.current = Some(tar::Builder::new(Counting { file, at: 0 }));
+            let (at, hasher) = (0, Sha256::new());
+            self.current = Some(tar::Builder::new(Counting { file, at, hasher }));
         }
         let Some(tar) = &mut self.current else {
             return Err(Error::new(Kind::Io, "no tar file is open"));
@@ -396,22 +415,24 @@ impl<'a> Shards<'a> {
         let Some(tar) = self.current.take() else {
             return Ok(());
         };
-        let path = self.out.join(shard_name(self.number));
+        let path = self.out.join(shard_name(self.number()));
         let failed = |error: io::Error| Error::io("write", &path, &error);
         let counting = tar.into_inner().map_err(failed)?;
-        self.bytes += counting.at;
         let file = counting
             .file
             .into_inner()
             .map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
-        self.number += 1;
+        self.done.push(Content {
+            bytes: counting.at,
+            sha256: files::hex(&counting.hasher.finalize()),
+        });
         Ok(())
     }
 
-    /// How many there are, and their bytes.
-    fn finish(mut self) -> Result<(usize, u64)> {
+    /// What each of them is.
+    fn finish(mut self) -> Result<Vec<Content>> {
         self.close()?;
-        Ok((self.number, self.bytes))
+        Ok(self.done)
     }
 }

@@ -73,6 +73,8 @@ pub enum VideoError {
     Ffmpeg { what: String },
     /// What `ffmpeg` says of the file's content.
     FfmpegDamage { what: String },
+    /// An object store did not give the tar file.
+    Store(Error),
 }
 
 impl std::fmt::Display for VideoError {
@@ -152,6 +154,7 @@ impl std::fmt::Display for VideoError {
             FfmpegStopped { what } => write!(f, "ffmpeg was stopped: {}", what.shown()),
             Ffmpeg { what } => write!(f, "ffmpeg failed: {}", what.shown()),
             FfmpegDamage { what } => write!(f, "ffmpeg cannot decode it: {}", what.shown()),
+            Store(error) => f.write_str(&error.message),
         }
     }
 }
@@ -187,7 +190,7 @@ impl VideoError {
             // What a clip has in memory, its experiment asks for.
             Exceeds { bound, .. } => *bound != limits::CLIP,
             Missing | Unreadable(_) | NotAFile(_) | Memory(_) => false,
-            Numbering(_) | OutOfRange { .. } | Template { .. } => false,
+            Numbering(_) | OutOfRange { .. } | Template { .. } | Store(_) => false,
             NeedsFfmpeg { .. } | FfmpegVersion { .. } | FfmpegStopped { .. } | Ffmpeg { .. } => {
                 false
             }
@@ -213,18 +216,25 @@ impl VideoError {
             Self::Memory(_) | Self::FfmpegStopped { .. } => Kind::Device,
             Self::Exceeds { bound, .. } if *bound == limits::CLIP => Kind::Device,
             Self::Unreadable(_) => Kind::Io,
+            Self::Store(error) => error.kind,
             _ => Kind::Data,
         }
     }
 
     /// The error for a person: which video, what is wrong, what to do.
     pub fn into_error(self, id: &str, path: &Path) -> Error {
-        let hint = self.advice();
-        Error::new(
-            self.kind(),
-            format!("video `{}` (`{}`): {self}", id.shown(), path.shown()),
-        )
-        .hint(hint)
+        let message = match &self {
+            // It names the tar file itself.
+            Self::Store(error) => format!("video `{}`: {}", id.shown(), error.message),
+            _ => format!("video `{}` (`{}`): {self}", id.shown(), path.shown()),
+        };
+        let hint = match &self {
+            Self::Store(Error {
+                hint: Some(hint), ..
+            }) => hint.clone(),
+            _ => self.advice().to_owned(),
+        };
+        Error::new(self.kind(), message).hint(hint)
     }
 
     fn advice(&self) -> &'static str {
@@ -270,6 +280,7 @@ impl VideoError {
                  `ffmpeg -i IN -c:v libvpx-vp9 OUT.webm`"
             }
             FfmpegStopped { .. } => "look at the machine's load and memory, and try again",
+            Store(_) => "look at the network and the store, and try again",
             Ffmpeg { .. } | FfmpegDamage { .. } => {
                 "try `ffmpeg -i FILE -f null -` by hand; it says more"
             }

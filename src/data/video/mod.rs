@@ -14,6 +14,7 @@ mod vp9;
 mod webm;
 mod yuv;
 
+use super::store::Stored;
 use crate::base::files;
 use crate::base::limits::{self, Bound};
 use std::collections::BTreeMap;
@@ -56,11 +57,19 @@ pub enum Source {
 }
 
 impl Source {
-    /// The file or folder; of a packed video the tar file.
+    /// The file or folder; of a packed video the tar file, or its address.
     pub fn path(&self) -> &Path {
         match self {
             Source::File(path) | Source::Folder { path, .. } => path,
             Source::Packed(packed) => &packed.shard,
+        }
+    }
+
+    /// The tar file that is read, where it is on an object store.
+    pub fn stored(&self) -> Option<&Stored> {
+        match self {
+            Source::Packed(packed) if packed.unreadable.is_none() => packed.stored.as_ref(),
+            _ => None,
         }
     }
 }

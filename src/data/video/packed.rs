@@ -1,4 +1,4 @@
-//! A video in a pack: images that lie in a tar file, found by an index.
+//! A video in a pack: images that lie in a tar file, found by an index. The tar file may be on an object store.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 use super::folder::{Refused, decode};
 use super::{Image, OneSize, VideoError, Visit, unreadable};
 use crate::base::{files::hex, limits};
+use crate::data::store::Stored;
 
 /// Where a video's images are, and what they were when they were packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
-    /// The tar file.
+    /// The tar file, or its address.
     pub shard: PathBuf,
+    /// What has it, where it is on an object store.
+    pub stored: Option<Stored>,
     /// Of each image its first byte and its length.
     pub images: Vec<(u64, u64)>,
     /// SHA-256 of the images one after another.
@@ -32,12 +35,23 @@ impl Packed {
             let what = what.clone();
             return Err(VideoError::Decode { frame: 0, what });
         }
-        let size = self.shard.metadata().map_err(unreadable)?.len();
+        let size = match &self.stored {
+            Some(stored) => stored.bytes(),
+            None => self.shard.metadata().map_err(unreadable)?.len(),
+        };
         let ends = self.images.iter().map(|(at, len)| at.saturating_add(*len));
         match ends.max() {
             None => Err(VideoError::NoFrames),
             Some(end) if end <= size => Ok(()),
             Some(end) => Err(cut_off(end, size)),
+        }
+    }
+
+    /// The tar file; of an object store once it is there and has been held against its hash.
+    fn open(&self) -> Result<File, VideoError> {
+        match &self.stored {
+            Some(stored) => stored.open().map_err(VideoError::Store),
+            None => File::open(&self.shard).map_err(unreadable),
         }
     }
 
@@ -48,7 +62,7 @@ impl Packed {
     /// SHA-256 of the images as they are now.
     pub fn hash(&self) -> Result<String, VideoError> {
         self.check()?;
-        let mut file = File::open(&self.shard).map_err(unreadable)?;
+        let mut file = self.open()?;
         let mut hasher = Sha256::new();
         for frame in 0..self.images.len() {
             hasher.update(self.bytes(&mut file, frame)?);
@@ -58,7 +72,7 @@ impl Packed {
 
     /// The images of the ascending frames `wanted`, all of one size.
     pub fn visit(&self, wanted: &[usize], visit: Visit) -> Result<(), VideoError> {
-        let mut file = File::open(&self.shard).map_err(unreadable)?;
+        let mut file = self.open()?;
         let mut size = OneSize::default();
         let mut pixels = 0;
         for &frame in wanted {
