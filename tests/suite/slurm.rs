@@ -217,3 +217,30 @@ fn two_suites_and_a_cancellation() {
     }
     assert_same(ours.path(), reference.path());
 }
+
+/// Each node computes half of every step.
+#[test]
+fn ranks_on_two_nodes_end_as_one_process() {
+    let Some(conf) = cluster() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let [ours, alone] = ["ours", "alone"].map(|name| place.path().join(name));
+    let sharded = ["--set", "train.shards=2", "--set", "train.norm_clips=2"];
+    let flags = [&sharded[..], &["--ranks", "2", "--cpus", "1"]].concat();
+    let arguments = [
+        &["submit", TINY, "--out", ours.to_str().unwrap()],
+        &flags[..],
+    ]
+    .concat();
+    let mut command = command(&arguments);
+    // The nodes of this cluster have names that nobody can look up.
+    command.env("MASTER_ADDR", "127.0.0.1");
+    let submitted = on(&conf, command);
+    expect(&submitted, 0);
+    wait_until_ended(&conf, &jobs(&submitted));
+    assert!(logs(&ours).contains("ranks      2, TCP"), "{}", logs(&ours));
+    expect(
+        &run(TINY, &alone, &[&sharded[..], &["--threads", "1"]].concat()),
+        0,
+    );
+    assert_same(&ours, &alone);
+}
