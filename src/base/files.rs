@@ -161,18 +161,22 @@ pub fn read_text(path: &Path, bound: Bound) -> Result<String> {
 
 /// SHA-256 of a file's content, in lowercase hexadecimal.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
-    let attempt = || -> std::io::Result<String> {
-        let mut file = open(path)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hex(&hasher.finalize())),
-                n => hasher.update(&buffer[..n]),
-            }
+    let file = open(path).map_err(|e| Error::io("read", path, &e))?;
+    sha256_of(file, path)
+}
+
+/// SHA-256 of what is left of an open file, which is at `path` or was.
+pub fn sha256_of(mut file: impl Read, path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read", path, &e)),
         }
-    };
-    attempt().map_err(|e| Error::io("read", path, &e))
+    }
 }
 
 #[cfg(all(test, unix))]

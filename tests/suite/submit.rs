@@ -260,7 +260,7 @@ fn what_cannot_be_submitted_is_told() {
         (&["--time", "8h"][..], "`8h` is no time limit"),
         (
             &["--ranks", "2"],
-            "--ranks 2: `train.shards` is less in 1 run (`tiny`, 1)",
+            "--ranks 2: too few `train.shards` in 6 runs (`ffn` has 1)",
         ),
         (
             &["--time", "1", "--grace", "60"],

@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long)]
     print: bool,
 
-    /// Flags of `ffn run` for every run: `-- --device cuda:0 --stage '$TMPDIR'`.
+    /// Flags of `ffn run` for every run: `-- --device cuda --stage '$TMPDIR'`.
     #[arg(last = true, value_name = "RUN FLAGS")]
     run_flags: Vec<String>,
 }
@@ -80,7 +80,7 @@ struct SlurmOptions {
     #[arg(long, value_name = "NAME")]
     qos: Option<String>,
 
-    /// GPUs and other devices of each run, such as `gpu:1`; add `-- --device cuda:0`.
+    /// GPUs and other devices of each run, such as `gpu:1`, on each of its nodes; add `-- --device cuda`.
     #[arg(long, value_name = "LIST")]
     gres: Option<String>,
 

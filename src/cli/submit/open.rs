@@ -69,14 +69,14 @@ pub fn check_ranks(documents: &[Document], ranks: usize) -> Result<()> {
         .filter(|(_, experiment)| experiment.train.shards < ranks)
         .map(|(member, experiment)| {
             let name = member.map_or(experiment.name.clone(), |(name, _)| name);
-            format!("`{}`, {}", name.shown(), experiment.train.shards)
+            format!("`{}` has {}", name.shown(), experiment.train.shards)
         })
         .collect();
     let Some(first) = too_few.first() else {
         return Ok(());
     };
     let message = format!(
-        "--ranks {ranks}: `train.shards` is less in {} ({first})",
+        "--ranks {ranks}: too few `train.shards` in {} ({first})",
         count(too_few.len(), "run")
     );
     Err(Error::new(Kind::Usage, message).hint(format!(

@@ -88,11 +88,13 @@ impl Cache {
     ) -> Result<Option<Held>> {
         let path = self.folder.join(format!("lock-{name}"));
         let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|error| Error::io("write", &path, &error))?;
+        options.create(true).append(true);
+        let file = options.open(&path).or_else(|_| {
+            // The folder may have been emptied, or removed, since it was made.
+            std::fs::create_dir_all(&self.folder)?;
+            options.open(&path)
+        });
+        let file = file.map_err(|error| Error::io("write", &path, &error))?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(Held(Some(file)))),

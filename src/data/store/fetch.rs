@@ -106,7 +106,8 @@ fn attempt(
     let address = remote.address(expected.name);
     let mut is_full = false;
     let mut failed = |error: std::io::Error| {
-        is_full = error.kind() == ErrorKind::StorageFull;
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+        is_full = full.contains(&error.kind());
         let message = format!(
             "cannot write what comes from `{}`: {error}",
             address.shown()

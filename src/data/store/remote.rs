@@ -157,6 +157,9 @@ fn has_credentials(scheme: Scheme) -> bool {
     names.iter().any(|name| std::env::var_os(name).is_some())
 }
 
+/// How long nothing comes before it is asked whether to go on.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
+
 impl Fetch for Remote {
     fn fetch(&self, name: &str, piece: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
         let scheme = self.address.scheme;
@@ -176,7 +179,17 @@ impl Fetch for Remote {
         };
         let (sender, mut pieces) = channel(PIECES);
         runtime.spawn(send(Arc::clone(&self.store), path, sender));
-        while let Some(got) = pieces.blocking_recv() {
+        loop {
+            let next = async { tokio::time::timeout(ASKED_EVERY, pieces.recv()).await };
+            let got = match runtime.block_on(next) {
+                Ok(None) => break,
+                Ok(Some(got)) => got,
+                // While nothing comes, too, it is asked whether anybody wants it still.
+                Err(_) => {
+                    piece(&[]).map_err(Failure::Lasting)?;
+                    continue;
+                }
+            };
             match got {
                 Ok(Got::Bytes(bytes)) => piece(&bytes).map_err(Failure::Lasting)?,
                 Ok(Got::End) => return Ok(()),

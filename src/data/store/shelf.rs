@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, Metadata};
+use std::io::Seek;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -277,7 +278,8 @@ impl Inner {
         state.next_id += 1;
         state.left.clear();
         let read: BTreeSet<usize> = route.uses(at).map(|(_, number)| number).collect();
-        let bytes: u64 = read.iter().map(|&number| self.shards[number].bytes).sum();
+        let sizes = read.iter().map(|&number| self.shards[number].bytes);
+        let bytes = sizes.fold(0, u64::saturating_add);
         let is_first = !std::mem::replace(&mut state.is_told, true);
         state.loaders.push(Loader {
             id,
@@ -387,12 +389,15 @@ impl Inner {
 
     /// A file that is there, held against its hash; one that is another is removed.
     fn examined(&self, number: usize) -> Result<Option<File>> {
-        let Some(file) = self.there(number)? else {
+        let Some(mut file) = self.there(number)? else {
             return Ok(None);
         };
         let (shard, path) = (&self.shards[number], self.path(number));
         let stamp = Stamp::of(&self.metadata(number, &file)?);
-        if stamp.bytes == shard.bytes && files::sha256_of_file(&path)? == shard.sha256 {
+        // The open file, since another process may drop its name meanwhile.
+        if stamp.bytes == shard.bytes && files::sha256_of(&file, &path)? == shard.sha256 {
+            let back = file.rewind();
+            back.map_err(|error| Error::io("read", &path, &error))?;
             self.note(number, stamp);
             return Ok(Some(file));
         }
@@ -400,8 +405,12 @@ impl Inner {
             "warning: `{}` in the cache is damaged; it is fetched again",
             path.shown()
         ));
-        fs::remove_file(&path).map_err(|error| Error::io("remove", &path, &error))?;
-        Ok(None)
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path, &error))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn there(&self, number: usize) -> Result<Option<File>> {
@@ -553,9 +562,31 @@ impl Inner {
                 true => NOTHING_TO_DO,
                 false => NO_ROOM,
             };
+            let is_idle = time == NOTHING_TO_DO;
             state = self.pause(state, time);
             state.elsewhere.clear();
+            if is_idle {
+                state = self.look_again(state);
+            }
         }
+    }
+
+    /// Takes note of what another process dropped.
+    fn look_again<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let known: Vec<usize> = state.sound.keys().copied().collect();
+        drop(state);
+        let gone = known
+            .into_iter()
+            .filter(|number| !self.path(*number).exists());
+        let gone: Vec<usize> = gone.collect();
+        let mut state = self.lock();
+        for number in &gone {
+            state.sound.remove(number);
+        }
+        if !gone.is_empty() {
+            state.loaders.iter_mut().for_each(|l| l.ready = l.at);
+        }
+        state
     }
 
     fn pause<'a>(&'a self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {

@@ -18,8 +18,8 @@ use crate::base::{files, limits};
 
 /// A file as it is now: one that is written again is another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct File {
-    pub path: PathBuf,
+struct File {
+    path: PathBuf,
     /// Another version may take another view of what a frame is.
     version: Version,
     bytes: u64,
@@ -27,39 +27,46 @@ pub struct File {
     changed: u128,
 }
 
-impl File {
+/// A file that was looked at.
+pub struct Seen {
+    file: File,
+    /// It may not change any more without its time telling.
+    is_settled: bool,
+}
+
+impl Seen {
     /// `None` where the system does not tell when it changed.
     pub fn at(path: &Path, version: Version) -> Option<Self> {
+        let now = SystemTime::now();
         let metadata = path.metadata().ok()?;
         let changed = metadata.modified().ok()?;
+        let age = now.duration_since(changed);
         Some(Self {
-            path: path.canonicalize().ok()?,
-            version,
-            bytes: metadata.len(),
-            changed: changed.duration_since(UNIX_EPOCH).ok()?.as_nanos(),
+            file: File {
+                path: path.canonicalize().ok()?,
+                version,
+                bytes: metadata.len(),
+                changed: changed.duration_since(UNIX_EPOCH).ok()?.as_nanos(),
+            },
+            is_settled: age.is_ok_and(|age| age > files::SETTLED),
         })
     }
 
-    pub fn known(&self) -> Option<Found> {
-        counted().known.get(self).copied()
+    pub fn path(&self) -> &Path {
+        &self.file.path
     }
 
-    /// Whether it may not change any more without its time telling.
-    fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let age = now.unwrap_or_default().as_nanos().checked_sub(self.changed);
-        age.is_some_and(|age| age > files::SETTLED.as_nanos())
+    pub fn known(&self) -> Option<Found> {
+        counted().known.get(&self.file).copied()
     }
 }
 
 /// Remembers what was counted, on the disk too where that can be.
-pub fn remember(found: impl IntoIterator<Item = (File, Found)>) {
+pub fn remember(found: impl IntoIterator<Item = (Seen, Found)>) {
     let mut counted = counted();
     let mut lines = String::new();
-    for (file, found) in found {
-        if file.is_settled()
-            && let Some(line) = line(&file, found)
-        {
+    for (Seen { file, is_settled }, found) in found {
+        if is_settled && let Some(line) = line(&file, found) {
             lines.push_str(&line);
         }
         counted.known.insert(file, found);
@@ -160,17 +167,17 @@ mod tests {
     #[test]
     fn a_file_that_changed_is_another() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let at = || File::at(file.path(), VERSION).unwrap();
+        let at = || Seen::at(file.path(), VERSION).unwrap();
         assert_eq!(at().known(), None);
         remember([(at(), FOUND)]);
         assert_eq!(at().known(), Some(FOUND));
         assert_eq!(
-            File::at(file.path(), Version((9, 0))).unwrap().known(),
+            Seen::at(file.path(), Version((9, 0))).unwrap().known(),
             None
         );
         std::fs::write(file.path(), b"longer").unwrap();
         assert_eq!(at().known(), None);
-        assert!(File::at(Path::new("/nowhere/at/all"), VERSION).is_none());
+        assert!(Seen::at(Path::new("/nowhere/at/all"), VERSION).is_none());
     }
 
     #[test]

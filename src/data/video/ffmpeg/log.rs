@@ -27,6 +27,8 @@ pub struct Log {
     decoder: Vec<String>,
     /// Complaints that may concern the video.
     errors: Vec<Complaint>,
+    /// There were others, about other streams of its file or, where several are decoded together, about other videos.
+    passed_over: bool,
     /// The last line that is no message of `ffmpeg` itself, but of what starts it, say.
     other: String,
     /// It was told to end.
@@ -106,12 +108,13 @@ impl Log {
         let decoder = mapping.split(" -> ").next().unwrap_or_default();
         let words = decoder.split([' ', '(', ')']);
         self.decoder = words.filter(|word| !word.is_empty()).map(cut).collect();
-        let (container, decoder) = (&self.container, &self.decoder);
+        let (container, decoder, before) = (&self.container, &self.decoder, self.errors.len());
         self.errors.retain(|complaint| {
             let source = &complaint.source;
             let of_the_program = source.is_empty() || source == "NULL" || source.contains('#');
             of_the_program || source == container || decoder.contains(source)
         });
+        self.passed_over |= self.errors.len() < before;
     }
 
     fn complaint(&mut self, source: &str, text: &str) {
@@ -133,9 +136,9 @@ impl Log {
         !self.decoder.is_empty()
     }
 
-    /// Whether there is nothing that may concern any video.
+    /// Whether there is nothing that may concern any of several videos.
     pub fn is_quiet(&self) -> bool {
-        self.errors.is_empty()
+        self.errors.is_empty() && !self.passed_over
     }
 
     /// How it went, by how the process ended and what it said.
@@ -255,6 +258,16 @@ Consider increasing the value for the 'analyzeduration' (0) options
             verdict(0, &format!("{many}{cut}{MAPPED}")),
             damage("stream 0, offset 0x30: partial file")
         );
+    }
+
+    /// Of the second of two videos, which is opened before the first is mapped.
+    #[test]
+    fn what_is_none_of_the_first_videos_may_be_anothers() {
+        let other = "[asf @ 0x5581] [error] packet_obj_size -4 invalid\n";
+        let log = format!("{other}{MAPPED}");
+        assert_eq!(verdict(0, &log), Ok(()));
+        assert!(!Log::read(log.as_bytes()).is_quiet());
+        assert!(Log::read(MAPPED.as_bytes()).is_quiet());
     }
 
     #[test]

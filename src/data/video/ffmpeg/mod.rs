@@ -52,8 +52,8 @@ impl Ffmpeg {
     /// remembered. `format` is for the error where there is no `ffmpeg`.
     pub fn open(path: &Path, format: &str, seat: Option<Seat>) -> Result<Self, VideoError> {
         let version = version::check(format)?;
-        let file = counted::File::at(path, version);
-        let known = file.as_ref().and_then(counted::File::known);
+        let file = counted::Seen::at(path, version);
+        let known = file.as_ref().and_then(counted::Seen::known);
         let found = match known {
             Some(found) => found,
             None => count(path, version)?,
@@ -93,6 +93,9 @@ impl Ffmpeg {
         if rest.peek().is_some() {
             let (mut process, mut images) = alone(&self.path, self.version)?;
             show(&mut images, &mut rest, visit).map_err(|stop| stop.explained(&mut process))?;
+            if rest.peek().is_some() {
+                process.finish()?;
+            }
         }
         match rest.next() {
             None => Ok(()),

@@ -82,10 +82,16 @@ impl Process {
         let (watched, end) = mpsc::channel();
         let (signs, watching) = (Signs::default(), Arc::clone(&group));
         let seen = signs.clone();
-        std::thread::spawn(move || watching.watch(&seen, &end, patience));
+        let watch = thread(move || watching.watch(&seen, &end, patience));
+        let log = thread(move || Log::read(stderr));
+        let (Ok(_), Ok(log)) = (watch, log) else {
+            group.kill();
+            let _ = group.wait();
+            return Err(failed("the system refuses a thread that watches it"));
+        };
         let process = Self {
             group,
-            log: Some(std::thread::spawn(move || Log::read(stderr))),
+            log: Some(log),
             signs,
             _watched: watched,
             patience,
@@ -131,6 +137,12 @@ impl Process {
 
 fn failed(what: impl Into<String>) -> VideoError {
     VideoError::Ffmpeg { what: what.into() }
+}
+
+fn thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().spawn(work)
 }
 
 /// Reads as much at once as a pipe holds, about: an image has hundreds of kilobytes, most of which are passed over.

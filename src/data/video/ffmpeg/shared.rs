@@ -21,8 +21,8 @@ pub fn count_ahead(paths: &[&Path]) {
     };
     let files = paths
         .iter()
-        .filter_map(|path| counted::File::at(path, version));
-    let unknown: Vec<_> = files.filter(|file| file.known().is_none()).collect();
+        .filter_map(|path| counted::Seen::at(path, version));
+    let unknown: Vec<_> = files.filter(|seen| seen.known().is_none()).collect();
     if unknown.len() > 1
         && let Some(found) = count(&unknown, version)
     {
@@ -31,9 +31,9 @@ pub fn count_ahead(paths: &[&Path]) {
 }
 
 /// `None` where the process had anything to complain of.
-fn count(files: &[counted::File], version: Version) -> Option<Vec<Found>> {
-    let videos = files.iter().map(|file| Video {
-        path: &file.path,
+fn count(files: &[counted::Seen], version: Version) -> Option<Vec<Found>> {
+    let videos = files.iter().map(|seen| Video {
+        path: seen.path(),
         frames: None,
     });
     let (mut process, images) = start(&videos.collect::<Vec<_>>(), version).ok()?;
@@ -84,8 +84,9 @@ impl Meeting {
         state.asked.extend(asked);
         state.awaited = state.awaited.saturating_sub(1);
         if state.awaited == 0 {
-            state.begin();
+            // They wake when the lock is given back, whatever becomes of the beginning.
             self.begun.notify_all();
+            state.begin();
         }
         state
     }
