@@ -13,10 +13,11 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import tempfile
+
+from loading import processor
 
 EXPERIMENT = """Experiment(
     name: "loading",
@@ -62,15 +63,6 @@ def speed(ffn, ffmpeg, place):
 
 def first_line(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[0]
-
-
-def processor():
-    """The processor's name as Linux tells it."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main():
