@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::augment::flipped_labels;
 use super::clip::{self, TrainClip};
@@ -156,6 +157,13 @@ impl TrainLoader {
     /// The next shard's batch; `None` after the last, and after an error.
     pub fn next_batch(&mut self) -> Option<Result<TrainBatch>> {
         self.ahead.take().or_else(|| self.take())
+    }
+
+    /// Whether the next step's clips are there, or will not come, after waiting no longer than `time`.
+    pub fn wait(&mut self, time: Duration) -> bool {
+        let shards = self.shards.len() - usize::from(self.ahead.is_some());
+        let videos = shards * self.plan.videos as usize;
+        self.failed || self.videos.wait_for(videos, time)
     }
 
     /// The batches of the next step's shards. An error behind the last step, too.

@@ -127,9 +127,24 @@ impl<T> Prefetch<T> {
 
     /// Results that the consumer can take without waiting.
     pub fn ready(&self) -> usize {
-        let state = self.shared.lock();
-        let in_turn = state.results.keys().zip(state.taken..);
-        in_turn.take_while(|(number, turn)| *number == turn).count()
+        self.shared.lock().ready()
+    }
+
+    /// Whether the next `count` results are there, or all that are left, after waiting no longer than `time`.
+    pub fn wait_for(&mut self, count: usize, time: Duration) -> bool {
+        let began = Instant::now();
+        let mut state = self.shared.lock();
+        let count = (self.shared.end - state.taken).min(count as u64) as usize;
+        // Where the consumer does the work nothing comes by itself.
+        let mut is_there = self.workers.is_empty() || state.ready() >= count;
+        while !is_there && let Some(left) = time.checked_sub(began.elapsed()) {
+            let waited = self.shared.ready.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            is_there = state.ready() >= count;
+        }
+        drop(state);
+        self.waited += began.elapsed();
+        is_there
     }
 
     /// Results that were taken.
@@ -151,6 +166,13 @@ impl<T> Drop for Prefetch<T> {
             // A panic of a job was turned into an error; there is no other.
             let _ = worker.join();
         }
+    }
+}
+
+impl<T> State<T> {
+    fn ready(&self) -> usize {
+        let in_turn = self.results.keys().zip(self.taken..);
+        in_turn.take_while(|(number, turn)| *number == turn).count()
     }
 }
 
@@ -297,6 +319,29 @@ mod tests {
             let expected = together.min(window / workers).max(1) as u64;
             assert_eq!(largest.load(Ordering::SeqCst), expected);
         }
+    }
+
+    #[test]
+    fn one_waits_for_results_no_longer_than_one_wants() {
+        const MOMENT: Duration = Duration::from_millis(20);
+        const LONG: Duration = Duration::from_secs(60);
+        let mut prefetch = start(0..5, limits(1, 4), |n| {
+            thread::sleep(if n == 2 {
+                Duration::from_millis(500)
+            } else {
+                Duration::ZERO
+            });
+            Ok(n)
+        });
+        assert!(prefetch.wait_for(2, LONG));
+        assert!(!prefetch.wait_for(3, MOMENT));
+        assert!(prefetch.wait_for(3, LONG));
+        let found: Vec<u64> = (0..4).map(|_| prefetch.next().unwrap().unwrap()).collect();
+        assert_eq!(found, [0, 1, 2, 3]);
+        // One is left.
+        assert!(prefetch.wait_for(3, LONG));
+        prefetch.next();
+        assert!(prefetch.wait_for(3, MOMENT));
     }
 
     #[test]

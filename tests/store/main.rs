@@ -309,6 +309,30 @@ fn a_run_that_was_killed_goes_on_to_the_same_bytes() {
     );
 }
 
+/// Everything is saved, and the run goes on when the store is there again.
+#[test]
+fn a_run_that_waits_for_a_store_hears_a_signal() {
+    let (server, root) = serve(true);
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(&folder, "patience_seconds: 600");
+    server.fail("shard-00001", 1000, Fault::Stall(600_000));
+    let arguments = ["run", "small.ron", "--data-root", &root, "--out", "stopped"];
+    let child = place.command(&arguments).spawn().unwrap();
+    wait_until("a file under way", || {
+        !server.asked("shard-00001.tar").is_empty()
+    });
+    // By then the training is at the step that needs it.
+    std::thread::sleep(Duration::from_secs(2));
+    let id = child.id().to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(kill.unwrap().success());
+    let asked = Instant::now();
+    assert_eq!(child.in_time().status.code(), Some(75));
+    assert!(asked.elapsed() < Duration::from_secs(20));
+    server.heal();
+    assert!(place.run(&root, "stopped", &[]) == PACKED.expected);
+}
+
 /// The cache of `--stage`, and what `ffn data verify` says and does.
 #[test]
 fn verification_fetches_all_where_it_is_asked_to() {

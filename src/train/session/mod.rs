@@ -197,8 +197,13 @@ impl<'a> Session<'a> {
     }
 
     fn next_step(&mut self, loader: &RefCell<TrainLoader>, progress: &mut Progress) -> Result<()> {
+        const MOMENT: Duration = Duration::from_millis(100);
         let begun = Instant::now();
         let waited = loader.borrow().report().waited;
+        // A store that does not answer may be waited for for minutes.
+        while !loader.borrow_mut().wait(MOMENT) {
+            self.stop_if_asked()?;
+        }
         self.order(&Order::Step)?;
         let shards = loader.borrow_mut().next_step()?;
         let next = || loader.borrow_mut().next_pixels();
