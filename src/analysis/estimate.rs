@@ -108,6 +108,13 @@ impl Part for Seen {
     }
 }
 
+/// Adds what each norm read of a batch.
+fn add_all<N>(norms: &mut [(N, Moments)], reads: &[Read]) {
+    for ((_, moments), read) in norms.iter_mut().zip(reads) {
+        moments.add(read);
+    }
+}
+
 /// The statistics of each pass's inputs; one decode of a clip serves all. `observe(done)` is called with the clips done.
 pub fn estimate(
     subject: &mut Subject,
@@ -133,8 +140,7 @@ pub fn estimate(
         },
         &mut |seen| {
             for (estimate, reads) in estimates.iter_mut().zip(&seen.passes) {
-                let norms = estimate.norms.iter_mut().zip(reads);
-                norms.for_each(|((_, moments), read)| moments.add(read));
+                add_all(&mut estimate.norms, reads);
             }
             done += seen.clips;
             observe(done)
@@ -192,8 +198,7 @@ pub fn layer_inputs(
         },
         &mut |seen| {
             for (inputs, reads) in inputs.iter_mut().zip(&seen.passes) {
-                let norms = inputs.norms.iter_mut().zip(reads);
-                norms.for_each(|((_, moments), read)| moments.add(read));
+                add_all(&mut inputs.norms, reads);
             }
             done += seen.clips;
             observe(done)

@@ -17,7 +17,7 @@ pub fn silence(silent: bool) {
     SILENT.store(silent, Ordering::Relaxed);
 }
 
-pub fn is_silent() -> bool {
+fn is_silent() -> bool {
     SILENT.load(Ordering::Relaxed)
 }
 

@@ -91,7 +91,7 @@ impl Cache {
         options.create(true).append(true);
         let file = options.open(&path).or_else(|_| {
             // The folder may have been emptied, or removed, since it was made.
-            std::fs::create_dir_all(&self.folder)?;
+            fs::create_dir_all(&self.folder)?;
             options.open(&path)
         });
         let file = file.map_err(|error| Error::io("write", &path, &error))?;
@@ -257,8 +257,8 @@ fn is_forgotten(path: &Path, metadata: &Metadata) -> bool {
     }
 }
 
-/// Who reads it goes on reading: it has an open file.
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file, if it is still there. Who reads it goes on reading: it has an open file.
+pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, &error)),
         _ => Ok(()),

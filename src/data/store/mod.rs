@@ -10,12 +10,14 @@
 //! | `route.rs` | the order in which a loader reads, and what a cache drops |
 //! | `fetch.rs` | a file whole, tried again and held against its hash |
 //! | `cache.rs` | the folder, its bound, and other processes that use it |
+//! | `ahead.rs` | what is known of a pack's tar files, and which comes next |
 //! | `shelf.rs` | the tar files of one pack: fetched ahead, handed out |
 //! | `remote.rs` | the stores themselves; of the cargo feature `object-store` alone |
 //!
 //! Nothing of it is random or timed: what a loader reads are the bytes of the local pack, whenever they arrive.
 
 mod address;
+mod ahead;
 mod cache;
 mod fetch;
 #[cfg(feature = "object-store")]

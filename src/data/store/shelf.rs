@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::Seek;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::cache::{Cache, ELSEWHERE, Held, Room};
+use super::ahead::{Loader, Stamp, State};
+use super::cache::{Cache, ELSEWHERE, Held, Room, remove};
 use super::fetch::{Expected, Fetch, Trouble, fetch_into, rest};
 use super::route::Route;
 use crate::base::temporary::Temporary;
@@ -53,33 +54,6 @@ struct Inner {
     moved: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    loaders: Vec<Loader>,
-    next_id: u64,
-    /// Files that this process has held against their hashes.
-    sound: BTreeMap<usize, Stamp>,
-    /// What threads fetch now.
-    under_way: BTreeSet<usize>,
-    /// What others fetch: it is looked at again soon.
-    elsewhere: BTreeSet<usize>,
-    /// What could not be fetched ahead: who needs it tries again, and has the error.
-    left: BTreeSet<usize>,
-    failed: BTreeMap<usize, Error>,
-    is_stopped: bool,
-    is_told: bool,
-}
-
-/// What a loader reads, and how far it is.
-struct Loader {
-    id: u64,
-    route: Route,
-    /// The first job that may still read.
-    at: u64,
-    /// Up to here everything is there or under way.
-    ready: u64,
-}
-
 /// How it stands with a file.
 enum Prepared {
     There(File),
@@ -89,22 +63,6 @@ enum Prepared {
     Later,
     /// Another thread or process has it under work.
     Elsewhere,
-}
-
-/// What changes when a file does.
-#[derive(Clone, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    written: SystemTime,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            bytes: metadata.len(),
-            written: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        }
-    }
 }
 
 impl Shelf {
@@ -405,12 +363,7 @@ impl Inner {
             "warning: `{}` in the cache is damaged; it is fetched again",
             path.shown()
         ));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &path, &error))
-            }
-            _ => Ok(None),
-        }
+        remove(&path).map(|()| None)
     }
 
     fn there(&self, number: usize) -> Result<Option<File>> {
@@ -483,15 +436,9 @@ impl Inner {
         if gone.is_empty() {
             return;
         }
-        let mut state = self.lock();
         let shards = &self.shards;
-        state
-            .sound
-            .retain(|&number, _| !gone.contains(&shards[number].sha256));
-        for loader in &mut state.loaders {
-            loader.ready = loader.at;
-        }
-        drop(state);
+        let is_gone = |number: usize| gone.contains(&shards[number].sha256);
+        self.lock().lose(&is_gone);
         self.moved.notify_all();
     }
 
@@ -580,11 +527,8 @@ impl Inner {
             .filter(|number| !self.path(*number).exists());
         let gone: Vec<usize> = gone.collect();
         let mut state = self.lock();
-        for number in &gone {
-            state.sound.remove(number);
-        }
         if !gone.is_empty() {
-            state.loaders.iter_mut().for_each(|l| l.ready = l.at);
+            state.lose(&|number| gone.contains(&number));
         }
         state
     }
@@ -595,48 +539,11 @@ impl Inner {
     }
 }
 
-impl State {
-    fn next(&mut self) -> Option<(usize, u64)> {
-        let Self {
-            loaders,
-            sound,
-            under_way,
-            elsewhere,
-            left,
-            ..
-        } = self;
-        let next = |loader: &mut Loader| {
-            loader.ready = loader.ready.max(loader.at);
-            let mut first = None;
-            // Further ahead stands nothing that an epoch does not read.
-            let end = loader.at.saturating_add(loader.route.length());
-            for (job, number) in loader.route.uses(loader.ready) {
-                if job > end {
-                    break;
-                }
-                if sound.contains_key(&number) || left.contains(&number) {
-                    // Nothing before it is wanted: the next look begins here.
-                    if first.is_none() {
-                        loader.ready = job;
-                    }
-                    continue;
-                }
-                first.get_or_insert(job);
-                if !under_way.contains(&number) && !elsewhere.contains(&number) {
-                    return Some((number, job - loader.at));
-                }
-            }
-            None
-        };
-        let wanted = loaders.iter_mut().filter_map(next);
-        wanted.min_by_key(|(_, jobs)| *jobs)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::store::fetch::Failure;
+    use std::fs;
     use std::io::Read;
     use std::path::Path;
 
