@@ -19,6 +19,7 @@ mod predict;
 mod ranks;
 mod export;
 mod runs;
+mod watch;
 mod verify;
 mod import;
 mod why;
@@ -76,6 +77,8 @@ enum Command {
     Export(export::Args),
     /// List runs.
     Runs(runs::Args),
+    /// Show runs in a browser while they work: curves, speed, results, verdicts.
+    Watch(watch::Args),
     /// Recompute every hash of a run folder, and every verdict of a suite.
     Verify(verify::Args),
     /// Read weights of other programs, and say which tensor is which parameter.
@@ -168,6 +171,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),
         Command::Runs(args) => runs::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Import(args) => import::run(args),
         Command::Why(args) => why::run(args),

@@ -36,9 +36,8 @@ pub fn note_all(suites: &[&Suite], runs: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Judges a suite's claims, writes and prints the verdicts. The inner result is that of the process: an error where a claim is
-/// refuted, or, if `strict`, open.
-pub fn conclude(suite: &Suite, folder: &Working, runs: &Path, strict: bool) -> Result<Result<()>> {
+/// Judges a suite's claims, writes and prints the verdicts.
+pub fn judge(suite: &Suite, folder: &Working, runs: &Path) -> Result<Vec<Judged>> {
     let judged = suite::judge(suite, runs)?;
     folder.check_in_place()?;
     folder::write_verdicts(folder, &judged)?;
@@ -49,7 +48,7 @@ pub fn conclude(suite: &Suite, folder: &Working, runs: &Path, strict: bool) -> R
         terminal::tell(format_args!("\n{}", claims(suite, &judged)));
     }
     terminal::tell(format_args!("\n{}\n", place.shown()));
-    Ok(suite::conclude(&suite.name, &judged, strict))
+    Ok(judged)
 }
 
 /// Top-1 of every member at every frame count, over its seeds.

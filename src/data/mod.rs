@@ -26,6 +26,7 @@ pub mod subset;
 pub mod open;
 pub mod augment;
 pub mod clip;
+pub mod config;
 pub mod mixing;
 mod prefetch;
 pub mod certificate;

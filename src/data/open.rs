@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config::Config;
 use super::dataset::{Dataset, Pinned, Progress};
 use super::listing::{Expected, Listing};
 use super::pack::{self, Pack};
@@ -72,7 +73,7 @@ impl Listed {
 }
 
 fn open_stored(address: &Address, options: &OpenOptions<'_>) -> Result<Pack> {
-    let mut settings = roots::store_settings()?;
+    let mut settings = Config::read()?.store;
     if let Some(cache) = &options.cache {
         settings.cache.clone_from(cache);
     }

@@ -3,50 +3,22 @@
 //!
 //! An experiment names its root; it never says where it is, so that its identity is the same on every machine.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
-use serde::Deserialize;
-
+use super::config::{self, Config};
 use super::miniature::VERSION;
 use super::store;
-use crate::base::{Error, Kind, Result, Shown, files, limits};
+use crate::base::{Error, Kind, Result, Shown, files};
 use crate::spec::{Data, Miniature, VideoLists};
-
-/// Overrides the path of the configuration file.
-pub const CONFIG_VARIABLE: &str = "FFN_CONFIG";
-
-/// The user's configuration file: `(data: {"sthv2": "/data/sthv2"})`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    data: BTreeMap<String, PathBuf>,
-    #[serde(default)]
-    store: store::Settings,
-}
-
-/// How packs on object stores are read on this machine.
-pub fn store_settings() -> Result<store::Settings> {
-    match config_path().filter(|path| path.exists()) {
-        Some(path) => Ok(read_config(&path)?.store),
-        None => Ok(store::Settings::default()),
-    }
-}
 
 /// The root folder of an experiment's data, or its address on an object store. The miniature has a place of its own in the user's cache folder, where none
 /// is given; everything else must be somewhere already.
 pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
     let name = data.root_name();
     let variable = variable(name);
-    let config = config_path();
-    let configured = || match config.as_deref().filter(|path| path.exists()) {
-        Some(path) => Ok(read_config(path)?.data.remove(name)),
-        None => Ok(None),
-    };
+    let configured = || Ok(Config::read()?.data.remove(name));
     match choose(flag, env::var_os(&variable), configured)? {
         Some(root) if store::is_address(&root) => Ok(root),
         Some(root) if is_home(&root) => Err(missing_folder(data, &root)),
@@ -54,7 +26,7 @@ pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
         Some(root) => Err(missing_folder(data, &root)),
         None => match data {
             Data::Miniature(miniature) => miniature_root(miniature),
-            _ => Err(no_root(data, &variable, config.as_deref())),
+            _ => Err(no_root(data, &variable, config::path().as_deref())),
         },
     }
 }
@@ -78,31 +50,6 @@ fn variable(name: &str) -> String {
         "FFN_DATA_{}",
         name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
     )
-}
-
-/// The user's configuration file, there or not; other files of the user's are beside it.
-pub fn config_path() -> Option<PathBuf> {
-    match env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()) {
-        Some(path) => Some(path.into()),
-        None => {
-            let folders = etcetera::choose_base_strategy().ok()?;
-            Some(folders.config_dir().join("ffn").join("config.ron"))
-        }
-    }
-}
-
-fn read_config(path: &Path) -> Result<Config> {
-    ron::from_str(&files::read_text(path, limits::SETTINGS)?).map_err(|error| {
-        Error::new(
-            Kind::Usage,
-            format!(
-                "the configuration file `{}`: {}",
-                path.shown(),
-                error.to_string().shown()
-            ),
-        )
-        .hint("it looks like this: (data: {\"sthv2\": \"/data/sthv2\"})")
-    })
 }
 
 /// Parameters that render other clips have another folder.
@@ -286,14 +233,5 @@ mod tests {
             let error = find(&data, Some(root)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-    }
-
-    #[test]
-    fn a_damaged_configuration_is_named_with_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.ron");
-        std::fs::write(&path, "(\n  data: {\"sthv2\": 5},\n)").unwrap();
-        let message = read_config(&path).unwrap_err().to_string();
-        insta::assert_snapshot!(message.replace(&*folder.path().to_string_lossy(), "CONFIG"));
     }
 }

@@ -1,4 +1,4 @@
-//! How a run goes at the moment: the ends of its metrics and of its timings.
+//! How a run goes at the moment: the ends of its metrics, its timings and its log.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::folder::{Folder, METRICS, TIMING};
+use super::folder::{Folder, LOG, METRICS, TIMING};
 use super::metrics::Record;
 use crate::base::files;
 
@@ -49,6 +49,11 @@ fn last_lines<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let lines = text.lines().rev();
     let whole = lines.filter_map(|line| serde_json::from_str(line).ok());
     whole.take(STEPS).collect()
+}
+
+/// The end of the log; it may begin in the midst of a line.
+pub fn log_end(folder: &Folder) -> String {
+    tail(&folder.join(LOG)).unwrap_or_default()
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {

@@ -36,6 +36,15 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [State; 6] = [
+        State::Finished,
+        State::Working,
+        State::Stopped,
+        State::Killed,
+        State::Diverged,
+        State::Failed,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             State::Working => "working",

@@ -191,6 +191,22 @@ pub fn read_all(folder: &Path) -> Result<Vec<Summary>> {
     Ok(summaries)
 }
 
+/// The summaries of a run's evaluations, those after epochs and the final one, by frame count and step.
+pub fn over_training(eval: &Path) -> Result<Vec<Summary>> {
+    let mut summaries = read_all(eval)?;
+    let entries = std::fs::read_dir(eval).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    for path in folders {
+        summaries.extend(read_all(&path)?);
+    }
+    // A run may be evaluated after its last epoch and at its end, which is the same model.
+    summaries.sort_by_key(|summary| (summary.frames, summary.step));
+    summaries.dedup_by_key(|summary| (summary.frames, summary.step));
+    Ok(summaries)
+}
+
 /// Writes the results in the folder `from` into another, the predictions before their summary.
 pub fn copy(from: &Path, into: &Held) -> Result<()> {
     for summary in read_all(from)? {

@@ -1,14 +1,16 @@
 //! `--judge`: what the runs that are there say of the claims of suites.
 
+use super::notify::Notifier;
 use super::{Args, Task, together};
 use crate::base::{Error, Kind, Result};
 use crate::cli::suites;
 use crate::run::overview::Overview;
-use crate::run::verify;
+use crate::run::{Working, verify};
 use crate::spec::Suite;
+use crate::suite;
 
 /// Judges the claims of all suites. Fails where a run is not finished, and says which.
-pub fn run(args: &Args, tasks: &[Task], suites: &[&Suite]) -> Result<()> {
+pub fn run(args: &Args, tasks: &[Task], suites: &[&Suite], notifier: &Notifier) -> Result<()> {
     if suites.is_empty() {
         let message = "--judge: none of the files is a suite, and nothing else has claims";
         return Err(Error::new(Kind::Usage, message));
@@ -16,12 +18,24 @@ pub fn run(args: &Args, tasks: &[Task], suites: &[&Suite]) -> Result<()> {
     let folders = suites::lock_all(suites, &args.out)?;
     let mut errors: Vec<Error> = unfinished(tasks)?.into_iter().collect();
     for (suite, folder) in suites.iter().zip(&folders) {
-        errors.extend(suites::conclude(suite, folder, &args.out, args.strict)?.err());
+        errors.extend(conclude(args, suite, folder, notifier)?.err());
     }
     match errors.is_empty() {
         true => Ok(()),
         false => Err(together(errors)),
     }
+}
+
+/// Judges the claims of one suite and tells of it. The inner result is that of the process.
+pub fn conclude(
+    args: &Args,
+    suite: &Suite,
+    folder: &Working,
+    notifier: &Notifier,
+) -> Result<Result<()>> {
+    let judged = suites::judge(suite, folder, &args.out)?;
+    notifier.judged(&suite.name, folder.path(), &judged);
+    Ok(suite::conclude(&suite.name, &judged, args.strict))
 }
 
 /// Runs that are not finished, as an error. Those that are finished must be as they were written.

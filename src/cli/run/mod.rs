@@ -3,6 +3,7 @@
 mod header;
 mod judge;
 mod member;
+mod notify;
 mod ranks;
 mod stage;
 
@@ -30,6 +31,7 @@ use crate::train::progress::{Progress, Screen};
 use crate::train::stop::Stop;
 use crate::train::team::Team;
 use crate::train::{Job, Session};
+use notify::Notifier;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,6 +78,9 @@ pub struct Args {
     #[arg(long)]
     strict: bool,
 
+    #[command(flatten)]
+    notify: notify::NotifyOptions,
+
     /// Minutes between checkpoints, besides those at the ends of epochs. Changes no result.
     #[arg(long, default_value_t = 15.0, value_name = "M")]
     checkpoint_minutes: f64,
@@ -100,12 +105,13 @@ pub fn run(mut args: Args) -> Result<()> {
     let started = Instant::now();
     let world = super::ranks::find()?;
     let checkpoint_every = minutes(args.checkpoint_minutes)?;
+    let notifier = args.notify.notifier()?;
     let documents = load_all(&args)?;
     let suites: Vec<&Suite> = documents.iter().filter_map(Document::suite).collect();
     let chosen = args.member.choose(&documents)?;
     let tasks = tasks(&args, chosen.as_ref().unwrap_or(&documents));
     if args.judge {
-        return judge::run(&args, &tasks, &suites);
+        return judge::run(&args, &tasks, &suites, &notifier);
     }
     let mut team = None;
     if let Some(world) = world {
@@ -136,13 +142,14 @@ pub fn run(mut args: Args) -> Result<()> {
         jobs,
         begun: AtomicUsize::new(0),
         args: &args,
+        notifier: &notifier,
         checkpoint_every,
         stop: &Stop::install(started, args.max_minutes)?,
         screen: &screen(&tasks, &works, jobs),
     };
     let outcomes = context.work_all(&prepared, &works);
     let suites: Vec<_> = suites.into_iter().zip(&folders).collect();
-    conclude(&args, &tasks, outcomes, &suites)
+    conclude(&context, &tasks, outcomes, &suites)
 }
 
 fn minutes(minutes: f64) -> Result<Duration> {
@@ -329,6 +336,7 @@ struct Context<'a> {
     /// Runs that had their turn.
     begun: AtomicUsize,
     args: &'a Args,
+    notifier: &'a Notifier,
     checkpoint_every: Duration,
     stop: &'a Stop,
     screen: &'a Screen,
@@ -373,6 +381,9 @@ impl Context<'_> {
     /// What a run comes to. Of several, an error has the run's name, and is told at once.
     fn work(&self, index: usize, prepared: &Prepared<'_>) -> Result<Vec<Summary>> {
         let outcome = self.train(index, prepared);
+        if let Prepared::Ready(task, ..) = prepared {
+            self.notify(task, &outcome);
+        }
         match (outcome, prepared) {
             (Err(error), Prepared::Ready(task, ..)) if self.screen.is_of_several() => {
                 let message = format!("{}: {}", task.label, error.message);
@@ -383,6 +394,15 @@ impl Context<'_> {
                 Err(Error { message, ..error })
             }
             (outcome, _) => outcome,
+        }
+    }
+
+    /// Tells how a run ended. Of one that was stopped before it began there is nothing to tell.
+    fn notify(&self, task: &Task, outcome: &Result<Vec<Summary>>) {
+        let stopped = matches!(outcome, Err(error) if error.kind == Kind::Stopped);
+        if !stopped || task.folder.exists() {
+            let folder = task.folder.path();
+            self.notifier.ended(&task.label, folder, outcome);
         }
     }
 
@@ -479,11 +499,12 @@ fn advised(error: Error, experiment: &Experiment, executor: Executor) -> Error {
 
 /// Tells the results and what became of the suites' claims; fails with every error of the runs at once.
 fn conclude(
-    args: &Args,
+    context: &Context<'_>,
     tasks: &[Task],
     outcomes: Vec<Result<Vec<Summary>>>,
     suites: &[(&Suite, &Working)],
 ) -> Result<()> {
+    let args = context.args;
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
     for (task, outcome) in tasks.iter().zip(outcomes) {
         match outcome {
@@ -503,7 +524,7 @@ fn conclude(
         terminal::tell(format_args!("\n{}", results::table(&rows)));
     }
     for (suite, folder) in suites {
-        let verdict = suites::conclude(suite, folder, &args.out, args.strict)?;
+        let verdict = judge::conclude(args, suite, folder, context.notifier)?;
         errors.extend(verdict.err());
     }
     match errors.is_empty() {

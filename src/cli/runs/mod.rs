@@ -2,17 +2,13 @@
 
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{options, table};
 use crate::base::{Error, Kind, Result, Shown, terminal};
-use crate::run::manifest::Manifest;
-use crate::run::overview::{self, Overview, State};
-use crate::run::{Folder, left_out, weights};
-use crate::suite;
-use crate::train::progress;
+use crate::report::listing::{self, Members};
+use crate::run::overview::{self, Overview};
 
 const DEFAULT: &str = "runs";
 
@@ -46,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
         terminal::line(format_args!("no runs in `{}`", args.runs.shown()))?;
         return Ok(());
     }
-    let members = members(&args.runs);
+    let members = listing::members(&args.runs);
     let rows: Vec<_> = overviews.iter().map(|run| row(run, &members)).collect();
     let header = [
         "run",
@@ -66,100 +62,22 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Of which suites a run is a member, as `suite: member`, by the run's name. A suite that cannot be read names nobody;
-/// `ffn verify` says why.
-fn members(runs: &Path) -> BTreeMap<String, BTreeSet<String>> {
-    let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    let suites = entries.map(|entry| entry.path());
-    for path in suites.filter(|path| suite::folder::is_at(path)) {
-        let Ok(record) = suite::folder::read_record(&Folder::at(path)) else {
-            continue;
-        };
-        for member in record.members {
-            let name = format!("{}: {}", record.name, member.name);
-            members.entry(member.run).or_default().insert(name);
-        }
-    }
-    members
-}
-
-fn row(overview: &Overview, members: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+fn row(overview: &Overview, members: &Members) -> Vec<String> {
     let manifest = &overview.manifest;
-    let results = overview.results.iter();
-    let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
     let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
     let name = overview.folder.name();
-    let (speed, left) = pace(overview);
+    let (speed, left) = listing::pace(overview);
     vec![
         name.clone(),
-        what(overview, members.get(&name)),
+        listing::what(overview, members.get(&name)),
         overview.state.name().to_owned(),
         format!("{:.1}/{epochs}", overview.epoch()),
-        loss(overview),
+        listing::loss(overview),
         speed,
         left,
-        data(manifest),
-        results.collect::<Vec<_>>().join("  "),
+        listing::data(manifest),
+        listing::top1(overview).join("  "),
     ]
-}
-
-/// Member, seed, of which weights the results are, and the first of the fields that tell the run from others of its name.
-fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
-    /// More make a table that nobody reads; `ffn diff` lists all.
-    const MOST: usize = 3;
-    let differing = overview.differing.iter();
-    let fields: Vec<_> = differing.filter(|(path, _)| path != "seed").collect();
-    let mut parts: Vec<String> = match members.map(BTreeSet::len) {
-        Some(count @ 2..) => vec![format!("in {count} suites")],
-        _ => members.into_iter().flatten().cloned().collect(),
-    };
-    parts.push(format!("seed {}", overview.experiment.seed));
-    let train = &overview.experiment.train;
-    parts.extend(weights::describe(
-        train,
-        &overview.manifest,
-        &overview.results,
-    ));
-    let shown = fields.iter().take(MOST);
-    parts.extend(shown.map(|(path, value)| format!("{path} {value}")));
-    if let Some(more) = fields.len().checked_sub(MOST).filter(|&more| more > 0) {
-        parts.push(format!("and {more} more"));
-    }
-    parts.join(", ")
-}
-
-/// Mean over the last steps; empty before the first.
-fn loss(overview: &Overview) -> String {
-    let loss = overview.latest.map(|latest| format!("{:.3}", latest.loss));
-    loss.unwrap_or_default()
-}
-
-/// Clips a second of a run under work, and how long its training still takes.
-fn pace(overview: &Overview) -> (String, String) {
-    let seconds = overview.latest.and_then(|latest| latest.seconds_per_step);
-    let Some(seconds) = seconds.filter(|_| overview.state == State::Working) else {
-        return Default::default();
-    };
-    let steps = overview.latest.map_or(0, |latest| latest.steps);
-    let open = overview.manifest.steps.saturating_sub(steps) as f64;
-    let clips = overview.experiment.train.batch as f64;
-    (
-        format!("{:.1}", clips / seconds.max(1e-9)),
-        progress::left(open * seconds),
-    )
-}
-
-/// Whether the data were checked, and what of them was left out.
-fn data(manifest: &Manifest) -> String {
-    let pinned = match manifest.unpinned() {
-        true => "unpinned",
-        false => "pinned",
-    };
-    match left_out::describe(manifest.left_out) {
-        None => pinned.to_owned(),
-        Some(left_out) => format!("{pinned}, {left_out}"),
-    }
 }
 
 fn unreadable(errors: &[Error]) -> Error {

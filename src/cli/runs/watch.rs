@@ -1,20 +1,17 @@
 //! `ffn runs --watch`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::{loss, members, pace, what};
 use crate::base::{Error, Result, Shown, count, terminal};
 use crate::cli::table;
 use crate::cluster::queue::{self, Entry};
+use crate::report::listing::{self, Members};
 use crate::run::history;
 use crate::run::overview::{self, Overview, State};
-
-/// Names of suites' members by the name of the run.
-type Members = BTreeMap<String, BTreeSet<String>>;
 
 const HEADER: [&str; 8] = [
     "run", "what", "state", "where", "step", "loss", "clips/s", "left",
@@ -44,7 +41,7 @@ pub fn watch(runs: &Path, every: Duration) -> Result<()> {
 }
 
 fn render(runs: &Path, overviews: &[Overview], queued: &[Entry], errors: &[Error]) -> String {
-    let members = members(runs);
+    let members = listing::members(runs);
     let mut elements: BTreeMap<&str, &Entry> = queued
         .iter()
         .filter_map(|entry| Some((entry.run.as_deref()?, entry)))
@@ -79,7 +76,7 @@ fn render(runs: &Path, overviews: &[Overview], queued: &[Entry], errors: &[Error
 /// A run that has a folder.
 fn row(overview: &Overview, entry: Option<&Entry>, members: &Members) -> Vec<String> {
     let name = overview.folder.name();
-    let (speed, left) = pace(overview);
+    let (speed, left) = listing::pace(overview);
     let steps = overview.latest.map_or(0, |latest| latest.steps);
     let own = overview.state.name();
     let state = match entry.filter(|_| overview.state != State::Working) {
@@ -88,11 +85,11 @@ fn row(overview: &Overview, entry: Option<&Entry>, members: &Members) -> Vec<Str
     };
     vec![
         name.clone(),
-        what(overview, members.get(&name)),
+        listing::what(overview, members.get(&name)),
         state,
         place(overview, entry),
         format!("{steps}/{}", overview.manifest.steps),
-        loss(overview),
+        listing::loss(overview),
         speed,
         left,
     ]

@@ -11,7 +11,7 @@ use super::{Cli, Command, suites};
 use crate::base::{Error, Kind, Result, Shown, count, files, limits, terminal};
 use crate::cluster::script::{self, LAST, LOGS, Submission};
 use crate::cluster::{duration, queue, quote, sbatch};
-use crate::data::roots;
+use crate::data::config;
 use crate::spec::{Document, Suite};
 use open::Open;
 
@@ -250,7 +250,7 @@ fn template(given: Option<&Path>) -> Result<String> {
     let path = match given {
         Some(path) => path.to_owned(),
         None => {
-            let config = roots::config_path();
+            let config = config::path();
             let beside = config.and_then(|path| Some(path.parent()?.join(TEMPLATE)));
             match beside.filter(|path| path.exists()) {
                 Some(path) => path,

@@ -1,7 +1,6 @@
 //! Every number that a run recorded over its steps, with the time at which it was there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Deserialize;
 
@@ -119,13 +118,7 @@ fn training(folder: &Folder, clock: &Clock) -> Result<Vec<Point>> {
 
 /// The evaluations at the ends of epochs and the final one.
 fn evaluations(folder: &Folder, clock: &Clock) -> Result<Vec<Point>> {
-    let mut summaries = results::read_all(&folder.eval())?;
-    for path in subfolders(&folder.eval()) {
-        summaries.extend(results::read_all(&path)?);
-    }
-    // A run may be evaluated after its last epoch and at its end, which is the same model.
-    summaries.sort_by_key(|summary| (summary.frames, summary.step));
-    summaries.dedup_by_key(|summary| (summary.frames, summary.step));
+    let summaries = results::over_training(&folder.eval())?;
     let points = |summary: &Summary| {
         let values = [
             ("top1", summary.top1_percent()),
@@ -140,14 +133,6 @@ fn evaluations(folder: &Folder, clock: &Clock) -> Result<Vec<Point>> {
         })
     };
     Ok(summaries.iter().flat_map(points).collect())
-}
-
-fn subfolders(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut paths: Vec<_> = paths.filter(|path| path.is_dir()).collect();
-    paths.sort();
-    paths
 }
 
 fn documents(folder: &Folder) -> Result<BTreeMap<String, Vec<u8>>> {

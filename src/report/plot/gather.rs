@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Accuracy, Deviation, Drift, Kind, Line, Training, accuracy_against_gflops, alteration_values,
-    confusion_matrix, deviation_curve, drift_by_layer, paper, training_curves,
+    by_epoch, confusion_matrix, deviation_curve, drift_by_layer, paper, training_curves,
 };
 use crate::analysis::interval::wilson;
 use crate::analysis::{Alterations, Confusion, Content, Document, PreciseNorms, Surface, drift};
@@ -338,16 +338,20 @@ fn training(group: &Group<'_>, gathered: &mut Gathered) -> Result<()> {
     let Some(first) = group.runs.first() else {
         return Ok(());
     };
-    let records = group
-        .runs
-        .iter()
-        .map(|run| metrics::read(&run.folder.join(METRICS)));
-    let records: Vec<_> = records.collect::<Result<_>>()?;
+    let mut seeds = Vec::new();
+    let mut steps = 0;
+    for run in &group.runs {
+        let records = metrics::read(&run.folder.join(METRICS))?;
+        steps = steps.max(records.len() as u64);
+        seeds.push(by_epoch(&records));
+    }
     let name = format!("training-{}", first.name());
     let svg = training_curves(&Training {
         id: &identifier(&name),
         label: &group.label,
-        seeds: &records,
+        seeds: &seeds,
+        steps,
+        means_over: "the steps of each epoch",
         batch: first.experiment.train.batch,
     });
     gathered.add(&name, svg);

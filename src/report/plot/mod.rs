@@ -2,7 +2,9 @@
 //!
 //! | figure | from |
 //! |---|---|
-//! | [`training_curves`] | `metrics.jsonl` |
+//! | [`training_curves`], [`optimisation_curves`] | `metrics.jsonl` |
+//! | [`validation_curves`] | the summaries in `eval/` |
+//! | [`speed_curves`] | `timing.jsonl` |
 //! | [`deviation_curve`], [`accuracy_against_gflops`] | [`crate::analysis::Surface`], or the summaries in `eval/`; the paper's values beside them |
 //! | [`drift_by_layer`] | [`crate::analysis::Drift`] |
 //! | [`confusion_matrix`] | [`crate::analysis::Confusion`] |
@@ -19,6 +21,7 @@ mod deviation;
 mod drift;
 mod gather;
 pub mod paper;
+mod progress;
 mod scale;
 mod style;
 mod svg;
@@ -29,7 +32,8 @@ pub use confusion::confusion_matrix;
 pub use deviation::{Accuracy, Deviation, Kind, Line, accuracy_against_gflops, deviation_curve};
 pub use drift::{Drift, drift_by_layer};
 pub use gather::{Figure, Gathered, Subject, figures};
-pub use training::{Training, training_curves};
+pub use progress::{Speed, optimisation_curves, speed_curves, validation_curves};
+pub use training::{Point, Training, by_epoch, training_curves};
 
 #[cfg(test)]
 mod tests;

@@ -89,6 +89,14 @@ fn all(text: &str, values: &[f64]) -> Vec<String> {
         .zip(values)
         .map(|(i, &v)| record(i, i / 2, v))
         .collect();
+    let curve: Vec<(f64, f64)> = values.iter().map(|&v| (v, v)).collect();
+    let norms: Vec<(f64, f64, f64)> = values.iter().map(|&v| (v, v, v)).collect();
+    let speed = (1..).zip(values).map(|(steps, &v)| Speed {
+        steps,
+        clips_per_second: v,
+        waited: v,
+    });
+    let speed: Vec<Speed> = speed.collect();
     let series = series(values);
     let mut quantiles = [0.0; 7];
     quantiles.iter_mut().zip(values).for_each(|(q, &v)| *q = v);
@@ -101,9 +109,14 @@ fn all(text: &str, values: &[f64]) -> Vec<String> {
         training_curves(&Training {
             id: "c",
             label: text,
-            seeds: &[records.clone(), records],
+            seeds: &[by_epoch(&records), by_epoch(&records)],
+            steps: records.len() as u64,
+            means_over: "the steps of each epoch",
             batch: 16,
         }),
+        validation_curves("g", &BTreeMap::from([(4, curve.clone())])),
+        optimisation_curves("h", &norms),
+        speed_curves("i", &speed),
         drift_by_layer(&Drift {
             id: "d",
             clips: 10,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::chart::{Axis, Chart, Frame, Mark, Panel, Row, Series, Spread};
 use super::scale::extent;
 use super::style::Style;
+use super::svg::number;
 use crate::run::metrics::Record;
 
 /// What is drawn: the trainings of one experiment under one or more seeds.
@@ -14,46 +15,85 @@ pub struct Training<'a> {
     pub id: &'a str,
     /// What was trained.
     pub label: &'a str,
-    /// For each seed its steps.
-    pub seeds: &'a [Vec<Record>],
+    /// For each seed what its steps came to.
+    pub seeds: &'a [Vec<Point>],
+    /// Steps of the longest training.
+    pub steps: u64,
+    /// What a point is a mean over, such as `the steps of each epoch`.
+    pub means_over: &'a str,
     /// Clips of one step.
     pub batch: usize,
 }
 
-/// For each name its value in every epoch, for each seed.
-type Curves = BTreeMap<String, Vec<Vec<f64>>>;
+/// Means over steps that follow one another.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Point {
+    /// Epochs that are done at the last of them.
+    pub epoch: f64,
+    /// By name, in nats.
+    pub terms: BTreeMap<String, f64>,
+    /// By frame count, in `[0, 1]`.
+    pub accuracy: BTreeMap<usize, f64>,
+}
 
-/// Means over the steps of each epoch: the terms of the loss above, the accuracy of each frame count below.
+/// For each name its marks, (epochs that are done, value), for each seed.
+type Curves = BTreeMap<String, Vec<Vec<(f64, f64)>>>;
+
+/// A point for each epoch.
+pub fn by_epoch(records: &[Record]) -> Vec<Point> {
+    let epochs = records.chunk_by(|a, b| a.epoch == b.epoch);
+    let mean = |records: &[Record]| {
+        let mut point = Point {
+            epoch: records.last().map_or(0.0, |last| last.epoch as f64 + 1.0),
+            ..Point::default()
+        };
+        let part = 1.0 / records.len() as f64;
+        for record in records {
+            for (name, value) in &record.terms {
+                *point.terms.entry(name.clone()).or_default() += value * part;
+            }
+            for (&frames, value) in &record.accuracy {
+                *point.accuracy.entry(frames).or_default() += value * part;
+            }
+        }
+        point
+    };
+    epochs.map(mean).collect()
+}
+
+/// The terms of the loss above, the accuracy of each frame count below.
 pub fn training_curves(what: &Training<'_>) -> String {
-    let epochs: Vec<Vec<&[Record]>> = what.seeds.iter().map(|records| by_epoch(records)).collect();
-    let terms = curves(&epochs, |record| {
-        let terms = record.terms.iter();
+    let terms = curves(what.seeds, |point| {
+        let terms = point.terms.iter();
         terms.map(|(name, value)| (name.clone(), *value)).collect()
     });
-    let accuracy = curves(&epochs, |record| {
-        let counts = record.accuracy.iter();
+    let accuracy = curves(what.seeds, |point| {
+        let counts = point.accuracy.iter();
         counts
             .map(|(frames, part)| (format!("{frames:>4} frames"), 100.0 * part))
             .collect()
     });
-    let most = epochs.iter().map(Vec::len).max().unwrap_or(0);
-    let highest = extent(terms.values().flatten().flatten().copied()).map_or(1.0, |(_, high)| high);
+    let points = what.seeds.iter().flatten();
+    let (first, last) = extent(points.map(|point| point.epoch)).unwrap_or((0.0, 1.0));
+    let epochs = (first.min(1.0), last);
+    let values = terms.values().flatten().flatten();
+    let highest = extent(values.map(|&(_, value)| value)).map_or(1.0, |(_, high)| high);
     let chart = Chart {
         frame: Frame {
             id: what.id.to_owned(),
             title: format!("Training of {}", what.label),
-            description: described(&accuracy, most),
+            description: described(&accuracy, last),
             notes: notes(what),
         },
         rows: vec![
             row(
                 &terms,
-                most,
+                epochs,
                 Axis::new("loss term (nats)", (0.0, highest * 1.05)),
             ),
             row(
                 &accuracy,
-                most,
+                epochs,
                 Axis::new("training top-1 (%)", (0.0, 100.0)),
             ),
         ],
@@ -61,7 +101,7 @@ pub fn training_curves(what: &Training<'_>) -> String {
     chart.render()
 }
 
-fn row(curves: &Curves, epochs: usize, y: Axis) -> Row {
+fn row(curves: &Curves, epochs: (f64, f64), y: Axis) -> Row {
     let drawn = curves.values().enumerate();
     let legend = curves.keys().enumerate();
     Row {
@@ -70,7 +110,7 @@ fn row(curves: &Curves, epochs: usize, y: Axis) -> Row {
             .collect(),
         panels: vec![Panel {
             title: String::new(),
-            x: Axis::new("epoch", (1.0, epochs as f64)),
+            x: Axis::new("epoch", epochs),
             y,
             series: drawn
                 .map(|(index, seeds)| series(seeds, Style::of(index)))
@@ -80,66 +120,58 @@ fn row(curves: &Curves, epochs: usize, y: Axis) -> Row {
 }
 
 /// The mean of the seeds with their range.
-fn series(seeds: &[Vec<f64>], style: Style) -> Series {
-    let epochs = seeds.iter().map(Vec::len).max().unwrap_or(0);
-    let mark = |epoch: usize| {
-        let values: Vec<f64> = seeds
+fn series(seeds: &[Vec<(f64, f64)>], style: Style) -> Series {
+    let points = seeds.iter().map(Vec::len).max().unwrap_or(0);
+    let mark = |index: usize| {
+        let of_seeds: Vec<(f64, f64)> = seeds
             .iter()
-            .filter_map(|seed| seed.get(epoch).copied())
+            .filter_map(|seed| seed.get(index).copied())
             .collect();
+        let values = of_seeds.iter().map(|&(_, value)| value);
         Mark {
-            x: epoch as f64 + 1.0,
-            y: values.iter().sum::<f64>() / values.len().max(1) as f64,
-            range: extent(values.iter().copied()).filter(|_| seeds.len() > 1),
+            x: of_seeds.first().map_or(0.0, |&(epoch, _)| epoch),
+            y: values.clone().sum::<f64>() / of_seeds.len().max(1) as f64,
+            range: extent(values).filter(|_| seeds.len() > 1),
         }
     };
     Series {
-        markers: epochs <= 20,
+        markers: points <= 20,
         spread: Spread::Band,
-        ..Series::new(style, (0..epochs).map(mark).collect())
+        ..Series::new(style, (0..points).map(mark).collect())
     }
 }
 
-fn by_epoch(records: &[Record]) -> Vec<&[Record]> {
-    records.chunk_by(|a, b| a.epoch == b.epoch).collect()
-}
-
-fn curves(seeds: &[Vec<&[Record]>], values: impl Fn(&Record) -> Vec<(String, f64)>) -> Curves {
+fn curves(seeds: &[Vec<Point>], values: impl Fn(&Point) -> Vec<(String, f64)>) -> Curves {
     let mut curves = Curves::new();
-    for (seed, epochs) in seeds.iter().enumerate() {
-        for records in epochs {
-            let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-            for (name, value) in records.iter().flat_map(&values) {
-                *sums.entry(name).or_default() += value;
-            }
-            for (name, sum) in sums {
+    for (seed, points) in seeds.iter().enumerate() {
+        for point in points {
+            for (name, value) in values(point) {
                 let of_seeds = curves.entry(name).or_default();
                 of_seeds.resize(seeds.len(), Vec::new());
-                of_seeds[seed].push(sum / records.len() as f64);
+                of_seeds[seed].push((point.epoch, value));
             }
         }
     }
     curves
 }
 
-fn described(accuracy: &Curves, epochs: usize) -> String {
+fn described(accuracy: &Curves, epochs: f64) -> String {
     let last = accuracy.iter().filter_map(|(name, seeds)| {
-        let value = seeds.first()?.last()?;
+        let (_, value) = seeds.first()?.last()?;
         Some(format!("{value:.1} % at {}", name.trim()))
     });
     let last: Vec<String> = last.collect();
     format!(
-        "Loss terms and accuracy over {epochs} epochs; in the last epoch the training accuracy is {}.",
+        "Loss terms and accuracy over {} epochs; at the end the training accuracy is {}.",
+        number(epochs),
         last.join(", ")
     )
 }
 
 fn notes(what: &Training<'_>) -> Vec<String> {
-    let steps = what.seeds.iter().map(Vec::len).max().unwrap_or(0);
     let mut notes = vec![format!(
-        "Means over the steps of each epoch; {steps} steps of {} clips in all. Terms are as they enter the loss, \
-         with their weight.",
-        what.batch
+        "Means over {}; {} steps of {} clips in all. Terms are as they enter the loss, with their weight.",
+        what.means_over, what.steps, what.batch
     )];
     if what.seeds.len() > 1 {
         notes.push(format!(

@@ -1,0 +1,144 @@
+//! The page of one suite, and its row on the first page.
+
+use std::path::Path;
+
+use super::html::{self, Page};
+use crate::base::Result;
+use crate::report::{listing, verdicts};
+use crate::run::Folder;
+use crate::run::overview::{Overview, State};
+use crate::suite::{Judged, Record, folder};
+
+pub(super) const SUITES: [&str; 3] = ["suite", "runs", "claims"];
+const MEMBERS: [&str; 6] = ["run", "member", "seed", "state", "epoch", "top-1 by frames"];
+
+/// A suite's documents as they are now.
+#[derive(Debug)]
+pub struct Look {
+    /// Of its folder.
+    pub name: String,
+    record: Result<Record>,
+    /// Empty before claims were judged.
+    verdicts: Vec<Judged>,
+}
+
+/// The suites in a folder of runs, by name.
+pub(super) fn list(runs: &Path) -> Vec<Look> {
+    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let look = |path| {
+        let folder = Folder::at(path);
+        let judged = folder.join(folder::VERDICTS).exists();
+        let verdicts = judged.then(|| folder::read_verdicts(&folder));
+        Look {
+            name: folder.name(),
+            record: folder::read_record(&folder),
+            verdicts: verdicts.and_then(Result::ok).unwrap_or_default(),
+        }
+    };
+    let suites = paths.filter(|path| folder::is_at(path)).map(look);
+    let mut suites: Vec<Look> = suites.collect();
+    suites.sort_by(|a, b| a.name.cmp(&b.name));
+    suites
+}
+
+/// Runs of the suite that are in a state, and all of them.
+fn count(record: &Record, overviews: &[Overview], state: State) -> (usize, usize) {
+    let is_in = |run: &str| {
+        let mut found = overviews
+            .iter()
+            .filter(|overview| overview.folder.name() == run);
+        found.any(|overview| overview.state == state)
+    };
+    let members = &record.members;
+    let some = members.iter().filter(|member| is_in(&member.run)).count();
+    (some, members.len())
+}
+
+/// `7 of 12 runs finished, 2 working`, as a bar.
+fn progress(record: &Record, overviews: &[Overview]) -> String {
+    let (finished, all) = count(record, overviews, State::Finished);
+    let (working, _) = count(record, overviews, State::Working);
+    let mut words = format!("{finished} of {all} runs finished");
+    if working > 0 {
+        words += &format!(", {working} working");
+    }
+    html::bar(finished as f64 / all.max(1) as f64, &words)
+}
+
+/// For the table of suites.
+pub(super) fn row(suite: &Look, overviews: &[Overview]) -> Vec<String> {
+    let runs = match &suite.record {
+        Ok(record) => progress(record, overviews),
+        Err(error) => html::warning(&error.message),
+    };
+    let claims = suite.verdicts.iter().map(|judged| {
+        let (verdict, id) = (html::verdict(judged.verdict), html::text(&judged.id));
+        format!("{verdict} {id}")
+    });
+    let claims: Vec<String> = claims.collect();
+    let claims = match claims.is_empty() {
+        true => "not judged yet".to_owned(),
+        false => claims.join("<br>"),
+    };
+    vec![html::suite_link("", &suite.name), runs, claims]
+}
+
+pub(super) fn page(suite: &Look, overviews: &[Overview]) -> Page {
+    let mut body = format!("<h1>{}</h1>\n", html::text(&suite.name));
+    match &suite.record {
+        Ok(record) => {
+            body += &progress(record, overviews);
+            body += &claims(&suite.verdicts);
+            body += &members(record, overviews);
+        }
+        Err(error) => body += &html::warning(&error.to_string()),
+    }
+    Page {
+        title: format!("{} · ffn", suite.name),
+        up: "../",
+        body,
+    }
+}
+
+/// The verdicts as they were written last.
+fn claims(judged: &[Judged]) -> String {
+    if judged.is_empty() {
+        let sentence = "<p>The claims are judged when all runs are finished.</p>\n";
+        return html::section("Claims", sentence);
+    }
+    let row = |judged: &Judged| {
+        let cells = verdicts::row(judged);
+        let mut cells: Vec<String> = cells.iter().map(|cell| html::text(cell)).collect();
+        if let Some(cell) = cells.get_mut(verdicts::VERDICT) {
+            *cell = html::verdict(judged.verdict);
+        }
+        cells
+    };
+    let rows: Vec<_> = judged.iter().map(row).collect();
+    html::section("Claims", &html::table(&verdicts::HEADER, &rows))
+}
+
+fn members(record: &Record, overviews: &[Overview]) -> String {
+    let rows = record.members.iter().map(|member| {
+        let seed = member.variant.get("seed").cloned().unwrap_or_default();
+        let mut found = overviews.iter();
+        let overview = found.find(|overview| overview.folder.name() == member.run);
+        let mut row = match overview {
+            Some(_) => vec![html::run_link("../", &member.run)],
+            None => vec![html::text(&member.run)],
+        };
+        row.extend([html::text(&member.name), html::text(&seed)]);
+        row.extend(match overview {
+            None => ["not begun".to_owned(), String::new(), String::new()],
+            Some(overview) => [
+                html::state(overview.state),
+                format!("{:.1}", overview.epoch()),
+                html::text(&listing::top1(overview).join("  ")),
+            ],
+        });
+        row
+    });
+    let rows: Vec<_> = rows.collect();
+    html::section("Runs", &html::table(&MEMBERS, &rows))
+}
