@@ -10,7 +10,7 @@ use crate::suite::{self, MemberRun};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of finished runs and of suites; all that is comparable is drawn together.
+    /// Folders of runs and of finished suites; all that is comparable is drawn together, runs under work as far as they are.
     #[arg(required = true, value_name = "RUN|SUITE")]
     folders: Vec<PathBuf>,
 
@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<()> {
         match suite::folder::is_at(&path) {
             true => subjects.extend(members(&Suite::open(&path)?)?),
             false => {
-                let run = Run::open(Folder::at(path))?;
+                let run = Run::so_far(Folder::at(path))?;
                 let name = run.name();
                 subjects.push(Subject { name, run });
             }

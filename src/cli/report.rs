@@ -11,7 +11,7 @@ use crate::suite;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of finished runs and of suites.
+    /// Folders of runs and of finished suites; runs under work are told as far as they are.
     #[arg(required = true, value_name = "RUN|SUITE")]
     folders: Vec<PathBuf>,
 
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
         .partition(|path| suite::folder::is_at(path));
     let runs: Vec<Run> = runs
         .into_iter()
-        .map(|path| Run::open(Folder::at(path)))
+        .map(|path| Run::so_far(Folder::at(path)))
         .collect::<Result<_>>()?;
     let mut tables = Vec::new();
     if !runs.is_empty() {

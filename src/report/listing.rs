@@ -66,7 +66,7 @@ pub fn pace(overview: &Overview) -> (String, String) {
     let Some(seconds) = seconds.filter(|_| overview.state == State::Working) else {
         return Default::default();
     };
-    let steps = overview.latest.map_or(0, |latest| latest.steps);
+    let steps = overview.steps();
     let open = overview.manifest.steps.saturating_sub(steps) as f64;
     let clips = overview.experiment.train.batch as f64;
     (

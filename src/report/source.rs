@@ -8,16 +8,17 @@ use crate::base::{Error, Kind, Result, Shown, files};
 use crate::data::clip::evaluation_size;
 use crate::data::pins;
 use crate::graph::Graph;
-use crate::run::folder::EVAL;
+use crate::run::folder::{EVAL, METRICS};
 use crate::run::history::History;
 use crate::run::manifest::{Manifest, Pins};
+use crate::run::metrics;
 use crate::run::results::{self, Summary};
 use crate::run::{Folder, checkpoint, verify};
 use crate::run::{left_out, weights};
 use crate::spec::{self, Document, Experiment};
 use crate::suite::{Judged, Record, folder};
 
-/// A run that is finished and has every byte as it was written.
+/// A run that is finished and has every byte as it was written; or, where that is asked for, as far as it is ([`Run::so_far`]).
 #[derive(Debug, Clone)]
 pub struct Run {
     pub folder: Folder,
@@ -28,6 +29,8 @@ pub struct Run {
     pub results: Vec<Summary>,
     /// Of an evaluation, for parameters and multiply-adds.
     pub graph: Graph,
+    /// Of a run that is not finished, the steps that the results are of: 0 where it was not evaluated yet.
+    pub until: Option<u64>,
 }
 
 impl Run {
@@ -42,16 +45,51 @@ impl Run {
             .hint("`ffn run` with its experiment goes on where it stopped"));
         }
         verify::intact(&folder)?;
+        let results = results::read_all(&folder.eval())?;
+        Self::with(folder, manifest, results, None)
+    }
+
+    /// A run as far as it is. Of one that is not finished, the documents that it began with are held against their hashes, and the
+    /// results are those of its last evaluation.
+    pub fn so_far(folder: Folder) -> Result<Self> {
+        let manifest = folder.manifest()?;
+        if manifest.finished {
+            return Self::open(folder);
+        }
+        verify::beginning(&folder, &manifest)?;
+        let mut results = results::over_training(&folder.eval())?;
+        let last = results.iter().map(|summary| summary.step).max();
+        results.retain(|summary| Some(summary.step) == last);
+        Self::with(folder, manifest, results, Some(last.unwrap_or(0)))
+    }
+
+    fn with(
+        folder: Folder,
+        manifest: Manifest,
+        results: Vec<Summary>,
+        until: Option<u64>,
+    ) -> Result<Self> {
         let experiment = folder.experiment()?;
         let side = evaluation_size(&experiment.eval);
         Ok(Self {
             history: folder.history()?,
-            results: results::read_all(&folder.eval())?,
             graph: Graph::build(&experiment, (side, side))?,
+            results,
             folder,
             manifest,
             experiment,
+            until,
         })
+    }
+
+    /// Its training steps, of one that is not finished those so far.
+    pub fn records(&self) -> Result<Vec<metrics::Record>> {
+        let path = self.folder.join(METRICS);
+        match self.until {
+            None => metrics::read(&path),
+            Some(_) if !path.exists() => Ok(Vec::new()),
+            Some(_) => metrics::read_so_far(&path),
+        }
     }
 
     /// The folder's name.
@@ -59,11 +97,15 @@ impl Run {
         self.folder.name()
     }
 
-    /// The name as tables tell it: with a word where nobody checked the data, or where videos were left out.
+    /// The name as tables tell it: with a word where it is not finished, where nobody checked the data, or where videos were left out.
     pub fn label(&self) -> String {
+        let until = self.until.map(|step| match step {
+            0 => "not evaluated yet".to_owned(),
+            step => format!("so far, after step {step} of {}", self.manifest.steps),
+        });
         let unpinned = self.manifest.unpinned().then(|| "unpinned".to_owned());
         let left_out = left_out::describe(self.manifest.left_out);
-        let words = unpinned.into_iter().chain(left_out);
+        let words = until.into_iter().chain(unpinned).chain(left_out);
         let words: Vec<String> = words.chain(self.weights()).collect();
         match words.is_empty() {
             true => self.name(),
@@ -111,15 +153,9 @@ impl Run {
         }
     }
 
-    /// What its processes took, by the clock; a killed process counts nothing.
+    /// What its processes took by the clock.
     pub fn seconds(&self) -> Result<f64> {
-        let mut seconds = 0.0;
-        for process in &self.history.processes {
-            if let Some(ended) = &process.ended {
-                seconds += unix_seconds(ended)? - unix_seconds(&process.started)?;
-            }
-        }
-        Ok(seconds)
+        seconds_of(&self.history)
     }
 
     /// The folder of the experiment file, as it was given to the process that finished the run.
@@ -200,6 +236,17 @@ pub fn frame_counts<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Vec<usize> {
     let results = runs.into_iter().flat_map(|run| &run.results);
     let counts: BTreeSet<usize> = results.map(|summary| summary.frames).collect();
     counts.into_iter().collect()
+}
+
+/// What a run's processes took by the clock; a killed process counts nothing.
+pub fn seconds_of(history: &History) -> Result<f64> {
+    let mut seconds = 0.0;
+    for process in &history.processes {
+        if let Some(ended) = &process.ended {
+            seconds += unix_seconds(ended)? - unix_seconds(&process.started)?;
+        }
+    }
+    Ok(seconds)
 }
 
 /// Seconds since 1970 of a time in the history.

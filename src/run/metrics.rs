@@ -153,7 +153,17 @@ fn hash_up_to(file: &mut impl Read, path: &Path, mark: &Mark) -> Result<Sha256> 
 
 /// Every record of a file, which must be the steps from 0 on without a gap.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
+    parse(path, &files::read_text(path, limits::DOCUMENT)?)
+}
+
+/// As [`read`], of a run that may be at work: what follows the last end of a line is being written.
+pub fn read_so_far(path: &Path) -> Result<Vec<Record>> {
     let text = files::read_text(path, limits::DOCUMENT)?;
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    parse(path, text.get(..whole).unwrap_or_default())
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Record>> {
     let damaged = |line: usize, what: String| {
         Error::new(
             Kind::Run,
@@ -214,6 +224,8 @@ mod tests {
         metrics.append(&record(1)).unwrap();
         let uninterrupted = files::read(&path, limits::DOCUMENT).unwrap();
         std::fs::write(&path, [&uninterrupted[..], b"{\"step\":2,\"ep"].concat()).unwrap();
+        assert_eq!(read_so_far(&path).unwrap(), [record(0), record(1)]);
+        assert!(read(&path).is_err());
 
         let mut metrics = Metrics::resume(&held, "metrics.jsonl", &mark).unwrap();
         metrics.append(&record(1)).unwrap();
@@ -251,7 +263,7 @@ mod tests {
         let mut metrics = Metrics::resume(&held, "metrics.jsonl", &Mark::start()).unwrap();
         metrics.append(&record(0)).unwrap();
         metrics.append(&record(2)).unwrap();
-        let error = read(&path).unwrap_err().message;
+        let error = read_so_far(&path).unwrap_err().message;
         assert!(
             error.contains("line 2: expected step 1, found step 2"),
             "{error}"

@@ -81,10 +81,19 @@ impl Overview {
         })
     }
 
+    /// Steps that are done; the last of them may not be in a checkpoint yet.
+    pub fn steps(&self) -> u64 {
+        self.latest.map_or(0, |latest| latest.steps)
+    }
+
+    /// Steps that are done, as a part of all.
+    pub fn part(&self) -> f64 {
+        self.steps() as f64 / self.manifest.steps.max(1) as f64
+    }
+
     /// Epochs done, with the part of the next.
     pub fn epoch(&self) -> f64 {
-        let steps = self.latest.map_or(0, |latest| latest.steps);
-        steps as f64 / self.manifest.steps_per_epoch.max(1) as f64
+        self.steps() as f64 / self.manifest.steps_per_epoch.max(1) as f64
     }
 }
 

@@ -33,6 +33,16 @@ impl Method {
 }
 
 impl Model {
+    /// Of the architecture, as papers call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Model::Tsm(tsm) => tsm.name(),
+            Model::Tea(_) => "TEA",
+            Model::SlowFast(_) => "SlowFast",
+            Model::UniFormer(_) => "UniFormer",
+        }
+    }
+
     fn summary(&self) -> String {
         match self {
             Model::Tsm(tsm) => tsm.summary(),
@@ -79,11 +89,15 @@ impl UniFormer {
 }
 
 impl Tsm {
-    fn summary(&self) -> String {
-        let kind = match self.shift.place {
+    fn name(&self) -> &'static str {
+        match self.shift.place {
             ShiftPlace::Nowhere => "TSN",
             _ => "TSM",
-        };
+        }
+    }
+
+    fn summary(&self) -> String {
+        let kind = self.name();
         match &self.backbone {
             Backbone::ResNet(resnet) => format!(
                 "{kind} on a ResNet of {} {} blocks, width {}",

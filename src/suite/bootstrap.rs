@@ -48,9 +48,24 @@ pub struct Interval {
 
 /// The sum of the arms' means. Arms without seeds or clips count nothing; lists are as long as the shortest.
 pub fn interval(arms: &[Arm], resamples: usize) -> Interval {
-    let patterns = Patterns::of(arms);
-    let value = combine(arms, &patterns.means(&patterns.all), |seeds| seeds.clone());
-    let mut drawn = resample(arms, &patterns, resamples);
+    mean(&[arms.to_vec()], resamples)
+}
+
+/// The mean of several such sums, each over clips of its own, as of the splits of a data set: clips and seeds of each are drawn
+/// independently of the others. What splits have in common (videos that train in two of them) makes the truth wider than that.
+pub fn mean(sums: &[Vec<Arm>], resamples: usize) -> Interval {
+    let count = sums.len().max(1) as f64;
+    let mut value = 0.0;
+    let mut drawn = vec![0.0; resamples];
+    for (index, arms) in sums.iter().enumerate() {
+        let patterns = Patterns::of(arms);
+        let own = combine(arms, &patterns.means(&patterns.all), |seeds| seeds.clone());
+        value += own / count;
+        let all = resample(arms, &patterns, (index as u64, resamples));
+        for (sum, one) in drawn.iter_mut().zip(all) {
+            *sum += one / count;
+        }
+    }
     drawn.sort_by(f64::total_cmp);
     let outside = (drawn.len() as f64 * (1.0 - LEVEL) / 2.0) as usize;
     let end = |rank: usize| drawn.get(rank).copied().unwrap_or(value);
@@ -61,8 +76,10 @@ pub fn interval(arms: &[Arm], resamples: usize) -> Interval {
     }
 }
 
-fn resample(arms: &[Arm], patterns: &Patterns, resamples: usize) -> Vec<f64> {
-    let mut random = Stream::new(0, Purpose::Bootstrap, &[]);
+/// Resamples of sum number `index`.
+fn resample(arms: &[Arm], patterns: &Patterns, (index, resamples): (u64, usize)) -> Vec<f64> {
+    let key: &[u64] = if index == 0 { &[] } else { &[index] };
+    let mut random = Stream::new(0, Purpose::Bootstrap, key);
     let mut counts = vec![0u32; patterns.values.len()];
     (0..resamples)
         .map(|_| {
@@ -213,6 +230,16 @@ mod tests {
     }
 
     /// The binomial standard error of an accuracy, which a bootstrap must find.
+    #[test]
+    fn the_mean_of_three_splits_is_narrower_than_one_by_the_root_of_three() {
+        let clips: Vec<i8> = (0..200).map(|clip| i8::from(clip % 4 != 0)).collect();
+        let one = interval(&[arm(&[&clips])], RESAMPLES);
+        let three = mean(&vec![vec![arm(&[&clips])]; 3], RESAMPLES);
+        assert!((three.value - one.value).abs() < 1e-12);
+        let ratio = (one.high - one.low) / (three.high - three.low);
+        assert!((ratio - 3f64.sqrt()).abs() < 0.1, "{ratio}");
+    }
+
     #[test]
     fn an_accuracy_has_its_binomial_interval() {
         let clips: Vec<i8> = (0..1000).map(|clip| i8::from(clip % 10 < 3)).collect();

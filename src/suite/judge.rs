@@ -111,6 +111,26 @@ fn measure(
             }
             lowest(steps)
         }
+        Quantity::MeanTop1 { frames, .. } => {
+            let splits = members.iter().map(|member| {
+                let answers = evidence.answers(member, frames)?;
+                Ok((vec![answers.arm()], answers.clips.len()))
+            });
+            Ok(mean(splits.collect::<Result<_, Lack>>()?, 0.0))
+        }
+        Quantity::MeanGain { frames, .. } => {
+            // The first half are those that are better, the second those that each is compared with.
+            let (better, worse) = members.split_at(members.len() / 2);
+            let splits = better.iter().zip(worse).map(|(better, worse)| {
+                let (a, b) = (
+                    evidence.answers(better, frames)?,
+                    evidence.answers(worse, frames)?,
+                );
+                same_clips(&a, &b, worse)?;
+                Ok((vec![a.arm(), b.minus()], b.clips.len()))
+            });
+            Ok(mean(splits.collect::<Result<_, Lack>>()?, -100.0))
+        }
         Quantity::Parameters { .. } => {
             let size = first.experiment.train.clips.size;
             let graph = Graph::build(&first.experiment, (size, size))?;
@@ -126,10 +146,15 @@ fn measure(
 
 /// Answers of two members about the same clips.
 fn gain(better: &Answers, worse: &Answers, member: &Member) -> Result<Measured, Lack> {
-    if better.clips != worse.clips {
-        return Err(evidence::other_clips(&member.name));
-    }
+    same_clips(better, worse, member)?;
     Ok(percentage(&[better.arm(), worse.minus()], worse, -100.0))
+}
+
+fn same_clips(better: &Answers, worse: &Answers, member: &Member) -> Result<(), Lack> {
+    match better.clips == worse.clips {
+        true => Ok(()),
+        false => Err(evidence::other_clips(&member.name)),
+    }
 }
 
 /// The smallest of several steps.
@@ -148,7 +173,13 @@ fn lowest(steps: Vec<Measured>) -> Result<Measured, Lack> {
 
 /// The arms' sum times 100; `least`: the least that is possible, 0 for a percentage and -100 for a difference.
 fn percentage(arms: &[Arm], answers: &Answers, least: f64) -> Measured {
-    let found = bootstrap::interval(arms, RESAMPLES);
+    mean(vec![(arms.to_vec(), answers.clips.len())], least)
+}
+
+/// The mean of several sums of arms, each with the number of its clips, times 100.
+fn mean(splits: Vec<(Vec<Arm>, usize)>, least: f64) -> Measured {
+    let (sums, clips): (Vec<Vec<Arm>>, Vec<usize>) = splits.into_iter().unzip();
+    let found = bootstrap::mean(&sums, RESAMPLES);
     Measured {
         interval: Interval {
             value: 100.0 * found.value,
@@ -156,7 +187,7 @@ fn percentage(arms: &[Arm], answers: &Answers, least: f64) -> Measured {
             low: (100.0 * found.low).clamp(least, 100.0),
             high: (100.0 * found.high).clamp(least, 100.0),
         },
-        clips: answers.clips.len(),
+        clips: clips.iter().sum(),
     }
 }
 
@@ -193,8 +224,11 @@ fn expected(bound: Bound) -> Expected {
 
 fn unit(quantity: &Quantity) -> Unit {
     match quantity {
-        Quantity::Top1 { .. } => Unit::Percent,
-        Quantity::Gap { .. } | Quantity::Gain { .. } | Quantity::Order { .. } => Unit::Points,
+        Quantity::Top1 { .. } | Quantity::MeanTop1 { .. } => Unit::Percent,
+        Quantity::Gap { .. }
+        | Quantity::Gain { .. }
+        | Quantity::Order { .. }
+        | Quantity::MeanGain { .. } => Unit::Points,
         Quantity::Parameters { .. } => Unit::Parameters,
         Quantity::Flops { .. } => Unit::GigaMultiplyAdds,
     }

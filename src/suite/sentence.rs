@@ -20,6 +20,15 @@ pub fn finding(quantity: &Quantity, value: f64) -> String {
             "{} at {frames} frames: the smallest step is {value:.2} points",
             runs.join(" over ")
         ),
+        Quantity::MeanTop1 { runs, frames } => {
+            let runs = runs.join(", ");
+            format!("{runs} have {value:.2} % on average at {frames} frames")
+        }
+        Quantity::MeanGain { runs, over, frames } => {
+            let relation = if value < 0.0 { "behind" } else { "ahead of" };
+            let (runs, over, points) = (runs.join(", "), over.join(", "), points(value));
+            format!("{runs} are on average {points} {relation} {over} at {frames} frames")
+        }
         Quantity::Parameters { run } => format!("{run} has {value} parameters"),
         Quantity::Flops { run, frames } => {
             format!("{run} takes {value:.2} G multiply-adds at {frames} frames")
@@ -42,6 +51,15 @@ pub fn sentence(claim: &Claim) -> String {
         Quantity::Order { runs, frames } => {
             let order = runs.join(" over ");
             let subject = format!("each gain of {order} at {frames} frames");
+            (subject, " points")
+        }
+        Quantity::MeanTop1 { runs, frames } => {
+            let subject = format!("the mean top-1 of {} at {frames} frames", runs.join(", "));
+            (subject, " %")
+        }
+        Quantity::MeanGain { runs, over, frames } => {
+            let (runs, over) = (runs.join(", "), over.join(", "));
+            let subject = format!("the mean gain of {runs} over {over} at {frames} frames");
             (subject, " points")
         }
         Quantity::Parameters { run } => (format!("the parameter count of {run}"), ""),

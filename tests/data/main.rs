@@ -461,6 +461,31 @@ fn pins_are_made_verified_and_say_what_changed() {
 }
 
 #[test]
+fn a_suite_pins_each_data_set_of_its_members_once() {
+    let place = Place::new();
+    let suite = r#"Suite(
+        name: "both",
+        seeds: [1, 2],
+        members: [
+            (name: "a", experiment: "small.ron"),
+            (name: "b", experiment: "small.ron", with: (name: "b", data: (pins: "pins/other.pins.ron"))),
+            (name: "c", experiment: "small.ron", with: (name: "c", train: (epochs: 4))),
+        ],
+        claims: [],
+    )"#;
+    fs::write(place.path("both.ron"), suite).unwrap();
+    let (code, text) = place.ffn(&["pin", "both.ron"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("16 training clips").count(), 2, "{text}");
+    for pins in ["pins/small.pins.ron", "pins/other.pins.ron"] {
+        assert!(place.path(pins).exists(), "{text}");
+    }
+    let (code, text) = place.ffn(&["pin", "both.ron"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("are those of the data").count(), 2, "{text}");
+}
+
+#[test]
 fn without_the_hashes_the_roots_still_tell() {
     let place = Place::new();
     place.ffn(&["pin", "small.ron"]);

@@ -6,10 +6,13 @@ mod program;
 mod skipped;
 #[path = "../support/python.rs"]
 mod python;
+#[path = "../support/webdriver.rs"]
+mod webdriver;
 
 mod browser;
 mod injection;
 mod links;
+mod live;
 mod metrics;
 mod mistakes;
 mod numbers;

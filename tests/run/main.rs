@@ -10,6 +10,7 @@ mod adopt;
 mod amx;
 mod cli;
 mod export;
+mod notify;
 mod ranks;
 mod recipes;
 mod resume;

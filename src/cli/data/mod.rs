@@ -17,7 +17,7 @@ use crate::data::listing::{Fault, counted, list_all};
 use crate::data::look::{self, Surplus};
 use crate::data::open::{Listed, OpenOptions};
 use crate::data::{Dataset, Split, store};
-use crate::spec::{Data, Loaded, Missing, Unreadable};
+use crate::spec::{Data, Document, Loaded, Missing, Suite, Unreadable};
 use crate::train::progress::Preparation;
 
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<()> {
 /// An experiment whose data are looked at.
 #[derive(Debug, clap::Args)]
 pub struct Selection {
-    /// The experiment whose data are meant.
+    /// The experiment whose data are meant; for `pin` also a suite, whose members' data are pinned one after another.
     pub experiment: PathBuf,
 
     #[command(flatten)]
@@ -124,13 +124,27 @@ impl Selection {
 
     /// Reads and checks the lists: no video is missing.
     pub fn find(&self) -> Result<Found> {
-        let lists = self.list()?;
-        lists.content.listing.check(lists.content.expected)?;
-        lists.found()
+        self.list()?.checked()
+    }
+
+    /// As [`find`](Self::find); of a suite, for each data set of its members.
+    pub fn find_each(&self) -> Result<Vec<Found>> {
+        let loaded = match self.set.load_document(&self.experiment)? {
+            Document::Experiment(loaded) => vec![*loaded],
+            Document::Suite(loaded) => data_sets(&loaded.suite),
+        };
+        let found = loaded.into_iter().map(|one| self.list_of(one)?.checked());
+        found.collect()
     }
 }
 
 impl Lists {
+    /// The data set, of which no video is missing.
+    fn checked(self) -> Result<Found> {
+        self.content.listing.check(self.content.expected)?;
+        self.found()
+    }
+
     /// The data set of lists that were checked.
     pub fn found(self) -> Result<Found> {
         Ok(Found {
@@ -139,6 +153,23 @@ impl Lists {
             preparation: self.preparation,
         })
     }
+}
+
+/// For each data set of a suite an experiment on it, in the order of its members.
+fn data_sets(suite: &Suite) -> Vec<Loaded> {
+    let mut sets: Vec<Loaded> = Vec::new();
+    for member in &suite.members {
+        let (base, data) = (&member.base, &member.experiment.data);
+        let is_known = |set: &Loaded| set.base == *base && set.experiment.data == *data;
+        if !sets.iter().any(is_known) {
+            sets.push(Loaded {
+                experiment: member.experiment.clone(),
+                base: base.clone(),
+                warnings: Vec::new(),
+            });
+        }
+    }
+    sets
 }
 
 /// Says of data on an object store what was not looked at.

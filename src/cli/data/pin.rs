@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Selection, tell_unfetched};
+use super::{Found, Selection, tell_unfetched};
 use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::data::pins::{self, Computed, Difference, Pins};
 
@@ -18,7 +18,11 @@ pub struct Args {
 
 /// Writes the pins of the data on this machine. Pins that are there are only replaced with `--update`.
 pub fn run(args: Args) -> Result<()> {
-    let found = args.selection.find()?;
+    let all = args.selection.find_each()?;
+    all.iter().try_for_each(|found| pin(found, args.update))
+}
+
+fn pin(found: &Found, update: bool) -> Result<()> {
     let path = found.pins();
     let report = |what: &str, done, total| found.tell(what, done, total);
     let seen = found.look();
@@ -29,7 +33,7 @@ pub fn run(args: Args) -> Result<()> {
     if pins::is_there(&path) {
         let (pinned, _) = pins::read(&path)?;
         let differences = pins::differences(&path, &pinned, &computed)?;
-        match (differences.is_empty(), args.update) {
+        match (differences.is_empty(), update) {
             (true, _) => {
                 terminal::line(format_args!(
                     "the pins `{}` are those of the data",
@@ -45,8 +49,7 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     pins::write(&path, &computed)?;
-    print(&path, &computed)?;
-    Ok(())
+    print(&path, &computed)
 }
 
 fn refuse(path: &Path, differences: &[Difference]) -> Error {

@@ -77,7 +77,7 @@ fn render(runs: &Path, overviews: &[Overview], queued: &[Entry], errors: &[Error
 fn row(overview: &Overview, entry: Option<&Entry>, members: &Members) -> Vec<String> {
     let name = overview.folder.name();
     let (speed, left) = listing::pace(overview);
-    let steps = overview.latest.map_or(0, |latest| latest.steps);
+    let steps = overview.steps();
     let own = overview.state.name();
     let state = match entry.filter(|_| overview.state != State::Working) {
         Some(entry) => format!("{own}, {}", self::state(entry)),

@@ -1,7 +1,8 @@
 //! A series of any length in a bounded number of bins.
 
-/// The most bins; with one more, each two become one.
-const MOST: usize = 240;
+/// The most bins; with one more, each two become one. A curve has half as many points at least: fine enough for a figure, and means
+/// over enough steps to be read.
+const MOST: usize = 120;
 
 /// What can be summed over steps.
 pub trait Sum {

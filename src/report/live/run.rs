@@ -60,7 +60,7 @@ pub(super) fn page(overview: &Overview, members: &Members, steps: &mut Followed)
     body += &processes(overview);
     body += &log(overview);
     body += &experiment(overview);
-    let part = 100.0 * part(overview);
+    let part = 100.0 * overview.part();
     Page {
         title: match overview.state {
             State::Working => format!("{part:.0} % {name} · ffn"),
@@ -71,16 +71,10 @@ pub(super) fn page(overview: &Overview, members: &Members, steps: &mut Followed)
     }
 }
 
-/// Steps that are done of all.
-fn part(overview: &Overview) -> f64 {
-    let steps = overview.latest.map_or(0, |latest| latest.steps);
-    steps as f64 / overview.manifest.steps.max(1) as f64
-}
-
 /// A bar with steps, epochs, speed and time left.
 fn progress(overview: &Overview) -> String {
     let manifest = &overview.manifest;
-    let steps = overview.latest.map_or(0, |latest| latest.steps);
+    let steps = overview.steps();
     let epochs = manifest.steps / manifest.steps_per_epoch.max(1);
     let mut words = vec![
         format!("step {steps} of {}", manifest.steps),
@@ -95,7 +89,7 @@ fn progress(overview: &Overview) -> String {
         }
         words.extend(waiting(overview));
     }
-    html::bar(part(overview), &words.join(" · "))
+    html::bar(overview.part(), &words.join(" · "))
 }
 
 /// That nothing happened for long.

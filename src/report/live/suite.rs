@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::html::{self, Page};
 use crate::base::Result;
+use crate::report::source::seconds_of;
 use crate::report::{listing, verdicts};
 use crate::run::Folder;
 use crate::run::overview::{Overview, State};
 use crate::suite::{Judged, Record, folder};
+use crate::train::progress;
 
 pub(super) const SUITES: [&str; 3] = ["suite", "runs", "claims"];
 const MEMBERS: [&str; 6] = ["run", "member", "seed", "state", "epoch", "top-1 by frames"];
@@ -55,7 +57,7 @@ fn count(record: &Record, overviews: &[Overview], state: State) -> (usize, usize
     (some, members.len())
 }
 
-/// `7 of 12 runs finished, 2 working`, as a bar.
+/// `7 of 12 runs finished, 2 working, about 4 min left`, as a bar.
 fn progress(record: &Record, overviews: &[Overview]) -> String {
     let (finished, all) = count(record, overviews, State::Finished);
     let (working, _) = count(record, overviews, State::Working);
@@ -63,7 +65,49 @@ fn progress(record: &Record, overviews: &[Overview]) -> String {
     if working > 0 {
         words += &format!(", {working} working");
     }
+    if let Some(seconds) = left(record, overviews, working) {
+        words += &format!(", about {} left", progress::left(seconds));
+    }
     html::bar(finished as f64 / all.max(1) as f64, &words)
+}
+
+/// Seconds until the last run ends, if as many go on working as do now: each takes as long as the finished ones of its member,
+/// else of all. `None` where none works or none is finished.
+fn left(record: &Record, overviews: &[Overview], working: usize) -> Option<f64> {
+    let of = |run: &str| {
+        overviews
+            .iter()
+            .find(|overview| overview.folder.name() == run)
+    };
+    let mut taken: Vec<(&str, f64)> = Vec::new();
+    let mut open: Vec<(&str, f64)> = Vec::new();
+    for member in &record.members {
+        let overview = of(&member.run);
+        match overview.filter(|overview| overview.manifest.finished) {
+            Some(finished) => taken.extend(seconds(finished).map(|s| (&*member.name, s))),
+            None => open.push((&member.name, 1.0 - overview.map_or(0.0, Overview::part))),
+        }
+    }
+    let usual = |name: &str| {
+        let own = taken.iter().filter(|(member, _)| *member == name);
+        mean(own.map(|(_, s)| *s)).or_else(|| mean(taken.iter().map(|(_, s)| *s)))
+    };
+    let work: Option<f64> = open
+        .iter()
+        .map(|(name, part)| Some(part * usual(name)?))
+        .sum();
+    work.filter(|_| working > 0)
+        .map(|work| work / working as f64)
+}
+
+/// What a run's processes took by the clock.
+fn seconds(overview: &Overview) -> Option<f64> {
+    seconds_of(&overview.folder.history().ok()?).ok()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// For the table of suites.

@@ -93,7 +93,7 @@ impl Series {
 
 fn training(folder: &Folder, clock: &Clock) -> Result<Vec<Point>> {
     let mut points = Vec::new();
-    for record in metrics::read(&folder.join(METRICS))? {
+    for record in metrics::read_so_far(&folder.join(METRICS))? {
         let wall_time = clock.after(record.step);
         let mut push = |tag: String, value: f64| {
             points.push(Point {

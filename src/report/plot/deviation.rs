@@ -49,11 +49,11 @@ pub struct Deviation<'a> {
     /// Its validation clips.
     pub clips: usize,
     pub lines: &'a [Line],
-    /// The paper's curves, in a panel of their own.
-    pub paper: &'a paper::Table,
+    /// The paper's curves, in a panel of their own, where they belong beside ours.
+    pub paper: Option<&'a paper::Table>,
 }
 
-/// Top-1 over the frames of a clip: ours on the left, the paper's on the right.
+/// Top-1 over the frames of a clip: ours, on its right the paper's.
 pub fn deviation_curve(what: &Deviation<'_>) -> String {
     let x = |lines: &[Line]| frames_axis(points(lines).map(|p| p.frames));
     draw(what, "Accuracy over the number of frames", x, |point| {
@@ -61,7 +61,7 @@ pub fn deviation_curve(what: &Deviation<'_>) -> String {
     })
 }
 
-/// Top-1 over the multiply-adds of one view of a clip: ours on the left, the paper's on the right.
+/// Top-1 over the multiply-adds of one view of a clip: ours, on its right the paper's.
 pub fn accuracy_against_gflops(what: &Deviation<'_>) -> String {
     let x = |lines: &[Line]| {
         let most = points(lines).map(|p| p.gflops).fold(0.0, f64::max);
@@ -92,15 +92,19 @@ fn draw(
         .map(|line| line.label.clone())
         .zip(styles(what.lines))
         .collect();
-    let theirs = paper_lines(what.paper);
-    let mut right = panel(format!("paper: {}", what.paper.short), &theirs);
-    right.y.label.clear();
-    let known = |kind: Kind| what.lines.iter().any(|line| line.kind == kind);
-    let missing = theirs
-        .iter()
-        .zip(styles(&theirs))
-        .filter(|(line, _)| !known(line.kind));
-    legend.extend(missing.map(|(line, style)| (format!("{} (paper only)", line.label), style)));
+    let mut panels = vec![ours];
+    if let Some(table) = what.paper {
+        let theirs = paper_lines(table);
+        let mut right = panel(format!("paper: {}", table.short), &theirs);
+        right.y.label.clear();
+        panels.push(right);
+        let known = |kind: Kind| what.lines.iter().any(|line| line.kind == kind);
+        let missing = theirs
+            .iter()
+            .zip(styles(&theirs))
+            .filter(|(line, _)| !known(line.kind));
+        legend.extend(missing.map(|(line, style)| (format!("{} (paper only)", line.label), style)));
+    }
     let chart = Chart {
         frame: Frame {
             id: what.id.to_owned(),
@@ -108,10 +112,7 @@ fn draw(
             description: described(what),
             notes: notes(what),
         },
-        rows: vec![Row {
-            legend,
-            panels: vec![ours, right],
-        }],
+        rows: vec![Row { legend, panels }],
     };
     chart.render()
 }
@@ -217,15 +218,16 @@ fn notes(what: &Deviation<'_>) -> Vec<String> {
         (false, true) => notes.push("Lines: mean of the seeds; shaded: their range.".to_owned()),
         (false, false) => {}
     }
-    let table = what.paper;
-    let clips = table
-        .clips
-        .map(|clips| format!(", n = {}", thousands(clips as u64)));
-    notes.push(format!(
-        "On the right the paper's own numbers: {}, ResNet-50{} ({}).",
-        table.dataset,
-        clips.unwrap_or_default(),
-        paper::SOURCE
-    ));
+    notes.extend(what.paper.map(|table| {
+        let clips = table
+            .clips
+            .map(|clips| format!(", n = {}", thousands(clips as u64)));
+        format!(
+            "On the right the paper's own numbers: {}, ResNet-50{} ({}).",
+            table.dataset,
+            clips.unwrap_or_default(),
+            paper::SOURCE
+        )
+    }));
     notes
 }

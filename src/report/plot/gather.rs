@@ -12,8 +12,6 @@ use crate::base::statistics::percentage;
 use crate::base::{Result, Shown};
 use crate::report::escape;
 use crate::report::source::Run;
-use crate::run::folder::METRICS;
-use crate::run::metrics;
 use crate::spec::{Experiment, Method};
 
 /// A figure under the name of its file.
@@ -41,6 +39,8 @@ pub struct Gathered {
 
 /// The same experiment under one or more seeds.
 struct Group<'a> {
+    /// Of the architecture.
+    network: &'static str,
     label: String,
     kind: Kind,
     runs: Vec<&'a Run>,
@@ -80,22 +80,29 @@ fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
             groups[known].runs.push(&subject.run);
             continue;
         }
+        let network = subject.run.experiment.model.name();
         let (kind, label) = match alone(subject) {
             Some(frames) if Some(frames) == most => {
-                (Kind::Vanilla, format!("TSM, {frames} frames"))
+                (Kind::Vanilla, format!("{network}, {frames} frames"))
             }
-            Some(frames) => (Kind::Separate, format!("TSM, {frames} frames")),
+            Some(frames) => (Kind::Separate, format!("{network}, {frames} frames")),
             None => (Kind::Flexible, "FFN".to_owned()),
         };
         keys.push(key);
         names.push(&subject.name);
         groups.push(Group {
+            network,
             label,
             kind,
             runs: vec![&subject.run],
         });
     }
     tell_apart(&mut groups, &names);
+    for group in &mut groups {
+        if group.runs.iter().any(|run| run.until.is_some()) {
+            group.label += " (so far)";
+        }
+    }
     groups
 }
 
@@ -138,7 +145,17 @@ fn compare(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
     let Some(first) = groups.iter().flat_map(|group| &group.runs).next() else {
         return Ok(());
     };
-    let lines = lines(groups)?;
+    let mut lines = lines(groups)?;
+    lines.retain(|line| !line.points.is_empty());
+    if lines.is_empty() {
+        let name = first.name();
+        let sentence = format!(
+            "no deviation of `{}`: it was not evaluated yet",
+            name.shown()
+        );
+        gathered.missing.push(sentence);
+        return Ok(());
+    }
     let clips = first.results.iter().map(|summary| summary.clips).max();
     let dataset = first.experiment.data.root_name();
     let deviation = |id| Deviation {
@@ -146,7 +163,7 @@ fn compare(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
         dataset,
         clips: clips.unwrap_or(0),
         lines: &lines,
-        paper: paper::beside(dataset),
+        paper: paper::beside(&first.experiment),
     };
     gathered.add("deviation", deviation_curve(&deviation("figure-deviation")));
     gathered.add(
@@ -221,7 +238,10 @@ fn separate(groups: &[Group<'_>]) -> Result<Line> {
     points_of_all.sort_by_key(|point| point.frames);
     points_of_all.dedup_by_key(|point| point.frames);
     Ok(Line {
-        label: "TSM for each frame count".to_owned(),
+        label: format!(
+            "{} for each frame count",
+            groups.first().map_or("network", |group| group.network)
+        ),
         kind: Kind::Separate,
         seeds,
         points: points_of_all,
@@ -329,7 +349,7 @@ fn drift_of_all(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
 
 fn short(group: &Group<'_>) -> String {
     match group.kind {
-        Kind::Vanilla | Kind::Separate => "TSM".to_owned(),
+        Kind::Vanilla | Kind::Separate => group.network.to_owned(),
         Kind::Flexible | Kind::Other => group.label.clone(),
     }
 }
@@ -341,9 +361,15 @@ fn training(group: &Group<'_>, gathered: &mut Gathered) -> Result<()> {
     let mut seeds = Vec::new();
     let mut steps = 0;
     for run in &group.runs {
-        let records = metrics::read(&run.folder.join(METRICS))?;
+        let records = run.records()?;
         steps = steps.max(records.len() as u64);
         seeds.push(by_epoch(&records));
+    }
+    if steps == 0 {
+        let name = first.name();
+        let sentence = format!("no training of `{}`: it has made no step yet", name.shown());
+        gathered.missing.push(sentence);
+        return Ok(());
     }
     let name = format!("training-{}", first.name());
     let svg = training_curves(&Training {
@@ -393,8 +419,11 @@ impl Gathered {
         });
     }
 
-    /// An analysis of a run; one that is not there is noted.
+    /// An analysis of a run; one that is not there is noted, of a run that can have one by now.
     fn read<T: Content>(&mut self, run: &Run) -> Result<Option<Document<T>>> {
+        if run.until.is_some() {
+            return Ok(None);
+        }
         let document = Document::read(&run.folder)?;
         if document.is_none() {
             let (name, path) = (T::NAME, run.folder.path().shown());

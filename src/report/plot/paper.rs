@@ -3,6 +3,8 @@
 //! Zhang et al., "Frame Flexible Network", CVPR 2023, arXiv 2303.14817; the README of the official code has the same
 //! numbers. The suites `sthv1`, `sthv2` and `k400` claim them.
 
+use crate::spec::{Backbone, Data, Experiment};
+
 /// One data set's results: top-1 in percent at each frame count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Table {
@@ -11,6 +13,7 @@ pub struct Table {
     pub dataset: &'static str,
     /// Where there is little room.
     pub short: &'static str,
+    pub classes: usize,
     /// Validation clips; of Kinetics every copy has others.
     pub clips: Option<usize>,
     pub frames: [usize; 3],
@@ -26,10 +29,11 @@ pub struct Table {
 /// Where the numbers were published.
 pub const SOURCE: &str = "Zhang et al. 2023";
 
-const SSV2: Table = Table {
+pub const SSV2: Table = Table {
     root: "sthv2",
     dataset: "Something-Something V2",
     short: "SSv2",
+    classes: 174,
     clips: Some(24_777),
     frames: [4, 8, 16],
     gflops: [16.35, 32.70, 65.40],
@@ -53,6 +57,7 @@ const KINETICS: Table = Table {
     root: "k400",
     dataset: "Kinetics-400",
     short: "Kinetics-400",
+    classes: 400,
     clips: None,
     gflops: [16.35, 32.70, 65.41],
     vanilla: [64.10, 69.77, 73.16],
@@ -61,13 +66,17 @@ const KINETICS: Table = Table {
     ..SSV2
 };
 
-/// What is drawn beside results on a data set: the paper's on the same, else those on Something-Something V2.
-pub fn beside(root: &str) -> &'static Table {
-    match root {
-        "sthv1" => &SSV1,
-        "k400" => &KINETICS,
-        _ => &SSV2,
+/// What is drawn beside an experiment's results: the paper's of the same network, classes and data; beside the miniature, which is
+/// made to show the same effect, those on Something-Something V2; beside anything else nothing.
+pub fn beside(experiment: &Experiment) -> Option<&'static Table> {
+    if matches!(experiment.data, Data::Miniature(_)) {
+        return Some(&SSV2);
     }
+    let is_paper = experiment.model.tsm()?.backbone == Backbone::ResNet50;
+    let table = [&SSV2, &SSV1, &KINETICS]
+        .into_iter()
+        .find(|table| table.root == experiment.data.root_name())?;
+    (is_paper && experiment.data.class_count() == table.classes).then_some(table)
 }
 
 #[cfg(test)]
@@ -77,20 +86,33 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
     use crate::spec::suite::{Bound, Quantity};
-    use crate::spec::{self, Document};
+    use crate::spec::{self, Document, Settings};
+
+    #[test]
+    fn other_classes_another_network_and_other_data_have_no_paper() {
+        let path = Path::new("experiments/tsm_sthv2.ron");
+        let with = |setting: &str| {
+            let settings = Settings::parse(&[setting.to_owned()]).unwrap();
+            beside(&spec::load_with(path, &settings).unwrap().experiment).is_some()
+        };
+        assert!(with("seed=2"));
+        assert!(!with("data.class_count=10"));
+        assert!(!with("model=Tsm(backbone: ResNet18)"));
+        assert!(!with("data.root=\"mine\""));
+    }
 
     /// The curves are the claims of the suite of the same data set, and the operations those of its members.
     #[test]
     fn curves_are_the_claims_of_the_suites() {
         for root in ["sthv1", "sthv2", "k400"] {
-            let table = beside(root);
-            assert_eq!(table.root, root);
             let Ok(Document::Suite(loaded)) =
                 spec::load_document(Path::new(&format!("experiments/{root}.ron")))
             else {
                 panic!("{root} is a suite");
             };
             let suite = loaded.suite;
+            let table = beside(&suite.member("tsm").unwrap().experiment).unwrap();
+            assert_eq!(table.root, root);
             let mut claimed = 0;
             for claim in &suite.claims {
                 let (Quantity::Top1 { run, frames }, Bound::About { value, .. }) =

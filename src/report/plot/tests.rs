@@ -32,7 +32,7 @@ fn deviation<'a>(id: &'a str, lines: &'a [Line]) -> Deviation<'a> {
         dataset: "miniature",
         clips: 320,
         lines,
-        paper: paper::beside("miniature"),
+        paper: Some(&paper::SSV2),
     }
 }
 

@@ -87,6 +87,17 @@ language! {
             runs: Vec<String> = required(),
             frames: usize = required(),
         },
+        /// The mean of the members' top-1 in percent, each on clips of its own: over the splits of a data set.
+        MeanTop1 {
+            runs: Vec<String> = required(),
+            frames: usize = required(),
+        },
+        /// The mean of the gains of each of `runs` over the one of `over` in the same place, in points: over the splits of a data set.
+        MeanGain {
+            runs: Vec<String> = required(),
+            over: Vec<String> = required(),
+            frames: usize = required(),
+        },
         /// Values that training changes.
         Parameters {
             run: String = required(),
@@ -180,7 +191,12 @@ impl Quantity {
             | Self::Parameters { run }
             | Self::Flops { run, .. } => vec![run],
             Self::Gain { run, over, .. } => vec![run, over],
-            Self::Order { runs, .. } => runs.iter().map(String::as_str).collect(),
+            Self::Order { runs, .. } | Self::MeanTop1 { runs, .. } => {
+                runs.iter().map(String::as_str).collect()
+            }
+            Self::MeanGain { runs, over, .. } => {
+                runs.iter().chain(over).map(String::as_str).collect()
+            }
         }
     }
 }

@@ -113,6 +113,14 @@ impl Checked<'_> {
                 self.same_clips((run, "run"), (over, "over"), findings);
             }
             Quantity::Order { runs, frames } => self.order(runs, *frames, findings),
+            Quantity::MeanTop1 { runs, frames } => {
+                self.splits(("runs", runs), *frames, findings);
+            }
+            Quantity::MeanGain { runs, over, frames } => {
+                self.splits(("runs", runs), *frames, findings);
+                self.splits(("over", over), *frames, findings);
+                self.pairs(runs, over, findings);
+            }
             Quantity::Parameters { run } => drop(self.member(run, "run", findings)),
         }
         self.bound(claim, findings);
@@ -135,6 +143,45 @@ impl Checked<'_> {
             if let Some(first) = runs.first().filter(|_| i > 0) {
                 self.same_clips((run, &field), (first, "runs[0]"), findings);
             }
+        }
+    }
+
+    /// Members whose mean is taken: two or more, none of them twice.
+    fn splits(&self, (field, runs): (&str, &[String]), frames: usize, findings: &mut Findings) {
+        if runs.len() < 2 {
+            findings
+                .mistake("a mean is of two members or more")
+                .at(self.at(field), "too few");
+        }
+        for (i, run) in runs.iter().enumerate() {
+            let own = format!("{field}[{i}]");
+            self.member_at(run, &own, frames, findings);
+            let run = self.plain(run);
+            let mut before = runs.iter().take(i);
+            if let Some(first) = before.position(|other| self.plain(other) == run) {
+                findings
+                    .mistake("a mean in which a member stands twice")
+                    .at(self.at(&own), "the same")
+                    .at(self.at(&format!("{field}[{first}]")), "as this");
+            }
+        }
+    }
+
+    /// Members that are compared in pairs.
+    fn pairs(&self, runs: &[String], over: &[String], findings: &mut Findings) {
+        if runs.len() != over.len() {
+            findings
+                .mistake("each of `runs` is compared with the one of `over` in the same place")
+                .at(self.at("over"), format!("{} of {}", over.len(), runs.len()));
+        }
+        for (i, (run, other)) in runs.iter().zip(over).enumerate() {
+            let (field, others) = (format!("runs[{i}]"), format!("over[{i}]"));
+            self.different(
+                (&others, self.plain(other)),
+                (&field, self.plain(run)),
+                findings,
+            );
+            self.same_clips((run, &field), (other, &others), findings);
         }
     }
 
@@ -224,8 +271,11 @@ impl Checked<'_> {
         claim.is.check(&path, None, findings);
         let (Bound::AtLeast(value) | Bound::AtMost(value) | Bound::About { value, .. }) = claim.is;
         let legal = match claim.quantity {
-            Quantity::Top1 { .. } => 0.0..=100.0,
-            Quantity::Gap { .. } | Quantity::Gain { .. } | Quantity::Order { .. } => -100.0..=100.0,
+            Quantity::Top1 { .. } | Quantity::MeanTop1 { .. } => 0.0..=100.0,
+            Quantity::Gap { .. }
+            | Quantity::Gain { .. }
+            | Quantity::Order { .. }
+            | Quantity::MeanGain { .. } => -100.0..=100.0,
             Quantity::Parameters { .. } | Quantity::Flops { .. } => 0.0..=f64::MAX,
         };
         if !legal.contains(&value) {
