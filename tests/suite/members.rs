@@ -136,3 +136,51 @@ fn a_watch_ends_when_all_are_finished() {
     let (_, rest) = said.split_once("  ").unwrap();
     insta::assert_snapshot!("watch", rest);
 }
+
+#[test]
+fn the_mean_over_members_is_the_mean_of_what_each_claim_measures() {
+    let place = finished();
+    let (out, file) = (place.path(), place.path().join("mean.ron"));
+    let text = std::fs::read_to_string(TINY).unwrap();
+    let base = std::path::absolute("fixtures").unwrap();
+    let text = text.replace("\"..", &format!("\"{}", base.display()));
+    let text = text.replace("tiny_suite", "mean_suite");
+    let (before, _) = text.split_once("claims: [").unwrap();
+    let names = ["ffn", "vanilla/epochs=1", "vanilla/epochs=2"];
+    let top = |(i, name): (usize, &&str)| {
+        format!("(id: \"top_{i}\", quantity: Top1(run: \"{name}\", frames: 2), is: AtLeast(0)),")
+    };
+    let mut claims: Vec<String> = names.iter().enumerate().map(top).collect();
+    claims.push(format!(
+        "(id: \"top\", quantity: MeanTop1(runs: {names:?}, frames: 2), is: AtLeast(0)),"
+    ));
+    claims.push("(id: \"gain_1\", quantity: Gain(run: \"vanilla/epochs=2\", over: \"vanilla/epochs=1\", frames: 4), is: AtLeast(-100)),".to_owned());
+    claims.push("(id: \"gain_2\", quantity: Gain(run: \"vanilla/epochs=1\", over: \"ffn\", frames: 4), is: AtLeast(-100)),".to_owned());
+    claims.push("(id: \"gain\", quantity: MeanGain(runs: [\"vanilla/epochs=2\", \"vanilla/epochs=1\"], over: [\"vanilla/epochs=1\", \"ffn\"], frames: 4), is: AtLeast(-100)),".to_owned());
+    let text = format!("{before}claims: [{}])", claims.join("\n"));
+    std::fs::write(&file, text).unwrap();
+    let judged = run(file.to_str().unwrap(), out, &["--judge"]);
+    expect(&judged, 0);
+    let suites = std::fs::read_dir(out)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut suites = suites.filter(|path| path.join("verdicts.json").exists());
+    let suite = suites
+        .find(|path| path.to_string_lossy().contains("mean_suite-"))
+        .unwrap();
+    let verdicts = std::fs::read_to_string(suite.join("verdicts.json")).unwrap();
+    let verdicts: serde_json::Value = serde_json::from_str(&verdicts).unwrap();
+    let value = |id: &str| {
+        let mut found = verdicts.as_array().unwrap().iter();
+        let found = found.find(|one| one["id"] == id).unwrap();
+        found["value"].as_f64().unwrap()
+    };
+    let mean = |ids: &[&str]| ids.iter().map(|id| value(id)).sum::<f64>() / ids.len() as f64;
+    assert!((value("top") - mean(&["top_0", "top_1", "top_2"])).abs() < 1e-9);
+    assert!((value("gain") - mean(&["gain_1", "gain_2"])).abs() < 1e-9);
+    let said = stdout(&judged);
+    assert!(
+        said.contains("ffn, vanilla/epochs=1, vanilla/epochs=2 have "),
+        "{said}"
+    );
+}
