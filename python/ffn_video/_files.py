@@ -33,7 +33,8 @@ class Folder:
         return Folder(self._place(name))
 
     def has(self, name: str) -> bool:
-        return os.path.lexists(self._place(name))
+        """Whether something of this name is there, whatever it is."""
+        return os.path.lexists(self.path.joinpath(*self._parts(name)))
 
     def read(self, name: str, bound: int = DOCUMENT) -> bytes:
         with self._open(name) as file:
@@ -86,16 +87,19 @@ class Folder:
         except OSError as error:
             raise _refused(place, error) from error
 
-    def _place(self, name: str) -> Path:
-        """Where a file is. A name from a document may be damaged or made to lead elsewhere, and so may a link."""
+    def _parts(self, name: str) -> List[str]:
+        """Of a name from a document, which may be damaged or made to lead elsewhere."""
         parts = name.split("/")
-        foreign = "\0" if os.name != "nt" else '\0\\:'
+        foreign = "\0" if os.name != "nt" else "\0\\:"
         if any(part in ("", ".", "..") or any(c in part for c in foreign) for part in parts):
             raise DamagedError(f"`{shown(name)}` is no name of a file in the folder `{shown(self.path)}`")
-        place = self.path.joinpath(*parts)
-        root = os.path.realpath(self.path)
-        real = os.path.realpath(place)
-        if os.path.commonpath([root, real]) != root:
+        return parts
+
+    def _place(self, name: str) -> Path:
+        """Where a file is; no link leads out of the folder."""
+        place = self.path.joinpath(*self._parts(name))
+        real = Path(os.path.realpath(place))
+        if not real.is_relative_to(os.path.realpath(self.path)):
             raise DamagedError(f"`{shown(place)}` leads out of its folder, to `{shown(real)}`")
         return place
 
@@ -109,7 +113,7 @@ class Folder:
             raise _refused(place, error) from error
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise damaged(place, "it is not a file")
+            raise DamagedError(f"`{shown(place)}` is no regular file")
         return file
 
 

@@ -77,7 +77,7 @@ class Evaluation:
         if frames not in self.frames():
             known = ", ".join(map(str, self.frames())) or "none"
             place = shown(self._run.path / self._place)
-            raise NotFoundError(f"`{place}` has no result at {shown(frames)} frames; it has: {known}")
+            raise NotFoundError(f"`{place}` has no result at {shown(repr(frames))} frames; it has: {known}")
         return documents.read(self._run, f"{self._place}/{frames}.json")
 
 

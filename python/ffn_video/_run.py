@@ -201,7 +201,7 @@ def runs(path: PathLike = "runs") -> List[Run]:
     """
     folder = Folder(path)
     if not folder.path.is_dir():
-        raise NotFoundError(f"the folder `{shown(path)}` is missing")
+        raise NotFoundError(f"`{shown(path)}` is no folder")
     # Of links to runs too, as `ffn run --out` and people make them.
     places = sorted(place for place in folder.path.iterdir() if place.is_dir())
     return [Run(place) for place in places if Folder(place).has(manifest.NAME)]

@@ -124,8 +124,7 @@ class Suite:
         checks.note(lambda: self.text)
         checks.note(self._check_members)
         checks.note(self._check_evidence)
-        # A damaged record names no runs that could be looked at.
-        for run in self.runs() if checks.problems == [] else []:
+        for run in checks.note(self.runs) or []:
             report = run.verify()
             checks.checked += report.checked
             checks.problems.extend(report.problems)

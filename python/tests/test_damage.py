@@ -172,6 +172,17 @@ def test_a_document_of_another_form_is_refused(text: str, message: str, copy: Co
     assert "\x1b" not in str(raised.value)
 
 
+def test_a_damaged_run_does_not_hide_the_others(copy: Copy, tmp_path: Path) -> None:
+    copy()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/manifest.json").symlink_to("/etc/hostname")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    whole, linked = ffn_video.runs(tmp_path)
+    assert whole.verify().is_intact and linked.name == "linked"
+    with pytest.raises(DamagedError, match="leads out of its folder, to `/etc/hostname`"):
+        linked.manifest
+
+
 def test_another_format_is_refused(copy: Copy) -> None:
     run = copy()
     reseal(run.path / "manifest.json", lambda manifest: manifest.update(format=2))
@@ -203,7 +214,7 @@ def test_only_files_are_read(copy: Copy) -> None:
     run = copy()
     (run.path / "manifest.json").unlink()
     os.mkfifo(run.path / "manifest.json")
-    with pytest.raises(DamagedError, match="it is not a file"):
+    with pytest.raises(DamagedError, match="is no regular file"):
         run.manifest
     (run.path / "manifest.json").unlink()
     (run.path / "manifest.json").mkdir()
@@ -218,6 +229,8 @@ def test_wrong_places_say_so(runs: Path, tiny: Run, tmp_path: Path) -> None:
         Suite(tiny.path)
     with pytest.raises(NotFoundError, match="has no result at 5 frames; it has: 2, 3, 4"):
         tiny.predictions(5)
+    with pytest.raises(NotFoundError, match="`.*` is no folder"):
+        ffn_video.runs(tiny.path / "manifest.json")
     for at in ("epoch-0009", "..", "../eval", ""):
         with pytest.raises(NotFoundError, match="it has: epoch-0002"):
             tiny.results(at=at)

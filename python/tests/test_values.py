@@ -194,7 +194,7 @@ def test_many_runs_make_one_table(runs: Path) -> None:
     names = [run.name for run in found]
     assert names == sorted(names) and "suite" not in names and "tiny" in names
     assert table["run"] == [name for name in names for _ in range(3)]
-    with pytest.raises(ffn_video.NotFoundError, match="is missing"):
+    with pytest.raises(ffn_video.NotFoundError, match="is no folder"):
         ffn_video.runs(runs / "nowhere")
 
 
