@@ -118,7 +118,11 @@ def place(path: Union[str, Path], line: Optional[int] = None) -> str:
 
 def parse(content: bytes, where: str) -> object:
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(content.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+        if b"\\u" in content:
+            # Python takes halves of characters, which no other program does.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except RecursionError:
         what = "it is nested too deeply"
     except ValueError as error:
@@ -145,5 +149,5 @@ def _finite(text: str) -> float:
 
 
 def _refuse(where: str, expected: str, found: object) -> NoReturn:
-    text = shown(json.dumps(found, ensure_ascii=False, default=str))
+    text = type(found).__name__ if isinstance(found, (list, dict)) else shown(json.dumps(found, ensure_ascii=False))
     raise DamagedError(f"{where} is of another type\n  expected {expected}\n  found    {text}")

@@ -63,6 +63,10 @@ class Folder:
         """Names of the folders in a folder, sorted; none where it is missing."""
         return sorted(entry.name for entry in self._entries(name) if entry.is_dir(follow_symlinks=False))
 
+    def folders_and_links(self) -> List[str]:
+        """Names of the folders in this one, and of links to folders anywhere, sorted."""
+        return sorted(entry.name for entry in self._entries("") if os.path.isdir(entry.path))
+
     def files(self, name: str = "") -> List[str]:
         """Names of the files in a folder, sorted; none where it is missing."""
         return sorted(entry.name for entry in self._entries(name) if not entry.is_dir(follow_symlinks=False))

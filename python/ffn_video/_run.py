@@ -202,8 +202,8 @@ def runs(path: PathLike = "runs") -> List[Run]:
     folder = Folder(path)
     if not folder.path.is_dir():
         raise NotFoundError(f"`{shown(path)}` is no folder")
-    # Of links to runs too, as `ffn run --out` and people make them.
-    places = sorted(place for place in folder.path.iterdir() if place.is_dir())
+    # Links to runs too, as people make them.
+    places = [folder.path / name for name in folder.folders_and_links()]
     return [Run(place) for place in places if Folder(place).has(manifest.NAME)]
 
 

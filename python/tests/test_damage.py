@@ -153,13 +153,15 @@ def test_a_damaged_suite_is_found(runs: Path, tmp_path: Path) -> None:
     [
         ("{", "is damaged"),
         ("[" * 100_000, "nested too deeply"),
-        ("[]", "is of another type\n  expected an object\n  found    "),
+        ("[]", "is of another type\n  expected an object\n  found    list"),
+        ('{"clips": ' + "[" * 900 + "]" * 900 + "}", "expected a whole number\n  found    list"),
+        ('{"clips": "\\ud800"}', "surrogates not allowed"),
         ('{"frames": NaN}', "expected a number, found NaN"),
         ('{"frames": 1e999}', "expected a number of 64 bits"),
         ("{}", "`clips` is missing\n  expected a whole number"),
         ('{"clips": 1' + "0" * 5000 + "}", "is damaged"),
         ('{"clips": 99999999999999999999}', "`clips` is of another type\n  expected a whole number"),
-        ('{"clips": "\\u001b[31m"}', "found    "),
+        ('{"clips": "\\u001b[31m"}', 'found    "\\u001b[31m"'),
     ],
 )
 def test_a_document_of_another_form_is_refused(text: str, message: str, copy: Copy) -> None:
