@@ -78,6 +78,7 @@ impl WithSimd for MultiplyAdds {
 }
 
 /// Whether this thread stands for a lesser machine, without tiles.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub fn is_capped() -> bool {
     #[cfg(test)]
     return CEILING.get().is_some();

@@ -84,7 +84,10 @@ pub fn multiply_tiles(rounds: usize) -> Option<u64> {
         (rounds * SUMS * SIDE) as u64
     });
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-    return None;
+    {
+        let _ = rounds;
+        None
+    }
 }
 
 impl Unit {
