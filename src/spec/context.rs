@@ -23,12 +23,22 @@ pub struct Slot {
     pub field: Field,
     /// What it acts on, itself or through what holds it.
     pub effect: Option<Effect>,
-    /// Whether it names members of a suite.
-    pub names_members: bool,
-    /// Whether it is the field itself; in a list, the list.
+    /// What its text names.
+    pub names: Names,
+    /// Whether a place is in its list.
     pub in_list: bool,
     /// Whether a list of alternatives is expected.
     pub in_grid: bool,
+}
+
+/// What a text can name that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    Nothing,
+    /// Members of the suite.
+    Members,
+    /// An experiment file beside the suite.
+    Files,
 }
 
 /// What may be written at a place.
@@ -63,7 +73,11 @@ pub fn at(text: &str, offset: usize) -> Option<Context> {
     let (tokens, _) = lexer::tokens(text);
     let found = tokens.iter().position(|token| touches(token, offset, text));
     let (before, word, after) = match found {
-        Some(index) => (tokens.get(..index)?, tokens.get(index), tokens.get(index + 1..)?),
+        Some(index) => (
+            tokens.get(..index)?,
+            tokens.get(index),
+            tokens.get(index + 1..)?,
+        ),
         None => {
             let next = tokens.partition_point(|token| token.span.end <= offset);
             let (before, after) = tokens.split_at_checked(next)?;
@@ -81,10 +95,16 @@ pub fn at(text: &str, offset: usize) -> Option<Context> {
         Some(word) if in_text => between_quotes(text, &word.span)?,
         Some(word) => word.span.clone(),
     };
-    let follows = |sign| after.first().is_some_and(|next| next.kind == TokenKind::Punct(sign));
+    let follows = |sign| {
+        after
+            .first()
+            .is_some_and(|next| next.kind == TokenKind::Punct(sign))
+    };
     let walk = Walk::over(text, &tokens, before)?;
     let last = before.last().map_or(0, |last| last.span.end);
-    let new_line = text.get(last..span.start).is_some_and(|gap| gap.contains('\n'));
+    let new_line = text
+        .get(last..span.start)
+        .is_some_and(|gap| gap.contains('\n'));
     Some(Context {
         in_text,
         before_colon: follows(':'),
@@ -99,8 +119,14 @@ pub fn meaning(text: &str, offset: usize) -> Option<(Span, Meaning)> {
     let (tokens, _) = lexer::tokens(text);
     let is_there = |token: &Token| (token.span.start..=token.span.end).contains(&offset);
     let is_word = |token: &Token| !matches!(token.kind, TokenKind::Punct(_));
-    let index = tokens.iter().position(|token| is_there(token) && is_word(token))?;
-    let (before, word, next) = (tokens.get(..index)?, tokens.get(index)?, tokens.get(index + 1));
+    let index = tokens
+        .iter()
+        .position(|token| is_there(token) && is_word(token))?;
+    let (before, word, next) = (
+        tokens.get(..index)?,
+        tokens.get(index)?,
+        tokens.get(index + 1),
+    );
     let walk = Walk::over(text, &tokens, before)?;
     let before_colon = next.is_some_and(|next| next.kind == TokenKind::Punct(':'));
     let meaning = match &word.kind {
@@ -114,12 +140,17 @@ pub fn meaning(text: &str, offset: usize) -> Option<(Span, Meaning)> {
 /// A name where a value is expected.
 fn named(slot: &Slot, name: &str) -> Meaning {
     let variant = |described: &Type| match &described.body {
-        Body::Variants(variants) => variants.iter().find(|variant| variant.name == name).cloned(),
+        Body::Variants(variants) => variants
+            .iter()
+            .find(|variant| variant.name == name)
+            .cloned(),
         _ => None,
     };
     match slot.described() {
         Some(described) if described.name == name => Meaning::Type(described),
-        Some(described) => variant(&described).map_or(Meaning::Field(slot.clone()), Meaning::Variant),
+        Some(described) => {
+            variant(&described).map_or(Meaning::Field(slot.clone()), Meaning::Variant)
+        }
         None => Meaning::Field(slot.clone()),
     }
 }
@@ -233,7 +264,8 @@ impl Walk {
     /// `None` of brackets too deep to be an experiment's.
     fn over(text: &str, all: &[Token], before: &[Token]) -> Option<Self> {
         let count = |signs: [char; 3]| {
-            let is_one = |token: &&Token| matches!(token.kind, TokenKind::Punct(c) if signs.contains(&c));
+            let is_one =
+                |token: &&Token| matches!(token.kind, TokenKind::Punct(c) if signs.contains(&c));
             all.iter().filter(is_one).count()
         };
         let mut walk = Self {
@@ -353,7 +385,7 @@ fn file(text: &str) -> Inside {
     Inside::Values(Slot {
         field,
         effect: None,
-        names_members: false,
+        names: Names::Nothing,
         in_list: false,
         in_grid: false,
     })
@@ -431,7 +463,9 @@ impl Slot {
             (Body::Fields(fields), _) => Inside::Fields(self.slots(name, fields)),
             (Body::Variants(variants), Some(head)) => {
                 let variant = variants.into_iter().find(|variant| variant.name == head);
-                variant.map_or(Inside::Unknown, |variant| self.variant(name, variant.content))
+                variant.map_or(Inside::Unknown, |variant| {
+                    self.variant(name, variant.content)
+                })
             }
             // Laid over an experiment, a variant may stay unnamed: whichever it is.
             (body @ Body::Variants(_), None) => {
@@ -468,16 +502,27 @@ impl Slot {
     }
 
     fn slot(&self, holder: &str, field: Field) -> Slot {
-        let quantity = Quantity::describe().map_or("", |described| described.name);
-        let is_text = matches!(field.shape(), Shape::Text)
-            || field.shape() == Shape::List(Some(Box::new(Shape::Text)));
         Slot {
             effect: field.effect.or(self.effect),
-            names_members: holder == quantity && is_text,
+            names: names(holder, &field),
             in_list: false,
             // A suite's, the only field of this name.
             in_grid: field.name == "grid" || self.in_grid,
             field,
         }
+    }
+}
+
+/// In a suite every text of a quantity names members.
+fn names(holder: &str, field: &Field) -> Names {
+    let is = |described: Option<Type>, name: &str| described.is_some_and(|it| it.name == name);
+    let is_text = match field.shape() {
+        Shape::List(Some(items)) => *items == Shape::Text,
+        shape => shape == Shape::Text,
+    };
+    match field.inside() {
+        Some(origin) if is(raw::Origin::describe(), origin.name) => Names::Files,
+        None if is_text && is(Quantity::describe(), holder) => Names::Members,
+        _ => Names::Nothing,
     }
 }

@@ -42,7 +42,8 @@ impl Shape {
             Some(Value::Array(names)) => {
                 let mut names = names.iter().filter_map(Value::as_str);
                 let name = names.find(|name| *name != "null");
-                name.map_or(Self::Any, |name| Self::simple(name, schema)).or_nothing()
+                name.map_or(Self::Any, |name| Self::simple(name, schema))
+                    .or_nothing()
             }
             _ => Self::Any,
         }

@@ -59,8 +59,7 @@ impl<'a> Bases<'a> {
 
     fn load(&mut self, path: &str) -> Result<Base, Broken> {
         let whole = self.folder.path.join(path);
-        let text =
-            (self.folder.read)(&whole).map_err(|error| Broken::Unreadable(error.message))?;
+        let text = (self.folder.read)(&whole).map_err(|error| Broken::Unreadable(error.message))?;
         let (mistakes, warnings) = match spec::read(&text) {
             Ok((_, warnings)) => (Vec::new(), warnings),
             Err(mistakes) => (mistakes, Vec::new()),
