@@ -157,7 +157,8 @@ impl Documents {
         let files = files.collect();
         if let Some(document) = self.open.get_mut(uri) {
             (document.own, document.files, document.stale) = (own, files, false);
-            if !examined.members.is_empty() {
+            // Of a text that does not parse no experiment is there, and a grid has no names.
+            if !examined.experiments.is_empty() || document.members.is_empty() {
                 document.members = examined.members;
             }
         }

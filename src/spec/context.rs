@@ -516,13 +516,16 @@ impl Slot {
 /// In a suite every text of a quantity names members.
 fn names(holder: &str, field: &Field) -> Names {
     let is = |described: Option<Type>, name: &str| described.is_some_and(|it| it.name == name);
-    let is_text = match field.shape() {
-        Shape::List(Some(items)) => *items == Shape::Text,
-        shape => shape == Shape::Text,
-    };
     match field.inside() {
-        Some(origin) if is(raw::Origin::describe(), origin.name) => Names::Files,
-        None if is_text && is(Quantity::describe(), holder) => Names::Members,
+        Some(inside) if is(raw::Origin::describe(), inside.name) => Names::Files,
+        None if is(Quantity::describe(), holder) && is_text(&field.shape()) => Names::Members,
         _ => Names::Nothing,
+    }
+}
+
+fn is_text(shape: &Shape) -> bool {
+    match shape {
+        Shape::List(Some(items)) => is_text(items),
+        shape => *shape == Shape::Text,
     }
 }
