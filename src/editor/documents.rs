@@ -137,7 +137,7 @@ impl Documents {
             lines: &document.lines,
         };
         let (own, examined) = match bounded(text) {
-            Err(error) => (vec![error], Examination::default()),
+            Err(error) => (vec![findings::of_error(&error)], Examination::default()),
             Ok(()) => {
                 let folder = document.path.as_deref().and_then(Path::parent);
                 let read = |path: &Path| self.read(path);
@@ -215,10 +215,9 @@ fn publish(
 }
 
 /// Refuses what is larger than a file of the language.
-fn bounded(text: &str) -> Result<(), Diagnostic> {
+fn bounded(text: &str) -> Result<()> {
     let size = text.len() as u64;
-    let checked = limits::SUITE.check(Kind::Experiment, "this file", size);
-    checked.map_err(|error| findings::of_error(&error))
+    limits::SUITE.check(Kind::Experiment, "this file", size)
 }
 
 /// The experiment files of a folder, except `own`, by name.
