@@ -15,10 +15,10 @@ pub struct Args {
 }
 
 const EDITORS: &str = "\
-Shown are the mistakes and warnings of `ffn check`, the documentation of the word under the
-cursor, and what can be written there: while you type, in every file of experiments and suites.
+The editor shows the mistakes and warnings of `ffn check` while you type, the documentation of the
+word under the cursor, and what can be written there, in experiments and in suites.
 
-What an editor needs to know, here for Neovim 0.11 and later, in init.lua:
+For Neovim 0.11 and later, in init.lua:
     vim.lsp.config('ffn', { cmd = { 'ffn', 'lsp' }, filetypes = { 'ron' } })
     vim.lsp.enable('ffn')
 

@@ -174,3 +174,26 @@ fn a_file_that_is_too_large_is_one_mistake() {
     assert_eq!(client.told().1.len(), 101);
     client.shut_down();
 }
+
+/// Without a mistake, and larger than any program can be.
+#[test]
+fn what_no_program_can_hold_is_told() {
+    let text = tiny()
+        .replace("train: 24", "train: 99992")
+        .replace("        batch: 8,", "        batch: 65536,")
+        .replace("size: 24", "size: 512")
+        .replace("short_side: 24", "short_side: 512")
+        .replace("width: 8", "width: 1024");
+    let mut client = Client::ready(&plain());
+    let file = uri("fixtures/experiments/huge.ron");
+    client.open(&file, &text);
+    insta::assert_snapshot!("huge", all_shown(&client.told().1));
+    let suite = uri("fixtures/suites/huge.ron");
+    let member = |name: &str, file: &str| {
+        format!("(name: \"{name}\", experiment: \"../experiments/{file}.ron\")")
+    };
+    let members = [member("small", "tiny"), member("huge", "huge")].join(", ");
+    client.open(&suite, &format!("Suite(name: \"s\", members: [{members}])"));
+    insta::assert_snapshot!("huge_member", all_shown(&client.told().1));
+    client.shut_down();
+}
