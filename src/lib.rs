@@ -32,6 +32,7 @@
 //! | [`ranks`] | what a launcher tells its processes | messages between them, by MPI or TCP |
 //! | [`train`] | a model and a data set | optimiser, schedule, the loop, evaluation |
 //! | [`plan`] | an experiment | what it will cost: parameters, multiply-adds, memory, steps |
+//! | [`editor`] | what is typed into an experiment | its mistakes, documentation and completions, by the Language Server Protocol |
 //! | [`golden`] | bundles of reference tensors | errors against the reference, and whether they are within tolerance |
 //! | [`why`] | two experiments or runs | the first place where they part, from cause to effect |
 //! | [`analysis`] | a finished run | where its accuracy goes when the frame count changes, and why: documents in its folder |
@@ -68,6 +69,7 @@ pub mod run;
 pub mod ranks;
 pub mod train;
 pub mod plan;
+pub mod editor;
 pub mod golden;
 pub mod why;
 pub mod analysis;

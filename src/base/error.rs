@@ -24,6 +24,8 @@ pub enum Kind {
     Mismatch,
     /// Two things were asked to be compared, and differ: an answer and no error.
     Different,
+    /// An editor did not keep to the protocol.
+    Protocol,
     /// A claim of a suite is refuted by its runs.
     Refuted,
     /// No claim of a suite is refuted, but the runs do not settle all.
@@ -42,7 +44,7 @@ impl Kind {
     /// The exit code of a process that ends with such an error; `cli::exit_codes` says what they mean.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Mismatch | Self::Different => 1,
+            Self::Mismatch | Self::Different | Self::Protocol => 1,
             Self::Usage => 2,
             Self::Experiment => 3,
             Self::Data => 4,

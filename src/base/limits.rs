@@ -41,6 +41,13 @@ pub const SUITE: Bound = Bound {
     reason: "a suite in its canonical form spells out each member",
 };
 
+pub const MESSAGE: Bound = Bound {
+    what: "a message of an editor",
+    most: 64 * MIB,
+    unit: Unit::Bytes,
+    reason: "it may hold a whole file, also one that is no experiment",
+};
+
 pub const NAME: Bound = Bound {
     what: "a name or a number in an experiment or a suite",
     most: 512,
@@ -241,6 +248,7 @@ pub const BUNDLE: Bound = Bound {
 pub const ALL: &[Bound] = &[
     EXPERIMENT,
     SUITE,
+    MESSAGE,
     NAME,
     TEXT,
     MEMBERS,

@@ -3,7 +3,7 @@
 pub const HELP: &str = "\
 Exit codes:
     0  done
-    1  compared and found different: goldens, hashes
+    1  compared and found different: goldens, hashes; of `lsp`: the editor left without a shutdown
     2  wrong flags or arguments
     3  an experiment or suite file has mistakes
     4  data are missing, damaged or not the pinned ones

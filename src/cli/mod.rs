@@ -5,6 +5,7 @@ pub mod options;
 mod check;
 mod completions;
 mod schema;
+mod lsp;
 mod diff;
 mod plan;
 mod bench;
@@ -55,6 +56,8 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of experiments or suites.
     Schema(schema::Args),
+    /// Serve an editor: mistakes, documentation and completions while you write.
+    Lsp(lsp::Args),
     /// Compare two experiments field by field.
     Diff(diff::Args),
     /// Print parameters, FLOPs, memory and steps of an experiment or a suite.
@@ -160,6 +163,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Check(args) => check::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Lsp(args) => lsp::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Bench(args) => bench::run(args),

@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeInclusive};
 
 use super::rules::Findings;
 
+#[derive(Clone)]
 pub enum Legal {
     Whole(RangeInclusive<usize>),
     Number(Bound<f64>, Bound<f64>),

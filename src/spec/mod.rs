@@ -3,8 +3,10 @@
 //! What may stand in an experiment is declared in [`experiment`], each setting once: see [`setting`].
 //! After resolving nobody reads the file again: every later stage takes what was resolved.
 
+pub mod context;
 mod decode;
 mod diff;
+pub mod examine;
 mod excerpt;
 pub mod experiment;
 mod legal;
@@ -19,6 +21,7 @@ mod rules;
 mod schema;
 pub mod setting;
 pub mod settings;
+pub mod shape;
 mod stage;
 pub mod suite;
 mod summary;

@@ -46,6 +46,7 @@ pub fn of(described: Option<Type>, generator: &mut SchemaGenerator) -> Schema {
             let variants = variants.iter().map(|v| variant(v, generator));
             Map::from_iter([("oneOf".to_owned(), variants.collect())])
         }
+        Body::As(other) => return of(other(), generator),
     };
     describe(&mut schema, described.doc);
     schema.into()

@@ -158,23 +158,29 @@ impl<T: Decode + JsonSchema> Setting<T> {
 }
 
 /// A struct or an enumeration of the language.
+#[derive(Clone)]
 pub struct Type {
     pub name: &'static str,
     pub doc: String,
     pub body: Body,
 }
 
+#[derive(Clone)]
 pub enum Body {
     Fields(Vec<Field>),
     Variants(Vec<Variant>),
+    /// What is told of another type, whose fields are written here.
+    As(fn() -> Option<Type>),
 }
 
+#[derive(Clone)]
 pub struct Variant {
     pub name: &'static str,
     pub doc: String,
     pub content: Content,
 }
 
+#[derive(Clone)]
 pub enum Content {
     Nothing,
     Fields(Vec<Field>),
@@ -183,6 +189,7 @@ pub enum Content {
 }
 
 /// A [`Setting`] whose type is told by functions.
+#[derive(Clone)]
 pub struct Field {
     pub name: &'static str,
     pub doc: String,
@@ -201,6 +208,7 @@ impl Type {
     pub fn fields(self) -> Vec<Field> {
         let variants = match self.body {
             Body::Fields(fields) => return fields,
+            Body::As(other) => return other().map_or(Vec::new(), Type::fields),
             Body::Variants(variants) => variants,
         };
         let of = |variant: Variant| match variant.content {
@@ -213,8 +221,9 @@ impl Type {
 
     /// The types of its fields and contents.
     fn parts(&self) -> Vec<Type> {
-        let inside = |field: &Field| (field.inside)();
+        let inside = Field::inside;
         match &self.body {
+            Body::As(_) => Vec::new(),
             Body::Fields(fields) => fields.iter().filter_map(inside).collect(),
             Body::Variants(variants) => {
                 let of = |variant: &Variant| -> Vec<Type> {
@@ -231,8 +240,13 @@ impl Type {
 }
 
 impl Field {
+    /// The type of its value, or of what is in that, where it is one of the language's own.
+    pub fn inside(&self) -> Option<Type> {
+        (self.inside)()
+    }
+
     fn fields(&self) -> Vec<Field> {
-        (self.inside)().map_or(Vec::new(), Type::fields)
+        self.inside().map_or(Vec::new(), Type::fields)
     }
 }
 

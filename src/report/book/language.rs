@@ -2,9 +2,6 @@
 
 use std::fmt::Write;
 
-use schemars::SchemaGenerator;
-use serde_json::Value;
-
 use super::arguments::argument;
 use super::context::Context;
 use crate::base::{Error, Kind, Result};
@@ -33,9 +30,10 @@ fn section(described: &Type) -> String {
         let _ = write!(text, "{}\n\n", in_a_cell(&described.doc));
     }
     text += &match &described.body {
-        Body::Fields(fields) if fields.is_empty() => String::new(),
         Body::Fields(fields) => field_table(fields),
         Body::Variants(variants) => variant_tables(variants),
+        // The experiment's reference has it.
+        Body::As(_) => String::new(),
     };
     text + "\n"
 }
@@ -93,54 +91,12 @@ fn written(variant: &Variant) -> String {
     }
 }
 
-/// A field's type, with what is legal.
+/// A field's type, with what is legal; what has a section is a link to it.
 fn type_of(field: &Field) -> String {
-    let schema = (field.schema)(&mut SchemaGenerator::default()).to_value();
+    let link = |name: &str| format!("[`{name}`](#{})", name.to_lowercase());
     let legal = field.legal.as_ref();
     let legal = legal.map_or(String::new(), |legal| format!(", {legal}"));
-    name_of(&schema) + &in_a_cell(&legal)
-}
-
-/// A type's name, with a link to its section where it has one.
-fn name_of(schema: &Value) -> String {
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-        let name = name.rsplit('/').next().unwrap_or(name);
-        return format!("[`{name}`](#{})", name.to_lowercase());
-    }
-    if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-        let some = choices.iter().find(|c| c.get("$ref").is_some());
-        return some.map_or("any".to_owned(), |some| {
-            format!("{} or `None`", name_of(some))
-        });
-    }
-    match schema.get("type") {
-        Some(Value::String(name)) => simple(name, schema),
-        Some(Value::Array(names)) => {
-            let name = names
-                .iter()
-                .filter_map(Value::as_str)
-                .find(|name| *name != "null");
-            format!("{} or `None`", simple(name.unwrap_or("any"), schema))
-        }
-        _ => "any".to_owned(),
-    }
-}
-
-fn simple(name: &str, schema: &Value) -> String {
-    match name {
-        "integer" => "whole number".to_owned(),
-        "boolean" => "`true` or `false`".to_owned(),
-        "string" => "text".to_owned(),
-        "array" => match (schema.get("items"), schema.get("prefixItems")) {
-            (Some(items), _) => format!("list of {}", name_of(items)),
-            (None, Some(Value::Array(items))) => {
-                let items: Vec<String> = items.iter().map(name_of).collect();
-                format!("({})", items.join(", "))
-            }
-            _ => "list".to_owned(),
-        },
-        other => other.to_owned(),
-    }
+    field.shape().words(&link) + &in_a_cell(&legal)
 }
 
 /// A doc comment of ours: its code stays code, only what would end the cell is escaped.

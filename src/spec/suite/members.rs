@@ -9,6 +9,7 @@ use super::{Member, raw};
 use crate::base::limits;
 use crate::spec;
 use crate::spec::decode::Decoder;
+use crate::spec::examine::{ExaminedFile, Folder};
 use crate::spec::experiment::Experiment;
 use crate::spec::overlay::{self, Base};
 use crate::spec::report::{MOST_KEPT, Mistake};
@@ -25,10 +26,8 @@ pub struct Resolved {
     pub broken: BTreeSet<String>,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Mistake>,
-    /// Whole reports of experiment files with mistakes.
-    pub reports: Vec<String>,
-    /// Rendered warnings about experiment files.
-    pub file_warnings: Vec<String>,
+    /// Experiment files in which something was found.
+    pub files: Vec<ExaminedFile>,
     /// Where the settings are, if there are any.
     settings: Option<Span>,
 }
@@ -58,7 +57,7 @@ impl Resolved {
 pub fn resolve(
     raw: &raw::Suite,
     text: &str,
-    folder: &Path,
+    folder: Folder<'_>,
     settings: &Settings,
     decoder: &Decoder,
 ) -> Resolved {
@@ -91,7 +90,7 @@ pub fn resolve(
             raw: member,
             seeds: seeds(member, raw),
             text,
-            folder,
+            folder: folder.path,
             settings: &settings,
             name: place("name"),
             experiment: place("experiment"),
@@ -106,8 +105,7 @@ pub fn resolve(
             resolved.broken.insert(member.name.clone());
         }
     }
-    resolved.reports = bases.reports;
-    resolved.file_warnings = bases.warnings;
+    resolved.files = bases.examined;
     resolved
 }
 
@@ -149,15 +147,15 @@ impl Work<'_> {
                 base: None,
                 folder: self.folder.to_path_buf(),
             },
-            raw::Origin::File(path) => match bases.get(path) {
+            raw::Origin::File(path) => match bases.get(path, &self.experiment) {
                 Ok(base) => Start {
                     node: &base.node,
                     base: Some(base),
                     folder: base.folder.clone(),
                 },
-                Err(Broken::Reported) => return false,
+                Err(Broken::Examined(_)) => return false,
                 Err(Broken::Unreadable(why)) => {
-                    let mistake = Mistake::new(why.clone())
+                    let mistake = Mistake::new(why)
                         .label(self.experiment.clone(), "no such experiment")
                         .hint("paths start at the folder of the suite");
                     resolved.mistakes.push(mistake);

@@ -10,19 +10,20 @@ mod members;
 pub(super) mod raw;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::decode::{Decoder, language};
+use super::examine::{Examination, ExaminedFile, Folder};
 use super::experiment::Experiment;
-use super::report::Source;
+use super::report::{Mistake, Source};
 use super::setting::required;
 use super::settings::Settings;
 use super::syntax::{Body, Kind as NodeKind, Node};
 use super::{canonical, parser, place};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Shown, files};
 
 /// Several experiments, what is compared with what, and what is claimed of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -214,6 +215,58 @@ pub(super) fn is_suite(node: &Node) -> bool {
 /// The suite in a text, with `settings` laid over every member. `name` stands for the text in reports; the paths of members
 /// start at `folder`.
 pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Result<LoadedSuite> {
+    let examined = examine(text, Folder::on_disk(folder), settings);
+    let source = Source { name, text };
+    let (mut of_settings, mistakes) = settings.take(examined.mistakes, source);
+    of_settings.extend(settings.seed());
+    let own = [(source, mistakes), (settings.source(), of_settings)];
+    let own = own.iter().filter(|(_, mistakes)| !mistakes.is_empty());
+    let own = own.map(|(source, mistakes)| source.mistakes(mistakes));
+    let reports: Vec<String> = own.chain(file_reports(&examined.files)).collect();
+    if !reports.is_empty() {
+        return Err(Error::new(Kind::Experiment, reports.join("\n\n")));
+    }
+    let (of_settings, own) = settings.take(examined.warnings, source);
+    let own = own.iter().map(|found| source.warning(found));
+    let of_settings = of_settings.iter().map(|w| settings.source().warning(w));
+    let warnings = file_warnings(&examined.files).chain(own).chain(of_settings);
+    let warnings = warnings.collect();
+    Ok(LoadedSuite {
+        suite: examined.suite,
+        warnings,
+    })
+}
+
+/// Whole reports of files with mistakes.
+fn file_reports(files: &[ExaminedFile]) -> impl Iterator<Item = String> {
+    let broken = files.iter().filter(|file| !file.mistakes.is_empty());
+    broken.map(|file| {
+        let (name, text) = (&file.path.shown(), &file.text);
+        Source { name, text }.mistakes(&file.mistakes)
+    })
+}
+
+fn file_warnings(files: &[ExaminedFile]) -> impl Iterator<Item = String> {
+    files.iter().flat_map(|file| {
+        let (name, text) = (&file.path.shown(), &file.text);
+        let source = Source { name, text };
+        let warnings = file.warnings.iter().map(|warning| source.warning(warning));
+        warnings.collect::<Vec<_>>()
+    })
+}
+
+/// A suite as far as it could be read, and what was found in it and in its experiment files. Places that are those of the
+/// settings begin behind the text.
+pub(super) struct Examined {
+    suite: Suite,
+    broken: BTreeSet<String>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+    files: Vec<ExaminedFile>,
+}
+
+/// Everything in the text of a suite, with `settings` laid over every member.
+pub(super) fn examine(text: &str, folder: Folder<'_>, settings: &Settings) -> Examined {
     let (node, syntax) = parser::parse(text);
     let mut decoder = Decoder::after(syntax);
     let raw: raw::Suite = decoder.value(&node);
@@ -221,33 +274,37 @@ pub fn parse(name: &str, text: &str, folder: &Path, settings: &Settings) -> Resu
     resolved.warn_of_equal_members();
     let suite = Suite {
         name: raw.name,
-        members: std::mem::take(&mut resolved.members),
+        members: resolved.members,
         claims: raw.claims.into_iter().map(claim).collect(),
     };
     let findings = rules::verify(&suite, &resolved.origins, &resolved.broken);
     let mut mistakes = place::all(&findings.mistakes, &decoder);
     mistakes.splice(..0, resolved.mistakes);
     mistakes.splice(..0, decoder.mistakes);
-    let source = Source { name, text };
-    let (mut of_settings, mistakes) = settings.take(mistakes, source);
-    of_settings.extend(settings.seed());
-    let own = [(source, mistakes), (settings.source(), of_settings)];
-    let own = own.iter().filter(|(_, mistakes)| !mistakes.is_empty());
-    let own = own.map(|(source, mistakes)| source.mistakes(mistakes));
-    let reports: Vec<String> = own.chain(resolved.reports).collect();
-    if !reports.is_empty() {
-        return Err(Error::new(Kind::Experiment, reports.join("\n\n")));
+    Examined {
+        suite,
+        broken: resolved.broken,
+        mistakes,
+        warnings: resolved.warnings,
+        files: resolved.files,
     }
-    let (of_settings, own) = settings.take(resolved.warnings, source);
-    let own = own.iter().map(|found| source.warning(found));
-    let of_settings = of_settings.iter().map(|w| settings.source().warning(w));
-    let warnings = resolved
-        .file_warnings
-        .into_iter()
-        .chain(own)
-        .chain(of_settings);
-    let warnings = warnings.collect();
-    Ok(LoadedSuite { suite, warnings })
+}
+
+impl Examined {
+    pub fn examination(self) -> Examination {
+        let members = self.suite.members.into_iter();
+        let experiments: Vec<_> = members.map(|m| (m.name, m.experiment)).collect();
+        let names: BTreeSet<String> = experiments.iter().map(|(name, _)| name.clone()).collect();
+        let mut members: Vec<String> = names.union(&self.broken).cloned().collect();
+        members.retain(|name| !name.is_empty());
+        Examination {
+            mistakes: self.mistakes,
+            warnings: self.warnings,
+            files: self.files,
+            experiments,
+            members,
+        }
+    }
 }
 
 fn claim(raw: raw::Claim) -> Claim {

@@ -77,7 +77,7 @@ impl Decode for Origin {
             name: "Origin",
             doc: "Path of an experiment file, from the suite's folder; or `Experiment(…)` itself."
                 .to_owned(),
-            body: Described::Fields(Vec::new()),
+            body: Described::As(Experiment::describe),
         })
     }
 }
@@ -117,7 +117,7 @@ impl Decode for Overrides {
         Some(Type {
             name: "Overrides",
             doc: "Fields of an experiment in brackets.".to_owned(),
-            body: Described::Fields(Vec::new()),
+            body: Described::As(Experiment::describe),
         })
     }
 }
