@@ -5,6 +5,8 @@
 
 mod decode;
 mod diff;
+mod edit;
+pub mod examples;
 mod excerpt;
 pub mod experiment;
 mod legal;
@@ -13,6 +15,7 @@ mod overlay;
 pub mod network;
 mod parser;
 mod place;
+pub mod recipe;
 mod report;
 mod resolve;
 mod rules;
