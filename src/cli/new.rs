@@ -226,9 +226,6 @@ fn tell_recipe(origin: &Origin, recipe: &Recipe, found: &Found) -> Result<()> {
     for note in notes.chain(recipe.advice.iter().cloned()) {
         terminal::line(format_args!("\nnote: {note}"))?;
     }
-    for warning in &recipe.warnings {
-        terminal::say_exactly(&format!("{warning}\n"));
-    }
     Ok(())
 }
 

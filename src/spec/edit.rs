@@ -43,6 +43,10 @@ impl Edited {
         &self.text
     }
 
+    pub fn gives(&self, path: &str) -> bool {
+        self.place(path).is_some()
+    }
+
     /// Puts comments in the place of all that stands before the experiment, and drops what stands behind it.
     pub fn head(&mut self, comments: &[String]) {
         let (node, _) = parser::parse(&self.text);

@@ -89,6 +89,12 @@ pub fn pairs(look: &Look<'_>) -> Result<Vec<Pair>> {
     }
 }
 
+/// Whether two of the files may be lists.
+pub fn are_some(files: &[String]) -> bool {
+    let mut lists = files.iter().filter(|name| is_list(name));
+    lists.any(|name| partner(name, files).is_some())
+}
+
 /// Lists for training that have none for validation beside them.
 pub fn alone(files: &[String]) -> Vec<&str> {
     let lists = files.iter().filter(|name| is_list(name));

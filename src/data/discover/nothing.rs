@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Look, Names, lists, names_in};
 use crate::base::{Error, Kind, Shown, count};
+use crate::data::something_v2;
 use crate::data::video::is_image;
 
 /// Endings of videos, for a hint alone: what a file is, its first bytes say.
@@ -77,30 +78,14 @@ fn inventory(names: &Names) -> String {
     }
 }
 
+/// What to do, by what the folder and those in it hold.
 fn hint(root: &Path, names: &Names) -> String {
-    let inside: Vec<Names> = names
-        .folders
-        .iter()
-        .take(TRIED)
-        .filter_map(|name| names_in(&root.join(name)).ok())
-        .collect();
+    let folders = names.folders.iter().take(TRIED);
+    let inside = folders.filter_map(|name| Some((name, names_in(&root.join(name)).ok()?)));
+    let inside: Vec<(&String, Names)> = inside.collect();
     let any = |is: fn(&str) -> bool| {
-        inside
-            .iter()
-            .any(|names| names.files.iter().any(|name| is(name)))
-    };
-    let deeper = || {
-        let folders = names.folders.iter().zip(&inside).take(TRIED);
-        let mut paths = folders.flat_map(|(folder, names)| {
-            names
-                .folders
-                .iter()
-                .take(1)
-                .map(move |name| root.join(folder).join(name))
-        });
-        paths.any(|path| {
-            names_in(&path).is_ok_and(|names| names.files.iter().any(|name| is_image(name)))
-        })
+        let mut names = inside.iter().flat_map(|(_, names)| &names.files);
+        names.any(|name| is(name))
     };
     if let Some(train) = lists::alone(&names.files).first() {
         return format!(
@@ -109,18 +94,45 @@ fn hint(root: &Path, names: &Names) -> String {
             train.shown()
         );
     }
-    match () {
-        () if any(is_video) => "these seem to be folders for classes, without a split: move the videos to `train/CLASS/`, and some of each class, a \
-             fifth, to `val/CLASS/`"
-            .to_owned(),
-        () if any(is_image) || deeper() => "folders of images need two lists, such as train.txt and val.txt, with a line for each clip: its folder, its number of \
-             images and its label, `pouring/clip_0001 48 0`"
-            .to_owned(),
-        () if names.files.iter().any(|name| is_video(name)) => "videos alone do not say their classes: write two lists, such as train.txt and val.txt, with a line for each video: `clip 1.mp4 \
-             pouring`"
-            .to_owned(),
-        () => "is it the right folder? The book's page \"Your first experiment\" shows each layout".to_owned(),
+    if let Some(folder) = meant(root, &inside) {
+        let folder = root.join(folder);
+        return format!("is `{}` meant? There are lists in it", folder.shown());
     }
+    let hint = match () {
+        () if any(is_video) => {
+            "these seem to be folders for classes, without a split: move the videos to `train/CLASS/`, and some of each class, a fifth, \
+             to `val/CLASS/`"
+        }
+        () if any(is_image) || has_deep_images(root, &inside) => {
+            "folders of images need two lists, such as train.txt and val.txt, with a line for each clip: its folder, its number of \
+             images and its label, `pouring/clip_0001 48 0`"
+        }
+        () if names.files.iter().any(|name| is_video(name)) => {
+            "videos alone do not say their classes: write two lists, such as train.txt and val.txt, with a line for each video: \
+             `clip 1.mp4 pouring`"
+        }
+        () => "is it the right folder? The book's page \"Your first experiment\" shows each layout",
+    };
+    hint.to_owned()
+}
+
+/// The folder below that has a layout.
+fn meant<'a>(root: &Path, inside: &[(&'a String, Names)]) -> Option<&'a str> {
+    let has_lists = |(name, names): &&(&String, Names)| {
+        lists::are_some(&names.files) || !something_v2::label_files(&root.join(name)).is_empty()
+    };
+    inside.iter().find(has_lists).map(|(name, _)| name.as_str())
+}
+
+/// Whether the folders in the folders hold images.
+fn has_deep_images(root: &Path, inside: &[(&String, Names)]) -> bool {
+    let first =
+        |(folder, names): &(&String, Names)| Some(root.join(folder).join(names.folders.first()?));
+    let mut folders = inside.iter().filter_map(first);
+    folders.any(|folder| {
+        let names = names_in(&folder);
+        names.is_ok_and(|names| names.files.iter().any(|name| is_image(name)))
+    })
 }
 
 fn is_video(name: &str) -> bool {

@@ -67,8 +67,6 @@ pub struct Weights {
 pub struct Recipe {
     pub text: String,
     pub experiment: Experiment,
-    /// Rendered warnings of the check.
-    pub warnings: Vec<String>,
     /// What is not as in the origin, besides name and data: one line each.
     pub changes: Vec<String>,
     /// What deserves a thought, one line each.
@@ -113,7 +111,7 @@ impl Origin {
         } = adapter;
         let text = text.text().to_owned();
         let name = format!("{}.ron", own.name);
-        let (experiment, warnings) = super::parse(&name, &text).map_err(|report| {
+        let (experiment, _) = super::parse(&name, &text).map_err(|report| {
             let message = format!(
                 "the recipe of {} does not fit these data\n{}",
                 self.name, report.message
@@ -123,7 +121,6 @@ impl Origin {
         Ok(Recipe {
             text,
             experiment,
-            warnings,
             changes,
             advice,
         })
@@ -162,9 +159,10 @@ impl Adapter<'_> {
         self.text.set("name", &format!("{name:?}"));
         self.text.head(&[
             format!(
-                "The recipe of `{origin}` on other data, written by `ffn new`. What is said of the recipe is said of `{origin}`."
+                "Written by `ffn new`: the recipe of `{origin}`, with its comments, on other data."
             ),
-            "What is not written here has its default: `ffn check --resolved` prints all of it.".to_owned(),
+            "What is not written here has its default: `ffn check --resolved` prints all of it."
+                .to_owned(),
         ]);
     }
 
@@ -189,19 +187,22 @@ impl Adapter<'_> {
         let origin = &self.origin.experiment;
         let (was, size) = (origin.train.clips.size, origin.train.clips.size.max(SMALL));
         self.text.strip();
-        for path in [
+        let paths = [
             "train.clips.sampling",
             "train.clips.crop",
             "eval.short_side",
             "eval.size",
-        ] {
-            if self.text.remove(path) {
-                let what = format!(
-                    "`{path}` is left to its default: `{}` has what the miniature needs",
-                    self.origin.name
-                );
-                self.changes.push(what);
-            }
+        ];
+        let removed: Vec<String> = paths
+            .into_iter()
+            .filter(|path| self.text.remove(path))
+            .map(|path| format!("`{path}`"))
+            .collect();
+        if !removed.is_empty() {
+            self.changes.push(format!(
+                "left to the defaults, because they fit the miniature alone: {}",
+                removed.join(", ")
+            ));
         }
         if size != was {
             self.change(
@@ -290,7 +291,7 @@ impl Adapter<'_> {
         };
         // Four steps an epoch or more, where there are so many clips.
         self.batch = train.clips.repeats.max(1);
-        while self.batch * 8 <= clips {
+        while self.batch * 8 <= clips || (self.batch == 1 && clips > 1) {
             self.batch *= 2;
         }
         let batch = self.batch;
@@ -303,13 +304,34 @@ impl Adapter<'_> {
         self.text.comment("train.batch", &why);
         for path in ["train.norm_clips", "train.shards", "train.mixing.group"] {
             if self.text.remove(path) {
-                let what = format!(
-                    "`{path}` is left out: it was for {} clips a step",
-                    train.batch
-                );
+                let was = train.batch;
+                let what = format!("`{path}` is left out: it was for {was} clips a step");
                 self.changes.push(what);
             }
         }
+        self.rate();
+    }
+
+    /// With so many times fewer clips a step so many times the rate (Goyal et al. 2017).
+    fn rate(&mut self) {
+        let Experiment {
+            optimizer, train, ..
+        } = &self.origin.experiment;
+        let (Optimizer::Sgd(Sgd { lr, .. }) | Optimizer::AdamW(AdamW { lr, .. })) = optimizer;
+        let part = self.batch as f64 / train.batch as f64;
+        let scaled = significant(lr * part);
+        match self.text.gives("optimizer") {
+            true => self.text.set("optimizer.lr", &scaled),
+            false => self.text.set("optimizer", &format!("Sgd(lr: {scaled})")),
+        }
+        let (batch, was) = (self.batch, train.batch);
+        let why = format!("with {batch} clips a step instead of {was} so much less than {lr}");
+        self.changes
+            .push(format!("`optimizer.lr` is {scaled}: {why}"));
+        self.text.comment(
+            "optimizer.lr",
+            &format!("`{}` has {lr}, for {was} clips a step.", self.origin.name),
+        );
     }
 
     /// Clips for training, of which a video may give several.
@@ -334,7 +356,7 @@ impl Adapter<'_> {
         if own.saturating_mul(FEW) < whole {
             let origin = &self.origin.name;
             self.advice.push(format!(
-                "{} are about {} on these data, and {whole} in `{origin}`: with few steps raise `train.epochs`",
+                "{} are about {} on these data, and {whole} in `{origin}`: if it learns too little, raise `train.epochs`",
                 count(train.epochs, "epoch"),
                 count(own, "step"),
             ));
@@ -364,9 +386,12 @@ impl Adapter<'_> {
             ShortVideos::Repeat => "of such a clip some frames are seen more than once",
             ShortVideos::FirstFrame => "of such a clip the first frame alone may be seen",
         };
-        let looked = count(lengths.len(), "clip");
+        let some = match (shorter, lengths.len()) {
+            (shorter, all) if shorter == all => format!("all {all}"),
+            (shorter, all) => format!("{shorter} of the {all}"),
+        };
         self.advice.push(format!(
-            "{shorter} of the {looked} looked at have fewer than {most} frames, the shortest {shortest}: {what}"
+            "{some} clips looked at have fewer than {most} frames, the shortest {shortest}: {what}"
         ));
         self.text.comment(
             "method",
@@ -387,6 +412,12 @@ impl Adapter<'_> {
         self.changes
             .push(format!("`{path}` is {value}, in `{origin}` {was}: {why}"));
     }
+}
+
+/// A number with four digits that count, in the shortest form.
+fn significant(number: f64) -> String {
+    let rounded = format!("{number:.3e}").parse().unwrap_or(number);
+    f64::to_string(&rounded)
 }
 
 fn capital(text: &str) -> String {
