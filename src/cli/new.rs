@@ -107,7 +107,7 @@ fn root(name: &str, flag: Option<&Path>) -> Result<PathBuf> {
     roots::told(name, flag)?.ok_or_else(|| {
         Error::new(Kind::Usage, "nothing says where the clips are").hint(format!(
             "say it in one of three ways:\n{}",
-            roots::ways(name)
+            roots::ways(name, roots::config_path().as_deref())
         ))
     })
 }

@@ -47,7 +47,7 @@ pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
         Some(root) => Err(missing_folder(data, &root)),
         None => match data {
             Data::Miniature(miniature) => miniature_root(miniature),
-            _ => Err(no_root(data)),
+            _ => Err(no_root(data, config_path().as_deref())),
         },
     }
 }
@@ -149,7 +149,7 @@ fn missing_folder(data: &Data, root: &Path) -> Error {
     }
 }
 
-fn no_root(data: &Data) -> Error {
+fn no_root(data: &Data, config: Option<&Path>) -> Error {
     let name = data.root_name();
     Error::new(
         Kind::Data,
@@ -160,13 +160,12 @@ fn no_root(data: &Data) -> Error {
     .hint(format!(
         "{}\n\nThen say where it is, in one of three ways:\n{}",
         how_to_get(data),
-        ways(name)
+        ways(name, config)
     ))
 }
 
 /// How to say where a root is, a way a line.
-pub fn ways(name: &str) -> String {
-    let config = config_path();
+pub fn ways(name: &str, config: Option<&Path>) -> String {
     let config = config.map_or("the configuration file".to_owned(), |path| {
         format!("`{}`", path.shown())
     });
@@ -266,7 +265,6 @@ mod tests {
     fn without_a_root_the_message_says_what_to_download_and_where_to_put_it() {
         let error = no_root(
             &something(),
-            "FFN_DATA_STH_V2",
             Some(Path::new("/home/me/.config/ffn/config.ron")),
         );
         insta::assert_snapshot!(error);

@@ -424,13 +424,15 @@ Experiment(
             ("comment inside of a comment", |text| {
                 text.comment("model.init.sha256", "Why.");
             }),
-            ("remove the first", |text| drop(text.remove("train.epochs"))),
-            ("remove the last", |text| {
-                drop(text.remove("train.clips.size"))
+            ("remove the first", |text| {
+                assert!(text.remove("train.epochs"))
             }),
-            ("remove a line", |text| drop(text.remove("model"))),
+            ("remove the last", |text| {
+                assert!(text.remove("train.clips.size"))
+            }),
+            ("remove a line", |text| assert!(text.remove("model"))),
             ("remove the last line", |text| {
-                drop(text.remove("eval.every"))
+                assert!(text.remove("eval.every"))
             }),
             ("uncomment", |text| {
                 ["name", "model", "model.init.sha256", "train", "eval.every"]

@@ -26,7 +26,7 @@ pub fn rendered() -> &'static Path {
             train: TRAIN,
             validation: VALIDATION,
             size: 32,
-            frames: 12,
+            frames: 20,
         };
         miniature::render(&root, &small, &|_, _| ()).unwrap();
         root
@@ -121,7 +121,34 @@ pub fn something_v2() -> Place {
     place
 }
 
-/// Folders of images with the lists of TSM; of each clip the first `frames` of the first image's numbers.
+/// Two classes of clips as the book's first page has them, in `CLIPS`.
+pub fn of_the_page() -> Place {
+    let place = Place::new();
+    let sources = samples();
+    let mut id = 0;
+    for (split, clips) in [("train", 32), ("validation", 8)] {
+        let mut entries = Vec::new();
+        for clip in 0..clips {
+            id += 1;
+            let from = sources[clip % sources.len()].1.source.path();
+            fs::copy(from, place.clips().join(format!("{id}.webm"))).unwrap();
+            let template = ["Pouring [something]", "Spilling [something]"][clip % 2];
+            entries.push(format!(
+                "{{\"id\": \"{id}\", \"template\": \"{template}\"}}"
+            ));
+        }
+        place.write(
+            &format!("{split}.json"),
+            &format!("[{}]", entries.join(", ")),
+        );
+    }
+    let labels = "{\"Pouring something\": \"0\", \"Spilling something\": \"1\"}";
+    place.write("labels.json", labels);
+    fs::rename(place.clips(), place.path().join("CLIPS")).unwrap();
+    place
+}
+
+/// Folders of images with the lists of TSM.
 pub fn frame_folders() -> Place {
     let place = Place::new();
     let mut lists = [String::new(), String::new()];

@@ -30,7 +30,7 @@ fn text_lists_are_found_with_their_class_names() {
 #[test]
 fn csv_lists_are_found_by_what_their_columns_hold() {
     let place = clips::csv_lists();
-    insta::assert_snapshot!(place.written(&["--from", "slowfast_miniature"]));
+    insta::assert_snapshot!(place.written(&["--from", "slowfast_sthv1"]));
 }
 
 #[test]
@@ -93,4 +93,22 @@ fn frame_folders_go_the_whole_way() {
 #[test]
 fn class_folders_go_the_whole_way() {
     goes_the_whole_way(&clips::class_folders());
+}
+
+/// What the book's first page shows is what the program prints and writes.
+#[test]
+fn the_page_shows_what_is_written() {
+    let place = clips::of_the_page();
+    let from = ["--from", "ffn_tsm_miniature", "--data-root", "CLIPS"];
+    let output = place.ffn(&[&["new", "mine"], &from[..]].concat());
+    expect(&output, 0);
+    let page = std::fs::read_to_string("book/src/first.md").unwrap();
+    let file = std::fs::read_to_string(place.path().join("mine.ron")).unwrap();
+    for (kind, text) in [("text", stdout(&output)), ("ron", file)] {
+        let block = format!("```{kind}\n{text}```\n");
+        assert!(
+            page.contains(&block),
+            "book/src/first.md should have\n{block}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use ffn::spec::recipe::{Origin, Own, Weights};
 use ffn::spec::{Data, FrameFolders, Missing, SomethingV2, Unreadable, VideoList, VideoLists};
 
 use crate::clips;
-use crate::program::{expect, stderr, stdout};
+use crate::program::{expect, ffn, stderr, stdout};
 
 /// What is said of data sets of the repository, and would be false of others. (What is said of weights stays true.)
 const OF_OTHER_DATA: [&str; 18] = [
@@ -110,7 +110,7 @@ fn each_recipe_fits_each_layout_and_says_nothing_of_other_data() {
 
 #[test]
 fn the_list_says_what_each_is() {
-    let output = clips::Place::new().ffn(&["new", "--list"]);
+    let output = ffn(&["new", "--list"]);
     expect(&output, 0);
     insta::assert_snapshot!(stdout(&output));
 }
