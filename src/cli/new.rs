@@ -131,7 +131,9 @@ impl Source {
             });
         }
         let text = files::read_text(path, limits::SUITE)?;
-        let text = examples::only_experiment(&format!("`{}`", path.shown()), &text)?;
+        let who = format!("`{}`", path.shown());
+        let text = examples::only_experiment(&who, &text)?;
+        limits::EXPERIMENT.check(Kind::Experiment, &who, text.len() as u64)?;
         Ok(Self {
             origin: Origin::parse(&path.shown(), text)?,
             folder: Some(folder_of(path).to_owned()),

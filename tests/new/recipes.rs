@@ -78,7 +78,7 @@ fn data(clips: usize) -> [Data; 3] {
 fn each_recipe_fits_each_layout_and_says_nothing_of_other_data() {
     for example in examples::experiments() {
         let origin = Origin::parse(example.name, example.text).unwrap();
-        for data in [2, 20, 20_000].iter().flat_map(|clips| data(*clips)) {
+        for data in [4, 20, 20_000].iter().flat_map(|clips| data(*clips)) {
             let weights = origin.weights().map(|file| Weights {
                 file: file.to_owned(),
                 is_there: false,

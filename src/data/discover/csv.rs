@@ -1,6 +1,6 @@
 //! Comma-separated lists: which column has the paths, which the labels, and where the videos of Kinetics' lists are.
 
-use super::lists::{Pair, find};
+use super::pair::{Pair, find};
 use super::{Look, Read, videos};
 use crate::base::{Error, Kind, Result, Shown};
 use crate::data::texts;

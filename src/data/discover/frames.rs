@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::class_names::{self, MOST};
-use super::lists::Pair;
+use super::pair::Pair;
 use super::{Look, Read, below, names_in};
 use crate::base::{Error, Kind, Result, Shown};
 use crate::data::frame_folders;

@@ -7,6 +7,7 @@ mod frames;
 mod lengths;
 mod lists;
 mod nothing;
+mod pair;
 mod videos;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::base::{Error, Kind, Result, Shown, count};
 use crate::spec::{Data, SomethingV2, Unreadable};
 
 pub use lengths::{Decoder, Lengths};
-use lists::Pair;
+use pair::Pair;
 
 /// A layout, by what its lists are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -307,7 +308,7 @@ fn several(look: &Look<'_>, fit: &[Candidate]) -> Error {
     let lines = fit.iter().map(|Candidate { layout, seen, .. }| {
         let name = layout.to_possible_value();
         let name = name.map_or(String::new(), |name| name.get_name().to_owned());
-        format!("\n  --layout {name}  {} ({seen})", layout.words())
+        format!("\n  --layout {name:14} {} ({seen})", layout.words())
     });
     let lines: String = lines.collect();
     let message = format!("`{}` can be read in several ways{lines}", look.root.shown());

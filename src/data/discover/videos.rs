@@ -1,7 +1,7 @@
 //! Videos with text lists, with HMDB51's splits, or in a folder for each class.
 
 use super::class_names::{self, MOST};
-use super::lists::Pair;
+use super::pair::Pair;
 use super::{Candidate, Layout, Look, Read, below, names_in};
 use crate::base::{Result, Shown};
 use crate::data::listing::Listing;

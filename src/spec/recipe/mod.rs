@@ -290,11 +290,12 @@ impl Adapter<'_> {
             return;
         };
         // Four steps an epoch or more, where there are so many clips.
-        self.batch = train.clips.repeats.max(1);
-        while self.batch * 8 <= clips || (self.batch == 1 && clips > 1) {
-            self.batch *= 2;
+        let few = |batch: usize| batch == 1 || !self.falls_into_segments(batch);
+        let mut batch = train.clips.repeats.max(1);
+        while batch * 8 <= clips || (few(batch) && batch * 2 <= clips) {
+            batch *= 2;
         }
-        let batch = self.batch;
+        self.batch = batch;
         let why = format!("there are {clips} clips for training");
         self.change("train.batch", &batch.to_string(), &why);
         let why = format!(
@@ -312,6 +313,20 @@ impl Adapter<'_> {
         self.rate();
     }
 
+    /// Whether the shift's segments, where all branches share them, are whole in a step of so many clips.
+    fn falls_into_segments(&self, batch: usize) -> bool {
+        let Method::Ffn(ffn) = &self.origin.experiment.method else {
+            return true;
+        };
+        match ffn.shift_segments {
+            ShiftSegments::Shared(segment) => {
+                let mut frames = ffn.frames.iter();
+                frames.all(|frames| (batch * frames).is_multiple_of(segment.max(1)))
+            }
+            ShiftSegments::PerBranch => true,
+        }
+    }
+
     /// With so many times fewer clips a step so many times the rate (Goyal et al. 2017).
     fn rate(&mut self) {
         let Experiment {
@@ -324,6 +339,9 @@ impl Adapter<'_> {
             true => self.text.set("optimizer.lr", &scaled),
             false => self.text.set("optimizer", &format!("Sgd(lr: {scaled})")),
         }
+        // Comments there tell rates in numbers.
+        self.text.uncomment("schedule");
+        self.text.uncomment("schedule.warmup");
         let (batch, was) = (self.batch, train.batch);
         let why = format!("with {batch} clips a step instead of {was} so much less than {lr}");
         self.changes
