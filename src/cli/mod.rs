@@ -2,6 +2,7 @@
 
 pub mod exit_codes;
 pub mod options;
+mod new;
 mod check;
 mod completions;
 mod schema;
@@ -52,6 +53,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write an experiment on data of your own, with the recipe of another.
+    New(new::Args),
     /// Check experiment and suite files and report every mistake.
     Check(check::Args),
     /// Print the JSON Schema of experiments or suites.
@@ -161,6 +164,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
+        Command::New(args) => new::run(args),
         Command::Check(args) => check::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Lsp(args) => lsp::run(args),

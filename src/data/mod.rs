@@ -33,6 +33,7 @@ pub mod certificate;
 pub mod pack;
 pub mod loader;
 pub mod stats;
+pub mod discover;
 pub mod sheet;
 
 pub use dataset::{Dataset, Sample, Split};

@@ -16,19 +16,22 @@ use crate::spec::{Data, Miniature, VideoLists};
 /// The root folder of an experiment's data, or its address on an object store. The miniature has a place of its own in the user's cache folder, where none
 /// is given; everything else must be somewhere already.
 pub fn find(data: &Data, flag: Option<&Path>) -> Result<PathBuf> {
-    let name = data.root_name();
-    let variable = variable(name);
-    let configured = || Ok(Config::read()?.data.remove(name));
-    match choose(flag, env::var_os(&variable), configured)? {
+    match told(data.root_name(), flag)? {
         Some(root) if store::is_address(&root) => Ok(root),
         Some(root) if is_home(&root) => Err(missing_folder(data, &root)),
         Some(root) if root.is_dir() || matches!(data, Data::Miniature(_)) => Ok(root),
         Some(root) => Err(missing_folder(data, &root)),
         None => match data {
             Data::Miniature(miniature) => miniature_root(miniature),
-            _ => Err(no_root(data, &variable, config::path().as_deref())),
+            _ => Err(no_root(data, config::path().as_deref())),
         },
     }
+}
+
+/// What flag, environment or configuration file say of a root, whatever is there.
+pub fn told(name: &str, flag: Option<&Path>) -> Result<Option<PathBuf>> {
+    let configured = || Ok(Config::read()?.data.remove(name));
+    choose(flag, env::var_os(variable(name)), configured)
 }
 
 fn choose(
@@ -94,11 +97,8 @@ fn missing_folder(data: &Data, root: &Path) -> Error {
     }
 }
 
-fn no_root(data: &Data, variable: &str, config: Option<&Path>) -> Error {
+fn no_root(data: &Data, config: Option<&Path>) -> Error {
     let name = data.root_name();
-    let config = config.map_or("the configuration file".to_owned(), |path| {
-        format!("`{}`", path.shown())
-    });
     Error::new(
         Kind::Data,
         format!(
@@ -106,12 +106,21 @@ fn no_root(data: &Data, variable: &str, config: Option<&Path>) -> Error {
         ),
     )
     .hint(format!(
-        "{}\n\nThen say where it is, in one of three ways:\n  \
-         --data-root DIR\n  \
-         {variable}=DIR in the environment\n  \
-         (data: {{\"{name}\": \"DIR\"}}) in {config}",
-        how_to_get(data)
+        "{}\n\nThen say where it is, in one of three ways:\n{}",
+        how_to_get(data),
+        ways(name, config)
     ))
+}
+
+/// How to say where a root is, a way a line.
+pub fn ways(name: &str, config: Option<&Path>) -> String {
+    let config = config.map_or("the configuration file".to_owned(), |path| {
+        format!("`{}`", path.shown())
+    });
+    let variable = variable(name);
+    format!(
+        "  --data-root DIR\n  {variable}=DIR in the environment\n  (data: {{\"{name}\": \"DIR\"}}) in {config}"
+    )
 }
 
 /// What to download, and how it lies on the disk.
@@ -204,7 +213,6 @@ mod tests {
     fn without_a_root_the_message_says_what_to_download_and_where_to_put_it() {
         let error = no_root(
             &something(),
-            "FFN_DATA_STH_V2",
             Some(Path::new("/home/me/.config/ffn/config.ron")),
         );
         insta::assert_snapshot!(error);

@@ -66,6 +66,13 @@ fn file_name(id: &str) -> String {
     format!("{id}.webm")
 }
 
+/// The label files that are there, by their names in the folder.
+pub fn label_files(root: &Path) -> Vec<String> {
+    let paths = ["labels", "train", "validation"].map(|name| find_text(root, name));
+    let below = |path: PathBuf| Some(path.strip_prefix(root).ok()?.to_str()?.to_owned());
+    paths.into_iter().flatten().filter_map(below).collect()
+}
+
 /// The label file `name`, under any of the names and places it is known to have.
 fn find_text(root: &Path, name: &str) -> Result<PathBuf> {
     let places = LABEL_FOLDERS.iter().flat_map(|folder| {

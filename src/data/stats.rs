@@ -158,7 +158,7 @@ impl SplitStats {
 }
 
 /// Of ascending lengths; the median of an even number is the lower of the two in the middle.
-fn frame_stats(lengths: &[usize]) -> Option<FrameStats> {
+pub fn frame_stats(lengths: &[usize]) -> Option<FrameStats> {
     Some(FrameStats {
         min: *lengths.first()?,
         median: *lengths.get((lengths.len() - 1) / 2)?,

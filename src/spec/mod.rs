@@ -6,7 +6,9 @@
 pub mod context;
 mod decode;
 mod diff;
+mod edit;
 pub mod examine;
+pub mod examples;
 mod excerpt;
 pub mod experiment;
 mod legal;
@@ -15,6 +17,7 @@ mod overlay;
 pub mod network;
 mod parser;
 mod place;
+pub mod recipe;
 mod report;
 mod resolve;
 mod rules;

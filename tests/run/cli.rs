@@ -5,7 +5,7 @@ use crate::support::*;
 #[test]
 fn help_of_every_subcommand() {
     let subcommands = [
-        "run", "submit", "eval", "predict", "runs", "verify", "import", "export",
+        "new", "run", "submit", "eval", "predict", "runs", "verify", "import", "export",
     ];
     for name in subcommands {
         let output = ffn(&[name, "--help"]);

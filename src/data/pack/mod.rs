@@ -126,6 +126,11 @@ pub struct Pack {
     videos: BTreeMap<String, Arc<Packed>>,
 }
 
+/// Whether a folder is a pack, whole or not.
+pub fn is_pack(root: &Path) -> bool {
+    root.join(INDEX).is_file() || write::is_unfinished(root)
+}
+
 /// Where the tar file of a number lies: its path or address, and what has it where that is an object store.
 type Place<'a> = dyn Fn(usize) -> Result<(PathBuf, Option<Stored>)> + 'a;
 

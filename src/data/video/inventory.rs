@@ -115,7 +115,7 @@ impl Inventory {
 }
 
 /// By its ending, whose case is any.
-fn is_image(name: &str) -> bool {
+pub fn is_image(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.is_some_and(|ending| {
         ENDINGS

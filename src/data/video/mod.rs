@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use error::VideoError;
 pub use folder::check_count;
 pub use image::{ClipMemory, Image};
-pub use inventory::{Inventory, check_start as check_image};
+pub use inventory::{Inventory, check_start as check_image, is_image};
 pub use packed::Packed;
 pub use template::Template;
 pub use together::{Place, together, together_at_most};
@@ -132,6 +132,11 @@ impl Video {
             Kind::Ffmpeg(video) => video.frame_count(),
             Kind::Packed(packed) => packed.frame_count(),
         }
+    }
+
+    /// Whether `ffmpeg` decodes it.
+    pub fn needs_ffmpeg(&self) -> bool {
+        matches!(self.0, Kind::Ffmpeg(_))
     }
 
     /// Decodes the frames at `indices` (0-based, any order, repetitions allowed) and nothing else, but in VP9 what lies

@@ -34,7 +34,7 @@ pub fn read(texts: &mut Texts<'_>, names: [&String; 2], columns: [&String; 2]) -
 }
 
 /// The columns of Kinetics' lists.
-const KINETICS: [&str; 5] = ["label", "youtube_id", "time_start", "time_end", "split"];
+pub const KINETICS: [&str; 5] = ["label", "youtube_id", "time_start", "time_end", "split"];
 
 /// `place`: the path of a video, with `{label}`, `{id}`, `{start}`, `{end}` (six digits) and `{split}`.
 pub fn read_kinetics(texts: &mut Texts<'_>, names: [&String; 2], place: &str) -> Result<Lists> {
@@ -74,7 +74,8 @@ pub fn read_kinetics(texts: &mut Texts<'_>, names: [&String; 2], place: &str) ->
     })
 }
 
-fn placed(place: &str, values: &[String]) -> Option<String> {
+/// The path of a video with the values of [`KINETICS`]; `None` where they have no seconds.
+pub fn placed(place: &str, values: &[String]) -> Option<String> {
     let [label, id, start, end, split] = values else {
         return None;
     };

@@ -5,6 +5,8 @@ mod folders;
 mod hmdb51;
 mod text;
 
+pub(in crate::data) use csv::{KINETICS, placed};
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
