@@ -250,9 +250,9 @@ fn join(parent: &str, name: &str) -> String {
 }
 
 fn find<'a>(node: &'a Node, path: &str) -> Option<&'a Node> {
-    let names = path.split('.').filter(|name| !name.is_empty());
-    names.fold(Some(node), |node, name| {
-        let mut fields = fields_of(node?)?.iter();
+    let mut names = path.split('.').filter(|name| !name.is_empty());
+    names.try_fold(node, |node, name| {
+        let mut fields = fields_of(node)?.iter();
         fields
             .find(|field| field.name.text == name)
             .map(|field| &field.value)

@@ -69,7 +69,7 @@ impl Start {
                 .iter()
                 .position(|column| column.eq_ignore_ascii_case(name))
         };
-        names.iter().find_map(|name| is_it(name))
+        names.iter().find_map(is_it)
     }
 
     /// Rows of which the value in the column is a file below the folder.

@@ -140,7 +140,7 @@ struct Adapter<'a> {
 impl Adapter<'_> {
     fn adapt(&mut self) {
         if let Data::Miniature(_) = self.origin.experiment.data {
-            self.from_miniature();
+            self.leave_miniature();
         }
         self.head();
         self.data();
@@ -183,7 +183,7 @@ impl Adapter<'_> {
     }
 
     /// What the clips of the miniature ask for, and no others: small images, frames that do not confuse a motion with its reversal.
-    fn from_miniature(&mut self) {
+    fn leave_miniature(&mut self) {
         let origin = &self.origin.experiment;
         let (was, size) = (origin.train.clips.size, origin.train.clips.size.max(SMALL));
         self.text.strip();
