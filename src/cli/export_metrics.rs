@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long)]
     update: bool,
 
-    /// Go on until all runs are finished: write again what has changed.
+    /// Go on until no run is at work any more: write again what has changed.
     #[arg(long)]
     follow: bool,
 
@@ -37,25 +37,36 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let mut update = args.update;
     let mut known = BTreeMap::new();
+    let mut failed = false;
     loop {
-        let mut finished = true;
-        for path in &args.runs {
-            let series = Series::read(&Folder::at(path))?;
-            finished &= series.finished;
-            let extent = (series.points.len(), series.finished);
-            if known.insert(path, extent) != Some(extent) {
-                write(&args, &series, update)?;
-            }
+        let looked = look(&args, &mut known);
+        match looked {
+            Ok(working) if !working || !args.follow => return Ok(()),
+            Ok(_) => failed = false,
+            // Of a run at work files come and go: a second look tells.
+            Err(error) if !args.follow || failed || known.is_empty() => return Err(error),
+            Err(_) => failed = true,
         }
-        if finished || !args.follow {
-            return Ok(());
-        }
-        // Those that it wrote itself.
-        update = true;
         std::thread::sleep(Duration::from_secs(args.every.into()));
     }
+}
+
+/// Writes what has changed since the last look; whether a run is at work.
+fn look<'a>(args: &'a Args, known: &mut BTreeMap<&'a PathBuf, Series>) -> Result<bool> {
+    let mut working = false;
+    for path in &args.runs {
+        let folder = Folder::at(path);
+        working |= folder.is_locked();
+        let series = Series::read(&folder)?;
+        if known.get(path) == Some(&series) {
+            continue;
+        }
+        // What is there since the first look this process wrote itself.
+        write(args, &series, args.update || known.contains_key(path))?;
+        known.insert(path, series);
+    }
+    Ok(working)
 }
 
 fn write(args: &Args, series: &Series, update: bool) -> Result<()> {

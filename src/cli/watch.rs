@@ -56,7 +56,9 @@ fn place(given: &Path) -> Result<(PathBuf, String)> {
             return Err(Error::new(Kind::Usage, message).hint(hint));
         }
     };
-    let whole = std::path::absolute(given).map_err(|e| Error::io("find", given, &e))?;
+    let whole = given
+        .canonicalize()
+        .map_err(|e| Error::io("find", given, &e))?;
     let runs = whole.parent().unwrap_or(Path::new("/")).to_owned();
     Ok((runs, server::address(what, &Folder::at(whole).name())))
 }

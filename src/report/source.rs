@@ -57,10 +57,11 @@ impl Run {
             return Self::open(folder);
         }
         verify::beginning(&folder, &manifest)?;
-        let mut results = results::over_training(&folder.eval())?;
-        let last = results.iter().map(|summary| summary.step).max();
-        results.retain(|summary| Some(summary.step) == last);
-        Self::with(folder, manifest, results, Some(last.unwrap_or(0)))
+        let counts = folder.experiment()?.eval.frames.len();
+        let evaluations = results::over_training(&folder.eval())?;
+        let results = results::last_whole(&evaluations, counts);
+        let until = results.first().map_or(0, |summary| summary.step);
+        Self::with(folder, manifest, results, Some(until))
     }
 
     fn with(

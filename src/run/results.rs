@@ -207,6 +207,18 @@ pub fn over_training(eval: &Path) -> Result<Vec<Summary>> {
     Ok(summaries)
 }
 
+/// Of several evaluations the last that has all its frame counts, `counts` of them.
+pub fn last_whole(evaluations: &[Summary], counts: usize) -> Vec<Summary> {
+    let at = |step: u64| {
+        evaluations
+            .iter()
+            .filter(move |summary| summary.step == step)
+    };
+    let steps = evaluations.iter().map(|summary| summary.step);
+    let last = steps.filter(|&step| at(step).count() >= counts).max();
+    last.map_or(Vec::new(), |step| at(step).cloned().collect())
+}
+
 /// Writes the results in the folder `from` into another, the predictions before their summary.
 pub fn copy(from: &Path, into: &Held) -> Result<()> {
     for summary in read_all(from)? {

@@ -46,26 +46,33 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// The sum of the arms' means. Arms without seeds or clips count nothing; lists are as long as the shortest.
-pub fn interval(arms: &[Arm], resamples: usize) -> Interval {
-    mean(&[arms.to_vec()], resamples)
+/// One of several sums whose mean is taken: of arms over clips of their own, which may be clips of other sums too.
+#[derive(Debug, Clone)]
+pub struct Sum {
+    /// The number of each clip among all clips of all sums.
+    pub clips: Vec<usize>,
+    pub arms: Vec<Arm>,
 }
 
-/// The mean of several such sums, each over clips of its own, as of the splits of a data set: clips and seeds of each are drawn
-/// independently of the others. What splits have in common (videos that train in two of them) makes the truth wider than that.
-pub fn mean(sums: &[Vec<Arm>], resamples: usize) -> Interval {
-    let count = sums.len().max(1) as f64;
-    let mut value = 0.0;
-    let mut drawn = vec![0.0; resamples];
-    for (index, arms) in sums.iter().enumerate() {
-        let patterns = Patterns::of(arms);
-        let own = combine(arms, &patterns.means(&patterns.all), |seeds| seeds.clone());
-        value += own / count;
-        let all = resample(arms, &patterns, (index as u64, resamples));
-        for (sum, one) in drawn.iter_mut().zip(all) {
-            *sum += one / count;
-        }
-    }
+/// The sum of the arms' means. Arms without seeds or clips count nothing; lists are as long as the shortest.
+pub fn interval(arms: &[Arm], resamples: usize) -> Interval {
+    let lists = arms.iter().flat_map(|arm| &arm.seeds);
+    let clips = lists.map(Vec::len).min().unwrap_or(0);
+    let sum = Sum {
+        clips: (0..clips).collect(),
+        arms: arms.to_vec(),
+    };
+    mean(&[sum], resamples)
+}
+
+/// The mean of several sums. A resample draws from all clips that any of them has, so that a clip that two have in common comes as
+/// often in both; seeds are drawn for each sum anew. What splits of a data set have in common besides, videos that train in two
+/// of them, makes the truth wider than the interval.
+pub fn mean(sums: &[Sum], resamples: usize) -> Interval {
+    let patterns = Patterns::of(sums);
+    let all = patterns.means(&patterns.all);
+    let value = average(sums, &all, |_, seeds| seeds.collect());
+    let mut drawn = resample(sums, &patterns, resamples);
     drawn.sort_by(f64::total_cmp);
     let outside = (drawn.len() as f64 * (1.0 - LEVEL) / 2.0) as usize;
     let end = |rank: usize| drawn.get(rank).copied().unwrap_or(value);
@@ -76,10 +83,8 @@ pub fn mean(sums: &[Vec<Arm>], resamples: usize) -> Interval {
     }
 }
 
-/// Resamples of sum number `index`.
-fn resample(arms: &[Arm], patterns: &Patterns, (index, resamples): (u64, usize)) -> Vec<f64> {
-    let key: &[u64] = if index == 0 { &[] } else { &[index] };
-    let mut random = Stream::new(0, Purpose::Bootstrap, key);
+fn resample(sums: &[Sum], patterns: &Patterns, resamples: usize) -> Vec<f64> {
+    let mut random = Stream::new(0, Purpose::Bootstrap, &[]);
     let mut counts = vec![0u32; patterns.values.len()];
     (0..resamples)
         .map(|_| {
@@ -89,13 +94,31 @@ fn resample(arms: &[Arm], patterns: &Patterns, (index, resamples): (u64, usize))
                 counts[patterns.clips[clip]] += 1;
             }
             let means = patterns.means(&counts);
-            combine(arms, &means, |seeds| {
-                let count = (seeds.end - seeds.start) as u64;
-                let draw = |_| seeds.start + random.below(count) as usize;
-                seeds.clone().map(draw).collect::<Vec<_>>()
+            average(sums, &means, |count, seeds| {
+                let start = seeds.start;
+                let draw = |_| start + random.below(count as u64) as usize;
+                seeds.map(draw).collect()
             })
         })
         .collect()
+}
+
+/// The mean over the sums of what [`combine`] makes of the means of their seeds, one after another. `draw` chooses as many of
+/// `count` seeds.
+fn average(
+    sums: &[Sum],
+    means: &[f64],
+    mut draw: impl FnMut(usize, std::ops::Range<usize>) -> Vec<usize>,
+) -> f64 {
+    let mut start = 0;
+    let mut total = 0.0;
+    for sum in sums {
+        let seeds: usize = sum.arms.iter().map(|arm| arm.seeds.len()).sum();
+        let own = means.get(start..start + seeds).unwrap_or_default();
+        total += combine(&sum.arms, own, |seeds| draw(seeds.len(), seeds));
+        start += seeds;
+    }
+    total / sums.len().max(1) as f64
 }
 
 /// Σ_a m_a + c(S_a)·(r_a − m_a) of the means of all arms' seeds, one after another; `draw` chooses the seeds of r_a.
@@ -122,8 +145,8 @@ fn combine<I: IntoIterator<Item = usize>>(
 
 /// Clips with the same values in all arms and seeds are one pattern: resampling counts patterns.
 struct Patterns {
-    /// Values of each pattern, one for each seed of each arm.
-    values: Vec<Vec<i8>>,
+    /// Values of each pattern, one for each seed of each arm of each sum; `None` where the sum has no such clip.
+    values: Vec<Vec<Option<i8>>>,
     /// Pattern of each clip.
     clips: Vec<usize>,
     /// Clips of each pattern.
@@ -131,17 +154,31 @@ struct Patterns {
 }
 
 impl Patterns {
-    fn of(arms: &[Arm]) -> Self {
-        let lists: Vec<&Vec<i8>> = arms.iter().flat_map(|arm| &arm.seeds).collect();
-        let clips = lists.iter().map(|list| list.len()).min().unwrap_or(0);
+    fn of(sums: &[Sum]) -> Self {
+        let clips = sums.iter().flat_map(|sum| &sum.clips).max();
+        let clips = clips.map_or(0, |last| last + 1);
+        let lists: usize = sums
+            .iter()
+            .flat_map(|sum| &sum.arms)
+            .map(|arm| arm.seeds.len())
+            .sum();
+        let mut by_clip = vec![vec![None; lists]; clips];
+        let mut list = 0;
+        for sum in sums {
+            for values in sum.arms.iter().flat_map(|arm| &arm.seeds) {
+                for (&clip, &value) in sum.clips.iter().zip(values) {
+                    by_clip[clip][list] = Some(value);
+                }
+                list += 1;
+            }
+        }
         let mut known = std::collections::BTreeMap::new();
         let mut patterns = Self {
             values: Vec::new(),
             clips: Vec::with_capacity(clips),
             all: Vec::new(),
         };
-        for clip in 0..clips {
-            let values: Vec<i8> = lists.iter().map(|list| list[clip]).collect();
+        for values in by_clip {
             let pattern = *known.entry(values.clone()).or_insert(patterns.values.len());
             if pattern == patterns.values.len() {
                 patterns.values.push(values);
@@ -156,14 +193,17 @@ impl Patterns {
     /// The mean of each seed's values where each pattern comes so often.
     fn means(&self, counts: &[u32]) -> Vec<f64> {
         let width = self.values.first().map_or(0, Vec::len);
-        let clips = self.clips.len().max(1) as f64;
-        let sum = |seed: usize| {
-            let parts = self.values.iter().zip(counts);
-            parts
-                .map(|(values, &count)| i64::from(values[seed]) * i64::from(count))
-                .sum::<i64>()
+        let mean = |seed: usize| {
+            let (mut sum, mut clips) = (0i64, 0i64);
+            for (values, &count) in self.values.iter().zip(counts) {
+                if let Some(value) = values[seed] {
+                    sum += i64::from(value) * i64::from(count);
+                    clips += i64::from(count);
+                }
+            }
+            sum as f64 / clips.max(1) as f64
         };
-        (0..width).map(|seed| sum(seed) as f64 / clips).collect()
+        (0..width).map(mean).collect()
     }
 }
 
@@ -229,17 +269,25 @@ mod tests {
         assert!((found.high - (2.0 / 3.0 + c / 3.0)).abs() < 1e-12);
     }
 
-    /// The binomial standard error of an accuracy, which a bootstrap must find.
     #[test]
-    fn the_mean_of_three_splits_is_narrower_than_one_by_the_root_of_three() {
+    fn the_mean_of_three_splits_is_as_wide_as_their_clips_allow() {
         let clips: Vec<i8> = (0..200).map(|clip| i8::from(clip % 4 != 0)).collect();
         let one = interval(&[arm(&[&clips])], RESAMPLES);
-        let three = mean(&vec![vec![arm(&[&clips])]; 3], RESAMPLES);
-        assert!((three.value - one.value).abs() < 1e-12);
-        let ratio = (one.high - one.low) / (three.high - three.low);
+        let split = |start: usize| Sum {
+            clips: (start..start + 200).collect(),
+            arms: vec![arm(&[&clips])],
+        };
+        let width = |interval: Interval| interval.high - interval.low;
+        let apart = mean(&[split(0), split(200), split(400)], RESAMPLES);
+        assert!((apart.value - one.value).abs() < 1e-12);
+        let ratio = width(one) / width(apart);
         assert!((ratio - 3f64.sqrt()).abs() < 0.1, "{ratio}");
+        // Three times the same clips tell no more than once.
+        let same = mean(&[split(0), split(0), split(0)], RESAMPLES);
+        assert_eq!((same.low, same.high), (one.low, one.high));
     }
 
+    /// The binomial standard error of an accuracy, which a bootstrap must find.
     #[test]
     fn an_accuracy_has_its_binomial_interval() {
         let clips: Vec<i8> = (0..1000).map(|clip| i8::from(clip % 10 < 3)).collect();

@@ -6,9 +6,10 @@
 //! needs no correction: Berger 1982), so that its interval reaches from the lowest of the steps' low ends to the lowest
 //! of their high ends.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::bootstrap::{self, Arm, Interval, LEVEL, RESAMPLES};
+use super::bootstrap::{self, Arm, Interval, LEVEL, RESAMPLES, Sum};
 use super::evidence::{self, Answers, Evidence, Lack};
 use super::record::{Expected, Judged, Unit, Verdict};
 use super::sentence::sentence;
@@ -112,22 +113,21 @@ fn measure(
             lowest(steps)
         }
         Quantity::MeanTop1 { frames, .. } => {
-            let splits = members.iter().map(|member| {
+            let split = |member: &&Member| {
                 let answers = evidence.answers(member, frames)?;
-                Ok((vec![answers.arm()], answers.clips.len()))
-            });
+                Ok((vec![answers.arm()], named(member, &answers)))
+            };
+            let splits = members.iter().map(split);
             Ok(mean(splits.collect::<Result<_, Lack>>()?, 0.0))
         }
         Quantity::MeanGain { frames, .. } => {
             // The first half are those that are better, the second those that each is compared with.
             let (better, worse) = members.split_at(members.len() / 2);
-            let splits = better.iter().zip(worse).map(|(better, worse)| {
-                let (a, b) = (
-                    evidence.answers(better, frames)?,
-                    evidence.answers(worse, frames)?,
-                );
-                same_clips(&a, &b, worse)?;
-                Ok((vec![a.arm(), b.minus()], b.clips.len()))
+            let splits = better.iter().zip(worse).map(|(better, member)| {
+                let better = evidence.answers(better, frames)?;
+                let worse = evidence.answers(member, frames)?;
+                same_clips(&better, &worse, member)?;
+                Ok((vec![better.arm(), worse.minus()], named(member, &worse)))
             });
             Ok(mean(splits.collect::<Result<_, Lack>>()?, -100.0))
         }
@@ -173,13 +173,37 @@ fn lowest(steps: Vec<Measured>) -> Result<Measured, Lack> {
 
 /// The arms' sum times 100; `least`: the least that is possible, 0 for a percentage and -100 for a difference.
 fn percentage(arms: &[Arm], answers: &Answers, least: f64) -> Measured {
-    mean(vec![(arms.to_vec(), answers.clips.len())], least)
+    measured(
+        bootstrap::interval(arms, RESAMPLES),
+        answers.clips.len(),
+        least,
+    )
 }
 
-/// The mean of several sums of arms, each with the number of its clips, times 100.
-fn mean(splits: Vec<(Vec<Arm>, usize)>, least: f64) -> Measured {
-    let (sums, clips): (Vec<Vec<Arm>>, Vec<usize>) = splits.into_iter().unzip();
-    let found = bootstrap::mean(&sums, RESAMPLES);
+/// The clips of a member's answers by the name of their data set's root and their ids.
+fn named(member: &Member, answers: &Answers) -> Vec<(String, String)> {
+    let root = member.experiment.data.root_name();
+    let ids = answers.clips.iter();
+    ids.map(|id| (root.to_owned(), id.clone())).collect()
+}
+
+/// The mean of several sums of arms, each about these clips, times 100.
+fn mean(splits: Vec<(Vec<Arm>, Vec<(String, String)>)>, least: f64) -> Measured {
+    let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut sums = Vec::new();
+    for (arms, clips) in splits {
+        let number = |id| {
+            let next = numbers.len();
+            *numbers.entry(id).or_insert(next)
+        };
+        let clips = clips.into_iter().map(number).collect();
+        sums.push(Sum { clips, arms });
+    }
+    measured(bootstrap::mean(&sums, RESAMPLES), numbers.len(), least)
+}
+
+/// What was found of so many clips, in percent or points.
+fn measured(found: Interval, clips: usize, least: f64) -> Measured {
     Measured {
         interval: Interval {
             value: 100.0 * found.value,
@@ -187,7 +211,7 @@ fn mean(splits: Vec<(Vec<Arm>, usize)>, least: f64) -> Measured {
             low: (100.0 * found.low).clamp(least, 100.0),
             high: (100.0 * found.high).clamp(least, 100.0),
         },
-        clips: clips.iter().sum(),
+        clips,
     }
 }
 

@@ -58,7 +58,7 @@ fn a_command_that_fails_is_said_and_the_run_is_what_it_is() {
     let output = run_tiny(&place.path().join("runs"), &["--notify", "exit 3"]);
     expect(&output, 0);
     let said = stderr(&output);
-    let warning = "warning: the command of --notify ended with exit status: 3: exit 3";
+    let warning = "warning: the command of --notify ended with exit status: 3";
     assert!(said.lines().any(|line| line == warning), "{said}");
 }
 

@@ -9,6 +9,7 @@ mod show;
 mod stats;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::options::SetOptions;
@@ -122,6 +123,37 @@ impl Selection {
         })
     }
 
+    /// Refuses data sets that cannot be pinned by one command.
+    fn check_together(&self, sets: &[Loaded]) -> Result<()> {
+        let data = |set: &Loaded| set.experiment.data.clone();
+        let roots: BTreeSet<String> = sets
+            .iter()
+            .map(|set| data(set).root_name().to_owned())
+            .collect();
+        if self.data_root.is_some() && roots.len() > 1 {
+            let roots: Vec<String> = roots.iter().map(|root| root.shown()).collect();
+            let message = format!(
+                "--data-root is one folder, and the suite has data of several roots: {}",
+                roots.join(", ")
+            );
+            return Err(Error::new(Kind::Usage, message)
+                .hint("`FFN_DATA_<NAME>` or the configuration file says where each is"));
+        }
+        let mut known = BTreeSet::new();
+        for set in sets {
+            let pins = set.base.join(data(set).pins());
+            if !known.insert(pins.clone()) {
+                let message = format!(
+                    "two members have other data under the same pins `{}`",
+                    pins.shown()
+                );
+                return Err(Error::new(Kind::Usage, message)
+                    .hint("`ffn diff` says in what they differ; pins of their own, `data: (pins: ...)`, tell them apart"));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads and checks the lists: no video is missing.
     pub fn find(&self) -> Result<Found> {
         self.list()?.checked()
@@ -131,7 +163,11 @@ impl Selection {
     pub fn find_each(&self) -> Result<Vec<Found>> {
         let loaded = match self.set.load_document(&self.experiment)? {
             Document::Experiment(loaded) => vec![*loaded],
-            Document::Suite(loaded) => data_sets(&loaded.suite),
+            Document::Suite(loaded) => {
+                let sets = data_sets(&loaded.suite);
+                self.check_together(&sets)?;
+                sets
+            }
         };
         let found = loaded.into_iter().map(|one| self.list_of(one)?.checked());
         found.collect()

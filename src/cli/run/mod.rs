@@ -129,7 +129,10 @@ pub fn run(mut args: Args) -> Result<()> {
     };
     let mut prepared = Vec::new();
     for task in &tasks {
-        prepared.push(prepare(&args, task)?);
+        let ready = prepare(&args, task);
+        prepared.push(
+            ready.inspect_err(|error| notifier.failed(&task.label, task.folder.path(), error))?,
+        );
     }
     let jobs = usize::from(args.jobs).min(tasks.len()).max(1);
     let works: Result<Vec<_>> = prepared.iter().map(multiply_adds).collect();
@@ -401,6 +404,8 @@ impl Context<'_> {
     fn notify(&self, task: &Task, outcome: &Result<Vec<Summary>>) {
         let stopped = matches!(outcome, Err(error) if error.kind == Kind::Stopped);
         if !stopped || task.folder.exists() {
+            // A signal now asks for nothing that is not done.
+            let _saving = self.stop.saving();
             let folder = task.folder.path();
             self.notifier.ended(&task.label, folder, outcome);
         }
@@ -523,6 +528,7 @@ fn conclude(
     if suites.len() < args.files.len() {
         terminal::tell(format_args!("\n{}", results::table(&rows)));
     }
+    let _saving = context.stop.saving();
     for (suite, folder) in suites {
         let verdict = judge::conclude(args, suite, folder, context.notifier)?;
         errors.extend(verdict.err());

@@ -43,11 +43,16 @@ impl NotifyOptions {
 impl Notifier {
     /// Tells how a run ended.
     pub fn ended(&self, name: &str, folder: &Path, outcome: &Result<Vec<Summary>>) {
-        let (event, message) = match outcome {
-            Ok(summaries) => ("finished", results(name, summaries)),
-            Err(error) => (event(error), format!("{name}: {}", error.message)),
-        };
-        self.tell(event, name, folder, &message);
+        match outcome {
+            Ok(summaries) => self.tell("finished", name, folder, &results(name, summaries)),
+            Err(error) => self.failed(name, folder, error),
+        }
+    }
+
+    /// Tells that a run ended by an error, or could not begin.
+    pub fn failed(&self, name: &str, folder: &Path, error: &Error) {
+        let message = format!("{name}: {}", error.message);
+        self.tell(event(error), name, folder, &message);
     }
 
     /// Tells what became of a suite's claims.
@@ -75,14 +80,13 @@ impl Notifier {
             // What holds a zero byte is no value of an environment.
             .env("FFN_NAME", name.replace('\0', ""))
             .env("FFN_FOLDER", folder)
-            .env("FFN_MESSAGE", message.replace('\0', ""))
+            .env("FFN_MESSAGE", first_line(message))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let outcome = command.spawn().map_err(|e| e.to_string()).and_then(wait);
-        if let Err(what) = outcome {
-            terminal::say(format_args!(
-                "warning: the command of --notify {what}: {text}"
-            ));
+        let child = command.spawn().map_err(|e| format!("cannot start: {e}"));
+        // The command itself is not told: it may hold a password.
+        if let Err(what) = child.and_then(wait) {
+            terminal::say(format_args!("warning: the command of --notify {what}"));
         }
     }
 }
@@ -93,6 +97,14 @@ fn results(name: &str, summaries: &[Summary]) -> String {
     let results = results.map(|s| format!("{:.2} % at {}", s.top1_percent(), s.frames));
     let results: Vec<String> = results.collect();
     format!("{name}: {} frames", results.join(", "))
+}
+
+/// One line that an environment holds: errors may have many.
+fn first_line(message: &str) -> String {
+    const LONGEST: usize = 4096;
+    let line = message.lines().next().unwrap_or_default();
+    let signs = line.chars().filter(|sign| *sign != '\0');
+    signs.take(LONGEST).collect()
 }
 
 fn event(error: &Error) -> &'static str {
@@ -107,13 +119,19 @@ fn event(error: &Error) -> &'static str {
 fn shell(text: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", text]);
+    // What the shell starts is ended with it.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
 
 #[cfg(not(unix))]
 fn shell(text: &str) -> Command {
     let mut command = Command::new("cmd");
-    command.args(["/C", text]);
+    command.arg("/C");
+    #[cfg(windows)]
+    std::os::windows::process::CommandExt::raw_arg(&mut command, text);
+    #[cfg(not(windows))]
+    command.arg(text);
     command
 }
 
@@ -126,7 +144,7 @@ fn wait(mut child: Child) -> Result<(), String> {
             Ok(Some(status)) => return Err(format!("ended with {status}")),
             Ok(None) if begun.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(20)),
             Ok(None) => {
-                let _ = child.kill();
+                end(&mut child);
                 let _ = child.wait();
                 return Err(format!(
                     "took more than {} s and was ended",
@@ -136,4 +154,16 @@ fn wait(mut child: Child) -> Result<(), String> {
             Err(error) => return Err(error.to_string()),
         }
     }
+}
+
+/// Kills the shell and what it started.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    if let Ok(group) = i32::try_from(child.id()) {
+        // SAFETY: sends a signal, and nothing of ours is touched. The child was not waited for, so that its number, which is its
+        // group's, is no other's.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+    // It may have ended by itself, which is as good.
+    let _ = child.kill();
 }

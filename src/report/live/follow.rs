@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::bins::{Bins, Sum};
 use crate::base::{Error, Kind, Result, Shown, files};
@@ -90,14 +89,18 @@ impl Sum for Timing {
 impl Followed {
     /// Reads what came since. Fails where a line is not what a run writes; what was before it stays.
     pub fn read(&mut self, folder: &Folder) -> Result<()> {
-        let metrics = |record: Record, step| {
-            let expected = record.step == step;
-            expected.then(|| record.into()).ok_or(step)
+        let metrics = |line: &[u8], step: u64| {
+            let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+            match record.step == step {
+                true => Ok(Some(record.into())),
+                false => Err(format!("expected step {step}, found step {}", record.step)),
+            }
         };
         self.metrics.read(&folder.join(METRICS), metrics)?;
-        // A run that was killed repeats the steps behind its checkpoint, and their lines stand twice.
-        self.timings
-            .read(&folder.join(TIMING), |timing: Timing, _| Ok(timing))
+        // A run that was killed repeats the steps behind its checkpoint, and their lines stand twice; the line that it was writing is
+        // no line.
+        let timing = |line: &[u8], _| Ok(serde_json::from_slice(line).ok());
+        self.timings.read(&folder.join(TIMING), timing)
     }
 
     /// Steps that a point is a mean over.
@@ -153,12 +156,13 @@ fn epochs(steps: u64, steps_per_epoch: u64) -> f64 {
 }
 
 impl<T: Sum> Tail<T> {
-    /// Reads the lines that are whole by now. `take` gets a line and its number from 0, and gives what is summed, or the number
-    /// that it expected. A file that became shorter, or whose lines do not go on, is read from its beginning.
-    fn read<L: DeserializeOwned>(
+    /// Reads the lines that are whole by now. `take` gets a line and the number of those before it, and gives what is summed,
+    /// nothing for a line that does not count, or what is wrong. A file that became shorter, or whose lines do not go on, is read from
+    /// its beginning.
+    fn read(
         &mut self,
         path: &Path,
-        take: impl Fn(L, u64) -> Result<T, u64>,
+        take: impl Fn(&[u8], u64) -> Result<Option<T>, String>,
     ) -> Result<()> {
         let began = self.offset;
         match self.read_on(path, &take) {
@@ -170,10 +174,10 @@ impl<T: Sum> Tail<T> {
         }
     }
 
-    fn read_on<L: DeserializeOwned>(
+    fn read_on(
         &mut self,
         path: &Path,
-        take: impl Fn(L, u64) -> Result<T, u64>,
+        take: impl Fn(&[u8], u64) -> Result<Option<T>, String>,
     ) -> Result<()> {
         let fail = |e: std::io::Error| Error::io("read", path, &e);
         let mut file = match files::open(path) {
@@ -202,12 +206,10 @@ impl<T: Sum> Tail<T> {
                     false => Err(self.damaged(path, "the line is too long")),
                 };
             }
-            let step = self.bins.steps();
-            let parsed = serde_json::from_slice(&line);
-            let parsed = parsed.map_err(|e| self.damaged(path, &e.to_string()))?;
-            let taken = take(parsed, step);
-            let taken = taken.map_err(|e| self.damaged(path, &format!("expected step {e}")))?;
-            self.bins.push(taken);
+            let taken = take(&line, self.bins.steps());
+            if let Some(value) = taken.map_err(|what| self.damaged(path, &what))? {
+                self.bins.push(value);
+            }
             self.offset += read;
         }
     }
@@ -298,7 +300,9 @@ mod tests {
         let folder = Folder::at(place.path());
         let mut followed = Followed::default();
         let timing = "{\"step\":0,\"seconds\":2.0,\"waited\":0.5,\"queue\":3}\n";
-        std::fs::write(folder.join(TIMING), timing.repeat(2)).unwrap();
+        // The last process was killed while it wrote the line in between.
+        let text = format!("{timing}{{\"step\":1,\"sec{timing}{timing}");
+        std::fs::write(folder.join(TIMING), text).unwrap();
         followed.read(&folder).unwrap();
         let speed = followed.speed(16);
         assert_eq!(speed.len(), 2);

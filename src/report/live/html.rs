@@ -30,7 +30,7 @@ impl Page {
              <link rel=\"icon\" href=\"data:,\">\n<link rel=\"stylesheet\" href=\"{up}watch.css\">\n\
              <script src=\"{up}watch.js\" defer></script>\n\
              <noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>\n</head>\n<body>\n\
-             <header><a href=\"{up}./\">ffn watch</a> <span id=\"updated\" role=\"status\"></span></header>\n\
+             <header><a href=\"{up}./\">ffn watch</a> <span id=\"updated\"></span></header>\n\
              <main>\n{body}</main>\n</body>\n</html>\n"
         )
     }
@@ -107,10 +107,7 @@ pub fn section(heading: &str, inside: &str) -> String {
 
 /// A sentence that something is wrong.
 pub fn warning(sentence: &str) -> String {
-    format!(
-        "<p class=\"warning\" role=\"alert\">{}</p>\n",
-        text(sentence)
-    )
+    format!("<p class=\"warning\">{}</p>\n", text(sentence))
 }
 
 /// Lines as they are, in a box that scrolls.

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Error, Kind, Result, Shown};
 use crate::report::listing::{self, Members};
+use crate::run::Folder;
 use crate::run::overview::{self, Overview};
 use follow::Followed;
 pub use html::Page;
@@ -69,11 +70,21 @@ impl Site {
         let look = self.look()?;
         let mut found = look.overviews.iter();
         let Some(overview) = found.find(|overview| overview.folder.name() == name) else {
-            return Ok(None);
+            return Ok(self.unreadable(name));
         };
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.retain(|name, _| look.overviews.iter().any(|run| run.folder.name() == *name));
         let steps = followed.entry(name.to_owned()).or_default();
         Ok(Some(run::page(overview, &look.members, steps)))
+    }
+
+    /// Why a run that is there cannot be shown. A name leads to no other folder: it is one of those that are listed.
+    fn unreadable(&self, name: &str) -> Option<Page> {
+        let entries = std::fs::read_dir(&self.runs).ok()?.flatten();
+        let mut named = entries.filter(|entry| entry.file_name() == name);
+        let folder = Folder::at(named.next()?.path());
+        let error = folder.exists().then(|| Overview::of(folder).err())??;
+        Some(of_error(name, &error))
     }
 
     /// One suite by its folder's name; `None` where there is none of this name.
@@ -104,11 +115,12 @@ impl Site {
 }
 
 /// The page of an error.
-fn of_error(error: &Error) -> Page {
+fn of_error(title: &str, error: &Error) -> Page {
+    let heading = format!("<h1>{}</h1>\n", html::text(title));
     Page {
-        title: "ffn watch".to_owned(),
+        title: format!("{title} · ffn"),
         up: "../",
-        body: html::warning(&error.to_string()),
+        body: heading + &html::warning(&error.to_string()),
     }
 }
 

@@ -50,13 +50,12 @@ pub(super) fn page(overview: &Overview, members: &Members, steps: &mut Followed)
         body += &html::warning(&format!("the curves end here: {}", error.message));
     }
     let evaluations = results::over_training(&overview.folder.eval());
-    match evaluations {
-        Ok(evaluations) => {
-            body += &results(overview, &evaluations);
-            body += &figures(overview, steps, &evaluations);
-        }
-        Err(error) => body += &html::warning(&error.message),
-    }
+    let evaluations = evaluations.unwrap_or_else(|error| {
+        body += &html::warning(&error.message);
+        Vec::new()
+    });
+    body += &results(overview, &evaluations);
+    body += &figures(overview, steps, &evaluations);
     body += &processes(overview);
     body += &log(overview);
     body += &experiment(overview);
@@ -127,11 +126,11 @@ fn results(overview: &Overview, evaluations: &[Summary]) -> String {
     if !overview.results.is_empty() && overview.manifest.finished {
         return html::section("Results", &results_table(&overview.results));
     }
-    let Some(step) = evaluations.iter().map(|summary| summary.step).max() else {
+    let counts = overview.experiment.eval.frames.len();
+    let last = results::last_whole(evaluations, counts);
+    let Some(step) = last.first().map(|summary| summary.step) else {
         return String::new();
     };
-    let last = evaluations.iter().filter(|summary| summary.step == step);
-    let last: Vec<Summary> = last.cloned().collect();
     let heading = format!("Results so far, after step {step}");
     html::section(&heading, &results_table(&last))
 }

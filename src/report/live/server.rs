@@ -40,7 +40,8 @@ pub fn serve(listener: TcpListener, site: Site) -> Result<()> {
     let fail = |e: std::io::Error| Error::new(Kind::Io, format!("cannot serve pages: {e}"));
     listener.set_nonblocking(true).map_err(fail)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        // Timers too: without descriptors the server waits a moment.
+        .enable_all()
         .build()
         .map_err(fail)?;
     runtime.block_on(async {
@@ -105,8 +106,13 @@ async fn look(
 fn answer(page: Result<Page>, headers: &HeaderMap) -> Response {
     let (status, page) = match page {
         Ok(page) => (StatusCode::OK, page),
-        Err(error) if error.kind == Kind::Run => (StatusCode::NOT_FOUND, of_error(&error)),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, of_error(&error)),
+        Err(error) if error.kind == Kind::Run => {
+            (StatusCode::NOT_FOUND, of_error("ffn watch", &error))
+        }
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            of_error("ffn watch", &error),
+        ),
     };
     let text = page.document();
     let tag = format!("\"{}\"", hash::sha256(text.as_bytes()));

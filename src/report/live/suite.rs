@@ -21,7 +21,7 @@ pub struct Look {
     pub name: String,
     record: Result<Record>,
     /// Empty before claims were judged.
-    verdicts: Vec<Judged>,
+    verdicts: Result<Vec<Judged>>,
 }
 
 /// The suites in a folder of runs, by name.
@@ -30,12 +30,14 @@ pub(super) fn list(runs: &Path) -> Vec<Look> {
     let paths = entries.map(|entry| entry.path());
     let look = |path| {
         let folder = Folder::at(path);
-        let judged = folder.join(folder::VERDICTS).exists();
-        let verdicts = judged.then(|| folder::read_verdicts(&folder));
+        let verdicts = match folder.join(folder::VERDICTS).exists() {
+            true => folder::read_verdicts(&folder),
+            false => Ok(Vec::new()),
+        };
         Look {
             name: folder.name(),
             record: folder::read_record(&folder),
-            verdicts: verdicts.and_then(Result::ok).unwrap_or_default(),
+            verdicts,
         }
     };
     let suites = paths.filter(|path| folder::is_at(path)).map(look);
@@ -116,14 +118,14 @@ pub(super) fn row(suite: &Look, overviews: &[Overview]) -> Vec<String> {
         Ok(record) => progress(record, overviews),
         Err(error) => html::warning(&error.message),
     };
-    let claims = suite.verdicts.iter().map(|judged| {
+    let claim = |judged: &Judged| {
         let (verdict, id) = (html::verdict(judged.verdict), html::text(&judged.id));
         format!("{verdict} {id}")
-    });
-    let claims: Vec<String> = claims.collect();
-    let claims = match claims.is_empty() {
-        true => "not judged yet".to_owned(),
-        false => claims.join("<br>"),
+    };
+    let claims = match suite.verdicts.as_deref() {
+        Ok([]) => "not judged yet".to_owned(),
+        Ok(judged) => judged.iter().map(claim).collect::<Vec<_>>().join("<br>"),
+        Err(error) => html::warning(&error.message),
     };
     vec![html::suite_link("", &suite.name), runs, claims]
 }
@@ -133,7 +135,10 @@ pub(super) fn page(suite: &Look, overviews: &[Overview]) -> Page {
     match &suite.record {
         Ok(record) => {
             body += &progress(record, overviews);
-            body += &claims(&suite.verdicts);
+            body += &match &suite.verdicts {
+                Ok(judged) => claims(judged),
+                Err(error) => html::section("Claims", &html::warning(&error.to_string())),
+            };
             body += &members(record, overviews);
         }
         Err(error) => body += &html::warning(&error.to_string()),

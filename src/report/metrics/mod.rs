@@ -2,13 +2,13 @@
 //!
 //! | format | files | value |
 //! |---|---|---|
-//! | `tensorboard` | `<run>/events.out.tfevents.…` | float64 |
+//! | `tensorboard` | `<run>/events.out.tfevents.…` | float32 |
 //! | `csv` | `<run>.csv` | the shortest text that reads back as the same float64 |
 //! | `parquet` | `<run>.parquet` | float64 |
 //! | `mlflow` | `mlruns/<experiment>/<run>/…`, a file store | as CSV |
 //!
 //! All hold the same [`series::Series`]. A file that is there with other content is left alone unless it shall be
-//! updated.
+//! updated; what is a beginning of the new content is then written on, for programs that read on where they were.
 
 mod csv;
 mod mlflow;
@@ -17,6 +17,7 @@ pub mod series;
 mod tensorboard;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::escape;
@@ -68,9 +69,22 @@ pub fn write(files: &Files, out: &Path, update: bool) -> Result<()> {
     }
     for (name, bytes) in files {
         let path = out.join(name);
-        if !path.exists() || changed.contains(&path.shown()) {
+        if !path.exists() {
             files::write_atomic(&path, bytes)?;
+        } else if changed.contains(&path.shown()) {
+            update_file(&path, bytes)?;
         }
     }
     Ok(())
+}
+
+/// Writes a file on where it is a beginning of `bytes`, and replaces it elsewhere.
+fn update_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let old = files::read(path, limits::DOCUMENT)?;
+    let Some(rest) = bytes.strip_prefix(old.as_slice()) else {
+        return files::write_atomic(path, bytes);
+    };
+    let file = std::fs::OpenOptions::new().append(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(rest));
+    written.map_err(|e| Error::io("write", path, &e))
 }

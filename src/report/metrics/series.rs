@@ -93,7 +93,13 @@ impl Series {
 
 fn training(folder: &Folder, clock: &Clock) -> Result<Vec<Point>> {
     let mut points = Vec::new();
-    for record in metrics::read_so_far(&folder.join(METRICS))? {
+    let path = folder.join(METRICS);
+    let records = match path.exists() {
+        true => metrics::read_so_far(&path)?,
+        // Before the first step.
+        false => Vec::new(),
+    };
+    for record in records {
         let wall_time = clock.after(record.step);
         let mut push = |tag: String, value: f64| {
             points.push(Point {

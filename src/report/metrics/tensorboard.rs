@@ -5,8 +5,9 @@
 //! mask(crc) = rotate_right(crc, 15) + 0xa282ead8
 //! ```
 //!
-//! A scalar is a tensor of one float64 for the plugin `scalars`, as TensorFlow 2 writes it with float32: nothing is
-//! rounded in the file. (The field `simple_value` of older writers is float32.)
+//! A scalar is a tensor of one float32 for the plugin `scalars`, as TensorFlow 2 writes it: TensorBoard's fast loader shows no other
+//! dtype, and says nothing of it. Records are in the order of steps, so that the file of a longer training begins with that of a
+//! shorter one: TensorBoard reads on where it was.
 
 use prost::Message;
 
@@ -22,7 +23,9 @@ pub fn files(series: &Series) -> Files {
         ..Event::default()
     });
     let mut described = std::collections::BTreeSet::new();
-    for point in &series.points {
+    let mut points: Vec<&Point> = series.points.iter().collect();
+    points.sort_by_key(|point| point.step);
+    for point in points {
         // The first value of a tag says which plugin shows it.
         let first = described.insert(point.tag.as_str());
         bytes.extend(record(&event(point, first)));
@@ -45,9 +48,9 @@ fn event(point: &Point, first: bool) -> Event {
     let value = Value {
         tag: point.tag.clone(),
         tensor: Some(Tensor {
-            dtype: DT_DOUBLE,
+            dtype: DT_FLOAT,
             shape: Some(Shape {}),
-            double_val: vec![point.value],
+            float_val: vec![point.value as f32],
         }),
         metadata: first.then_some(metadata),
     };
@@ -76,7 +79,7 @@ fn masked(bytes: &[u8]) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-const DT_DOUBLE: i32 = 2;
+const DT_FLOAT: i32 = 1;
 const DATA_CLASS_SCALAR: i32 = 1;
 
 /// `tensorboard.Event`, as far as it is written.
@@ -128,8 +131,8 @@ struct Tensor {
     dtype: i32,
     #[prost(message, optional, tag = "2")]
     shape: Option<Shape>,
-    #[prost(double, repeated, tag = "6")]
-    double_val: Vec<f64>,
+    #[prost(float, repeated, tag = "5")]
+    float_val: Vec<f32>,
 }
 
 /// Of a scalar: no dimension.

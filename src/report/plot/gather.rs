@@ -75,7 +75,11 @@ fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
     let mut keys: Vec<String> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for subject in subjects {
-        let key = without_seed(&subject.run.experiment).identity();
+        let mut key = without_seed(&subject.run.experiment).identity();
+        // Only what is finished is a seed among seeds.
+        if subject.run.until.is_some() {
+            key += &subject.name;
+        }
         if let Some(known) = keys.iter().position(|known| *known == key) {
             groups[known].runs.push(&subject.run);
             continue;
@@ -88,6 +92,10 @@ fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
             Some(frames) => (Kind::Separate, format!("{network}, {frames} frames")),
             None => (Kind::Flexible, "FFN".to_owned()),
         };
+        let label = match subject.run.until {
+            None => label,
+            Some(_) => format!("{label} (so far)"),
+        };
         keys.push(key);
         names.push(&subject.name);
         groups.push(Group {
@@ -98,11 +106,6 @@ fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
         });
     }
     tell_apart(&mut groups, &names);
-    for group in &mut groups {
-        if group.runs.iter().any(|run| run.until.is_some()) {
-            group.label += " (so far)";
-        }
-    }
     groups
 }
 
@@ -147,13 +150,17 @@ fn compare(groups: &[Group<'_>], gathered: &mut Gathered) -> Result<()> {
     };
     let mut lines = lines(groups)?;
     lines.retain(|line| !line.points.is_empty());
+    for run in groups.iter().flat_map(|group| &group.runs) {
+        if run.until == Some(0) {
+            let name = run.name();
+            let sentence = format!(
+                "no deviation of `{}`: it was not evaluated yet",
+                name.shown()
+            );
+            gathered.missing.push(sentence);
+        }
+    }
     if lines.is_empty() {
-        let name = first.name();
-        let sentence = format!(
-            "no deviation of `{}`: it was not evaluated yet",
-            name.shown()
-        );
-        gathered.missing.push(sentence);
         return Ok(());
     }
     let clips = first.results.iter().map(|summary| summary.clips).max();
@@ -363,7 +370,7 @@ fn training(group: &Group<'_>, gathered: &mut Gathered) -> Result<()> {
     for run in &group.runs {
         let records = run.records()?;
         steps = steps.max(records.len() as u64);
-        seeds.push(by_epoch(&records));
+        seeds.push(by_epoch(&records, run.manifest.steps_per_epoch));
     }
     if steps == 0 {
         let name = first.name();

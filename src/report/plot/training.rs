@@ -39,12 +39,14 @@ pub struct Point {
 /// For each name its marks, (epochs that are done, value), for each seed.
 type Curves = BTreeMap<String, Vec<Vec<(f64, f64)>>>;
 
-/// A point for each epoch.
-pub fn by_epoch(records: &[Record]) -> Vec<Point> {
+/// A point for each epoch; the last may be a part of one.
+pub fn by_epoch(records: &[Record], steps_per_epoch: u64) -> Vec<Point> {
     let epochs = records.chunk_by(|a, b| a.epoch == b.epoch);
     let mean = |records: &[Record]| {
         let mut point = Point {
-            epoch: records.last().map_or(0.0, |last| last.epoch as f64 + 1.0),
+            epoch: records.last().map_or(0.0, |last| {
+                (last.step + 1) as f64 / steps_per_epoch.max(1) as f64
+            }),
             ..Point::default()
         };
         let part = 1.0 / records.len() as f64;

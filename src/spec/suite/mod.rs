@@ -88,7 +88,7 @@ language! {
             runs: Vec<String> = required(),
             frames: usize = required(),
         },
-        /// The mean of the members' top-1 in percent, each on clips of its own: over the splits of a data set.
+        /// The mean of the members' top-1 in percent: over the splits of a data set, each with clips of its own.
         MeanTop1 {
             runs: Vec<String> = required(),
             frames: usize = required(),

@@ -120,6 +120,7 @@ impl Checked<'_> {
                 self.splits(("runs", runs), *frames, findings);
                 self.splits(("over", over), *frames, findings);
                 self.pairs(runs, over, findings);
+                self.one_side(runs, over, findings);
             }
             Quantity::Parameters { run } => drop(self.member(run, "run", findings)),
         }
@@ -163,6 +164,21 @@ impl Checked<'_> {
                     .mistake("a mean in which a member stands twice")
                     .at(self.at(&own), "the same")
                     .at(self.at(&format!("{field}[{first}]")), "as this");
+            }
+        }
+    }
+
+    /// A member counts for or against, not both: its seeds would be drawn twice.
+    fn one_side(&self, runs: &[String], over: &[String], findings: &mut Findings) {
+        for (i, other) in over.iter().enumerate() {
+            let same = |run: &String| self.plain(run) == self.plain(other);
+            // In the same place it is a comparison with itself.
+            let at = runs.iter().position(same).filter(|&at| at != i);
+            if let Some(at) = at {
+                findings
+                    .mistake("a mean in which a member stands on both sides")
+                    .at(self.at(&format!("over[{i}]")), "the same")
+                    .at(self.at(&format!("runs[{at}]")), "as this");
             }
         }
     }
