@@ -37,6 +37,8 @@ class Folder:
         return os.path.lexists(self.path.joinpath(*self._parts(name)))
 
     def read(self, name: str, bound: int = DOCUMENT) -> bytes:
+        if name in self._hashes and not self.has(name):
+            raise damaged(self.path / name, "it is missing, and its hash is listed")
         with self._open(name) as file:
             content = file.read(bound + 1)
         if len(content) > bound:
@@ -68,8 +70,11 @@ class Folder:
         return sorted(entry.name for entry in self._entries("") if os.path.isdir(entry.path))
 
     def files(self, name: str = "") -> List[str]:
-        """Names of the files in a folder, sorted; none where it is missing."""
-        return sorted(entry.name for entry in self._entries(name) if not entry.is_dir(follow_symlinks=False))
+        """Names of the files in a folder, sorted, with those whose hash is listed: one that is missing is not passed over."""
+        prefix = f"{name}/" if name else ""
+        listed = (path[len(prefix) :] for path in self._hashes if path.startswith(prefix))
+        there = (entry.name for entry in self._entries(name) if not entry.is_dir(follow_symlinks=False))
+        return sorted({*there, *(path for path in listed if "/" not in path)})
 
     def all_files(self) -> List[str]:
         """Every file in the folder and below it, sorted."""

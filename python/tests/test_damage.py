@@ -62,6 +62,13 @@ def test_every_missing_file_is_found(tiny: Run, tmp_path: Path) -> None:
         assert any(name in problem and "missing" in problem for problem in Run(copy).verify().problems), name
 
 
+def test_an_evaluation_that_is_gone_is_not_passed_over(copy: Copy) -> None:
+    run = copy()
+    (run.path / "eval" / "3.json").unlink()
+    with pytest.raises(DamagedError, match="3.json` is damaged: it is missing"):
+        run.results()
+
+
 def test_what_no_hash_covers_is_told(copy: Copy) -> None:
     run = copy()
     (run.path / "notes.txt").write_text("mine")

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::json;
@@ -193,36 +193,56 @@ fn a_folder_that_is_not_there_and_a_port_that_is_taken_are_told() {
     ");
 }
 
-/// A training that takes some seconds, below `out`.
-fn training(out: &Path) -> Child {
-    let out = out.to_str().unwrap();
-    let settings = ["--set", "train.epochs=400", "--set", "eval.every=20"];
-    let mut command = command(&[&["run", TINY, "--out", out], &settings[..]].concat());
-    command.spawn().unwrap()
+/// A training that goes on until it is asked to stop; it is killed with this.
+struct Training {
+    process: Child,
+    out: PathBuf,
 }
 
-/// A training that was stopped after some steps and an evaluation: as it is while it works.
-fn stopped(out: &Path) -> PathBuf {
-    let text = out.to_str().unwrap();
-    let settings = ["--set", "train.epochs=4000", "--set", "eval.every=2"];
-    let mut process = command(&[&["run", TINY, "--out", text], &settings[..]].concat())
-        .spawn()
-        .unwrap();
-    let run = || std::fs::read_dir(out).ok()?.next()?.ok().map(|e| e.path());
-    let evaluated = || run().is_some_and(|run| run.join("eval/epoch-0004/4.json").exists());
-    while !evaluated() {
-        assert!(process.try_wait().unwrap().is_none(), "it ended");
-        std::thread::sleep(Duration::from_millis(10));
+impl Training {
+    fn below(out: &Path) -> Self {
+        let text = out.to_str().unwrap();
+        let settings = ["--set", "train.epochs=100000", "--set", "eval.every=20"];
+        let mut command = command(&[&["run", TINY, "--out", text], &settings[..]].concat());
+        Self {
+            process: command.spawn().unwrap(),
+            out: out.to_owned(),
+        }
     }
-    process.kill().unwrap();
-    process.wait().unwrap();
-    run().unwrap()
+
+    /// Its folder, once a file is in it.
+    fn with(&mut self, file: &str) -> PathBuf {
+        let run = |out: &Path| std::fs::read_dir(out).ok()?.next()?.ok().map(|e| e.path());
+        loop {
+            if let Some(run) = run(&self.out).filter(|run| run.join(file).exists()) {
+                return run;
+            }
+            assert!(self.process.try_wait().unwrap().is_none(), "it ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to stop, and waits until everything is saved.
+    fn stop(&mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert_eq!(self.process.wait().unwrap().code(), Some(75));
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 #[test]
 fn a_run_under_work_is_drawn_and_told_so_far() {
     let place = tempfile::tempdir().unwrap();
-    let run = stopped(&place.path().join("runs"));
+    let mut training = Training::below(&place.path().join("runs"));
+    let run = training.with("eval/epoch-0040/4.json");
+    drop(training);
     // The line that was being written.
     let metrics = run.join("metrics.jsonl");
     let text = std::fs::read_to_string(&metrics).unwrap();
@@ -232,7 +252,7 @@ fn a_run_under_work_is_drawn_and_told_so_far() {
     expect(&output, 0);
     let table = stdout(&output);
     assert!(
-        table.contains("(so far, after step ") && table.contains(" of 12000)"),
+        table.contains("(so far, after step ") && table.contains(" of 300000)"),
         "{table}"
     );
     let output = ffn(&["plot", run, "--out", figures.to_str().unwrap()]);
@@ -258,46 +278,58 @@ fn a_run_under_work_is_drawn_and_told_so_far() {
 fn metrics_are_exported_until_the_run_is_finished() {
     let place = tempfile::tempdir().unwrap();
     let (out, metrics) = (place.path().join("runs"), place.path().join("metrics"));
-    let mut process = training(&out);
-    let run = || std::fs::read_dir(&out).ok()?.next()?.ok().map(|e| e.path());
-    while !run().is_some_and(|run| run.join("metrics.jsonl").exists()) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let (run, metrics) = (run().unwrap(), metrics.to_str().unwrap());
-    let run = run.to_str().unwrap();
-    let output = ffn(&[
-        "export-metrics",
-        run,
+    let mut training = Training::below(&out);
+    let run = training.with("manifest.json");
+    let (run, metrics) = (run.to_str().unwrap(), metrics.to_str().unwrap());
+    let flags = [
         "--to",
-        "csv",
+        "tensorboard",
         "--out",
         metrics,
         "--follow",
         "--every",
         "1",
-    ]);
-    expect(&output, 0);
-    assert!(process.wait().unwrap().success());
-    let written = stdout(&output);
-    assert!(written.lines().count() > 1, "{written}");
-    let once = place.path().join("once");
-    expect(
-        &ffn(&[
-            "export-metrics",
-            run,
-            "--to",
-            "csv",
-            "--out",
-            once.to_str().unwrap(),
-        ]),
-        0,
-    );
-    let file = format!("{}.csv", name(Path::new(run)));
-    let read = |folder: &Path| std::fs::read(folder.join(&file)).unwrap();
+    ];
+    let mut follow = command(&[&["export-metrics", run], &flags[..]].concat())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut first = || lines.next().unwrap().unwrap();
+    first();
+    let file = events(Path::new(metrics));
+    let before = std::fs::read(&file).unwrap();
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+    let same = inode(&file);
+    first();
+    first();
+    training.stop();
+    assert!(follow.wait().unwrap().success(), "it ends with the run");
+    let after = std::fs::read(&file).unwrap();
     assert!(
-        read(Path::new(metrics)) == read(&once),
+        after.len() > before.len() && after.starts_with(&before),
+        "written on"
+    );
+    assert_eq!(inode(&file), same, "the file that TensorBoard has open");
+    let once = place.path().join("once");
+    let flags = ["--to", "tensorboard", "--out", once.to_str().unwrap()];
+    expect(&ffn(&[&["export-metrics", run], &flags[..]].concat()), 0);
+    assert!(
+        std::fs::read(events(&once)).unwrap() == after,
         "the last is the whole"
     );
+}
+
+/// The one event file in a folder of one run.
+fn events(folder: &Path) -> PathBuf {
+    let only = |folder: &Path| {
+        std::fs::read_dir(folder)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    only(&only(folder))
 }
 
 #[test]
@@ -310,17 +342,24 @@ fn a_page_in_a_browser_follows_a_training_by_itself() {
     browser.go(&server.address);
     browser.wait("document.body.innerText.includes('No run has begun')");
     browser.run("window.loaded = 'once'");
-    let mut process = training(out.path());
+    let mut training = Training::below(out.path());
     browser.wait("document.querySelector('.working')");
     let run = browser.run("const a = document.querySelector('tbody a'); a.click(); return a.href");
     browser.wait("location.pathname.startsWith('/run/') && document.querySelector('progress')");
-    browser.run("window.loaded = 'once'; window.first = document.querySelector('progress').value");
-    browser.wait("document.querySelector('progress').value > window.first && document.querySelector('#training polyline')");
-    browser.wait("document.querySelector('.state.finished')");
+    browser.run("window.loaded = 'once'; window.first = document.querySelector('progress').parentNode.textContent");
+    browser.wait("document.querySelector('progress').parentNode.textContent !== window.first && document.querySelector('#training polyline')");
+    // What is selected stays so.
+    browser.run("const log = document.querySelector('pre').firstChild; getSelection().selectAllChildren(log.parentNode)");
+    browser.run("window.first = document.querySelector('progress').parentNode.textContent");
+    browser.wait("document.querySelector('progress').parentNode.textContent !== window.first");
+    let selected = "return String(getSelection()).includes('first step after')";
+    assert_eq!(browser.run(selected), json!(true));
+    training.stop();
+    browser.wait("document.querySelector('.state.stopped')");
     let after = browser.run("return [window.loaded, location.href, document.title.split(' ')[0]]");
     assert_eq!(
         after,
-        json!(["once", run, "finished"]),
+        json!(["once", run, "stopped"]),
         "put in place, not loaded again"
     );
     let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
@@ -328,7 +367,6 @@ fn a_page_in_a_browser_follows_a_training_by_itself() {
     let paper = "return getComputedStyle(document.body).backgroundColor";
     assert_eq!(browser.run(paper), json!("rgb(22, 24, 28)"), "not dark");
     assert_eq!(browser.complaints(), Vec::<String>::new());
-    assert!(process.wait().unwrap().success());
     drop(server);
     browser.wait("document.getElementById('updated').textContent.startsWith('no answer since')");
 }
