@@ -411,7 +411,8 @@ Experiment(
 
     #[test]
     fn each_edit_leaves_a_text_that_can_be_read() {
-        let edits: [(&str, fn(&mut Edited)); 12] = [
+        type Edit = (&'static str, fn(&mut Edited));
+        let edits: [Edit; 12] = [
             ("head", |text| text.head(&["Mine.".to_owned()])),
             ("set what is not there", |text| text.set("train.batch", "8")),
             ("set behind a comment", |text| text.set("eval.batch", "8")),

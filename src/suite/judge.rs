@@ -180,16 +180,19 @@ fn percentage(arms: &[Arm], answers: &Answers, least: f64) -> Measured {
     )
 }
 
-/// The clips of a member's answers by the name of their data set's root and their ids.
-fn named(member: &Member, answers: &Answers) -> Vec<(String, String)> {
+/// The name of its data set's root, and its id.
+type Clip = (String, String);
+
+/// The clips of a member's answers.
+fn named(member: &Member, answers: &Answers) -> Vec<Clip> {
     let root = member.experiment.data.root_name();
     let ids = answers.clips.iter();
     ids.map(|id| (root.to_owned(), id.clone())).collect()
 }
 
 /// The mean of several sums of arms, each about these clips, times 100.
-fn mean(splits: Vec<(Vec<Arm>, Vec<(String, String)>)>, least: f64) -> Measured {
-    let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
+fn mean(splits: Vec<(Vec<Arm>, Vec<Clip>)>, least: f64) -> Measured {
+    let mut numbers: BTreeMap<Clip, usize> = BTreeMap::new();
     let mut sums = Vec::new();
     for (arms, clips) in splits {
         let number = |id| {

@@ -7,8 +7,7 @@
 //! | `/suite/<name>` | one suite: its members' runs and the verdicts on its claims |
 //!
 //! Pages are made here, whole, from what is on the disk; the script in them asks for the page again and puts what is new in
-//! place ([`server`]). Nothing is read but run folders, and of a growing file only what came since it was last read
-//! ([`follow`]). Figures are those of [`super::plot`].
+//! place ([`server`]). Nothing is read but run folders, and of a growing file only what came since it was last read. Figures are those of [`super::plot`].
 
 mod bins;
 mod follow;
