@@ -6,7 +6,7 @@ use clap::CommandFactory;
 
 use super::Cli;
 use super::options::{self, DataOptions, MachineOptions};
-use crate::base::{Result, Shown, terminal};
+use crate::base::{Error, Kind, Result, Shown, terminal};
 use crate::report::book::{self, Catalogue};
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if !args.book.is_dir() {
+        let message = format!("there is no book in `{}`", args.book.shown());
+        let hint = "--book DIR names a folder with `book.toml` and `src`; this project's own book is the folder `book` of its repository";
+        return Err(Error::new(Kind::Usage, message).hint(hint));
+    }
     let catalogue = match args.folders.is_empty() {
         true => Catalogue::below(&args.runs)?,
         false => Catalogue::new(args.folders.clone()),

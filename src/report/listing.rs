@@ -12,6 +12,41 @@ use crate::train::progress;
 /// By the name of a run, of which suites it is a member, as `suite: member`.
 pub type Members = BTreeMap<String, BTreeSet<String>>;
 
+/// Above the [`row`]s.
+pub const HEADER: [&str; 9] = [
+    "run",
+    "what",
+    "state",
+    "epoch",
+    "loss",
+    "clips/s",
+    "left",
+    "data",
+    "top-1 by frames",
+];
+
+/// Where the state is in [`row`].
+pub const STATE: usize = 2;
+
+/// The cells of a run, below [`HEADER`].
+pub fn row(overview: &Overview, members: &Members) -> Vec<String> {
+    let manifest = &overview.manifest;
+    let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
+    let name = overview.folder.name();
+    let (speed, left) = pace(overview);
+    vec![
+        name.clone(),
+        what(overview, members.get(&name)),
+        overview.state.name().to_owned(),
+        format!("{:.1}/{epochs}", overview.epoch()),
+        loss(overview),
+        speed,
+        left,
+        data(manifest),
+        top1(overview).join("  "),
+    ]
+}
+
 /// Those of all suites in a folder. A suite that cannot be read names nobody; `ffn verify` says why.
 pub fn members(runs: &Path) -> Members {
     let mut members = Members::new();

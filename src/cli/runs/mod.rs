@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{options, table};
 use crate::base::{Error, Kind, Result, Shown, terminal};
-use crate::report::listing::{self, Members};
-use crate::run::overview::{self, Overview};
+use crate::report::listing;
+use crate::run::overview;
 
 const DEFAULT: &str = "runs";
 
@@ -43,41 +43,15 @@ pub fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     let members = listing::members(&args.runs);
-    let rows: Vec<_> = overviews.iter().map(|run| row(run, &members)).collect();
-    let header = [
-        "run",
-        "what",
-        "state",
-        "epoch",
-        "loss",
-        "clips/s",
-        "left",
-        "data",
-        "top-1 by frames",
-    ];
-    terminal::print(table::render_words(&header, &rows))?;
+    let rows: Vec<_> = overviews
+        .iter()
+        .map(|run| listing::row(run, &members))
+        .collect();
+    terminal::print(table::render_words(&listing::HEADER, &rows))?;
     match errors.is_empty() {
         true => Ok(()),
         false => Err(unreadable(&errors)),
     }
-}
-
-fn row(overview: &Overview, members: &Members) -> Vec<String> {
-    let manifest = &overview.manifest;
-    let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
-    let name = overview.folder.name();
-    let (speed, left) = listing::pace(overview);
-    vec![
-        name.clone(),
-        listing::what(overview, members.get(&name)),
-        overview.state.name().to_owned(),
-        format!("{:.1}/{epochs}", overview.epoch()),
-        listing::loss(overview),
-        speed,
-        left,
-        listing::data(manifest),
-        listing::top1(overview).join("  "),
-    ]
 }
 
 fn unreadable(errors: &[Error]) -> Error {

@@ -8,17 +8,6 @@ use crate::base::count;
 use crate::report::listing;
 use crate::run::overview::{Overview, State};
 
-const RUNS: [&str; 8] = [
-    "run",
-    "what",
-    "state",
-    "epoch",
-    "loss",
-    "clips/s",
-    "left",
-    "top-1 by frames",
-];
-
 pub(super) fn page(runs: &Path, look: &Look) -> Page {
     let name = std::path::absolute(runs).unwrap_or(runs.to_owned());
     let name = name.file_name().unwrap_or(runs.as_os_str());
@@ -38,7 +27,7 @@ pub(super) fn page(runs: &Path, look: &Look) -> Page {
     }
     if !look.overviews.is_empty() {
         let rows: Vec<_> = ordered(&look.overviews).map(|run| row(run, look)).collect();
-        body += &html::section("Runs", &html::table(&RUNS, &rows));
+        body += &html::section("Runs", &html::table(&listing::HEADER, &rows));
     }
     Page {
         title: title(&name, &look.overviews),
@@ -86,17 +75,13 @@ fn summary(overviews: &[Overview]) -> String {
 }
 
 fn row(overview: &Overview, look: &Look) -> Vec<String> {
-    let name = overview.folder.name();
-    let (speed, left) = listing::pace(overview);
-    let epochs = overview.manifest.steps / overview.manifest.steps_per_epoch.max(1);
-    vec![
-        html::run_link("", &name),
-        html::text(&listing::what(overview, look.members.get(&name))),
-        html::state(overview.state),
-        format!("{:.1}/{epochs}", overview.epoch()),
-        listing::loss(overview),
-        speed,
-        left,
-        html::text(&listing::top1(overview).join("  ")),
-    ]
+    let cells = listing::row(overview, &look.members);
+    let mut cells: Vec<String> = cells.iter().map(|cell| html::text(cell)).collect();
+    if let Some(run) = cells.first_mut() {
+        *run = html::run_link("", &overview.folder.name());
+    }
+    if let Some(state) = cells.get_mut(listing::STATE) {
+        *state = html::state(overview.state);
+    }
+    cells
 }

@@ -171,7 +171,8 @@ fn figures(overview: &Overview, steps: &Followed, evaluations: &[Summary]) -> St
         batch: overview.experiment.train.batch,
     })];
     let validation = validation(evaluations, per_epoch);
-    if !validation.is_empty() {
+    // One point is in the table.
+    if validation.values().any(|points| points.len() > 1) {
         figures.push(validation_curves("validation", &validation));
     }
     figures.push(optimisation_curves(
