@@ -26,7 +26,10 @@ pub fn run(args: Args) -> Result<()> {
     let (runs, page) = place(&args.runs)?;
     let listener = match args.port {
         Some(port) => server::bind(port)?,
-        None => server::bind(PORT).or_else(|_| server::bind(0))?,
+        None => server::bind(PORT).or_else(|error| {
+            terminal::say(format_args!("{}; taking one that is free", error.message));
+            server::bind(0)
+        })?,
     };
     let address = listener.local_addr();
     let port = address

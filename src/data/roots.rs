@@ -126,6 +126,11 @@ pub fn ways(name: &str, config: Option<&Path>) -> String {
 /// What to download, and how it lies on the disk.
 fn how_to_get(data: &Data) -> String {
     match data {
+        Data::SomethingV2(own) if own.class_count != 174 => "\
+DIR holds the videos and label files as Something-Something V2 has them
+  labels.json  train.json  validation.json
+  <id>.webm"
+            .to_owned(),
         Data::SomethingV2(_) => "\
 Something-Something V2 comes from Qualcomm (https://www.qualcomm.com/developer/software/something-something-v-2-dataset):
 220,847 WebM videos, about 20 GB, and the labels, after a registration that is free for research.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::run::manifest::Manifest;
 use crate::run::overview::{Overview, State};
+use crate::run::results::{self, Summary};
 use crate::run::{Folder, left_out, weights};
 use crate::suite;
 use crate::train::progress;
@@ -25,20 +26,22 @@ pub const HEADER: [&str; 9] = [
     "top-1 by frames",
 ];
 
+/// Where words stand in [`row`], not numbers.
+pub const LONG: [usize; 2] = [1, 7];
+
 /// Where the state is in [`row`].
 pub const STATE: usize = 2;
 
 /// The cells of a run, below [`HEADER`].
 pub fn row(overview: &Overview, members: &Members) -> Vec<String> {
     let manifest = &overview.manifest;
-    let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
     let name = overview.folder.name();
     let (speed, left) = pace(overview);
     vec![
         name.clone(),
         what(overview, members.get(&name)),
         overview.state.name().to_owned(),
-        format!("{:.1}/{epochs}", overview.epoch()),
+        epochs(overview),
         loss(overview),
         speed,
         left,
@@ -89,6 +92,13 @@ pub fn what(overview: &Overview, members: Option<&BTreeSet<String>>) -> String {
     parts.join(", ")
 }
 
+/// `3.4/12`: epochs that are done, of all.
+pub fn epochs(overview: &Overview) -> String {
+    let manifest = &overview.manifest;
+    let epochs = manifest.steps as f64 / manifest.steps_per_epoch.max(1) as f64;
+    format!("{:.1}/{epochs}", overview.epoch())
+}
+
 /// Mean over the last steps; empty before the first.
 pub fn loss(overview: &Overview) -> String {
     let loss = overview.latest.map(|latest| format!("{:.3}", latest.loss));
@@ -122,9 +132,19 @@ pub fn data(manifest: &Manifest) -> String {
     }
 }
 
-/// `4: 45.21 %`, for each frame count of the final evaluation.
+/// `4: 45.21 %`, for each frame count of the final evaluation; before it of the last one, and after which step that was.
 pub fn top1(overview: &Overview) -> Vec<String> {
-    let results = overview.results.iter();
-    let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
-    results.collect()
+    let told = |results: &[Summary]| -> Vec<String> {
+        let results = results.iter();
+        let results = results.map(|s| format!("{}: {:.2} %", s.frames, s.top1_percent()));
+        results.collect()
+    };
+    if overview.manifest.finished {
+        return told(&overview.results);
+    }
+    let evaluations = results::over_training(&overview.folder.eval()).unwrap_or_default();
+    let last = results::last_whole(&evaluations, overview.experiment.eval.frames.len());
+    let mut words = told(&last);
+    words.extend(last.first().map(|s| format!("after step {}", s.step)));
+    words
 }

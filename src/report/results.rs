@@ -68,7 +68,10 @@ fn table(first: &str, rows: &[Row<'_>]) -> Table {
     let counts = frame_counts(rows.iter().flat_map(|row| row.runs.iter().copied()));
     let mut header = vec![first.to_owned(), "parameters".to_owned()];
     let listed: Vec<String> = counts.iter().map(usize::to_string).collect();
-    header.push(format!("GFLOPs at {} frames", listed.join(" / ")));
+    header.push(match listed.is_empty() {
+        true => "GFLOPs".to_owned(),
+        false => format!("GFLOPs at {} frames", listed.join(" / ")),
+    });
     header.extend(counts.iter().map(|frames| format!("top-1 at {frames}")));
     header.push("deviation".to_owned());
     Table {

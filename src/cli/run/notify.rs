@@ -73,14 +73,18 @@ impl Notifier {
     /// What goes wrong with the command is said, and changes nothing for the run.
     fn tell(&self, event: &str, name: &str, folder: &Path, message: &str) {
         let Some(text) = &self.command else { return };
-        let folder = std::path::absolute(folder).unwrap_or(folder.to_owned());
+        // Of a run that could not begin there is none.
+        let folder = std::path::absolute(folder)
+            .ok()
+            .filter(|folder| folder.exists());
+        let folder = folder.unwrap_or_default();
         let mut command = shell(text);
         command
             .env("FFN_EVENT", event)
             // What holds a zero byte is no value of an environment.
             .env("FFN_NAME", name.replace('\0', ""))
             .env("FFN_FOLDER", folder)
-            .env("FFN_MESSAGE", first_line(message))
+            .env("FFN_MESSAGE", one_line(message))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let child = command.spawn().map_err(|e| format!("cannot start: {e}"));
@@ -100,9 +104,10 @@ fn results(name: &str, summaries: &[Summary]) -> String {
 }
 
 /// One line that an environment holds: errors may have many.
-fn first_line(message: &str) -> String {
+fn one_line(message: &str) -> String {
     const LONGEST: usize = 4096;
-    let line = message.lines().next().unwrap_or_default();
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    let line = lines.join(" ");
     let signs = line.chars().filter(|sign| *sign != '\0');
     signs.take(LONGEST).collect()
 }

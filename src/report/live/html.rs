@@ -3,7 +3,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use crate::report::escape::markup as text;
-use crate::run::overview::State;
+use crate::report::listing;
+use crate::run::overview::{Overview, State};
 use crate::suite::Verdict;
 
 /// What is not itself in an address.
@@ -105,13 +106,29 @@ pub fn section(heading: &str, inside: &str) -> String {
     )
 }
 
-/// A sentence that something is wrong.
-pub fn warning(sentence: &str) -> String {
-    format!("<p class=\"warning\">{}</p>\n", text(sentence))
+/// Sentences, a line each, that something is wrong.
+pub fn warning(sentences: &str) -> String {
+    let lines: Vec<String> = sentences.lines().map(text).collect();
+    format!("<p class=\"warning\">{}</p>\n", lines.join("\n"))
 }
 
-/// Lines as they are, in a box that scrolls.
-pub fn lines(all: &[&str]) -> String {
+/// Lines as they are, in a box that scrolls. `class`: `log` is shown from its end.
+pub fn lines(class: &str, all: &[&str]) -> String {
     let lines: Vec<String> = all.iter().map(|line| text(line)).collect();
-    format!("<pre tabindex=\"0\">{}</pre>\n", lines.join("\n"))
+    format!(
+        "<pre class=\"{class}\" tabindex=\"0\">{}</pre>\n",
+        lines.join("\n")
+    )
+}
+
+/// Words that stand in one line.
+pub fn unbroken(words: &str) -> String {
+    text(words).replace(' ', "\u{a0}")
+}
+
+/// Top-1 by frame count, each in one line.
+pub fn top1(overview: &Overview) -> String {
+    let words = listing::top1(overview);
+    let words: Vec<String> = words.iter().map(|word| unbroken(word)).collect();
+    words.join(" · ")
 }

@@ -77,6 +77,15 @@ fn summary(overviews: &[Overview]) -> String {
 fn row(overview: &Overview, look: &Look) -> Vec<String> {
     let cells = listing::row(overview, &look.members);
     let mut cells: Vec<String> = cells.iter().map(|cell| html::text(cell)).collect();
+    for (column, cell) in cells.iter_mut().enumerate() {
+        // What it is may be long, and so may be the videos that were left out.
+        if !listing::LONG.contains(&column) {
+            *cell = html::unbroken(cell);
+        }
+    }
+    if let Some(top1) = cells.last_mut() {
+        *top1 = html::top1(overview);
+    }
     if let Some(run) = cells.first_mut() {
         *run = html::run_link("", &overview.folder.name());
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::{Error, Kind, Result, Shown};
+use crate::base::{Error, Kind, Result};
 use crate::report::listing::{self, Members};
 use crate::run::Folder;
 use crate::run::overview::{self, Overview};
@@ -74,7 +74,13 @@ impl Site {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.retain(|name, _| look.overviews.iter().any(|run| run.folder.name() == *name));
         let steps = followed.entry(name.to_owned()).or_default();
-        Ok(Some(run::page(overview, &look.members, steps)))
+        let suites: Vec<&str> = look
+            .suites
+            .iter()
+            .filter(|suite| suite.has(name))
+            .map(|suite| &*suite.name)
+            .collect();
+        Ok(Some(run::page(overview, &look.members, &suites, steps)))
     }
 
     /// Why a run that is there cannot be shown. A name leads to no other folder: it is one of those that are listed.
@@ -124,7 +130,7 @@ fn of_error(title: &str, error: &Error) -> Page {
 }
 
 /// That there is no such page.
-fn no_such(what: &str, name: &str) -> Error {
-    let message = format!("there is no {what} `{}` here", name.shown());
+fn no_such(what: &str) -> Error {
+    let message = format!("there is no {what} here");
     Error::new(Kind::Run, message).hint("it was moved or removed, or never there")
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::follow::Followed;
 use super::html::{self, Page};
 use crate::analysis::interval::wilson;
-use crate::base::Shown;
+use crate::base::{Shown, count};
 use crate::report::listing::{self, Members};
 use crate::report::numbers::percent;
 use crate::report::plot::{
@@ -20,7 +20,7 @@ use crate::run::results::{self, Summary};
 use crate::train::progress;
 
 const RESULTS: [&str; 6] = [
-    "frames",
+    "at",
     "branch",
     "top-1",
     "95 % of one run (Wilson)",
@@ -35,7 +35,12 @@ const LOG_LINES: usize = 100;
 /// A run that works and has made no step for so many times what a step takes is told of.
 const SLOW: f64 = 20.0;
 
-pub(super) fn page(overview: &Overview, members: &Members, steps: &mut Followed) -> Page {
+pub(super) fn page(
+    overview: &Overview,
+    members: &Members,
+    suites: &[&str],
+    steps: &mut Followed,
+) -> Page {
     let name = overview.folder.name();
     let mut body = format!(
         "<h1>{} {}</h1>\n",
@@ -43,8 +48,17 @@ pub(super) fn page(overview: &Overview, members: &Members, steps: &mut Followed)
         html::state(overview.state)
     );
     let what = listing::what(overview, members.get(&name));
-    body += &format!("<p>{}</p>\n", html::text(&what));
+    let links: Vec<String> = suites
+        .iter()
+        .map(|suite| html::suite_link("../", suite))
+        .collect();
+    let links = match links.is_empty() {
+        true => String::new(),
+        false => format!(" · of {}", links.join(", ")),
+    };
+    body += &format!("<p>{}{links}</p>\n", html::text(&what));
     body += &progress(overview);
+    body += &reason(overview);
     body += &warnings(overview);
     if let Err(error) = steps.read(&overview.folder) {
         body += &html::warning(&format!("the curves end here: {}", error.message));
@@ -89,6 +103,15 @@ fn progress(overview: &Overview) -> String {
         words.extend(waiting(overview));
     }
     html::bar(overview.part(), &words.join(" · "))
+}
+
+/// Why a run failed: what its log ends with.
+fn reason(overview: &Overview) -> String {
+    let log = latest::log_end(&overview.folder);
+    match (overview.state, log.lines().last()) {
+        (State::Failed | State::Diverged, Some(last)) => html::warning(last),
+        _ => String::new(),
+    }
 }
 
 /// That nothing happened for long.
@@ -139,7 +162,7 @@ fn results_table(summaries: &[Summary]) -> String {
     let row = |summary: &Summary| {
         let (low, high) = wilson(summary.top1, summary.clips);
         vec![
-            summary.frames.to_string(),
+            format!("{} frames", summary.frames),
             summary.branch.to_string(),
             percent(summary.top1_percent()),
             format!("[{:.2}, {:.2}]", 100.0 * low, 100.0 * high),
@@ -230,8 +253,9 @@ fn process_row(overview: &Overview, process: &Process) -> Vec<String> {
         how.to_owned(),
         format!("{} to {}", process.from_step, process.to_step),
         html::text(&format!(
-            "{machine}, {} threads, {} workers",
-            process.threads, process.workers
+            "{machine}, {}, {}",
+            count(process.threads, "thread"),
+            count(process.workers, "worker")
         )),
     ]
 }
@@ -242,7 +266,7 @@ fn log(overview: &Overview) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(LOG_LINES);
     let shown = lines.get(from..).unwrap_or_default();
-    html::section("Log", &html::lines(shown))
+    html::section("Log", &html::lines("log", shown))
 }
 
 /// The resolved experiment, folded.
@@ -250,7 +274,7 @@ fn experiment(overview: &Overview) -> String {
     let text = overview.experiment.canonical();
     let lines: Vec<&str> = text.lines().collect();
     let identity = overview.manifest.identity.shown();
-    let inside = html::lines(&lines);
+    let inside = html::lines("", &lines);
     format!(
         "<details>\n<summary>The experiment, with SHA-256 {}</summary>\n{inside}</details>\n",
         html::text(&identity)

@@ -60,7 +60,7 @@ fn router(site: Site) -> Router {
             "/watch.js",
             get(|| file("text/javascript; charset=utf-8", SCRIPT)),
         )
-        .fallback(|| async { answer(Err(no_such("page", "")), &HeaderMap::new()) })
+        .fallback(|| async { answer(Err(no_such("page of this address")), &HeaderMap::new()) })
         .layer(middleware::from_fn(guard))
         .with_state(Arc::new(site))
 }
@@ -78,7 +78,7 @@ async fn run(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let page = move |site: &Site| site.run(&name)?.ok_or_else(|| no_such("run", &name));
+    let page = move |site: &Site| site.run(&name)?.ok_or_else(|| no_such("run of this name"));
     look(site, page, &headers).await
 }
 
@@ -87,7 +87,10 @@ async fn suite(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let page = move |site: &Site| site.suite(&name)?.ok_or_else(|| no_such("suite", &name));
+    let page = move |site: &Site| {
+        site.suite(&name)?
+            .ok_or_else(|| no_such("suite of this name"))
+    };
     look(site, page, &headers).await
 }
 

@@ -12,7 +12,17 @@ use crate::suite::{Judged, Record, folder};
 use crate::train::progress;
 
 pub(super) const SUITES: [&str; 3] = ["suite", "runs", "claims"];
-const MEMBERS: [&str; 6] = ["run", "member", "seed", "state", "epoch", "top-1 by frames"];
+const MEMBERS: [&str; 9] = [
+    "run",
+    "member",
+    "seed",
+    "state",
+    "epoch",
+    "loss",
+    "clips/s",
+    "left",
+    "top-1 by frames",
+];
 
 /// A suite's documents as they are now.
 #[derive(Debug)]
@@ -73,8 +83,8 @@ fn progress(record: &Record, overviews: &[Overview]) -> String {
     html::bar(finished as f64 / all.max(1) as f64, &words)
 }
 
-/// Seconds until the last run ends, if as many go on working as do now: each takes as long as the finished ones of its member,
-/// else of all. `None` where none works or none is finished.
+/// Seconds until the last run ends, if as many go on working as do now: each takes as long as those of its member that are finished
+/// or at work, else as all of these. `None` where none works.
 fn left(record: &Record, overviews: &[Overview], working: usize) -> Option<f64> {
     let of = |run: &str| {
         overviews
@@ -85,9 +95,9 @@ fn left(record: &Record, overviews: &[Overview], working: usize) -> Option<f64> 
     let mut open: Vec<(&str, f64)> = Vec::new();
     for member in &record.members {
         let overview = of(&member.run);
-        match overview.filter(|overview| overview.manifest.finished) {
-            Some(finished) => taken.extend(seconds(finished).map(|s| (&*member.name, s))),
-            None => open.push((&member.name, 1.0 - overview.map_or(0.0, Overview::part))),
+        taken.extend(overview.and_then(whole).map(|s| (&*member.name, s)));
+        if !overview.is_some_and(|overview| overview.manifest.finished) {
+            open.push((&member.name, 1.0 - overview.map_or(0.0, Overview::part)));
         }
     }
     let usual = |name: &str| {
@@ -102,14 +112,26 @@ fn left(record: &Record, overviews: &[Overview], working: usize) -> Option<f64> 
         .map(|work| work / working as f64)
 }
 
-/// What a run's processes took by the clock.
-fn seconds(overview: &Overview) -> Option<f64> {
-    seconds_of(&overview.folder.history().ok()?).ok()
+/// What a run takes as a whole: of a finished one what its processes took by the clock, of one at work what its training will.
+fn whole(overview: &Overview) -> Option<f64> {
+    if overview.manifest.finished {
+        return seconds_of(&overview.folder.history().ok()?).ok();
+    }
+    let step = overview.latest?.seconds_per_step?;
+    Some(overview.manifest.steps as f64 * step)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+impl Look {
+    /// Whether a run is one of the suite's.
+    pub(super) fn has(&self, run: &str) -> bool {
+        let record = self.record.as_ref();
+        record.is_ok_and(|record| record.members.iter().any(|member| member.run == run))
+    }
 }
 
 /// For the table of suites.
@@ -162,10 +184,12 @@ fn claims(judged: &[Judged]) -> String {
         if let Some(cell) = cells.get_mut(verdicts::VERDICT) {
             *cell = html::verdict(judged.verdict);
         }
+        cells.insert(0, html::text(&judged.id));
         cells
     };
     let rows: Vec<_> = judged.iter().map(row).collect();
-    html::section("Claims", &html::table(&verdicts::HEADER, &rows))
+    let header = [&["id"][..], &verdicts::HEADER].concat();
+    html::section("Claims", &html::table(&header, &rows))
 }
 
 fn members(record: &Record, overviews: &[Overview]) -> String {
@@ -179,13 +203,20 @@ fn members(record: &Record, overviews: &[Overview]) -> String {
         };
         row.extend([html::text(&member.name), html::text(&seed)]);
         row.extend(match overview {
-            None => ["not begun".to_owned(), String::new(), String::new()],
-            Some(overview) => [
-                html::state(overview.state),
-                format!("{:.1}", overview.epoch()),
-                html::text(&listing::top1(overview).join("  ")),
-            ],
+            None => vec!["not begun".to_owned()],
+            Some(overview) => {
+                let (speed, left) = listing::pace(overview);
+                vec![
+                    html::state(overview.state),
+                    listing::epochs(overview),
+                    listing::loss(overview),
+                    speed,
+                    html::unbroken(&left),
+                    html::top1(overview),
+                ]
+            }
         });
+        row.resize(MEMBERS.len(), String::new());
         row
     });
     let rows: Vec<_> = rows.collect();

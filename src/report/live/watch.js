@@ -38,7 +38,7 @@ function put(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
   const then = page.querySelector("main");
   if (!then) return;
-  const boxes = [...document.querySelectorAll("pre")];
+  const boxes = [...document.querySelectorAll("pre.log")];
   const atEnd = boxes.map((box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 4);
   const main = document.querySelector("main");
   const parts = Math.min(main.childNodes.length, then.childNodes.length);
@@ -46,7 +46,7 @@ function put(text) {
   for (let i = 0; i < parts; i++) become(children[i], then.childNodes[i]);
   children.slice(parts).forEach((child) => child.remove());
   [...then.childNodes].slice(parts).forEach((child) => main.append(document.importNode(child, true)));
-  document.querySelectorAll("pre").forEach((box, i) => {
+  document.querySelectorAll("pre.log").forEach((box, i) => {
     if (atEnd[i] !== false) box.scrollTo(box.scrollLeft, box.scrollHeight);
   });
   document.title = page.title;
@@ -73,7 +73,7 @@ async function ask() {
   next = setTimeout(ask, document.hidden ? 10 * EVERY : EVERY);
 }
 
-document.querySelectorAll("pre").forEach((box) => box.scrollTo(0, box.scrollHeight));
+document.querySelectorAll("pre.log").forEach((box) => box.scrollTo(0, box.scrollHeight));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
 setInterval(say, EVERY);
 ask();

@@ -109,7 +109,8 @@ fn group(subjects: &[Subject]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Of several groups that would have the same label each gets its name, and the first alone stands for the kind.
+/// Of several groups that would have the same label each gets its name. Of a kind that has one line the first group alone stands for
+/// it: no two lines look the same.
 fn tell_apart(groups: &mut [Group<'_>], names: &[&str]) {
     let labels: Vec<String> = groups.iter().map(|group| group.label.clone()).collect();
     for (index, (group, name)) in groups.iter_mut().zip(names).enumerate() {
@@ -117,11 +118,14 @@ fn tell_apart(groups: &mut [Group<'_>], names: &[&str]) {
         if labels.iter().filter(same).count() > 1 {
             group.label = (*name).to_owned();
         }
-        if labels
-            .iter()
-            .take(index)
-            .any(|label| *label == labels[index])
-        {
+    }
+    let kinds: Vec<Kind> = groups.iter().map(|group| group.kind).collect();
+    for (index, group) in groups.iter_mut().enumerate() {
+        let mut before = kinds.iter().zip(&labels).take(index);
+        let stands = |(kind, label): (&Kind, &String)| {
+            *kind == group.kind && (*kind != Kind::Separate || *label == labels[index])
+        };
+        if before.any(stands) {
             group.kind = Kind::Other;
         }
     }

@@ -352,9 +352,9 @@ fn inside_training(path: &str, epoch: f64, epochs: usize, findings: &mut Finding
     } else if epochs > 0 && epoch >= epochs as f64 {
         findings
             .mistake(format!(
-                "epoch {epoch} is beyond the last of {epochs} epochs"
+                "`{path}` is {epoch}, and training ends after {epochs} epochs"
             ))
-            .at(path, "never reached")
+            .at(path, format!("an epoch below {epochs}"))
             .at("train.epochs", format!("training ends after {epochs}"));
     }
 }
