@@ -52,7 +52,7 @@ fn an_experiment_is_completed_while_it_does_not_parse() {
             ("right behind the colon", "Experiment(model:‸)"),
             (
                 "a half-typed value",
-                "Experiment(/* ä🎬 */ method: V‸\n    data: Miniature()",
+                "Experiment(/* ä𝒙 */ method: V‸\n    data: Miniature()",
             ),
             (
                 "fields of a variant",

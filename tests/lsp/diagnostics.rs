@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use crate::client::{Client, all_shown, plain, uri};
 
-const MISTAKES: &str = r#"// Ein Experiment für später: 🎬
+const MISTAKES: &str = r#"// Ein Experiment für später: 𝒙
 Experiment(
     name: "mistakes",
-    /* ä🎬 */ model: Tsm(backbone: ResNet(block: Basic, blocks: [1, 1], width: 8, stem: Small), dropot: 0.2, init: Random),
+    /* ä𝒙 */ model: Tsm(backbone: ResNet(block: Basic, blocks: [1, 1], width: 8, stem: Small), dropot: 0.2, init: Random),
     method: Ffn(frames: [4, 2]),
     method: Vanilla(frames: 4),
     data: Miniature(pins: "pins/tiny.pins.ron", train: 24, validation: 8, size: 24, frames: 12),

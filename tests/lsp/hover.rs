@@ -23,7 +23,7 @@ fn words_of_an_experiment_are_told() {
         ("the file's type", "Exper‸iment(name: \"x\")"),
         (
             "a field",
-            "Experiment(\n// ä🎬\nmodel: Tsm(/* ä🎬 */ drop‸out: 0.5",
+            "Experiment(\n// ä𝒙\nmodel: Tsm(/* ä𝒙 */ drop‸out: 0.5",
         ),
         ("its value", "Experiment(model: Tsm(dropout: 0‸.5))"),
         ("a variant", "Experiment(model: T‸sm())"),
