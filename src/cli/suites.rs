@@ -105,5 +105,8 @@ fn claims(suite: &Suite, judged: &[Judged]) -> String {
     if !missing.is_empty() {
         text += ";\nopen without an interval: a run is not there to be measured";
     }
+    if suite.members.iter().any(|member| member.seeds.len() == 2) {
+        text += ".\nOver two seeds an interval is four times as wide as over three that vary alike";
+    }
     text + "\n"
 }

@@ -12,7 +12,7 @@ pub struct Args {
     /// A video file, or a folder of numbered images.
     video: PathBuf,
 
-    /// Indices of the frames, from 0; without them only the number of frames is printed.
+    /// Indices of the frames, from 0, separated by commas; without them only the number of frames is printed.
     #[arg(long, value_name = "INDEX", value_delimiter = ',')]
     at: Vec<usize>,
 
